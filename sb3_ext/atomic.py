@@ -1,0 +1,100 @@
+"""
+Write a file or a folder whole, or not at all.
+
+Both write under a hidden sibling name and rename: a reader, or a process killed at any moment, sees the old state
+or the new one. ``durable`` adds the ``fsync`` calls that make the same true of a power loss.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+def fsync_path(path: Path) -> None:
+    """
+    Flush one file's, or one directory's entries', data to the disk.
+
+    :param path: an existing file or directory
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """
+    Replace a file's content in one step.
+
+    :param path: the file; its directory exists
+    :param content: the whole new content
+    :param durable: flush the file and its directory entry to the disk before returning
+    :raises OSError: the disk is full, say; the old file is then still there and no temporary one is left
+    """
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), 0o666 & ~_read_umask())
+            file.write(content)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    if durable:
+        fsync_path(path.parent)
+
+
+def write_text(path: Path, content: str, *, durable: bool = True) -> None:
+    """:func:`write_bytes` for text, as UTF-8."""
+    write_bytes(path, content.encode(), durable=durable)
+
+
+def write_json(path: Path, content: Any, *, durable: bool = True, indent: int | None = 2) -> None:
+    """:func:`write_bytes` for plain data as strict JSON (no NaN)."""
+    write_text(path, json.dumps(content, indent=indent, allow_nan=False) + "\n", durable=durable)
+
+
+@contextmanager
+def write_directory(path: Path) -> Iterator[Path]:
+    """
+    Fill a hidden sibling directory; when the block ends normally, make it durable and rename it to ``path``.
+
+    :param path: the directory to create; must not exist, or be empty
+    :return: the hidden directory to write into
+    :raises OSError: on a failing disk; nothing is left behind
+    """
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        temporary.chmod(0o777 & ~_read_umask())
+        yield temporary
+        for entry in sorted(temporary.rglob("*")):
+            fsync_path(entry)
+        fsync_path(temporary)
+        os.rename(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    fsync_path(path.parent)
+
+
+def _read_umask() -> int:
+    # os.umask can only be read by setting it, which is not thread-safe; Linux shows it in /proc.
+    try:
+        with open("/proc/self/status") as status:
+            for line in status:
+                if line.startswith("Umask:"):
+                    return int(line.split()[1], 8)
+    except OSError:
+        pass
+    return 0o022

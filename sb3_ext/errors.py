@@ -1,0 +1,42 @@
+"""The package's errors: one root, so that ``except Sb3ExtError`` catches every message meant for a user."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class Sb3ExtError(Exception):
+    """Something the user can mend. The command line prints it as it is and exits with status 2."""
+
+
+class ConfigError(Sb3ExtError):
+    """
+    A configuration cannot be used.
+
+    :param problems: every mistake found, a line each, in the form ``place: key: what was found and expected``
+    """
+
+    def __init__(self, problems: str | Iterable[str]) -> None:
+        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class RunError(Sb3ExtError):
+    """A run directory cannot be created, read, owned or stopped."""
+
+
+class CheckpointError(Sb3ExtError):
+    """A checkpoint cannot be written, found, verified or loaded."""
+
+
+class MissingExtraError(Sb3ExtError):
+    """
+    A feature needs an optional dependency that is not installed.
+
+    :param feature: what the user asked for
+    :param extra: the name of the extra that brings it
+    """
+
+    def __init__(self, feature: str, extra: str) -> None:
+        self.extra = extra
+        super().__init__(f"{feature} needs an optional dependency: pip install 'sb3-ext[{extra}]'")
