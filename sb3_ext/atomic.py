@@ -47,7 +47,7 @@ def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
-        os.replace(temporary, path)
+        Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
@@ -81,7 +81,7 @@ def write_directory(path: Path) -> Iterator[Path]:
         for entry in sorted(temporary.rglob("*")):
             fsync_path(entry)
         fsync_path(temporary)
-        os.rename(temporary, path)
+        temporary.rename(path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise

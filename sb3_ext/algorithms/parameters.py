@@ -1,0 +1,131 @@
+"""An algorithm's constructor arguments: from plain YAML values to the objects that its signature expects."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from sb3_ext.algorithms.classes import resolve_class
+from sb3_ext.algorithms.noise import find_noise_problems, make_action_noise
+from sb3_ext.algorithms.registry import Algorithm
+from sb3_ext.algorithms.schedules import parse_schedule
+from sb3_ext.arguments import find_argument_problems, read_parameters, union_members
+from sb3_ext.problems import Problem
+
+if TYPE_CHECKING:
+    from gymnasium import spaces
+
+OWNED_PARAMETERS = {
+    "policy": "use agent.policy",
+    "env": "use env",
+    "device": "use agent.device",
+    "seed": "use the top-level seed",
+    "tensorboard_log": "it is always <run directory>/tensorboard",
+    "verbose": "use --quiet or --verbose",
+    "_init_setup_model": "leave it out",
+}
+"""Constructor arguments that belong to another place of the configuration, and which."""
+
+
+def find_parameter_problems(algorithm: Algorithm, params: Mapping[str, Any]) -> list[Problem]:
+    """
+    Check a configuration's ``agent.params`` against the algorithm's constructor.
+
+    :param algorithm: whose constructor
+    :param params: plain values as they come from YAML
+    :return: one problem a mistake, keyed from ``params`` inwards
+    """
+    values, problems = convert_parameters(algorithm, params)
+    return [*problems, *find_argument_problems(algorithm.load_class(), values, owned=OWNED_PARAMETERS)]
+
+
+def build_parameters(
+    algorithm: Algorithm, params: Mapping[str, Any], action_space: spaces.Space[Any]
+) -> dict[str, Any]:
+    """
+    The keyword arguments for the constructor, from a mapping without problems.
+
+    :param algorithm: whose constructor
+    :param params: plain values as they come from YAML
+    :param action_space: of one environment: action noise has its shape
+    :return: schedules, classes, tuples and noise as objects, everything else as it was
+    """
+    values, _ = convert_parameters(algorithm, params)
+    if params.get("action_noise") is not None:
+        values["action_noise"] = make_action_noise(params["action_noise"], typing.cast("spaces.Box", action_space))
+    return values
+
+
+def fill_parameters(algorithm: Algorithm, params: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    ``params`` with the constructor's own defaults for all that is left out.
+
+    :param algorithm: whose constructor
+    :param params: plain values as they come from YAML
+    :return: plain values
+    """
+    defaults = {
+        name: list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
+        for name, parameter in read_parameters(algorithm.load_class()).items()
+        if name not in OWNED_PARAMETERS and _is_plain(parameter.default)
+    }
+    return {**defaults, **params}
+
+
+def convert_parameters(algorithm: Algorithm, params: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+    """
+    Turn each value into what the annotation of its parameter asks for.
+
+    :param algorithm: whose constructor
+    :param params: plain values as they come from YAML
+    :return: the converted values, without those that cannot be converted and without ``action_noise``, which needs
+        an action space; and what is wrong with them
+    """
+    signature = read_parameters(algorithm.load_class())
+    values: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for name, value in params.items():
+        if name == "action_noise" and name in signature:
+            problems.extend(p.below(name) for p in (find_noise_problems(value) if value is not None else ()))
+            continue
+        try:
+            values[name] = _convert(signature[name].annotation, value) if name in signature else value
+        except (ValueError, LookupError) as error:
+            problems.append(Problem((name,), str(error)))
+    if isinstance(values.get("policy_kwargs"), Mapping):
+        values["policy_kwargs"], found = _convert_policy_kwargs(values["policy_kwargs"])
+        problems.extend(problem.below("policy_kwargs") for problem in found)
+    return values, problems
+
+
+def _convert(annotation: Any, value: Any) -> Any:
+    origins = [typing.get_origin(member) or member for member in union_members(annotation)]
+    if isinstance(value, str) and Callable in origins and str not in origins:
+        return parse_schedule(value)
+    if isinstance(value, str) and type in origins:
+        return resolve_class(value)
+    if isinstance(value, list) and tuple in origins:
+        return tuple(value)
+    if isinstance(value, float) and value.is_integer() and int in origins and float not in origins:
+        return int(value)  # 1e6 is how people write a million
+    return value
+
+
+def _convert_policy_kwargs(policy_kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+    values: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for name, value in policy_kwargs.items():
+        try:
+            is_class = isinstance(value, str) and name.endswith(("_fn", "_class"))
+            values[name] = resolve_class(value) if is_class else value
+        except LookupError as error:
+            problems.append(Problem((name,), str(error)))
+    return values, problems
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return all(map(_is_plain, value))
+    return value is not inspect.Parameter.empty and isinstance(value, bool | int | float | str | type(None))

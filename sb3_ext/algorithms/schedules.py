@@ -1,0 +1,51 @@
+"""Schedules as they are written in a configuration: ``linear(3e-4)``, ``linear(1.0, 0.1)``, ``constant(0.2)``."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stable_baselines3.common.type_aliases import Schedule
+
+_CALL = re.compile(r"\s*(\w+)\s*\((.*)\)\s*\Z", re.DOTALL)
+FORMS = "linear(start), linear(start, end) or constant(value)"
+
+
+def parse_schedule(text: str) -> Schedule:
+    """
+    Turn a schedule's text into SB3's own class, which stock SB3 can unpickle from a saved model.
+
+    :param text: ``linear(start[, end])``, from the start of training to its end (``end`` is 0 when left out), or
+        ``constant(value)``
+    :return: a function of the remaining progress, from 1 to 0
+    :raises ValueError: if the text is no such call
+    """
+    from stable_baselines3.common.utils import ConstantSchedule, LinearSchedule
+
+    name, arguments = _split_call(text)
+    if name == "linear" and len(arguments) in (1, 2):
+        start, end = (*arguments, 0.0)[:2]
+        return LinearSchedule(start, end, end_fraction=1.0)
+    if name == "constant" and len(arguments) == 1:
+        return ConstantSchedule(arguments[0])
+    raise ValueError(f"expected {FORMS}, found '{text}'")
+
+
+def is_linear(value: object) -> bool:
+    """Whether a configuration's value is a schedule that needs to know the total number of steps."""
+    return isinstance(value, str) and _CALL.match(value) is not None and value.strip().startswith("linear")
+
+
+def _split_call(text: str) -> tuple[str, list[float]]:
+    match = _CALL.match(text)
+    try:
+        if match is None:
+            raise ValueError
+        arguments = [float(argument) for argument in match[2].split(",")]
+        if not all(math.isfinite(argument) for argument in arguments):
+            raise ValueError
+    except ValueError:
+        raise ValueError(f"expected {FORMS}, found '{text}'") from None
+    return match[1], arguments

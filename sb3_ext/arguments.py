@@ -1,0 +1,141 @@
+"""Check keyword arguments from a configuration against the signature of what they will be given to."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import (
+    ConfigDict,
+    PydanticSchemaGenerationError,
+    PydanticUndefinedAnnotation,
+    TypeAdapter,
+    ValidationError,
+)
+
+from sb3_ext.problems import Problem, expected, suggest_name
+
+_STRICT = ConfigDict(arbitrary_types_allowed=True, strict=True)
+
+
+def find_argument_problems(
+    function: Callable[..., Any], given: Mapping[str, Any], *, owned: Mapping[str, str] | None = None
+) -> list[Problem]:
+    """
+    Names that the function does not take, required ones that are missing, values of another type.
+
+    :param function: a function or class
+    :param given: keyword arguments by name
+    :param owned: arguments that somebody else passes: name -> what the user should do instead
+    :return: one problem a mistake, keyed by the argument's name
+    """
+    owned = owned or {}
+    parameters = read_parameters(function)
+    takes_any_name = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    named = {name: parameter for name, parameter in parameters.items() if _is_named(parameter)}
+    problems = []
+    for name, value in given.items():
+        if name in owned:
+            problems.append(Problem((name,), f"cannot be set here; {owned[name]}"))
+        elif name in named:
+            problems.extend(problem.below(name) for problem in _find_type_problems(named[name].annotation, value))
+        elif not takes_any_name:
+            candidates = [known for known in named if known not in owned and not known.startswith("_")]
+            problems.append(Problem((name,), f"unknown parameter; {suggest_name(name, candidates)}"))
+    for name, parameter in named.items():
+        if parameter.default is parameter.empty and name not in given and name not in owned:
+            problems.append(Problem((name,), "required, but missing"))
+    return problems
+
+
+def read_parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """
+    A callable's parameters with evaluated annotations where they can be evaluated.
+
+    :param function: a function or class
+    :return: name -> parameter, without ``self``; whatever one passes, where there is no signature to read
+    """
+    try:
+        return inspect.signature(function, eval_str=True).parameters
+    except NameError:
+        return inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return {"arguments": inspect.Parameter("arguments", inspect.Parameter.VAR_KEYWORD)}
+
+
+def import_name(name: str) -> Any:
+    """
+    Import an object by its name.
+
+    :param name: ``module:Name`` or ``module.Name``
+    :return: the object
+    :raises LookupError: with a message for the user, if the module or the name in it does not exist
+    """
+    module_name, separator, attribute = name.partition(":")
+    if not separator:
+        module_name, _, attribute = name.rpartition(".")
+    if not module_name or not attribute:
+        raise LookupError(f"expected 'module:Name', found '{name}'")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise LookupError(f"cannot import module '{module_name}': {error}") from error
+    try:
+        return getattr(module, attribute)
+    except AttributeError:
+        names = [known for known in dir(module) if not known.startswith("_")]
+        raise LookupError(f"module '{module_name}' has no '{attribute}'; {suggest_name(attribute, names)}") from None
+
+
+def union_members(annotation: Any) -> tuple[Any, ...]:
+    """The members of a union annotation; of any other, itself alone."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return typing.get_args(annotation)
+    return (annotation,)
+
+
+def _is_named(parameter: inspect.Parameter) -> bool:
+    return parameter.name != "self" and parameter.kind in (
+        parameter.POSITIONAL_OR_KEYWORD,
+        parameter.KEYWORD_ONLY,
+    )
+
+
+def _find_type_problems(annotation: Any, value: Any) -> list[Problem]:
+    if annotation is inspect.Parameter.empty or isinstance(annotation, str):
+        return []
+    try:
+        TypeAdapter(annotation, config=_STRICT).validate_python(value)
+    except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation):
+        return []  # an annotation that says nothing checkable
+    except ValidationError:
+        return [Problem((), expected(describe_annotation(annotation), value))]
+    return []
+
+
+_PLAIN_NAMES: dict[Any, str] = {
+    int: "an integer",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    dict: "a mapping",
+    list: "a list",
+    tuple: "a list",
+    type(None): "null",
+    type: "a class as 'module:Name'",
+    Callable: "a schedule such as linear(3e-4)",
+}
+
+
+def describe_annotation(annotation: Any) -> str:
+    """A type annotation in the words of a YAML file: ``a number, a schedule such as linear(3e-4) or null``."""
+    names: list[str] = []
+    for member in union_members(annotation):
+        origin = typing.get_origin(member) or member
+        names.append(_PLAIN_NAMES.get(origin) or str(getattr(origin, "__name__", origin)))
+    unique = list(dict.fromkeys(names))
+    return unique[0] if len(unique) == 1 else f"{', '.join(unique[:-1])} or {unique[-1]}"

@@ -1,0 +1,120 @@
+"""
+What a schema cannot know: whether names exist and arguments fit what they will be given to.
+
+Works on the raw data, section by section, so that a mistake in one section hides none in another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sb3_ext.arguments import find_argument_problems, import_name
+from sb3_ext.problems import Key, Problem, suggest_name
+
+
+def find_problems(data: Mapping[str, Any]) -> list[Problem]:
+    """
+    :param data: a whole configuration as plain data, perhaps with mistakes of type, which are not reported here
+    :return: unknown algorithms, environments, classes and parameters; schedules without an end
+    """
+    agent, env = _mapping(data.get("agent")), _mapping(data.get("env"))
+    return [
+        *_find_agent_problems(agent),
+        *_find_open_schedules(agent, _mapping(data.get("train"))),
+        *_find_env_problems(env),
+    ]
+
+
+def _find_agent_problems(agent: Mapping[str, Any]) -> Iterator[Problem]:
+    from sb3_ext.algorithms.parameters import find_parameter_problems
+    from sb3_ext.algorithms.registry import ALGORITHMS
+
+    algorithm_id = agent.get("id")
+    if not isinstance(algorithm_id, str):
+        return
+    if algorithm_id not in ALGORITHMS:
+        yield Problem(("agent", "id"), f"unknown algorithm '{algorithm_id}'; {suggest_name(algorithm_id, ALGORITHMS)}")
+        return
+    for problem in find_parameter_problems(ALGORITHMS[algorithm_id], _mapping(agent.get("params"))):
+        yield problem.below("agent", "params")
+    policy = agent.get("policy")
+    if isinstance(policy, str):
+        aliases = ALGORITHMS[algorithm_id].load_class().policy_aliases
+        if ":" in policy:
+            yield from _find_import_problem(policy, ("agent", "policy"))
+        elif policy not in aliases:
+            near = suggest_name(policy, aliases)
+            yield Problem(("agent", "policy"), f"{algorithm_id} has no policy '{policy}'; {near}")
+
+
+def _find_open_schedules(agent: Mapping[str, Any], train: Mapping[str, Any]) -> Iterator[Problem]:
+    """Schedules run over the total number of steps; without one they would stand still."""
+    from sb3_ext.algorithms.registry import ALGORITHMS
+    from sb3_ext.algorithms.schedules import is_linear
+
+    has_other_bound = bool(train.get("total_episodes") or train.get("duration"))
+    if train.get("total_steps") is not None or not has_other_bound:
+        return
+    advice = "give train.total_steps too (the first bound reached ends the run)"
+    for name, value in _mapping(agent.get("params")).items():
+        if is_linear(value):
+            yield Problem(("agent", "params", name), f"a schedule has no end without a number of steps; {advice}")
+    algorithm = ALGORITHMS.get(str(agent.get("id")))
+    if algorithm and algorithm.has_epsilon:
+        yield Problem(("agent", "id"), f"{algorithm.id}'s exploration decays over the number of steps; {advice}")
+
+
+def _find_env_problems(env: Mapping[str, Any]) -> Iterator[Problem]:
+    from stable_baselines3.common.vec_env import VecNormalize
+
+    if isinstance(env.get("id"), str):
+        yield from _find_env_id_problems(env["id"], _mapping(env.get("params")))
+    wrappers = env.get("wrappers")
+    for index, wrapper in enumerate(wrappers if isinstance(wrappers, list) else ()):
+        [(name, arguments)] = wrapper.items() if isinstance(wrapper, dict) and len(wrapper) == 1 else [(wrapper, None)]
+        if isinstance(name, str) and ("." in name or ":" in name):
+            owned = {"env": "it is the environment below"}
+            yield from _find_import_problem(name, ("env", "wrappers", index), _mapping(arguments), owned)
+    owned = {"venv": "it is the environment below", "training": "it is on in training and off in evaluation"}
+    for problem in find_argument_problems(VecNormalize, _mapping(env.get("normalize")), owned=owned):
+        yield problem.below("env", "normalize")
+
+
+def _find_env_id_problems(env_id: str, params: Mapping[str, Any]) -> Iterator[Problem]:
+    import gymnasium
+    import sb3_ext_envs  # noqa: F401 - registers its environments
+    from gymnasium.envs.registration import load_env_creator
+
+    key = ("env", "id")
+    try:
+        creator = gymnasium.spec(env_id).entry_point
+        function = load_env_creator(creator) if isinstance(creator, str) else creator
+    except gymnasium.error.UnregisteredEnv:
+        name = env_id.rpartition(":")[2]
+        yield Problem(key, f"unknown environment '{env_id}'; {suggest_name(name, gymnasium.registry)}")
+    except gymnasium.error.Error as error:
+        yield Problem(key, " ".join(str(error).split()))
+    except ImportError as error:
+        yield Problem(key, f"cannot import the module of '{env_id}': {error}")
+    else:
+        if function is not None:
+            for problem in find_argument_problems(function, params):
+                yield problem.below("env", "params")
+
+
+def _find_import_problem(
+    name: str, key: Key, arguments: Mapping[str, Any] | None = None, owned: Mapping[str, str] | None = None
+) -> Iterator[Problem]:
+    try:
+        found = import_name(name)
+    except LookupError as error:
+        yield Problem(key, str(error))
+        return
+    if arguments is not None:
+        for problem in find_argument_problems(found, arguments, owned=owned):
+            yield problem.below(*key)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

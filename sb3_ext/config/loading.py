@@ -1,0 +1,96 @@
+"""From a source and overrides to one validated :class:`RunConfig`, or to every mistake at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from sb3_ext.config.checks import find_problems
+from sb3_ext.config.schema import RunConfig
+from sb3_ext.config.source import ConfigSource, Override, parse_override, read_source
+from sb3_ext.config.validation import translate_errors
+from sb3_ext.config.yaml_document import parse_document
+from sb3_ext.errors import ConfigError
+from sb3_ext.problems import Key, Problem, expected
+
+
+def load_config(
+    config: str | Path | Mapping[str, Any] | ConfigSource | None, overrides: Iterable[str | Override] = ()
+) -> RunConfig:
+    """
+    Read, override and validate a configuration.
+
+    :param config: a file's path, the name of a shipped configuration, plain data, or ``None`` for overrides alone
+    :param overrides: ``KEY=VALUE`` texts or :class:`Override` objects; later ones win
+    :return: the configuration
+    :raises ConfigError: with one line a mistake: place, key, what was found, what was expected
+    """
+    source = config if isinstance(config, ConfigSource) else read_source(config)
+    document = parse_document(source.content, source.place)
+    places = {key: f"{source.place}:{line}" for key, line in document.lines.items()}
+    problems = list(document.problems)
+    data = {} if document.value is None else document.value
+    if not isinstance(data, dict):
+        raise ConfigError(f"{source.place}: {expected('a mapping with the keys env and agent', data)}")
+    for override in (parse_override(item) if isinstance(item, str) else item for item in overrides):
+        problem = _apply(data, override)
+        places[override.key] = override.place
+        problems.extend([problem] if problem else [])
+    loaded = None
+    try:
+        loaded = RunConfig.model_validate(data)
+    except ValidationError as error:
+        problems.extend(translate_errors(error))
+    problems.extend(find_problems(data))
+    if problems or loaded is None:
+        raise ConfigError(_describe(problems, places, source.place))
+    return loaded
+
+
+def dump_config(config: RunConfig) -> str:
+    """
+    :param config: a configuration
+    :return: YAML with every key, in the schema's order; it loads to an equal configuration
+    """
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _apply(data: dict[str, Any], override: Override) -> Problem | None:
+    """Set one value in place, making mappings on the way."""
+    target: Any = data
+    for position, part in enumerate(override.key):
+        is_last = position == len(override.key) - 1
+        if isinstance(target, list) and isinstance(part, int):
+            if part >= len(target):
+                return Problem(override.key[: position + 1], f"no item {part}; the list has {len(target)}")
+        elif isinstance(target, dict):
+            part = str(part)
+            if not is_last and target.get(part) is None:
+                target[part] = {}
+        else:
+            return Problem(override.key[: position + 1], f"{expected('a mapping', target)} above this key")
+        if is_last:
+            target[part] = override.value
+        else:
+            target = target[part]
+    return None
+
+
+def _describe(problems: Sequence[Problem], places: Mapping[Key, str], source: str) -> list[str]:
+    """One line a problem, in the order of the file."""
+    described = []
+    for problem in dict.fromkeys(problems):
+        prefixes = (problem.key[:size] for size in range(len(problem.key), 0, -1))
+        place = next((places[prefix] for prefix in prefixes if prefix in places), source)
+        parts = [place, ".".join(map(str, problem.key)), problem.message]
+        described.append((_order(place), ": ".join(part for part in parts if part)))
+    return [line for _, line in sorted(described, key=lambda item: item[0])]
+
+
+def _order(place: str) -> int:
+    line = place.rpartition(":")[2]
+    return int(line) if line.isdigit() else 0

@@ -1,0 +1,119 @@
+"""
+What the user asked for: one frozen, validated object for the whole YAML file.
+
+The classes mirror the file, section by section. Every key has its default here; an unknown key is an error.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from sb3_ext.algorithms.registry import ALGORITHMS
+from sb3_ext.config.fields import (
+    Arguments,
+    Device,
+    Duration,
+    Flag,
+    Mode,
+    Normalize,
+    PositiveInt,
+    Seed,
+    Text,
+    Threads,
+    Wrapper,
+    parse_duration,
+)
+
+
+class Section(BaseModel):
+    """Base of all sections: no unknown keys, no changes after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EnvConfig(Section):
+    """A Gymnasium environment and what is put around it."""
+
+    id: Text = Field(description="Gymnasium id; 'module:Name-v0' imports the module first")
+    params: Arguments = Field(default={}, description="keyword arguments of the environment's constructor")
+    max_steps: PositiveInt | None = Field(default=None, description="truncate episodes after this many steps")
+    wrappers: list[Wrapper] = Field(
+        default=[], description="'module.Class' or {module.Class: {kwargs}}, innermost first"
+    )
+    normalize: Normalize = Field(
+        default=False, description="true, or VecNormalize's arguments; gamma follows agent.params"
+    )
+    frame_stack: PositiveInt | None = Field(default=None, description="number of observations stacked by VecFrameStack")
+
+
+class ParallelConfig(Section):
+    """How many environments, and where they are stepped."""
+
+    mode: Mode = Field(default="sequential", description="sequential: in this process; subproc: one process each")
+    num_envs: PositiveInt = Field(default=1, description="number of environments in all")
+
+
+class AgentConfig(Section):
+    """The algorithm and its network."""
+
+    id: Text = Field(description=f"one of {', '.join(ALGORITHMS)}")
+    policy: Text | None = Field(default=None, description="SB3 alias or module:Name; null: by the observation space")
+    device: Device | None = Field(default="auto", description="auto (or null), cpu, cuda, cuda:1")
+    threads: Threads = Field(default="auto", description="torch's threads; auto measures one against all at the start")
+    params: Arguments = Field(default={}, description="the algorithm's constructor keyword arguments")
+
+
+class TrainConfig(Section):
+    """How long to train, and what to report meanwhile."""
+
+    total_steps: PositiveInt | None = Field(default=10_000, description="environment transitions over all environments")
+    total_episodes: PositiveInt | None = Field(default=None, description="finished episodes over all environments")
+    duration: Duration | None = Field(default=None, description="90s, 10m, 1.5h, or a number of hours")
+    log_every_episodes: PositiveInt = Field(
+        default=10, description="episodes between two entries in log and TensorBoard"
+    )
+    status_every_steps: PositiveInt = Field(
+        default=100, description="transitions between two heartbeats in status.json"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_default_bound(cls, data: Any) -> Any:
+        """Another bound replaces the default number of steps; a given one stands beside it."""
+        has_other_bound = isinstance(data, dict) and (data.get("total_episodes") or data.get("duration"))
+        if has_other_bound and "total_steps" not in data:
+            return {**data, "total_steps": None}
+        return data
+
+    @model_validator(mode="after")
+    def _check_bounded(self) -> TrainConfig:
+        if self.total_steps is None and self.total_episodes is None and self.duration is None:
+            raise ValueError("nothing ends this run; give total_steps, total_episodes or duration")
+        return self
+
+    @property
+    def duration_seconds(self) -> float | None:
+        """The wall-clock bound in seconds."""
+        return None if self.duration is None else parse_duration(self.duration)
+
+
+class EvalConfig(Section):
+    """How the trained agent is judged."""
+
+    episodes: PositiveInt = Field(default=10, description="episodes of one evaluation")
+    deterministic: Flag = Field(default=True, description="take the most likely action instead of sampling")
+
+
+class RunConfig(Section):
+    """A whole run."""
+
+    seed: Seed | None = Field(
+        default=None, description="fixes the random state of Python, NumPy, torch and the environments"
+    )
+    env: EnvConfig
+    parallel: ParallelConfig = ParallelConfig()
+    agent: AgentConfig
+    train: TrainConfig = TrainConfig()
+    eval: EvalConfig = EvalConfig()

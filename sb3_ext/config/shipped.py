@@ -1,0 +1,19 @@
+"""The configurations that come with the package: in the wheel, or next to it in a checkout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).parents[1]
+_PLACES = (_PACKAGE / "configs", _PACKAGE.parent / "configs")
+
+
+def find_shipped_configs() -> dict[str, Path]:
+    """
+    :return: name -> file of every shipped configuration, sorted by name
+    """
+    for place in _PLACES:
+        files = sorted(place.glob("*.yaml"))
+        if files:
+            return {file.stem: file for file in files}
+    return {}

@@ -1,0 +1,89 @@
+"""Where a configuration comes from: a file, a shipped name, a mapping, or nothing but overrides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sb3_ext.config.shipped import find_shipped_configs
+from sb3_ext.config.yaml_document import MAX_BYTES, parse_document
+from sb3_ext.errors import ConfigError
+from sb3_ext.problems import Key, suggest_name
+
+
+@dataclass(frozen=True)
+class ConfigSource:
+    """
+    :param name: what a run made from it is called by default
+    :param place: how it is called in messages
+    :param content: YAML
+    :param path: the file, if it is one
+    """
+
+    name: str
+    place: str
+    content: str | bytes
+    path: Path | None = None
+
+
+@dataclass(frozen=True)
+class Override:
+    """
+    One value that replaces the file's.
+
+    :param key: from the outermost key inwards; integers index lists
+    :param value: plain data
+    :param place: how its origin is called in messages, such as ``--seed``
+    """
+
+    key: Key
+    value: Any
+    place: str
+
+
+def read_source(config: str | Path | Mapping[str, Any] | None) -> ConfigSource:
+    """
+    :param config: a file's path, the name of a shipped configuration, plain data, or ``None`` for an empty one
+    :return: the text behind it
+    :raises ConfigError: if there is no such file, or the data cannot be written as YAML
+    """
+    if config is None:
+        return ConfigSource("run", "command line", "{}\n")
+    if isinstance(config, Mapping):
+        try:
+            return ConfigSource("run", "config", yaml.safe_dump(dict(config), sort_keys=False))
+        except yaml.representer.RepresenterError as error:
+            raise ConfigError(f"config: not plain data: {error.args[-1]!r}; write classes as 'module:Name'") from None
+    path = Path(config)
+    if not path.exists() and path.name == str(config):
+        shipped = find_shipped_configs()
+        if path.stem in shipped and path.suffix in ("", ".yaml"):
+            path = shipped[path.stem]
+        elif not path.suffix:
+            raise ConfigError(f"{config}: no such file or shipped configuration; {suggest_name(path.stem, shipped)}")
+    try:
+        with path.open("rb") as file:
+            return ConfigSource(path.stem, str(config), file.read(MAX_BYTES + 1), path)
+    except OSError as error:
+        raise ConfigError(f"{config}: cannot be read: {error.strerror}") from None
+
+
+def parse_override(assignment: str) -> Override:
+    """
+    :param assignment: ``KEY=VALUE``, dots between the parts of the key, YAML for the value
+    :return: the override
+    :raises ConfigError: if it has no ``=``, no key, or a value that is not YAML
+    """
+    name, separator, text = assignment.partition("=")
+    parts = name.strip().split(".")
+    if not separator or not all(parts):
+        raise ConfigError(f"--set {assignment}: expected KEY=VALUE, such as agent.params.gamma=0.98")
+    place = f"--set {name.strip()}"
+    document = parse_document(text, place)
+    if document.problems:
+        raise ConfigError([f"{place}: {problem.message}" for problem in document.problems])
+    return Override(tuple(int(part) if part.isdigit() else part for part in parts), document.value, "--set")

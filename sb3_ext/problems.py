@@ -1,0 +1,66 @@
+"""One mistake in a user's configuration, and how to name what was probably meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any, NamedTuple
+
+Key = tuple[str | int, ...]
+
+_LONGEST_LIST = 30
+
+
+class Problem(NamedTuple):
+    """
+    One mistake.
+
+    :param key: where it is, from the outermost key inwards; list positions are integers
+    :param message: what was found, what was expected
+    """
+
+    key: Key
+    message: str
+
+    def below(self, *prefix: str | int) -> Problem:
+        """
+        The same mistake, seen from further out.
+
+        :param prefix: the keys that lead to where ``key`` begins
+        """
+        return Problem((*prefix, *self.key), self.message)
+
+
+def suggest_name(name: object, known: Iterable[str]) -> str:
+    """
+    The end of a sentence about an unknown name.
+
+    :param name: what was found
+    :param known: the names that would have been right
+    :return: ``did you mean 'x'?``, or the list of known names when none is near and they are few
+    """
+    names = sorted(known)
+    by_lower_case = {candidate.lower(): candidate for candidate in names}
+    near = get_close_matches(str(name).lower(), by_lower_case, n=1)
+    if near:
+        return f"did you mean '{by_lower_case[near[0]]}'?"
+    if not names:
+        return "none is expected here"
+    return f"expected one of {', '.join(names)}" if len(names) <= _LONGEST_LIST else "check its spelling"
+
+
+def describe_value(value: object) -> str:
+    """How a value found in a file is shown in a message: short, whatever it is."""
+    if value is None:
+        return "nothing (null)"
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, list | tuple):
+        return "a list"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def expected(what: str, found: Any) -> str:
+    """The sentence for a value of the wrong kind."""
+    return f"expected {what}, found {describe_value(found)}"
