@@ -1,0 +1,119 @@
+"""What an ordinary installation gets: both packages, their types, the configurations, the command."""
+
+from __future__ import annotations
+
+import email
+import os
+import subprocess
+import sys
+from email.message import Message
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from sb3_ext.version import __version__
+
+ROOT = Path(__file__).parents[1]
+FOR_DEVELOPERS = {"dev", "lint", "test", "type"}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel of this checkout; hatchling itself builds it, since pip would first download hatchling again."""
+    directory = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(directory)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    return next(directory.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def names(wheel: Path) -> set[str]:
+    with ZipFile(wheel) as archive:
+        return set(archive.namelist())
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel: Path) -> Message:
+    with ZipFile(wheel) as archive:
+        return email.message_from_bytes(archive.read(f"sb3_ext-{__version__}.dist-info/METADATA"))
+
+
+def find_extras(metadata: Message) -> set[str]:
+    """The extras that bring a feature."""
+    return set(metadata.get_all("Provides-Extra", [])) - FOR_DEVELOPERS - {"all"}
+
+
+def find_requirements(metadata: Message, extras: set[str]) -> dict[str, Requirement]:
+    """What the extras bring, without what every installation has; the extra "" stands for the latter."""
+    requirements = [Requirement(line) for line in metadata.get_all("Requires-Dist", [])]
+    return {
+        requirement.name: requirement
+        for requirement in requirements
+        if any(is_required(requirement, extra) for extra in extras)
+    }
+
+
+def is_required(requirement: Requirement, extra: str) -> bool:
+    return requirement.marker.evaluate({"extra": extra}) if requirement.marker else not extra
+
+
+def test_it_holds_both_packages_and_says_that_they_are_typed(names: set[str]) -> None:
+    sources = [*(ROOT / "sb3_ext").rglob("*.py"), *(ROOT / "envs" / "sb3_ext_envs").rglob("*.py")]
+    expected = {str(path.relative_to(ROOT)).removeprefix("envs/") for path in sources}
+
+    assert expected | {"sb3_ext/py.typed", "sb3_ext_envs/py.typed"} <= names
+
+
+def test_it_holds_nothing_but_them(names: set[str]) -> None:
+    assert {name.split("/")[0] for name in names} == {"sb3_ext", "sb3_ext_envs", f"sb3_ext-{__version__}.dist-info"}
+    assert f"sb3_ext-{__version__}.dist-info/licenses/LICENSE" in names
+
+
+def test_shipped_configurations_are_found_after_an_ordinary_installation(wheel: Path, tmp_path: Path) -> None:
+    with ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    code = "from sb3_ext.config import find_shipped_configs\nfor path in find_shipped_configs().values(): print(path)"
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+
+    shipped = sorted(path.name for path in (ROOT / "configs").glob("*.yaml"))
+    assert result.stdout.splitlines() == [str(tmp_path / "sb3_ext" / "configs" / name) for name in shipped]
+
+
+def test_it_installs_the_command(wheel: Path) -> None:
+    with ZipFile(wheel) as archive:
+        entry_points = archive.read(f"sb3_ext-{__version__}.dist-info/entry_points.txt").decode()
+
+    assert "sb3-ext = sb3_ext.cli:main" in entry_points
+
+
+def test_dependencies_have_a_lower_bound_and_no_upper_one(metadata: Message) -> None:
+    for_users = find_requirements(metadata, {"", *find_extras(metadata)})
+
+    assert {"stable-baselines3", "box2d"} <= set(for_users)
+    for requirement in for_users.values():
+        assert [specifier.operator for specifier in requirement.specifier] == [">="], str(requirement)
+
+
+def test_all_is_every_extra_for_users(metadata: Message) -> None:
+    assert find_requirements(metadata, {"all"}).keys() == find_requirements(metadata, find_extras(metadata)).keys()
+
+
+def test_constraints_name_every_dependency(metadata: Message) -> None:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    constraints = [Requirement(line) for line in lines if not line.startswith("#")]
+    pins = {canonicalize_name(constraint.name): constraint.specifier for constraint in constraints}
+
+    for name, requirement in find_requirements(metadata, {"", "dev"}).items():
+        [pin] = pins[canonicalize_name(name)]
+        assert pin.operator == "=="
+        assert requirement.specifier.contains(pin.version), f"{requirement} excludes {pin}"
