@@ -1,0 +1,102 @@
+"""Play some episodes and say how it went."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from statistics import fmean, median
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.vec_env import VecEnv
+
+from sb3_ext.evaluation.episodes import Episode, play_episodes
+from sb3_ext.reports.intervals import find_interval95
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """
+    What one evaluation found.
+
+    :param episodes: how many were played
+    :param mean_return: mean of their undiscounted returns
+    :param std_return: standard deviation of the returns themselves (over n, as in SB3's ``evaluate_policy``)
+    :param median_return: median of the returns
+    :param ci95: 95 % confidence interval of the mean, by Student's t (over n - 1); ``None`` for one episode
+    :param mean_length: mean of the lengths, in steps
+    :param success_rate: share of the episodes whose environment reported ``is_success``; ``None`` if none did
+    :param returns: one an episode, in the order of finishing
+    :param lengths: likewise
+    :param seed: the seed that repeats this evaluation; ``None`` if it had none
+    """
+
+    episodes: int
+    mean_return: float
+    std_return: float
+    median_return: float
+    ci95: tuple[float, float] | None
+    mean_length: float
+    success_rate: float | None
+    returns: tuple[float, ...]
+    lengths: tuple[int, ...]
+    seed: int | None
+
+    def to_json(self) -> dict[str, Any]:
+        """:return: the fields as plain data for strict JSON: lists for tuples, ``None`` for NaN and infinity"""
+        return {name: _to_plain(value) for name, value in asdict(self).items()}
+
+
+def evaluate(
+    model: Any, env: VecEnv, episodes: int, *, deterministic: bool = True, seed: int | None = None
+) -> Evaluation:
+    """
+    Evaluate a model without changing it, or a training that it is in the middle of.
+
+    :param model: an SB3 algorithm or policy, or anything with a ``predict`` method
+    :param env: environments of the evaluation's own: see :func:`~sb3_ext.evaluation.episodes.play_episodes`
+    :param episodes: how many; positive. Enough for an interval of useful width: 100, say
+    :param deterministic: take the most likely action instead of sampling
+    :param seed: repeats the same episodes; ``None`` for fresh random numbers
+    :return: the statistics
+    :raises ValueError: if ``episodes`` is not positive
+    """
+    return summarize(play_episodes(model, env, episodes, deterministic=deterministic, seed=seed), seed=seed)
+
+
+def summarize(episodes: Iterable[Episode], *, seed: int | None = None) -> Evaluation:
+    """
+    :param episodes: at least one
+    :param seed: what they were played with
+    :return: their statistics
+    """
+    played = tuple(episodes)
+    returns = tuple(episode.episode_return for episode in played)
+    lengths = tuple(episode.length for episode in played)
+    successes = [episode.success for episode in played if episode.success is not None]
+    return Evaluation(
+        episodes=len(played),
+        mean_return=fmean(returns),
+        std_return=_find_std(returns),
+        median_return=median(returns),
+        ci95=find_interval95(returns),
+        mean_length=fmean(lengths),
+        success_rate=fmean(successes) if successes else None,
+        returns=returns,
+        lengths=lengths,
+        seed=seed,
+    )
+
+
+def _find_std(values: Sequence[float]) -> float:
+    with np.errstate(invalid="ignore"):  # an environment's infinite reward gives NaN, not a warning
+        return float(np.std(values))
+
+
+def _to_plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_to_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

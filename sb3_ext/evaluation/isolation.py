@@ -1,0 +1,89 @@
+"""
+What playing shares with training, swapped in and out.
+
+Stochastic policies sample from torch's global generator, DQN's exploration from NumPy's and from the action space's,
+gSDE keeps its noise in the policy, and ``predict`` switches the policy to evaluation mode. Were any of it left
+changed, a run that is evaluated would learn something else than the same run without evaluations.
+"""
+
+from __future__ import annotations
+
+import random
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.distributions import StateDependentNoiseDistribution
+
+
+class Isolation:
+    """
+    A context manager, entered again for every stretch of playing: each goes on where the last one stopped, and
+    outside of it everything is as if nobody had played.
+
+    :param model: an SB3 algorithm or policy, or anything with a ``predict`` method
+    :param seed: where the random numbers inside begin; ``None`` for fresh ones from the operating system
+    :param num_envs: number of environments played side by side: each gets gSDE noise of its own
+    """
+
+    def __init__(self, model: Any, *, seed: int | None, num_envs: int) -> None:
+        policy = getattr(model, "policy", model)
+        self._policy: Any = policy if isinstance(policy, torch.nn.Module) else torch.nn.Module()
+        self._action_space = getattr(model, "action_space", None)
+        self._device = getattr(model, "device", torch.device("cpu"))
+        self._seed = seed
+        self._num_envs = num_envs
+        self._inside: dict[str, Any] | None = None
+        self._outside: dict[str, Any] = {}
+
+    def __enter__(self) -> None:
+        self._outside = self._capture()
+        if self._inside is None:
+            self._begin()
+        else:
+            self._restore(self._inside)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._inside = self._capture()
+        self._restore(self._outside)
+
+    def _begin(self) -> None:
+        seed = int(np.random.SeedSequence().generate_state(1)[0]) if self._seed is None else self._seed
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+        if self._action_space is not None:
+            self._action_space.seed(seed)
+        if self._find_noise():
+            self._policy.reset_noise(self._num_envs)
+
+    def _find_noise(self) -> list[StateDependentNoiseDistribution]:
+        distributions = (getattr(module, "action_dist", None) for module in self._policy.modules())
+        return [found for found in distributions if isinstance(found, StateDependentNoiseDistribution)]
+
+    def _capture(self) -> dict[str, Any]:
+        return {
+            "python": random.getstate(),
+            "numpy": np.random.get_state(),
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state(self._device) if self._device.type == "cuda" else None,
+            "action_space": self._action_space and self._action_space.np_random.bit_generator.state,
+            "training_modes": [module.training for module in self._policy.modules()],
+            "noise": [vars(noise).copy() for noise in self._find_noise()],
+        }
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        random.setstate(state["python"])
+        np.random.set_state(state["numpy"])
+        torch.set_rng_state(state["torch"])
+        if state["cuda"] is not None:
+            torch.cuda.set_rng_state(state["cuda"], self._device)
+        if self._action_space is not None:
+            self._action_space.np_random.bit_generator.state = state["action_space"]
+        for module, is_training in zip(self._policy.modules(), state["training_modes"], strict=True):
+            module.training = is_training
+        for noise, attributes in zip(self._find_noise(), state["noise"], strict=True):
+            vars(noise).update(attributes)

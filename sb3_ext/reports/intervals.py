@@ -1,0 +1,58 @@
+"""Confidence intervals of a mean from few values, by Student's t distribution."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from statistics import fmean
+
+import numpy as np
+
+
+def find_interval95(values: Sequence[float]) -> tuple[float, float] | None:
+    """
+    The two-sided 95 % confidence interval of the mean, mean ± t·s/√n with the unbiased standard deviation s.
+
+    :param values: independent values
+    :return: lower and upper end; ``None`` for fewer than two values, which say nothing about their spread
+    """
+    if len(values) < 2:
+        return None
+    mean = fmean(values)
+    with np.errstate(invalid="ignore"):  # infinite values give NaN, not a warning
+        half_width = find_t95(len(values) - 1) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    return mean - half_width, mean + half_width
+
+
+@lru_cache(maxsize=256)
+def find_t95(degrees_of_freedom: int) -> float:
+    """
+    The t with P(|T| < t) = 0.95.
+
+    Bisects the closed form of the distribution: Abramowitz and Stegun, Handbook of Mathematical Functions, 26.7.3
+    and 26.7.4.
+
+    :param degrees_of_freedom: one less than the number of values; positive
+    :return: 12.706 for 1, 2.262 for 9, 1.984 for 99, …
+    """
+    low, high = 0.0, math.pi / 2
+    while (angle := (low + high) / 2) not in (low, high):
+        if _find_probability_within(angle, degrees_of_freedom) < 0.95:
+            low = angle
+        else:
+            high = angle
+    return math.sqrt(degrees_of_freedom) * math.tan(angle)
+
+
+def _find_probability_within(angle: float, degrees_of_freedom: int) -> float:
+    """P(|T| < √ν · tan(angle)) for ν degrees of freedom."""
+    is_odd = degrees_of_freedom % 2
+    term = math.cos(angle) if is_odd else 1.0
+    series = 0.0 if degrees_of_freedom == 1 else term
+    for power in range(2 + is_odd, degrees_of_freedom - 1, 2):
+        term *= (power - 1) / power * math.cos(angle) ** 2
+        series += term
+    if is_odd:
+        return 2 / math.pi * (angle + math.sin(angle) * series)
+    return math.sin(angle) * series
