@@ -3,8 +3,62 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
 
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
 os.environ["SDL_VIDEODRIVER"] = "dummy"
 os.environ["MPLBACKEND"] = "agg"
+
+TRAINING_SCRIPT = """
+import sys, time
+from pathlib import Path
+from sb3_ext.runs.session import RunSession
+
+with RunSession.create(Path(sys.argv[1]), config_text="seed: 1", resolved_config_text="seed: 1", meta={}) as session:
+    print("ready", flush=True)
+    while True:
+        session.status.update(step=session.status.status.step + 1, total_steps=1000000, phase="collecting")
+        session.status.write()
+        if session.paths.stop.exists() or session.signals.received:
+            session.finish("stop file" if session.paths.stop.exists() else f"signal {session.signals.received}")
+            break
+        time.sleep(0.02)
+"""
+
+StartPython = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start_python() -> Iterator[StartPython]:
+    """Start a Python process with the given code and arguments; it is ended with the test."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def start(code: str, *arguments: object) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", code, *map(str, arguments)]
+        pipe = subprocess.PIPE
+        processes.append(subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def start_run(start_python: StartPython) -> Callable[[Path], subprocess.Popen[str]]:
+    """Start a process that owns a run directory and writes heartbeats until it is asked to stop."""
+
+    def start(directory: Path) -> subprocess.Popen[str]:
+        process = start_python(TRAINING_SCRIPT, directory)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        return process
+
+    return start

@@ -1,0 +1,70 @@
+"""``logs/training.log``: what the package and Python's warnings have to say, with UTC times."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from pathlib import Path
+from types import TracebackType
+
+_LOGGER = "sb3_ext"
+_WARNINGS_LOGGER = "py.warnings"
+
+
+class TrainingLog:
+    """
+    Writes the log of ``sb3_ext`` (from INFO) and Python's warnings to a file until it is closed.
+
+    :param path: the file; its directory is created, an existing file is continued
+    :raises OSError: the file cannot be opened
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(exist_ok=True)
+        self._handler = logging.FileHandler(path, encoding="utf-8")
+        formatter = logging.Formatter("%(asctime)sZ %(levelname)-7s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
+        formatter.converter = time.gmtime
+        self._handler.setFormatter(formatter)
+        self._logger = logging.getLogger(_LOGGER)
+        self._previous_level = self._logger.level
+        if self._logger.getEffectiveLevel() > logging.INFO:
+            self._logger.setLevel(logging.INFO)
+        for name in (_LOGGER, _WARNINGS_LOGGER):
+            logging.getLogger(name).addHandler(self._handler)
+        show_before = warnings.showwarning
+        logging.captureWarnings(True)
+        self._has_captured_warnings = warnings.showwarning is not show_before
+
+    def write_traceback(self, message: str, error: BaseException) -> None:
+        """
+        Write an error with its traceback to the file alone; the console has its own words for it.
+
+        :param message: the line above the traceback
+        :param error: an exception that was raised
+        """
+        information = (type(error), error, error.__traceback__)
+        self._handler.handle(self._logger.makeRecord(_LOGGER, logging.ERROR, "", 0, message, (), information))
+
+    def close(self) -> None:
+        """Close the file and leave logging as it was before."""
+        if self._has_captured_warnings:
+            logging.captureWarnings(False)
+        for name in (_LOGGER, _WARNINGS_LOGGER):
+            logging.getLogger(name).removeHandler(self._handler)
+        self._logger.setLevel(self._previous_level)
+        self._handler.close()
+
+
+def find_place(traceback: TracebackType | None) -> str:
+    """
+    Where an error was raised.
+
+    :param traceback: the error's own
+    :return: ``file.py:12``; empty without a traceback
+    """
+    if traceback is None:
+        return ""
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return f"{traceback.tb_frame.f_code.co_filename}:{traceback.tb_lineno}"

@@ -1,0 +1,120 @@
+"""Every file name of a run directory: nothing else in the package spells one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """
+    Where a run keeps what.
+
+    ::
+
+        runs/cartpole_ppo_2026-11-20_12-00-00/
+        ├── config.yaml            the config file as given (overrides are in meta.json)
+        ├── config.resolved.yaml   every value, defaults filled in: what really ran
+        ├── meta.json              written once, at the start
+        ├── resumes.jsonl          one line a resume: time, checkpoint, host, command
+        ├── requirements.txt       the exact installed packages
+        ├── status.json            live; replaced atomically
+        ├── pid                    while a process owns the run; removed on a clean exit
+        ├── lock                   held by the owner for life (flock); the kernel frees it on kill -9
+        ├── stop                   appears when somebody asks the run to stop; removed when obeyed
+        ├── checkpoints/           step_000010000/ …, best, latest
+        ├── opponents/             self-play pool: snapshots, ratings
+        ├── logs/training.log
+        ├── tensorboard/
+        ├── monitor/               episode CSVs
+        ├── evaluations.jsonl      one line an evaluation
+        ├── metrics.json           all metrics, final (and after every checkpoint)
+        ├── benchmark_metrics.json timed runs
+        ├── training_curves.png
+        └── videos/
+
+    :param root: the run directory
+    """
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        return self.root / "config.yaml"
+
+    @property
+    def resolved_config(self) -> Path:
+        return self.root / "config.resolved.yaml"
+
+    @property
+    def meta(self) -> Path:
+        return self.root / "meta.json"
+
+    @property
+    def resumes(self) -> Path:
+        return self.root / "resumes.jsonl"
+
+    @property
+    def requirements(self) -> Path:
+        return self.root / "requirements.txt"
+
+    @property
+    def status(self) -> Path:
+        return self.root / "status.json"
+
+    @property
+    def pid(self) -> Path:
+        return self.root / "pid"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "lock"
+
+    @property
+    def stop(self) -> Path:
+        return self.root / "stop"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.root / "checkpoints"
+
+    @property
+    def latest_model(self) -> Path:
+        return self.checkpoints / "latest" / "model.zip"
+
+    @property
+    def opponents(self) -> Path:
+        return self.root / "opponents"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "logs" / "training.log"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.root / "tensorboard"
+
+    @property
+    def monitor(self) -> Path:
+        return self.root / "monitor"
+
+    @property
+    def evaluations(self) -> Path:
+        return self.root / "evaluations.jsonl"
+
+    @property
+    def metrics(self) -> Path:
+        return self.root / "metrics.json"
+
+    @property
+    def benchmark_metrics(self) -> Path:
+        return self.root / "benchmark_metrics.json"
+
+    @property
+    def training_curves(self) -> Path:
+        return self.root / "training_curves.png"
+
+    @property
+    def videos(self) -> Path:
+        return self.root / "videos"

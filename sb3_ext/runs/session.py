@@ -1,0 +1,194 @@
+"""A run while it trains: the one owner of its directory, as a context manager."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from sb3_ext.atomic import write_json, write_text
+from sb3_ext.errors import RunError, Sb3ExtError
+from sb3_ext.runs.environment import list_requirements
+from sb3_ext.runs.lock import RunLock, is_locked
+from sb3_ext.runs.log import TrainingLog, find_place
+from sb3_ext.runs.paths import RunPaths
+from sb3_ext.runs.signals import Interrupted, SignalWatch
+from sb3_ext.runs.status import RunStatus, StatusFile, status_for
+
+logger = logging.getLogger(__name__)
+
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+_OWNER_WAIT_SECONDS = 1.0
+_MAX_MESSAGE_CHARACTERS = 500
+
+
+class RunSession:
+    """
+    Owns a run directory from :meth:`create` to the end of the ``with`` block.
+
+    ::
+
+        with RunSession.create(directory, config_text=…, resolved_config_text=…, meta=…) as session:
+            …                               # train; session.status, session.signals
+            session.finish("total_steps")
+
+    However the block ends, a final status with its reason is on the disk afterwards, the pid and stop files are gone,
+    the log is closed, the signal handlers are the previous ones and the lock is free. An exception makes the run
+    ``failed`` and is raised again; an interrupt makes it ``stopped``. A mistake of the user's (:class:`Sb3ExtError`)
+    before anything was trained takes the new directory away again.
+
+    :ivar paths: the file names
+    :ivar status: the live status
+    :ivar signals: SIGINT and SIGTERM, watched inside the block
+    """
+
+    def __init__(self, paths: RunPaths, lock: RunLock, log: TrainingLog, status: StatusFile) -> None:
+        self.paths = paths
+        self.status = status
+        self.signals = SignalWatch()
+        self._lock = lock
+        self._log = log
+        self._stop_reason: str | None = None
+
+    @classmethod
+    def create(
+        cls, directory: Path, *, config_text: str, resolved_config_text: str, meta: Mapping[str, Any]
+    ) -> RunSession:
+        """
+        Make the run directory and own it. Enter the ``with`` block at once.
+
+        :param directory: must not exist, or be empty; its parents are created
+        :param config_text: the config file as given
+        :param resolved_config_text: every value, defaults filled in
+        :param meta: content of ``meta.json``, plain data
+        :raises RunError: the directory is not empty, has a name that cannot be, cannot be written, or another
+            process creates it at the same time; nothing is left behind
+        """
+        paths = RunPaths(Path(directory).absolute())
+        _check_name(paths.root)
+        lock = _claim(paths)
+        try:
+            status = RunStatus.begin()
+            write_text(paths.pid, f"{status.pid}\n", durable=False)
+            write_json(paths.status, status.to_json())
+            write_text(paths.config, config_text)
+            write_text(paths.resolved_config, resolved_config_text)
+            write_text(paths.requirements, list_requirements())
+            write_json(paths.meta, dict(meta))
+            return cls(paths, lock, TrainingLog(paths.log), StatusFile(paths.status, status))
+        except BaseException as error:
+            shutil.rmtree(paths.root, ignore_errors=True)
+            lock.release()
+            if isinstance(error, OSError):
+                raise _make_write_error(paths, error) from error
+            raise
+
+    def finish(self, stop_reason: str) -> None:
+        """
+        Say why the training ended: once, last in the block.
+
+        :param stop_reason: see :func:`sb3_ext.runs.status.status_for`
+        """
+        self._stop_reason = stop_reason
+
+    def __enter__(self) -> RunSession:
+        self.signals.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.signals.ignore_further()
+        is_kept = self._has_trained() or not isinstance(error, Sb3ExtError)
+        try:
+            if is_kept:
+                self._record_end(error)
+        finally:
+            self._log.close()
+            if not is_kept:
+                shutil.rmtree(self.paths.root, ignore_errors=True)
+            self._lock.release()
+            self.signals.__exit__(kind, error, traceback)
+
+    def _has_trained(self) -> bool:
+        status = self.status.status
+        return status.step > 0 or status.phase != "starting"
+
+    def _record_end(self, error: BaseException | None) -> None:
+        reason = self._find_reason(error)
+        self.status.update(status=status_for(reason), stop_reason=reason, phase="finished")
+        self.status.write(durable=True)
+        if error is not None:
+            self._log.write_traceback(reason, error)
+        for path in (self.paths.stop, self.paths.pid):
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as failure:
+                logger.warning("%s cannot be removed: %s", path, failure)
+
+    def _find_reason(self, error: BaseException | None) -> str:
+        if error is None:
+            return self._stop_reason or "error: the training ended without a reason"
+        if isinstance(error, KeyboardInterrupt):
+            # `runs stop` leaves the stop file before it signals: then the file is what ended the run.
+            name = error.signal_name if isinstance(error, Interrupted) else "SIGINT"
+            return "stop file" if self.paths.stop.exists() else f"signal {name}"
+        message = " ".join(str(error).split())[:_MAX_MESSAGE_CHARACTERS]
+        return f"error: {type(error).__name__}: {message} ({find_place(error.__traceback__)})"
+
+
+def _check_name(directory: Path) -> None:
+    if not _NAME.fullmatch(directory.name):
+        raise RunError(
+            f"{directory}: the last part of a run directory has letters, digits, '.', '_' and '-' only and does not "
+            f"begin with a dot, but got {directory.name!r}"
+        )
+
+
+def _claim(paths: RunPaths) -> RunLock:
+    """Make the directory, or take an empty one, and lock it: of several processes exactly one succeeds."""
+    try:
+        paths.root.mkdir(parents=True, exist_ok=True)
+        if not _is_unused(paths):
+            raise _make_refusal(paths)
+        lock = RunLock(paths.lock)
+    except BlockingIOError:
+        raise _make_refusal(paths) from None
+    except OSError as error:
+        raise _make_write_error(paths, error) from error
+    if not _is_unused(paths):
+        lock.release()
+        raise _make_refusal(paths)
+    return lock
+
+
+def _is_unused(paths: RunPaths) -> bool:
+    return all(entry == paths.lock for entry in paths.root.iterdir())
+
+
+def _make_refusal(paths: RunPaths) -> RunError:
+    if is_locked(paths.lock):
+        return RunError(f"{paths.root}: another process{_find_owner(paths)} owns this run directory")
+    return RunError(
+        f"{paths.root}: exists and is not empty; a run is never overwritten: give another directory, or resume the run"
+    )
+
+
+def _make_write_error(paths: RunPaths, error: OSError) -> RunError:
+    return RunError(f"{paths.root}: cannot create a run here: {error.strerror or error}")
+
+
+def _find_owner(paths: RunPaths) -> str:
+    """The pid file follows the lock by some microseconds."""
+    deadline = time.monotonic() + _OWNER_WAIT_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            return f" (pid {int(paths.pid.read_text())})"
+        except (OSError, ValueError):
+            time.sleep(0.01)
+    return ""

@@ -1,0 +1,75 @@
+"""SIGINT and SIGTERM as wishes: the first asks the training to end well, the second ends it at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from types import FrameType, TracebackType
+from typing import Any
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# `timeout` signals the process and then its group: what comes again this soon is the same wish.
+_REPEAT_SECONDS = 0.3
+
+
+class Interrupted(KeyboardInterrupt):
+    """
+    A second signal: end now, without finishing what is under way.
+
+    :param signal_name: the first signal's name, such as ``SIGTERM``
+    """
+
+    def __init__(self, signal_name: str) -> None:
+        self.signal_name = signal_name
+        super().__init__(f"interrupted by a second signal after {signal_name}")
+
+
+class SignalWatch:
+    """
+    Notes SIGINT and SIGTERM inside a ``with`` block, then puts back the handlers that were there before.
+
+    Python allows handlers in the main thread only; elsewhere this does nothing and :attr:`received` stays ``None``.
+
+    :ivar received: name of the first signal that came
+    """
+
+    def __init__(self) -> None:
+        self.received: str | None = None
+        self._received_at = 0.0
+        self._previous: dict[int, Any] = {}
+        self._pid = os.getpid()
+        self._is_ending = False
+
+    def ignore_further(self) -> None:
+        """From now on raise nothing: what ends the run must not be torn in two."""
+        self._is_ending = True
+
+    def __enter__(self) -> SignalWatch:
+        if threading.current_thread() is threading.main_thread():
+            self._previous = {number: signal.signal(number, self._note) for number in _SIGNALS}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for number in list(self._previous):
+            self._restore(number)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._pid:  # a forked worker: not ours to swallow
+            self._restore(number)
+            os.kill(os.getpid(), number)
+            return
+        now = time.monotonic()
+        if self.received is None:
+            self.received = signal.Signals(number).name
+            self._received_at = now
+        elif now - self._received_at > _REPEAT_SECONDS and not self._is_ending:
+            raise Interrupted(self.received)
+
+    def _restore(self, number: int) -> None:
+        previous = self._previous.pop(number)
+        # None: the handler was not installed from Python and cannot be put back from it either.
+        signal.signal(number, signal.SIG_DFL if previous is None else previous)

@@ -1,0 +1,227 @@
+"""``status.json``: how a run stands, written by the run and read by everybody else."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import math
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from sb3_ext.atomic import write_json
+from sb3_ext.errors import RunError
+from sb3_ext.runs.owner import Owner
+
+logger = logging.getLogger(__name__)
+
+WRITTEN_STATUSES = ("running", "completed", "stopped", "failed")
+_COMPLETING_REASONS = {"total_steps", "total_episodes", "duration", "converged", "plateau"}
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """
+    The fields of ``status.json``; ``None`` means "not known" or "does not apply".
+
+    :param status: ``running``, ``completed``, ``stopped`` or ``failed``
+    :param phase: ``starting``, ``collecting``, ``updating``, ``evaluating``, ``saving``, ``finished``
+    :param step: environment transitions so far
+    :param total_steps: the target, if steps bound the run
+    :param episode: episodes finished
+    :param epsilon: exploration rate, for the algorithms that have one
+    :param fps: environment transitions per second
+    :param eta_seconds: the time that the rest will take
+    :param elapsed_seconds: the time since the start, earlier stretches of a resumed run included
+    :param episode_return_mean: mean return of the latest episodes
+    :param best_evaluation: best mean return of an evaluation
+    :param start_time: ISO 8601, UTC
+    :param last_heartbeat: ISO 8601, UTC
+    :param stop_reason: why the run ended; see :func:`status_for`
+    :param last_checkpoint: path of the newest checkpoint
+    :param last_save_error: why the newest checkpoint could not be written
+    :param pid: the owner's process id; proof only together with the next three
+    :param host: the owner's machine
+    :param boot_id: that machine's boot
+    :param process_start_ticks: when the owner started, in clock ticks since that boot
+    :param run_id: the run's own, the same for ever
+    """
+
+    status: str = "running"
+    phase: str = "starting"
+    step: int = 0
+    total_steps: int | None = None
+    episode: int = 0
+    epsilon: float | None = None
+    fps: float | None = None
+    eta_seconds: float | None = None
+    elapsed_seconds: float = 0.0
+    episode_return_mean: float | None = None
+    best_evaluation: float | None = None
+    start_time: str | None = None
+    last_heartbeat: str | None = None
+    stop_reason: str | None = None
+    last_checkpoint: str | None = None
+    last_save_error: str | None = None
+    pid: int | None = None
+    host: str | None = None
+    boot_id: str | None = None
+    process_start_ticks: int | None = None
+    run_id: str | None = None
+
+    @classmethod
+    def begin(cls) -> RunStatus:
+        """:return: the status of a run that this process starts now"""
+        now = _format_now()
+        owner = dataclasses.asdict(Owner.current())
+        return cls(start_time=now, last_heartbeat=now, run_id=str(uuid.uuid4()), **owner)
+
+    @property
+    def owner(self) -> Owner | None:
+        """The process that wrote this, if the status says it."""
+        if self.pid is None or self.host is None or self.boot_id is None or self.process_start_ticks is None:
+            return None
+        return Owner(self.pid, self.host, self.boot_id, self.process_start_ticks)
+
+    @property
+    def heartbeat_age_seconds(self) -> float:
+        """Seconds since the last heartbeat by this machine's clock; infinite if there was none."""
+        if self.last_heartbeat is None:
+            return math.inf
+        return (datetime.now(timezone.utc) - datetime.fromisoformat(self.last_heartbeat)).total_seconds()
+
+    def to_json(self) -> dict[str, Any]:
+        """:return: plain data for JSON; numbers that JSON has not (NaN, infinity) become ``None``"""
+        return {name: _make_plain(getattr(self, name)) for name in _FIELD_TYPES}
+
+    @classmethod
+    def from_json(cls, content: Any) -> RunStatus:
+        """
+        Read what :meth:`to_json` gives. Unknown fields, from a later version, are left out.
+
+        :param content: parsed JSON
+        :raises ValueError: a field is missing or has a value that it cannot have
+        """
+        if not isinstance(content, Mapping):
+            raise ValueError(f"expected an object, found {type(content).__name__}")
+        known = {name: content[name] for name in _FIELD_TYPES if name in content}
+        for name, value in known.items():
+            if type(value) not in _FIELD_TYPES[name]:
+                raise ValueError(f"{name}: found {value!r}, expected {_describe_types(name)}")
+        if known.get("status") not in WRITTEN_STATUSES:
+            raise ValueError(f"status: found {known.get('status')!r}, expected one of {', '.join(WRITTEN_STATUSES)}")
+        for name in ("start_time", "last_heartbeat"):
+            _check_time(name, known.get(name))
+        return cls(**known)
+
+
+class StatusFile:
+    """
+    The writing side of ``status.json``: changes are collected in memory and written together.
+
+    A status that cannot be written (a full disk, say) is no reason to end a training: it is logged once.
+
+    :param path: the file
+    :param status: what to begin with; its ``elapsed_seconds`` are those of earlier stretches
+    """
+
+    def __init__(self, path: Path, status: RunStatus) -> None:
+        self.path = path
+        self.status = status
+        self._earlier_seconds = status.elapsed_seconds
+        self._start = time.monotonic()
+        self._is_failing = False
+
+    def update(self, **fields: Any) -> None:
+        """
+        Change fields, in memory only.
+
+        :param fields: names and new values of :class:`RunStatus`
+        :raises TypeError: there is no such field
+        """
+        self.status = dataclasses.replace(self.status, **fields)
+
+    def write(self, *, durable: bool = False) -> None:
+        """
+        Set ``last_heartbeat`` and ``elapsed_seconds`` and replace the file.
+
+        :param durable: flush it to the disk, so that it survives a power loss; a heartbeat need not
+        """
+        elapsed = round(self._earlier_seconds + time.monotonic() - self._start, 3)
+        self.update(last_heartbeat=_format_now(), elapsed_seconds=elapsed)
+        try:
+            write_json(self.path, self.status.to_json(), durable=durable)
+        except OSError as error:
+            if not self._is_failing:
+                logger.warning("%s cannot be written, the run goes on: %s", self.path, error)
+            self._is_failing = True
+        else:
+            self._is_failing = False
+
+
+def read_status(path: Path) -> RunStatus:
+    """
+    Read a run's status.
+
+    :param path: a ``status.json``
+    :raises RunError: it is missing, cannot be read, or is no status
+    """
+    try:
+        return RunStatus.from_json(json.loads(path.read_bytes()))
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{path}: corrupt: {error}") from error
+
+
+def status_for(stop_reason: str) -> str:
+    """
+    The status that a stop reason belongs to.
+
+    :param stop_reason: ``total_steps``, ``total_episodes``, ``duration``, ``converged``, ``plateau``;
+        ``nan``, ``error: …``; ``signal SIGTERM``, ``stop file``, or the reason of a callback of the user's own
+    :return: ``completed`` for the first five, ``failed`` for the next two, ``stopped`` for the others
+    """
+    if stop_reason in _COMPLETING_REASONS:
+        return "completed"
+    if stop_reason == "nan" or stop_reason.startswith("error: "):
+        return "failed"
+    return "stopped"
+
+
+def _format_now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+
+
+def _make_plain(value: Any) -> Any:
+    if hasattr(value, "item"):  # a NumPy scalar
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _allowed_types(annotation: Any) -> tuple[type, ...]:
+    types = get_args(annotation) or (annotation,)
+    return (*types, int) if float in types else types
+
+
+def _describe_types(name: str) -> str:
+    return " or ".join("null" if kind is type(None) else kind.__name__ for kind in _FIELD_TYPES[name])
+
+
+def _check_time(name: str, text: str | None) -> None:
+    if text is None:
+        return
+    try:
+        time_zone = datetime.fromisoformat(text).tzinfo
+    except ValueError:
+        time_zone = None
+    if time_zone is None:
+        raise ValueError(f"{name}: found {text!r}, expected an ISO 8601 time with its offset from UTC")
+
+
+_FIELD_TYPES = {name: _allowed_types(annotation) for name, annotation in get_type_hints(RunStatus).items()}

@@ -1,0 +1,140 @@
+"""status.json: written, read back, refused when it is no status."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sb3_ext.errors import RunError
+from sb3_ext.runs.owner import Owner
+from sb3_ext.runs.status import RunStatus, StatusFile, read_status, status_for
+
+
+@pytest.fixture
+def status_file(tmp_path: Path) -> StatusFile:
+    return StatusFile(tmp_path / "status.json", RunStatus.begin())
+
+
+def test_a_new_status_says_who_owns_the_run() -> None:
+    status = RunStatus.begin()
+
+    assert (status.status, status.phase, status.step) == ("running", "starting", 0)
+    assert status.owner == Owner.current()
+    assert status.pid == os.getpid()
+    assert status.run_id != RunStatus.begin().run_id
+
+
+def test_what_is_written_is_read(status_file: StatusFile) -> None:
+    status_file.update(step=100, total_steps=1000, epsilon=0.5, phase="updating")
+    status_file.write()
+
+    assert read_status(status_file.path) == status_file.status
+    assert read_status(status_file.path).epsilon == 0.5
+
+
+def test_an_update_alone_writes_nothing(status_file: StatusFile) -> None:
+    status_file.update(step=100)
+
+    assert not status_file.path.exists()
+
+
+def test_an_unknown_field_is_refused(status_file: StatusFile) -> None:
+    with pytest.raises(TypeError, match="stepp"):
+        status_file.update(stepp=100)
+
+
+def test_every_write_is_a_heartbeat(status_file: StatusFile) -> None:
+    status_file.update(last_heartbeat="2020-01-01T00:00:00+00:00")
+    status_file.write()
+
+    heartbeat = datetime.fromisoformat(json.loads(status_file.path.read_text())["last_heartbeat"])
+    assert heartbeat.utcoffset() == timedelta(0)
+    assert 0 <= read_status(status_file.path).heartbeat_age_seconds < 60
+
+
+def test_elapsed_time_adds_to_earlier_stretches(tmp_path: Path) -> None:
+    status_file = StatusFile(tmp_path / "status.json", RunStatus(elapsed_seconds=1000.0))
+    status_file.write()
+    status_file.write()
+
+    assert 1000.0 <= status_file.status.elapsed_seconds < 1060.0
+
+
+def test_numbers_become_plain(status_file: StatusFile) -> None:
+    status_file.update(step=np.int64(7), fps=np.float32(2.5), episode_return_mean=float("nan"), best_evaluation=-np.inf)
+    status_file.write()
+
+    status = read_status(status_file.path)
+    assert (status.step, status.fps, status.episode_return_mean, status.best_evaluation) == (7, 2.5, None, None)
+
+
+def test_a_failing_disk_is_logged_once_and_the_run_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    status_file = StatusFile(tmp_path / "missing" / "status.json", RunStatus())
+    with caplog.at_level(logging.WARNING):
+        status_file.write()
+        status_file.write()
+
+    assert len(caplog.records) == 1
+    assert "the run goes on" in caplog.text
+
+
+def test_a_field_of_a_later_version_is_left_out() -> None:
+    assert RunStatus.from_json({"status": "completed", "mood": "good"}) == RunStatus(status="completed")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "corrupt: Expecting value"),
+        (b'{"status": "runn', "corrupt: Unterminated string"),
+        (b"\x80\x00", "corrupt: "),
+        (b"[" * 100_000, "corrupt: "),
+        (b"[]", "expected an object, found list"),
+        (b"{}", "status: found None"),
+        (b'{"status": "dead"}', "status: found 'dead', expected one of running, completed"),
+        (b'{"status": ["running"]}', re.escape("status: found ['running'], expected str")),
+        (b'{"status": "running", "step": "ten"}', "step: found 'ten', expected int"),
+        (b'{"status": "running", "step": true}', "step: found True, expected int"),
+        (b'{"status": "running", "fps": []}', re.escape("fps: found [], expected float or null or int")),
+        (b'{"status": "running", "last_heartbeat": "noon"}', "last_heartbeat: found 'noon', expected an ISO 8601"),
+        (b'{"status": "running", "start_time": "2026-01-01T00:00:00"}', "with its offset from UTC"),
+    ],
+)
+def test_a_corrupt_status_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "status.json"
+    path.write_bytes(content)
+
+    with pytest.raises(RunError, match=message) as caught:
+        read_status(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_status_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="No such file"):
+        read_status(tmp_path / "status.json")
+
+
+@pytest.mark.parametrize(
+    ("reason", "status"),
+    [
+        ("total_steps", "completed"),
+        ("total_episodes", "completed"),
+        ("duration", "completed"),
+        ("converged", "completed"),
+        ("plateau", "completed"),
+        ("signal SIGTERM", "stopped"),
+        ("stop file", "stopped"),
+        ("bored", "stopped"),
+        ("nan", "failed"),
+        ("error: ValueError: no (x.py:1)", "failed"),
+    ],
+)
+def test_every_reason_belongs_to_one_status(reason: str, status: str) -> None:
+    assert status_for(reason) == status
