@@ -1,0 +1,74 @@
+"""
+Callbacks for any Stable-Baselines3 training.
+
+Each is one of SB3's ``BaseCallback`` and takes plain values. Those with something to remember have ``state()``, which
+gives plain JSON values, and ``restore(state)``, so that a resumed training carries on where the first one was.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sb3_ext.callbacks.episode_budget import EpisodeBudgetCallback
+    from sb3_ext.callbacks.episode_logging import EpisodeLoggingCallback
+    from sb3_ext.callbacks.episodes import EpisodeCallback
+    from sb3_ext.callbacks.function import FunctionCallback
+    from sb3_ext.callbacks.heartbeat import HeartbeatCallback
+    from sb3_ext.callbacks.metrics import MetricsCallback
+    from sb3_ext.callbacks.phase import PhaseCallback
+    from sb3_ext.callbacks.progress import ProgressCallback
+    from sb3_ext.callbacks.q_values import QValuesCallback
+    from sb3_ext.callbacks.signal_stop import SignalStopCallback
+    from sb3_ext.callbacks.stop_file import StopFileCallback
+    from sb3_ext.callbacks.stopping import StopCallback, TrainingStopped
+    from sb3_ext.callbacks.time_budget import TimeBudgetCallback
+    from sb3_ext.callbacks.timings import TimingsCallback
+
+__all__ = [
+    "EpisodeBudgetCallback",
+    "EpisodeCallback",
+    "EpisodeLoggingCallback",
+    "FunctionCallback",
+    "HeartbeatCallback",
+    "MetricsCallback",
+    "PhaseCallback",
+    "ProgressCallback",
+    "QValuesCallback",
+    "SignalStopCallback",
+    "StopCallback",
+    "StopFileCallback",
+    "TimeBudgetCallback",
+    "TimingsCallback",
+    "TrainingStopped",
+]
+
+_MODULES = {
+    "EpisodeBudgetCallback": "episode_budget",
+    "EpisodeCallback": "episodes",
+    "EpisodeLoggingCallback": "episode_logging",
+    "FunctionCallback": "function",
+    "HeartbeatCallback": "heartbeat",
+    "MetricsCallback": "metrics",
+    "PhaseCallback": "phase",
+    "ProgressCallback": "progress",
+    "QValuesCallback": "q_values",
+    "SignalStopCallback": "signal_stop",
+    "StopCallback": "stopping",
+    "StopFileCallback": "stop_file",
+    "TimeBudgetCallback": "time_budget",
+    "TimingsCallback": "timings",
+    "TrainingStopped": "stopping",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Nobody who imports one callback pays for what the others import.
+    if name in _MODULES:
+        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,84 @@
+"""Log every so many episodes, whatever the algorithm."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+
+from sb3_ext.callbacks.episodes import EpisodeCallback
+from sb3_ext.callbacks.throughput import Throughput
+from sb3_ext.triggers import EveryEpisodes
+
+
+class EpisodeLoggingCallback(EpisodeCallback):
+    """
+    Dumps the model's log every so many episodes, in place of ``learn(log_interval=…)``.
+
+    What one interval counts differs between algorithms (iterations, episodes, updates), so pass
+    ``log_interval=None`` to ``learn``. Dumps happen between rollouts, after the update, and once more when training
+    ends.
+
+    :param every_episodes: finished episodes between two dumps
+    :param every_steps: environment transitions after which to dump anyhow: episodes may be long
+    :param total_steps: the step at which training ends, to log the time left; ``None`` if that is not known
+    :raises ValueError: if ``every_episodes`` or ``every_steps`` is not positive
+    """
+
+    def __init__(self, every_episodes: int = 10, *, every_steps: int = 10_000, total_steps: int | None = None) -> None:
+        super().__init__()
+        self._episode_trigger = EveryEpisodes(every_episodes)
+        if every_steps <= 0:
+            raise ValueError(f"every_steps must be positive, but got {every_steps}")
+        self._max_steps_between_dumps = every_steps
+        self._total_steps = total_steps
+        self._throughput = Throughput()
+        self._dumped_step = 0
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """
+        Carry on from where an earlier training was.
+
+        :param state: what :meth:`state` gave then
+        """
+        super().restore(state)
+        self._episode_trigger.skip_to(self.episodes)
+
+    def _on_training_start(self) -> None:
+        super()._on_training_start()
+        self._dumped_step = self.num_timesteps
+        self._throughput = Throughput()
+        self._throughput.add(time.monotonic(), self.num_timesteps)
+
+    def _on_rollout_start(self) -> None:
+        super()._on_rollout_start()
+        if self._has_update_log():
+            self._dump_if_due()
+
+    def _on_rollout_end(self) -> None:
+        super()._on_rollout_end()
+        if not self._has_update_log():
+            self._dump_if_due()
+
+    def _on_training_end(self) -> None:
+        if self.model.num_timesteps > self._dumped_step:
+            self._dump()
+
+    def _has_update_log(self) -> bool:
+        # ARS forgets its episodes before the next rollout starts, so there the log of an update appears one dump late.
+        return isinstance(self.model, (OnPolicyAlgorithm, OffPolicyAlgorithm))
+
+    def _dump_if_due(self) -> None:
+        is_overdue = self.model.num_timesteps - self._dumped_step >= self._max_steps_between_dumps
+        if self._episode_trigger.is_due(self.episodes) or is_overdue:
+            self._dump()
+
+    def _dump(self) -> None:
+        self._dumped_step = self.model.num_timesteps
+        self._throughput.add(time.monotonic(), self._dumped_step)
+        eta_seconds = self._throughput.estimate_eta_seconds(self._total_steps)
+        if eta_seconds is not None:
+            self.logger.record("time/eta_seconds", eta_seconds, exclude="tensorboard")
+        self.model.dump_logs()

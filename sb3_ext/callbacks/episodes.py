@@ -1,0 +1,70 @@
+"""Finished episodes, read from what the algorithm shows to its callbacks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stable_baselines3.common.callbacks import BaseCallback
+
+
+class EpisodeCallback(BaseCallback):
+    """
+    Counts finished episodes over all environments in ``episodes``, and hands each to :meth:`_on_episode`.
+
+    Returns and lengths are those of SB3's ``Monitor`` or ``VecMonitor`` (SB3 puts a ``Monitor`` around every
+    environment that is not a ``VecEnv`` yet): before normalisation and clipping of rewards. ARS shows its episodes
+    only once a generation is evaluated, so there they all arrive at the end of the rollout.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.episodes = 0
+
+    def state(self) -> dict[str, Any]:
+        """
+        Capture what a resumed training has to know.
+
+        :return: plain JSON values for :meth:`restore`
+        """
+        return {"episodes": self.episodes}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """
+        Carry on from where an earlier training was.
+
+        :param state: what :meth:`state` gave then
+        """
+        self.episodes = state["episodes"]
+
+    def _on_episode(self, episode_return: float | None, episode_length: int | None, info: dict[str, Any]) -> None:
+        """
+        React to a finished episode; ``episodes`` counts it already. Does nothing unless a subclass says what.
+
+        :param episode_return: the sum of its rewards, ``None`` where nothing monitors the environment
+        :param episode_length: its number of steps, ``None`` where nothing monitors the environment
+        :param info: the information that came with its last step
+        """
+
+    def _on_step(self) -> bool:
+        super()._on_step()
+        dones = self.locals.get("dones")
+        # Most steps end no episode. This is several times faster than dones.any() for a few environments.
+        if dones is not None and True in dones.tolist():
+            for done, info in zip(dones, self.locals["infos"], strict=True):
+                if done:
+                    self._finish_episode(info)
+        return True
+
+    def _on_rollout_end(self) -> None:
+        super()._on_rollout_end()
+        if "dones" not in self.locals:
+            for episode in self.model.ep_info_buffer or ():
+                self._finish_episode({"episode": episode})
+
+    def _finish_episode(self, info: dict[str, Any]) -> None:
+        self.episodes += 1
+        episode = info.get("episode")
+        if episode is None:
+            self._on_episode(None, None, info)
+        else:
+            self._on_episode(float(episode["r"]), int(episode["l"]), info)

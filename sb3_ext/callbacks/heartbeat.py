@@ -1,0 +1,135 @@
+"""Tell the outside that training is alive, and how far it is."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.save_util import recursive_getattr
+from stable_baselines3.common.utils import safe_mean
+from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
+
+from sb3_ext.callbacks.episodes import EpisodeCallback
+from sb3_ext.callbacks.throughput import Throughput
+from sb3_ext.phases import Phases
+from sb3_ext.runs.status import RunStatus, StatusFile
+from sb3_ext.triggers import EverySteps
+
+# DQN changes phase every few steps, and a fast environment takes 100 steps in no time.
+_MIN_SECONDS_BETWEEN_BEATS = 0.25
+# An environment may need a second for one step: 100 of them would look like a stall.
+_MAX_SECONDS_BETWEEN_BEATS = 10.0
+_PHASES_OF_THE_LOOP = ("collecting", "updating")
+
+
+class HeartbeatCallback(EpisodeCallback):
+    """
+    Writes step, episodes, speed, phase and time to a status file, from the training loop itself.
+
+    There is no thread, on purpose: it would keep beating while the environment hangs. During a long update the
+    optimizers' steps beat. The file is written at most four times a second as the loop goes round.
+
+    :param status: the status to keep up to date; or a path, at which this callback then keeps one of its own, from
+        ``running`` to ``completed`` or ``stopped``
+    :param every_steps: environment transitions between two beats
+    :param phases: shared with other callbacks that enter phases; a new one by default
+    :param total_steps: the step at which training ends; ``None`` if that is not known: then there is no ETA
+    :raises ValueError: if ``every_steps`` is not positive
+    """
+
+    def __init__(
+        self,
+        status: StatusFile | Path | str,
+        every_steps: int = 100,
+        phases: Phases | None = None,
+        total_steps: int | None = None,
+    ) -> None:
+        super().__init__()
+        self._path = None if isinstance(status, StatusFile) else Path(status)
+        self._status = status if isinstance(status, StatusFile) else None
+        self._trigger = EverySteps(every_steps)
+        self._phases = Phases() if phases is None else phases
+        self._total_steps = total_steps
+        self._throughput = Throughput()
+        self._last_beat_at = 0.0
+        self._optimizer_hooks: list[RemovableHandle] = []
+
+    def _on_training_start(self) -> None:
+        super()._on_training_start()
+        if self._path is not None:
+            self._status = StatusFile(self._path, RunStatus.begin())
+        self._throughput = Throughput()
+        self._trigger.skip_to(self.num_timesteps)
+        self._phases.listeners.append(self._on_phase)
+        for optimizer in _find_optimizers(self.model):
+            self._optimizer_hooks.append(optimizer.register_step_post_hook(self._on_optimizer_step))
+        self._beat()
+
+    def _on_rollout_start(self) -> None:
+        super()._on_rollout_start()
+        self._phases.enter("collecting")
+
+    def _on_step(self) -> bool:
+        super()._on_step()
+        quiet_seconds = time.monotonic() - self._last_beat_at
+        if quiet_seconds >= _MIN_SECONDS_BETWEEN_BEATS and (
+            self._trigger.is_due(self.num_timesteps) or quiet_seconds >= _MAX_SECONDS_BETWEEN_BEATS
+        ):
+            self._beat()
+        return True
+
+    def _on_rollout_end(self) -> None:
+        super()._on_rollout_end()
+        self._phases.enter("updating")
+
+    def _on_training_end(self) -> None:
+        for hook in self._optimizer_hooks:
+            hook.remove()
+        self._optimizer_hooks.clear()
+        self._phases.listeners.remove(self._on_phase)
+        self._phases.enter("finished")
+        if self._path is not None:
+            assert self._status is not None
+            is_complete = self.num_timesteps >= self.model._total_timesteps
+            self._status.update(
+                status="completed" if is_complete else "stopped", stop_reason="total_steps" if is_complete else None
+            )
+        self._beat()
+
+    def _on_phase(self, name: str) -> None:
+        # Evaluating and saving are rare and may last: whoever looks meanwhile must not see the phase before.
+        if name not in _PHASES_OF_THE_LOOP or self._is_quiet():
+            self._beat()
+
+    def _on_optimizer_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        if self._is_quiet():
+            self._beat()
+
+    def _is_quiet(self) -> bool:
+        return time.monotonic() - self._last_beat_at >= _MIN_SECONDS_BETWEEN_BEATS
+
+    def _beat(self) -> None:
+        assert self._status is not None
+        self._last_beat_at = time.monotonic()
+        step = self.model.num_timesteps
+        self._throughput.add(self._last_beat_at, step)
+        latest = self.model.ep_info_buffer
+        self._status.update(
+            phase=self._phases.current,
+            step=step,
+            total_steps=self._total_steps,
+            episode=self.episodes,
+            epsilon=getattr(self.model, "exploration_rate", None),
+            fps=self._throughput.fps,
+            eta_seconds=self._throughput.estimate_eta_seconds(self._total_steps),
+            episode_return_mean=float(safe_mean([episode["r"] for episode in latest])) if latest else None,
+        )
+        self._status.write()
+
+
+def _find_optimizers(model: BaseAlgorithm) -> list[Optimizer]:
+    attributes = [recursive_getattr(model, name) for name in model._get_torch_save_params()[0]]
+    return [attribute for attribute in attributes if isinstance(attribute, Optimizer)]

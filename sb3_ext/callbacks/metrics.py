@@ -1,0 +1,109 @@
+"""Keep all metrics of a training run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from stable_baselines3.common.logger import KVWriter, Logger
+
+from sb3_ext.callbacks.episodes import EpisodeCallback
+from sb3_ext.callbacks.stopwatch import Stopwatch
+from sb3_ext.reports.metrics import MetricsHistory, write_metrics
+
+
+class MetricsCallback(EpisodeCallback):
+    """
+    Keeps every episode, and every number that the model's logger dumps, in ``history``.
+
+    :param path: where to write it all as JSON when training ends; ``None`` to write nothing. Put this callback after
+        those that log at the end of training
+    """
+
+    def __init__(self, path: Path | str | None = None) -> None:
+        super().__init__()
+        self.history = MetricsHistory()
+        #: further top-level sections of the file, by name
+        self.sections: dict[str, Any] = {}
+        self._path = None if path is None else Path(path)
+        self._stopwatch = Stopwatch()
+        self._writer = _HistoryWriter(self._add_logged)
+        self._logger: Logger | None = None
+        self._first_step: int | None = None
+
+    def save(self) -> None:
+        """Write the file now: for an end that no callback is told of, such as an exception."""
+        if self._path is not None:
+            write_metrics(self._path, self.history, {"summary": self.summarize(), **self.sections})
+
+    def summarize(self) -> dict[str, Any]:
+        """
+        Say in a few numbers how training went.
+
+        :return: the section ``summary`` of the file
+        """
+        elapsed_seconds = self._stopwatch.elapsed_seconds
+        steps = self.num_timesteps - (self._first_step or 0)
+        return {
+            "step": self.num_timesteps,
+            "elapsed_seconds": elapsed_seconds,
+            "fps": steps / elapsed_seconds if elapsed_seconds > 0 else None,
+            **self.history.summarize(),
+        }
+
+    def state(self) -> dict[str, Any]:
+        """
+        Capture what a resumed training has to know.
+
+        :return: plain JSON values for :meth:`restore`
+        """
+        return {
+            **super().state(),
+            "elapsed_seconds": self._stopwatch.elapsed_seconds,
+            "first_step": self._first_step,
+            "history": self.history.to_dict(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """
+        Carry on from where an earlier training was.
+
+        :param state: what :meth:`state` gave then
+        """
+        super().restore(state)
+        self._stopwatch.restore(state["elapsed_seconds"])
+        self._first_step = state["first_step"]
+        self.history = MetricsHistory.from_dict(state["history"])
+
+    def _on_training_start(self) -> None:
+        super()._on_training_start()
+        if self._first_step is None:
+            self._first_step = self.num_timesteps
+        self._stopwatch.start()
+        self._logger = self.logger
+        self._logger.output_formats.append(self._writer)
+
+    def _on_episode(self, episode_return: float | None, episode_length: int | None, info: dict[str, Any]) -> None:
+        self.history.add_episode(self.num_timesteps, episode_return, episode_length, self._stopwatch.elapsed_seconds)
+
+    def _on_training_end(self) -> None:
+        assert self._logger is not None
+        self._logger.output_formats.remove(self._writer)
+        self.save()
+
+    def _add_logged(self, step: int, values: dict[str, Any]) -> None:
+        self.history.add_training(step, self._stopwatch.elapsed_seconds, values)
+
+
+class _HistoryWriter(KVWriter):
+    """Passes on what a logger dumps."""
+
+    def __init__(self, add: Callable[[int, dict[str, Any]], None]) -> None:
+        self._add = add
+
+    def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
+        self._add(step, key_values)
+
+    def close(self) -> None:
+        pass

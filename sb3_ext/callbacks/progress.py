@@ -1,0 +1,113 @@
+"""Show how far training is: a bar in a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import sys
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.utils import safe_mean
+
+from sb3_ext.callbacks.throughput import Throughput
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+logger = logging.getLogger(__name__)
+
+_BAR_EVERY_SECONDS = 0.2
+
+
+class ProgressCallback(BaseCallback):
+    """
+    Shows steps, mean return of the latest episodes, speed and time left.
+
+    Where stderr is a terminal this is a bar at its bottom (print to ``sys.stderr`` and ``sys.stdout`` as usual, it
+    stays below); elsewhere a line every few seconds through :mod:`logging`, at level INFO. The bar needs the package
+    ``rich``.
+
+    :param total_steps: the step at which training ends; ``None`` if that is not known
+    :param every_seconds: time between two lines
+    :raises ValueError: if ``every_seconds`` is not positive
+    """
+
+    def __init__(self, total_steps: int | None = None, every_seconds: float = 5.0) -> None:
+        super().__init__()
+        if every_seconds <= 0:
+            raise ValueError(f"every_seconds must be positive, but got {every_seconds}")
+        self._total_steps = total_steps
+        self._line_every_seconds = every_seconds
+        self._throughput = Throughput()
+        self._show_at = 0.0
+        self._bar: Progress | None = None
+
+    def close(self) -> None:
+        """Take the bar off the terminal. ``learn`` does so when it returns; call it after an exception."""
+        if self._bar is not None:
+            self._bar.stop()
+            atexit.unregister(self._bar.stop)
+            self._bar = None
+
+    def _on_training_start(self) -> None:
+        self._throughput = Throughput()
+        self._throughput.add(time.monotonic(), self.num_timesteps)
+        self._show_at = time.monotonic() + self._interval_seconds
+        if sys.stderr.isatty():
+            self._bar = _make_bar(self._total_steps)
+            self._bar.start()
+            # An exception that ends the program would leave the terminal without a cursor.
+            atexit.register(self._bar.stop)
+
+    def _on_step(self) -> bool:
+        if time.monotonic() >= self._show_at:
+            self._show()
+        return True
+
+    def _on_training_end(self) -> None:
+        self._show()
+        self.close()
+
+    @property
+    def _interval_seconds(self) -> float:
+        return self._line_every_seconds if self._bar is None else _BAR_EVERY_SECONDS
+
+    def _show(self) -> None:
+        now = time.monotonic()
+        self._show_at = now + self._interval_seconds
+        self._throughput.add(now, self.model.num_timesteps)
+        step = self.model.num_timesteps
+        if self._bar is None:
+            logger.info("%s", self._format_line(step))
+        else:
+            self._bar.update(self._bar.task_ids[0], completed=step, details=self._format_details(), refresh=True)
+
+    def _format_line(self, step: int) -> str:
+        if self._total_steps is None:
+            return f"step {step}  {self._format_details()}"
+        return f"step {step}/{self._total_steps} ({step / self._total_steps:.1%})  {self._format_details()}"
+
+    def _format_details(self) -> str:
+        latest = self.model.ep_info_buffer
+        fps = self._throughput.fps
+        eta_seconds = self._throughput.estimate_eta_seconds(self._total_steps)
+        parts = [
+            f"return {safe_mean([episode['r'] for episode in latest]):.2f}" if latest else None,
+            f"{fps:.0f} FPS" if fps is not None else None,
+            f"ETA {timedelta(seconds=round(eta_seconds))}" if eta_seconds is not None else None,
+        ]
+        return "  ".join(part for part in parts if part is not None)
+
+
+def _make_bar(total_steps: int | None) -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
+
+    columns = (MofNCompleteColumn(), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[details]}"))
+    # No thread of its own: a bar that moves while the environment hangs would lie.
+    bar = Progress(*columns, console=Console(stderr=True), auto_refresh=False)
+    bar.add_task("training", total=total_steps, details="")
+    return bar

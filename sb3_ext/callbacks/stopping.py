@@ -1,0 +1,78 @@
+"""What every callback that ends training has in common: a reason, a moment, and a way to end a deaf loop."""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+
+logger = logging.getLogger(__name__)
+
+
+class TrainingStopped(Exception):
+    """
+    Ends ``learn`` where the algorithm's loop ignores what callbacks return, as that of ARS does.
+
+    :param reason: why training was stopped
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"training was stopped: {reason}")
+
+
+class StopCallback(BaseCallback):
+    """
+    Ends training once :meth:`_find_stop_reason` gives a reason, which is then in ``stop_reason``.
+
+    ``learn`` returns normally, except where the algorithm is neither one of SB3's on-policy nor of its off-policy
+    ones: the loop of ARS ignores what callbacks return, so there :class:`TrainingStopped` is raised through it.
+
+    :param at_boundary: stop only between two rollouts: the update is then finished and the model can be continued
+        from there. The default stops at once, as SB3's own callbacks do, in the middle of a rollout
+    """
+
+    def __init__(self, *, at_boundary: bool = False) -> None:
+        super().__init__()
+        self.stop_reason: str | None = None
+        self._at_boundary = at_boundary
+        self._may_stop = not at_boundary
+
+    @abstractmethod
+    def _find_stop_reason(self) -> str | None:
+        """
+        Say whether training is to end now. Called at every step, so it must be cheap.
+
+        :return: the reason to stop, ``None`` to go on
+        """
+
+    def _on_training_start(self) -> None:
+        super()._on_training_start()
+        self.stop_reason = None
+        self._may_stop = not self._at_boundary
+
+    def _on_rollout_start(self) -> None:
+        super()._on_rollout_start()
+        if self._at_boundary:
+            self._may_stop = self._has_stop_reason()
+
+    def _on_step(self) -> bool:
+        super()._on_step()
+        if not self._has_stop_reason() or not self._may_stop:
+            return True
+        if not isinstance(self.model, (OnPolicyAlgorithm, OffPolicyAlgorithm)):
+            name = type(self.model).__name__
+            logger.warning("%s ignores what callbacks return: training ends by an exception, TrainingStopped", name)
+            assert self.stop_reason is not None
+            raise TrainingStopped(self.stop_reason)
+        return False
+
+    def _has_stop_reason(self) -> bool:
+        if self.stop_reason is None:
+            self.stop_reason = self._find_stop_reason()
+            if self.stop_reason is not None:
+                logger.info("stopping at step %d: %s", self.model.num_timesteps, self.stop_reason)
+        return self.stop_reason is not None

@@ -1,0 +1,41 @@
+"""How long training has lasted, earlier stretches of a resumed one included."""
+
+from __future__ import annotations
+
+import time
+
+
+class Stopwatch:
+    """
+    Measures seconds from :meth:`start`, on top of what earlier stretches took. Stands still until started.
+
+    :param elapsed_before_seconds: what earlier stretches took; cannot be negative
+    :raises ValueError: if ``elapsed_before_seconds`` is negative
+    """
+
+    def __init__(self, elapsed_before_seconds: float = 0.0) -> None:
+        if elapsed_before_seconds < 0:
+            raise ValueError(f"elapsed_before_seconds cannot be negative, but got {elapsed_before_seconds}")
+        self._elapsed_before_seconds = elapsed_before_seconds
+        self._started_at: float | None = None
+
+    def start(self) -> None:
+        """Begin a stretch, now."""
+        self._started_at = time.monotonic()
+
+    def restore(self, elapsed_seconds: float) -> None:
+        """
+        Carry on from an earlier stretch, whether already started or not.
+
+        :param elapsed_seconds: what stood on the stopwatch then
+        """
+        self._elapsed_before_seconds = elapsed_seconds
+        if self._started_at is not None:
+            self.start()
+
+    @property
+    def elapsed_seconds(self) -> float:
+        """What stands on the stopwatch."""
+        if self._started_at is None:
+            return self._elapsed_before_seconds
+        return self._elapsed_before_seconds + time.monotonic() - self._started_at
