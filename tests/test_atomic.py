@@ -91,16 +91,16 @@ def test_permissions_are_those_of_an_ordinary_new_file(
     assert read_mode(tmp_path / "directory") == directory_mode
 
 
-@pytest.mark.parametrize("operation", ["fchmod", "fsync", "replace"])
+@pytest.mark.parametrize(("owner", "operation"), [(os, "fchmod"), (os, "fsync"), (Path, "replace")])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
 def test_a_failing_disk_leaves_the_old_file_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operation: str, number: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: object, operation: str, number: int
 ) -> None:
     path = tmp_path / "status.json"
     write_text(path, "old")
     descriptors_before = len(list_names(Path("/proc/self/fd")))
 
-    monkeypatch.setattr(os, operation, fail_with(number))
+    monkeypatch.setattr(owner, operation, fail_with(number))
     with pytest.raises(OSError, match=os.strerror(number)):
         write_text(path, "new")
 
@@ -135,7 +135,7 @@ def test_an_interruption_before_the_rename_leaves_the_old_file(
     def interrupt(*_arguments: object) -> None:
         raise interruption
 
-    monkeypatch.setattr(os, "replace", interrupt)
+    monkeypatch.setattr(Path, "replace", interrupt)
     with pytest.raises(interruption):
         write_text(path, "new")
 
@@ -173,9 +173,11 @@ def test_a_directory_whose_filling_fails_never_appears(tmp_path: Path) -> None:
     assert list_names(tmp_path) == []
 
 
-@pytest.mark.parametrize("operation", ["fsync", "rename"])
-def test_a_failing_disk_leaves_no_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operation: str) -> None:
-    monkeypatch.setattr(os, operation, fail_with(errno.ENOSPC))
+@pytest.mark.parametrize(("owner", "operation"), [(os, "fsync"), (Path, "rename")])
+def test_a_failing_disk_leaves_no_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: object, operation: str
+) -> None:
+    monkeypatch.setattr(owner, operation, fail_with(errno.ENOSPC))
     with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
         fill_directory(tmp_path / "step_1", "half")
 
@@ -198,19 +200,19 @@ def test_everything_in_a_directory_is_on_the_disk_before_its_name_is(
 ) -> None:
     path = tmp_path / "step_1"
     flushed: list[str] = []
-    really_flush, really_rename = os.fsync, os.rename
+    really_flush, really_rename = os.fsync, Path.rename
 
     def flush(descriptor: int) -> None:
         flushed.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
         really_flush(descriptor)
 
-    def rename(source: Path, target: Path) -> None:
+    def rename(source: Path, target: Path) -> Path:
         assert {"weights", "counters", "state", source.name} <= set(flushed)
         flushed.clear()
-        really_rename(source, target)
+        return really_rename(source, target)
 
     monkeypatch.setattr(os, "fsync", flush)
-    monkeypatch.setattr(os, "rename", rename)
+    monkeypatch.setattr(Path, "rename", rename)
     fill_directory(path, "content")
 
     assert flushed == [tmp_path.name]
