@@ -6,6 +6,7 @@ Works on the raw data, section by section, so that a mistake in one section hide
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -87,16 +88,18 @@ def _find_env_id_problems(env_id: str, params: Mapping[str, Any]) -> Iterator[Pr
     from gymnasium.envs.registration import load_env_creator
 
     key = ("env", "id")
+    module, _, name = env_id.rpartition(":")
     try:
-        creator = gymnasium.spec(env_id).entry_point
+        if module:
+            importlib.import_module(module)
+        creator = gymnasium.spec(name).entry_point
         function = load_env_creator(creator) if isinstance(creator, str) else creator
     except gymnasium.error.UnregisteredEnv:
-        name = env_id.rpartition(":")[2]
         yield Problem(key, f"unknown environment '{env_id}'; {suggest_name(name, gymnasium.registry)}")
     except gymnasium.error.Error as error:
         yield Problem(key, " ".join(str(error).split()))
     except ImportError as error:
-        yield Problem(key, f"cannot import the module of '{env_id}': {error}")
+        yield Problem(key, f"cannot import the code of '{env_id}': {error}")
     else:
         if function is not None:
             for problem in find_argument_problems(function, params):

@@ -38,6 +38,8 @@ def load_config(
         raise ConfigError(f"{source.place}: {expected('a mapping with the keys env and agent', data)}")
     for override in (parse_override(item) if isinstance(item, str) else item for item in overrides):
         problem = _apply(data, override)
+        for size in range(1, len(override.key)):
+            places.setdefault(override.key[:size], override.place)
         places[override.key] = override.place
         problems.extend([problem] if problem else [])
     loaded = None

@@ -18,16 +18,19 @@ from sb3_ext.problems import Key, suggest_name
 @dataclass(frozen=True)
 class ConfigSource:
     """
-    :param name: what a run made from it is called by default
     :param place: how it is called in messages
     :param content: YAML
     :param path: the file, if it is one
     """
 
-    name: str
     place: str
     content: str | bytes
     path: Path | None = None
+
+    @property
+    def text(self) -> str:
+        """The content as text; what is no text in it has been refused before anybody asks for this."""
+        return self.content if isinstance(self.content, str) else self.content.decode("utf-8-sig")
 
 
 @dataclass(frozen=True)
@@ -52,10 +55,10 @@ def read_source(config: str | Path | Mapping[str, Any] | None) -> ConfigSource:
     :raises ConfigError: if there is no such file, or the data cannot be written as YAML
     """
     if config is None:
-        return ConfigSource("run", "command line", "{}\n")
+        return ConfigSource("command line", "{}\n")
     if isinstance(config, Mapping):
         try:
-            return ConfigSource("run", "config", yaml.safe_dump(dict(config), sort_keys=False))
+            return ConfigSource("config", yaml.safe_dump(dict(config), sort_keys=False))
         except yaml.representer.RepresenterError as error:
             raise ConfigError(f"config: not plain data: {error.args[-1]!r}; write classes as 'module:Name'") from None
     path = Path(config)
@@ -67,23 +70,23 @@ def read_source(config: str | Path | Mapping[str, Any] | None) -> ConfigSource:
             raise ConfigError(f"{config}: no such file or shipped configuration; {suggest_name(path.stem, shipped)}")
     try:
         with path.open("rb") as file:
-            return ConfigSource(path.stem, str(config), file.read(MAX_BYTES + 1), path)
+            return ConfigSource(str(config), file.read(MAX_BYTES + 1), path)
     except OSError as error:
         raise ConfigError(f"{config}: cannot be read: {error.strerror}") from None
 
 
-def parse_override(assignment: str) -> Override:
+def parse_override(assignment: str, place: str = "--set") -> Override:
     """
     :param assignment: ``KEY=VALUE``, dots between the parts of the key, YAML for the value
+    :param place: how its origin is called in messages
     :return: the override
     :raises ConfigError: if it has no ``=``, no key, or a value that is not YAML
     """
     name, separator, text = assignment.partition("=")
     parts = name.strip().split(".")
     if not separator or not all(parts):
-        raise ConfigError(f"--set {assignment}: expected KEY=VALUE, such as agent.params.gamma=0.98")
-    place = f"--set {name.strip()}"
-    document = parse_document(text, place)
+        raise ConfigError(f"{place} {assignment}: expected KEY=VALUE, such as agent.params.gamma=0.98")
+    document = parse_document(text, f"{place} {assignment}")
     if document.problems:
-        raise ConfigError([f"{place}: {problem.message}" for problem in document.problems])
-    return Override(tuple(int(part) if part.isdigit() else part for part in parts), document.value, "--set")
+        raise ConfigError([f"{place} {assignment}: {problem.message}" for problem in document.problems])
+    return Override(tuple(int(part) if part.isdigit() else part for part in parts), document.value, place)

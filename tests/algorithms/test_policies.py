@@ -1,0 +1,61 @@
+"""Which policy fits an observation, and what is said when nothing fits."""
+
+from __future__ import annotations
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+from sb3_ext.algorithms.policies import check_fit, choose_policy
+from sb3_ext.algorithms.registry import get_algorithm
+from sb3_ext.errors import ConfigError
+
+FLAT = spaces.Box(-1, 1, (3,), np.float32)
+IMAGE = spaces.Box(0, 255, (36, 36, 3), np.uint8)
+DICT = spaces.Dict({"a": FLAT})
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "space", "policy"),
+    [
+        ("ppo", FLAT, "MlpPolicy"),
+        ("ppo", spaces.Discrete(4), "MlpPolicy"),
+        ("dqn", IMAGE, "CnnPolicy"),
+        ("sac", DICT, "MultiInputPolicy"),
+        ("recurrent_ppo", FLAT, "MlpLstmPolicy"),
+        ("recurrent_ppo", IMAGE, "CnnLstmPolicy"),
+        ("ars", FLAT, "MlpPolicy"),
+    ],
+)
+def test_policy_by_observation(algorithm: str, space: spaces.Space, policy: str) -> None:
+    assert choose_policy(get_algorithm(algorithm), space) == policy
+
+
+def test_no_policy_for_an_image() -> None:
+    with pytest.raises(ConfigError, match="ars has no policy for an image observation; it has MlpPolicy, LinearPolicy"):
+        choose_policy(get_algorithm("ars"), IMAGE)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "policy", "env_id", "message"),
+    [
+        ("dqn", "MlpPolicy", "Pendulum-v1", "dqn acts in Discrete spaces, but .* Box.*agent.id could be ppo, a2c, sac"),
+        ("sac", "MlpPolicy", "CartPole-v1", "sac acts in Box spaces, but .*Discrete\\(2\\); agent.id could be ppo"),
+        ("ppo", "MlpPolici", "CartPole-v1", "ppo has no policy 'MlpPolici'; did you mean 'MlpPolicy'?"),
+        ("maskable_ppo", "MlpPolicy", "CartPole-v1", "maskable_ppo needs an environment with a method action_masks"),
+    ],
+)
+def test_what_does_not_fit(algorithm: str, policy: str, env_id: str, message: str) -> None:
+    env = DummyVecEnv([lambda: gymnasium.make(env_id)])
+    with pytest.raises(ConfigError, match=message):
+        check_fit(get_algorithm(algorithm), policy, env)
+    env.close()
+
+
+def test_what_fits() -> None:
+    env = DummyVecEnv([lambda: gymnasium.make("CartPole-v1")])
+    check_fit(get_algorithm("dqn"), "MlpPolicy", env)
+    check_fit(get_algorithm("dqn"), "my_package:MyPolicy", env)
+    env.close()
