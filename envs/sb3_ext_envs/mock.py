@@ -1,0 +1,137 @@
+"""An environment of noise: it takes the place of a slow or expensive one while a set-up is being checked."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+# Bounds like these (3.4e38, say) mean "none". Uniform samples between them would overflow in any network.
+_NO_BOUND = 1e6
+_FRAME_SHAPE = (64, 64, 3)
+
+
+class MockEnv(gymnasium.Env[Any, Any]):
+    """
+    Random observations and rewards of any spaces, for episodes of random length.
+
+    Observations are samples of the space, normally distributed along unbounded directions; rewards are uniform in
+    [-1, 1) and do not depend on the actions; every other episode, on average, is truncated rather than terminated.
+    After ``reset(seed=…)`` everything is determined, and a pickled copy carries on exactly where the original was.
+
+    :param observation_space: four numbers between -1 and 1 by default
+    :param action_space: two discrete actions by default
+    :param shortest_episode_steps: length of the shortest episodes; must be positive
+    :param longest_episode_steps: length of the longest episodes
+    :param has_action_masks: have a method ``action_masks()``, for MaskablePPO, whose masks change at every step;
+        needs a discrete action space. An action that is masked out does no harm
+    :param render_mode: ``"rgb_array"`` or ``None``
+    :raises ValueError: if the lengths do not fit each other, or the action space cannot be masked
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 30}  # noqa: RUF012 (as in the base class)
+
+    def __init__(
+        self,
+        observation_space: spaces.Space[Any] | None = None,
+        action_space: spaces.Space[Any] | None = None,
+        shortest_episode_steps: int = 10,
+        longest_episode_steps: int = 50,
+        has_action_masks: bool = False,
+        render_mode: str | None = None,
+    ) -> None:
+        if not 1 <= shortest_episode_steps <= longest_episode_steps:
+            raise ValueError(
+                "shortest_episode_steps must be positive and at most longest_episode_steps, "
+                f"but got {shortest_episode_steps} and {longest_episode_steps}"
+            )
+        self.observation_space = observation_space or spaces.Box(-1.0, 1.0, (4,))
+        self.action_space = action_space or spaces.Discrete(2)
+        self.render_mode = render_mode
+        self._length_range = (shortest_episode_steps, longest_episode_steps)
+        # A copy of its own: whoever samples the public space does not disturb the episodes.
+        self._sampled_space = _widen(self.observation_space)
+        self._masks: list[Any] = []
+        self._choices = _list_choices(self.action_space) if has_action_masks else []
+        if has_action_masks:
+            self.action_masks = self._get_action_masks
+        self._steps_left = 0
+        self._step = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """
+        Begin an episode.
+
+        :param seed: determines this episode and all that follow
+        :param options: not used
+        :return: first observation, and an empty dictionary
+        """
+        super().reset(seed=seed)
+        self._sampled_space.seed(int(self.np_random.integers(2**31)))
+        self._steps_left = int(self.np_random.integers(*self._length_range, endpoint=True))
+        self._step = 0
+        return self._observe(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """
+        Take one step.
+
+        :param action: any action of the space
+        :return: observation, reward in [-1, 1), terminated, truncated, and an empty dictionary
+        """
+        self._steps_left -= 1
+        self._step += 1
+        is_over = self._steps_left <= 0
+        is_truncated = is_over and bool(self.np_random.random() < 0.5)
+        reward = float(self.np_random.uniform(-1.0, 1.0))
+        return self._observe(), reward, is_over and not is_truncated, is_truncated, {}
+
+    def render(self) -> Any:
+        """
+        Draw nothing in particular.
+
+        :return: an image of shape (64, 64, 3), dtype uint8, that brightens as the episode goes on; ``None`` without
+            a render mode
+        """
+        if self.render_mode is None:
+            return None
+        return np.full(_FRAME_SHAPE, self._step % 256, dtype=np.uint8)
+
+    def _observe(self) -> Any:
+        self._masks = [self._draw_mask(count) for count in self._choices]
+        return self._sampled_space.sample()
+
+    def _draw_mask(self, count: int) -> Any:
+        mask = self.np_random.random(count) < 0.5
+        mask[self.np_random.integers(count)] = True
+        return mask
+
+    def _get_action_masks(self) -> Any:
+        return np.concatenate(self._masks)
+
+
+def _list_choices(space: spaces.Space[Any]) -> list[int]:
+    """:return: the number of choices in each dimension of a discrete action"""
+    if isinstance(space, spaces.Discrete):
+        return [int(space.n)]
+    if isinstance(space, spaces.MultiDiscrete):
+        return [int(count) for count in space.nvec.flatten()]
+    if isinstance(space, spaces.MultiBinary):
+        return [2] * int(np.prod(space.shape))
+    raise ValueError(f"has_action_masks needs a Discrete, MultiDiscrete or MultiBinary action space, but got {space}")
+
+
+def _widen(space: spaces.Space[Any]) -> spaces.Space[Any]:
+    """:return: a copy in which bounds too far away to matter are none"""
+    if isinstance(space, spaces.Dict):
+        return spaces.Dict({name: _widen(part) for name, part in space.spaces.items()})
+    if isinstance(space, spaces.Tuple):
+        return spaces.Tuple([_widen(part) for part in space.spaces])
+    if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
+        low = np.where(space.low < -_NO_BOUND, -np.inf, space.low).astype(space.dtype)
+        high = np.where(space.high > _NO_BOUND, np.inf, space.high).astype(space.dtype)
+        return spaces.Box(low, high, dtype=space.dtype)
+    return copy.deepcopy(space)
