@@ -1,0 +1,100 @@
+"""All the runs below a directory: find them, find one by its name, remove one."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from sb3_ext.errors import RunError
+from sb3_ext.runs.lock import RunLock
+from sb3_ext.runs.run import LIVE_STATUSES, STALE_AFTER_SECONDS, Run, is_run
+
+
+def find_runs(root: Path, *, stale_after_seconds: float = STALE_AFTER_SECONDS) -> list[Run]:
+    """
+    The runs below a directory, by name.
+
+    :param root: a directory of runs, or of directories of runs; or itself a run
+    :param stale_after_seconds: see :class:`Run`
+    :raises RunError: there is no such directory, or it cannot be read
+    """
+    try:
+        directories = [root] if is_run(root) else sorted(_walk_runs(root))
+    except OSError as error:
+        raise RunError(f"{root}: no runs can be looked for here: {error.strerror}") from error
+    return [Run(directory, stale_after_seconds=stale_after_seconds) for directory in directories]
+
+
+def resolve_run(text: str, root: Path, *, stale_after_seconds: float = STALE_AFTER_SECONDS) -> Run:
+    """
+    The run that somebody means.
+
+    :param text: path of a run directory, or name of a run below ``root``
+    :param root: where runs are
+    :param stale_after_seconds: see :class:`Run`
+    :raises RunError: there is none; the message names the nearest
+    """
+    for directory in (Path(text), root / text):
+        if is_run(directory):
+            return Run(directory, stale_after_seconds=stale_after_seconds)
+    runs = find_runs(root, stale_after_seconds=stale_after_seconds) if root.is_dir() else []
+    matches = [run for run in runs if run.name == text]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise RunError(f"{text}: several runs have this name: {', '.join(str(run.paths.root) for run in matches)}")
+    if Path(text).exists():
+        raise RunError(f"{text}: is no run: it has neither a status.json nor a meta.json")
+    nearest = difflib.get_close_matches(text, [run.name for run in runs], n=1)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+    raise RunError(f"{text}: no run has this path, or this name below {root}{hint}")
+
+
+def remove_run(run: Run) -> None:
+    """
+    Delete a run's directory with all that is in it.
+
+    :param run: a run that is not alive; its status may be corrupt
+    :raises RunError: it is alive, or cannot be deleted
+    """
+    if _is_live(run):
+        raise _make_refusal(run)
+    try:
+        lock = RunLock(run.paths.lock)  # so that nobody resumes it meanwhile
+        try:
+            shutil.rmtree(run.paths.root)
+        finally:
+            lock.release()
+    except BlockingIOError:
+        raise _make_refusal(run) from None
+    except OSError as error:
+        raise RunError(f"{run.paths.root}: cannot be removed: {error.strerror or error}") from error
+
+
+def _walk_runs(root: Path) -> Iterator[Path]:
+    for directory in _list_directories(root):
+        if is_run(directory):
+            yield directory
+        else:
+            with suppress(PermissionError):
+                yield from filter(is_run, _list_directories(directory))
+
+
+def _list_directories(parent: Path) -> list[Path]:
+    with os.scandir(parent) as entries:
+        return [Path(entry.path) for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
+
+
+def _is_live(run: Run) -> bool:
+    try:
+        return run.status in LIVE_STATUSES
+    except RunError:  # a corrupt status says nothing; the lock decides
+        return False
+
+
+def _make_refusal(run: Run) -> RunError:
+    return RunError(f"{run.paths.root}: this run is alive and is not removed: stop it first")

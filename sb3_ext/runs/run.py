@@ -1,0 +1,141 @@
+"""A run as others see it: read-only, from nothing but its directory."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from sb3_ext.errors import RunError
+from sb3_ext.runs.lock import is_locked
+from sb3_ext.runs.paths import RunPaths
+from sb3_ext.runs.status import RunStatus, read_status
+
+STALE_AFTER_SECONDS = 120.0
+LIVE_STATUSES = ("running", "stale")
+
+
+def is_run(directory: Path) -> bool:
+    """Whether a directory is a run's: it has a status and a ``meta.json``, a damaged one at least one of them."""
+    paths = RunPaths(directory)
+    try:
+        return paths.status.exists() or paths.meta.exists()
+    except PermissionError:  # a stranger's closed directory
+        return False
+
+
+class Run:
+    """
+    A run directory, of a living run or of one that ended. Every attribute is read when it is asked for.
+
+    :param directory: the run directory
+    :param stale_after_seconds: a living run without a heartbeat for this long is ``stale``
+    :raises RunError: this is no run directory
+    """
+
+    def __init__(self, directory: Path, *, stale_after_seconds: float = STALE_AFTER_SECONDS) -> None:
+        if not is_run(directory):
+            raise RunError(f"{directory}: is no run: it has neither a status.json nor a meta.json")
+        self.paths = RunPaths(directory)
+        self.stale_after_seconds = stale_after_seconds
+
+    @property
+    def name(self) -> str:
+        """The directory's last part."""
+        return self.paths.root.absolute().name
+
+    @property
+    def record(self) -> RunStatus:
+        """
+        What ``status.json`` says, except that :attr:`RunStatus.status` is the one of :attr:`status`.
+
+        :raises RunError: the file is missing or corrupt
+        """
+        record = read_status(self.paths.status)
+        if record.status != "running":
+            return record
+        if self._has_owner(record):
+            is_stale = record.heartbeat_age_seconds > self.stale_after_seconds
+            return dataclasses.replace(record, status="stale") if is_stale else record
+        # The owner writes the final status before it lets go of the lock: it may have done both since the first look.
+        record = read_status(self.paths.status)
+        return dataclasses.replace(record, status="dead") if record.status == "running" else record
+
+    @property
+    def status(self) -> str:
+        """
+        How the run stands: ``running``, ``completed``, ``stopped``, ``failed``; ``stale``: its process lives but gives
+        no heartbeat; ``dead``: its process went without a word.
+
+        :raises RunError: the status is missing or corrupt
+        """
+        return self.record.status
+
+    @property
+    def config_text(self) -> str:
+        """
+        The config file as it was given.
+
+        :raises RunError: it cannot be read
+        """
+        return _read(self.paths.config).decode(errors="replace")
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """
+        What ``meta.json`` says.
+
+        :raises RunError: it cannot be read
+        """
+        return _read_json(self.paths.meta)
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """
+        What ``metrics.json`` says; empty until the run has written one.
+
+        :raises RunError: it cannot be read
+        """
+        return _read_json(self.paths.metrics) if self.paths.metrics.exists() else {}
+
+    def measure_bytes(self) -> int:
+        """:return: size of all files of the run in bytes; one that has several names (hard links) counts once"""
+        sizes: dict[tuple[int, int], int] = {}
+        for folder, _, names in os.walk(self.paths.root):
+            for name in names:
+                try:
+                    info = os.lstat(os.path.join(folder, name))  # noqa: PTH118
+                except FileNotFoundError:  # a living run replaces files all the time
+                    continue
+                sizes[info.st_dev, info.st_ino] = info.st_size
+        return sum(sizes.values())
+
+    def _has_owner(self, record: RunStatus) -> bool:
+        """Whether the process that wrote the status lives: by the lock, then by the process's identity."""
+        locked = is_locked(self.paths.lock)
+        owner = record.owner
+        if locked or owner is None:
+            return bool(locked)
+        if not owner.is_on_this_host():
+            # A lock that is free here may be held there, if the shared file system keeps locks to each host.
+            return locked is None or record.heartbeat_age_seconds <= self.stale_after_seconds
+        return locked is None and owner.is_alive()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(_read(path))
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{path}: corrupt: {error}") from error
+    if not isinstance(content, dict):
+        raise RunError(f"{path}: corrupt: expected an object, found {type(content).__name__}")
+    return content

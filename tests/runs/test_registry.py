@@ -1,0 +1,125 @@
+"""Finding, naming and removing runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sb3_ext.atomic import write_json
+from sb3_ext.errors import RunError
+from sb3_ext.runs.lock import RunLock
+from sb3_ext.runs.registry import find_runs, remove_run, resolve_run
+from sb3_ext.runs.run import Run
+from sb3_ext.runs.status import RunStatus
+
+
+def leave_run(directory: Path, **fields: Any) -> Path:
+    """A run that is over, unless the fields say otherwise."""
+    directory.mkdir(parents=True)
+    write_json(directory / "status.json", RunStatus(**{"status": "completed", **fields}).to_json())
+    return directory
+
+
+def test_runs_are_found_one_folder_deep_and_sorted(tmp_path: Path) -> None:
+    for name in ("b", "sweep/2", "sweep/1", "a", "too/deep/c", ".hidden"):
+        leave_run(tmp_path / name)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+
+    found = [run.paths.root.relative_to(tmp_path).as_posix() for run in find_runs(tmp_path)]
+    assert found == ["a", "b", "sweep/1", "sweep/2"]
+
+
+def test_a_root_that_is_a_run_is_found(tmp_path: Path) -> None:
+    leave_run(tmp_path / "a")
+
+    assert [run.name for run in find_runs(tmp_path / "a")] == ["a"]
+
+
+def test_a_corrupt_run_is_found_with_the_others(tmp_path: Path) -> None:
+    leave_run(tmp_path / "a")
+    (leave_run(tmp_path / "b") / "status.json").write_text("{")
+
+    assert [run.name for run in find_runs(tmp_path)] == ["a", "b"]
+
+
+def test_the_stale_limit_is_handed_on(tmp_path: Path) -> None:
+    leave_run(tmp_path / "a")
+
+    assert find_runs(tmp_path, stale_after_seconds=5)[0].stale_after_seconds == 5
+    assert resolve_run("a", tmp_path, stale_after_seconds=5).stale_after_seconds == 5
+
+
+def test_a_missing_root_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="No such file or directory"):
+        find_runs(tmp_path / "runs")
+
+
+def test_a_run_is_known_by_path_and_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = leave_run(tmp_path / "runs" / "a")
+    leave_run(tmp_path / "runs" / "sweep" / "b")
+    monkeypatch.chdir(tmp_path)
+
+    assert resolve_run("runs/a", Path("elsewhere")).paths.root.absolute() == directory
+    assert resolve_run(str(directory), Path("elsewhere")).paths.root == directory
+    assert resolve_run("a", Path("runs")).name == "a"
+    assert resolve_run("b", Path("runs")).name == "b"
+    assert resolve_run("sweep/b", Path("runs")).name == "b"
+
+
+def test_an_unknown_name_names_the_nearest(tmp_path: Path) -> None:
+    leave_run(tmp_path / "cartpole_ppo")
+
+    with pytest.raises(RunError, match="did you mean 'cartpole_ppo'"):
+        resolve_run("cartpole_pp", tmp_path)
+    with pytest.raises(RunError, match=r"no run has this path, or this name below .*runs$"):
+        resolve_run("cartpole_ppo", tmp_path / "runs")
+
+
+def test_a_path_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="is no run"):
+        resolve_run(str(tmp_path), tmp_path)
+
+
+def test_an_ambiguous_name_names_them_all(tmp_path: Path) -> None:
+    leave_run(tmp_path / "x" / "a")
+    leave_run(tmp_path / "y" / "a")
+
+    with pytest.raises(RunError, match=r"several runs have this name: .*x/a, .*y/a"):
+        resolve_run("a", tmp_path)
+
+
+def test_an_ended_run_is_removed(tmp_path: Path) -> None:
+    run = Run(leave_run(tmp_path / "a"))
+    remove_run(run)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_corrupt_run_is_removed(tmp_path: Path) -> None:
+    run = Run(leave_run(tmp_path / "a"))
+    run.paths.status.write_text("{")
+    remove_run(run)
+
+    assert not run.paths.root.exists()
+
+
+def test_a_live_run_is_not_removed(tmp_path: Path) -> None:
+    leave_run(tmp_path / "a", **vars(RunStatus.begin()))
+
+    with pytest.raises(RunError, match="stop it first"):
+        remove_run(Run(tmp_path / "a"))
+
+
+@pytest.mark.parametrize("text", ['{"status": "completed"}', "{"])
+def test_a_locked_run_is_not_removed(tmp_path: Path, text: str) -> None:
+    run = Run(leave_run(tmp_path / "a"))
+    run.paths.status.write_text(text)
+    lock = RunLock(run.paths.lock)
+
+    with pytest.raises(RunError, match="stop it first"):
+        remove_run(run)
+    lock.release()
+    assert run.paths.status.exists()
