@@ -1,0 +1,67 @@
+"""One environment with everything that is put around it, as a picklable function for any ``VecEnv``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium
+
+from sb3_ext.arguments import import_name
+from sb3_ext.errors import ConfigError, MissingExtraError
+from sb3_ext.vec.worker_process import prepare_worker_process
+
+_EXTRA_OF_MODULE = {"Box2D": "box2d", "box2d": "box2d", "pygame": "box2d"}
+
+
+@dataclass(frozen=True)
+class EnvironmentFactory:
+    """
+    Makes one environment, in whichever process it is called.
+
+    :param env_id: Gymnasium id; ``module:Name-v0`` imports the module first
+    :param params: keyword arguments of the environment's constructor
+    :param max_steps: truncate episodes after this many steps, instead of the environment's own limit
+    :param wrappers: ``module.Class`` and keyword arguments, innermost first
+    :param render_mode: as in Gymnasium
+    """
+
+    env_id: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    max_steps: int | None = None
+    wrappers: Sequence[tuple[str, Mapping[str, Any]]] = ()
+    render_mode: str | None = None
+
+    def __call__(self) -> gymnasium.Env[Any, Any]:
+        """
+        :return: a new environment
+        :raises ConfigError: if it cannot be made with these arguments
+        :raises MissingExtraError: if it needs an extra that is not installed
+        """
+        import sb3_ext_envs  # noqa: F401 - registers its environments
+
+        prepare_worker_process()
+        try:
+            return self._make()
+        except gymnasium.error.DependencyNotInstalled as error:
+            raise _describe_missing_dependency(self.env_id, error) from error
+        except (gymnasium.error.Error, LookupError, TypeError, ValueError) as error:
+            raise ConfigError(f"env.id: '{self.env_id}' cannot be made: {' '.join(str(error).split())}") from error
+
+    def _make(self) -> gymnasium.Env[Any, Any]:
+        arguments = dict(self.params)
+        if self.render_mode is not None:
+            arguments["render_mode"] = self.render_mode
+        env: gymnasium.Env[Any, Any] = gymnasium.make(self.env_id, max_episode_steps=self.max_steps, **arguments)
+        for name, wrapper_arguments in self.wrappers:
+            env = import_name(name)(env, **wrapper_arguments)
+        return env
+
+
+def _describe_missing_dependency(env_id: str, error: gymnasium.error.DependencyNotInstalled) -> Exception:
+    text = " ".join(str(error).split())
+    for module, extra in _EXTRA_OF_MODULE.items():
+        if module in text:
+            return MissingExtraError(f"environment '{env_id}'", extra)
+    return ConfigError(f"env.id: '{env_id}' cannot be made: {text}")
