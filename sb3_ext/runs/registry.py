@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from sb3_ext.errors import RunError
-from sb3_ext.runs.lock import RunLock
+from sb3_ext.runs.lock import RunLock, is_locked
 from sb3_ext.runs.run import LIVE_STATUSES, STALE_AFTER_SECONDS, Run, is_run
 
 
@@ -54,15 +54,29 @@ def resolve_run(text: str, root: Path, *, stale_after_seconds: float = STALE_AFT
     raise RunError(f"{text}: no run has this path, or this name below {root}{hint}")
 
 
+def check_removable(run: Run) -> None:
+    """
+    Refuse to delete what lives.
+
+    :param run: a run; where its status is corrupt, its lock decides
+    :raises RunError: it is alive
+    """
+    try:
+        is_live = run.status in LIVE_STATUSES
+    except RunError:
+        is_live = is_locked(run.paths.lock) is True
+    if is_live:
+        raise _make_refusal(run)
+
+
 def remove_run(run: Run) -> None:
     """
     Delete a run's directory with all that is in it.
 
-    :param run: a run that is not alive; its status may be corrupt
+    :param run: a run that is not alive
     :raises RunError: it is alive, or cannot be deleted
     """
-    if _is_live(run):
-        raise _make_refusal(run)
+    check_removable(run)
     try:
         lock = RunLock(run.paths.lock)  # so that nobody resumes it meanwhile
         try:
@@ -87,13 +101,6 @@ def _walk_runs(root: Path) -> Iterator[Path]:
 def _list_directories(parent: Path) -> list[Path]:
     with os.scandir(parent) as entries:
         return [Path(entry.path) for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
-
-
-def _is_live(run: Run) -> bool:
-    try:
-        return run.status in LIVE_STATUSES
-    except RunError:  # a corrupt status says nothing; the lock decides
-        return False
 
 
 def _make_refusal(run: Run) -> RunError:

@@ -1,0 +1,96 @@
+"""One run as a page of text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from typing import Any
+
+import click
+
+from sb3_ext.cli.run_lines import STATUS_COLOURS, format_bytes, format_duration, format_steps
+from sb3_ext.runs.run import LIVE_STATUSES, Run
+from sb3_ext.runs.status import RunStatus
+
+_LABEL_WIDTH = 18
+
+
+def format_details(run: Run, record: RunStatus, meta: dict[str, Any]) -> str:
+    """
+    Write everything worth knowing about a run.
+
+    :param run: the run
+    :param record: its status
+    :param meta: its ``meta.json``, empty if it has none
+    :return: lines of a label and a value, with terminal colours; what is not known is left out
+    """
+    status = click.style(record.status, fg=STATUS_COLOURS.get(record.status))
+    rows = [
+        *_list_progress(record),
+        None,
+        *_list_course(record),
+        None,
+        *_list_files(run, record),
+        None,
+        *_list_meta(meta),
+    ]
+    lines = [f"{click.style(run.name, bold=True)}  {status}"]
+    for row in rows:
+        if row is None:
+            lines.append("")
+        elif row[1] is not None:
+            lines.append(f"  {click.style(row[0].ljust(_LABEL_WIDTH), dim=True)}{row[1]}")
+    return "\n".join(lines).rstrip()
+
+
+_Rows = Iterator[tuple[str, Any]]
+
+
+def _list_progress(record: RunStatus) -> _Rows:
+    if record.status in LIVE_STATUSES:
+        yield "phase", record.phase
+    yield "steps", format_steps(record)
+    yield "episodes", record.episode
+    yield "ε", record.epsilon
+    yield "mean return", _round(record.episode_return_mean)
+    yield "best evaluation", _round(record.best_evaluation)
+    yield "speed", None if record.fps is None else f"{record.fps:.0f} steps/s"
+
+
+def _list_course(record: RunStatus) -> _Rows:
+    yield "started", _format_time(record.start_time)
+    yield "elapsed", format_duration(record.elapsed_seconds)
+    if record.status in LIVE_STATUSES:
+        yield "left", None if record.eta_seconds is None else format_duration(record.eta_seconds)
+    yield "last heartbeat", _format_time(record.last_heartbeat)
+    yield "stop reason", record.stop_reason
+    yield "owner", None if record.pid is None else f"process {record.pid} on {record.host}"
+    yield "run id", record.run_id
+
+
+def _list_files(run: Run, record: RunStatus) -> _Rows:
+    model = run.paths.latest_model
+    yield "directory", run.paths.root
+    yield "size", format_bytes(run.measure_bytes())
+    yield "last checkpoint", record.last_checkpoint or (model if model.exists() else None)
+    yield "last save error", record.last_save_error
+    yield "log", run.paths.log if run.paths.log.exists() else None
+
+
+def _list_meta(meta: dict[str, Any]) -> _Rows:
+    yield "command", meta.get("command")
+    yield "config", meta.get("config_path")
+    yield "seed", meta.get("seed")
+    yield "device", meta.get("device")
+    commit = meta.get("git_commit")
+    yield "git commit", f"{commit} with changes" if commit and meta.get("git_dirty") else commit
+    versions = {name: meta.get(f"{name}_version") for name in ("sb3_ext", "sb3", "torch", "gymnasium", "python")}
+    yield "versions", ", ".join(f"{name} {version}" for name, version in versions.items() if version) or None
+
+
+def _round(value: float | None) -> str | None:
+    return None if value is None else f"{value:.2f}"
+
+
+def _format_time(text: str | None) -> str | None:
+    return None if text is None else f"{datetime.fromisoformat(text).astimezone(timezone.utc):%Y-%m-%d %H:%M:%S} UTC"

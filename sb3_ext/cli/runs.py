@@ -1,0 +1,190 @@
+"""``sb3-ext runs``: list, show, watch, stop and remove runs, and read their logs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from sb3_ext.cli.run_details import format_details
+from sb3_ext.cli.run_lines import format_bytes, format_lines
+from sb3_ext.errors import RunError
+from sb3_ext.runs.log_tail import LogTail
+from sb3_ext.runs.registry import check_removable, find_runs, remove_run, resolve_run
+from sb3_ext.runs.run import LIVE_STATUSES, STALE_AFTER_SECONDS, Run
+from sb3_ext.runs.status import RunStatus
+from sb3_ext.runs.stopping import stop_run
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def _with_root(command: _Command) -> _Command:
+    path = click.Path(path_type=Path)
+    option = click.option(
+        "--root", type=path, default=Path("runs"), metavar="DIR", show_default=True, help="Where runs are."
+    )
+    return option(command)
+
+
+def _with_stale_after(command: _Command) -> _Command:
+    return click.option(
+        "--stale-after",
+        type=click.FloatRange(min=0, min_open=True),
+        default=STALE_AFTER_SECONDS,
+        metavar="SECONDS",
+        show_default=True,
+        help="A living run without a heartbeat for this long is stale.",
+    )(command)
+
+
+@click.group()
+def runs() -> None:
+    """List, show, watch, stop and remove runs."""
+
+
+@runs.command("list")
+@click.option("--all", "is_all", is_flag=True, help="Those that have ended, too.")
+@click.option("--json", "as_json", is_flag=True, help="All fields, for programs.")
+@_with_root
+@_with_stale_after
+def list_runs(is_all: bool, as_json: bool, root: Path, stale_after: float) -> None:
+    """A line a run: those that are running, or all."""
+    found = [(run, _read_record(run)) for run in find_runs(root, stale_after_seconds=stale_after)]
+    # What a corrupt status would say is not known: it might be running.
+    chosen = [(run, record) for run, record in found if is_all or _may_be_live(record)]
+    if as_json:
+        click.echo(json.dumps([_describe(run, record) for run, record in chosen], indent=2))
+        return
+    for line in format_lines([(_name_below(root, run), record) for run, record in chosen]):
+        click.echo(line)
+    if not found:
+        click.echo(f"There are no runs in {root}.")
+    elif not chosen:
+        click.echo(f"No run is running in {root}; to list the {len(found)} that ended, add --all.")
+
+
+@runs.command("show")
+@click.argument("run")
+@click.option("--json", "as_json", is_flag=True, help="All fields, for programs.")
+@_with_root
+@_with_stale_after
+def show_run(run: str, as_json: bool, root: Path, stale_after: float) -> None:
+    """Everything worth knowing about a run: its name, or its directory."""
+    shown = resolve_run(run, root, stale_after_seconds=stale_after)
+    meta = shown.meta if shown.paths.meta.exists() else {}
+    if as_json:
+        details = {"log": str(shown.paths.log), "size_bytes": shown.measure_bytes(), "meta": meta}
+        click.echo(json.dumps({**_describe(shown, shown.record), **details}, indent=2))
+    else:
+        click.echo(format_details(shown, shown.record, meta))
+
+
+@runs.command("watch")
+@click.argument("run", required=False)
+@_with_root
+@_with_stale_after
+def watch(run: str | None, root: Path, stale_after: float) -> None:
+    """
+    See a run, or all that are running, as they go on.
+
+    Ends with Ctrl+C, or with the run. Prints once what there is to see where the output is no terminal.
+    """
+    from sb3_ext.cli.run_view import watch_run, watch_runs
+
+    with suppress(KeyboardInterrupt):
+        if run is None:
+            watch_runs(root, lambda: find_runs(root, stale_after_seconds=stale_after))
+        else:
+            watch_run(resolve_run(run, root, stale_after_seconds=stale_after))
+
+
+@runs.command("logs")
+@click.argument("run")
+@click.option("-f", "--follow", is_flag=True, help="Go on with what is added, until the run ends or Ctrl+C.")
+@click.option(
+    "-n", "--lines", type=click.IntRange(min=0), default=50, show_default=True, help="How many, from the end."
+)
+@_with_root
+def show_log(run: str, follow: bool, lines: int, root: Path) -> None:
+    """The last lines of a run's log."""
+    shown = resolve_run(run, root)
+    tail = LogTail(shown.paths.log)
+    click.echo(tail.read_last(lines), nl=False)
+    if follow:
+        with suppress(KeyboardInterrupt):
+            for text in tail.follow(lambda: shown.status in LIVE_STATUSES):
+                click.echo(text, nl=False)
+
+
+@runs.command("stop")
+@click.argument("run")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    metavar="SECONDS",
+    show_default=True,
+    help="How long to wait for the end.",
+)
+@_with_root
+@_with_stale_after
+def stop(run: str, timeout: float, root: Path, stale_after: float) -> None:
+    """
+    Ask a run to stop, and wait until it has.
+
+    Exit status: 0 it has ended, 1 it has not within the time. To ask a second time ends it at once, in the middle of
+    an update.
+    """
+    stopped = resolve_run(run, root, stale_after_seconds=stale_after)
+    outcome = stop_run(stopped, timeout)
+    if outcome.note is not None:
+        click.echo(f"{stopped.name}: {outcome.note}", err=True)
+    if not outcome.has_ended:
+        click.echo(f"{stopped.name} has been asked to stop, but has not ended within {timeout:g} s: {outcome.status}")
+        sys.exit(1)
+    reason = stopped.record.stop_reason
+    had_ended = "" if outcome.was_asked else "had ended before: "
+    click.echo(f"{stopped.name} {had_ended}{outcome.status}" + (f" ({reason})" if reason else ""))
+
+
+@runs.command("remove")
+@click.argument("run", nargs=-1, required=True)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_with_root
+def remove(run: tuple[str, ...], yes: bool, root: Path) -> None:
+    """Delete runs with all that is in their directories. Asks before; refuses those that are running."""
+    chosen = {resolved.paths.root.resolve(): resolved for resolved in (resolve_run(text, root) for text in run)}
+    for removed in chosen.values():
+        check_removable(removed)
+        if not yes:
+            click.echo(f"  {removed.paths.root}  {format_bytes(removed.measure_bytes())}")
+    if not yes:
+        click.confirm(f"Delete {len(chosen)} run{'s' if len(chosen) > 1 else ''} for ever?", abort=True)
+    for removed in chosen.values():
+        remove_run(removed)
+        click.echo(f"removed {removed.paths.root}")
+
+
+def _read_record(run: Run) -> RunStatus | RunError:
+    try:
+        return run.record
+    except RunError as error:
+        return error
+
+
+def _may_be_live(record: RunStatus | RunError) -> bool:
+    return isinstance(record, RunError) or record.status in LIVE_STATUSES
+
+
+def _name_below(root: Path, run: Run) -> str:
+    return run.name if run.paths.root == root else run.paths.root.relative_to(root).as_posix()
+
+
+def _describe(run: Run, record: RunStatus | RunError) -> dict[str, Any]:
+    fields = record.to_json() if isinstance(record, RunStatus) else {"status": "corrupt", "error": str(record)}
+    return {"name": run.name, "path": str(run.paths.root.absolute()), **fields}

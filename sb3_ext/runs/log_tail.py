@@ -1,0 +1,65 @@
+"""Read a log that somebody else is writing."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from sb3_ext.errors import RunError
+
+_BLOCK_BYTES = 64 * 1024
+_POLL_SECONDS = 0.2
+
+
+class LogTail:
+    """
+    The end of a text file, and what is added to it later.
+
+    :param path: the file
+    :raises RunError: it cannot be read
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+        if not path.is_file():
+            raise RunError(f"{path}: there is no log")
+
+    def read_last(self, lines: int) -> str:
+        """
+        Read the last lines; a file of any size takes the same time.
+
+        :param lines: how many
+        """
+        try:
+            with self._path.open("rb") as file:
+                self._offset = start = file.seek(0, os.SEEK_END)
+                content = b""
+                # One newline more than lines: the one that ends the line before them.
+                while start > 0 and content.count(b"\n") <= lines:
+                    start = max(0, start - _BLOCK_BYTES)
+                    file.seek(start)
+                    content = file.read(self._offset - start)
+        except OSError as error:
+            raise RunError(f"{self._path}: cannot be read: {error.strerror}") from error
+        return b"".join(content.splitlines(keepends=True)[-lines:] if lines else []).decode(errors="replace")
+
+    def follow(self, is_growing: Callable[[], bool]) -> Iterator[str]:
+        """
+        Give what is added, as it comes.
+
+        :param is_growing: whether more may come; when it says no, what is there already is still given
+        """
+        goes_on = True
+        while goes_on:
+            goes_on = is_growing()
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                added = file.read()
+            self._offset += len(added)
+            if added:
+                yield added.decode(errors="replace")
+            elif goes_on:
+                time.sleep(_POLL_SECONDS)
