@@ -1,0 +1,83 @@
+"""Whether an environment can be resumed exactly: tried out on a throwaway copy, rather than believed."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from sb3_ext.vec.global_random import get_global_random_state, set_global_random_state
+from sb3_ext.vec.snapshots import SnapshotError, freeze, list_layers, thaw
+
+
+@dataclass(frozen=True)
+class Exactness:
+    """
+    :param exact: whether a restored environment goes on as if nothing had happened
+    :param reason: one line for people
+    """
+
+    exact: bool
+    reason: str
+
+
+def self_test(env_fn: Callable[[], gymnasium.Env[Any, Any]], steps: int = 50, seed: int = 0) -> Exactness:
+    """
+    Step an environment, take a snapshot, step on; put the snapshot into a new environment, and step that the same way.
+
+    The global random number generators are left as they were.
+
+    :param env_fn: makes the environment with its wrappers; called twice, so without a ``Monitor`` that writes a file
+    :param steps: environment steps to compare, half of them after one reset more
+    :param seed: of the first reset and of the random actions
+    :return: exact, if every observation, reward and end of an episode was the same
+    """
+    random_state = get_global_random_state()
+    original, restored = env_fn(), env_fn()
+    try:
+        original.reset(seed=seed)
+        list(_walk(original, steps, seed))
+        snapshot, snapshot_random_state = freeze(list_layers(original)), get_global_random_state()
+        expected = list(_walk(original, steps, seed + 1))
+        restored.reset(seed=seed + 1)
+        thaw(list_layers(restored), snapshot)
+        set_global_random_state(snapshot_random_state)
+        for step, (found, wanted) in enumerate(zip(_walk(restored, steps, seed + 1), expected, strict=True)):
+            if not _is_same(found, wanted):
+                return Exactness(False, f"the environment took another course {step} steps after it was restored")
+    except SnapshotError as error:
+        return Exactness(False, str(error))
+    finally:
+        set_global_random_state(random_state)
+        original.close()
+        restored.close()
+    return Exactness(True, f"{steps} steps were the same after a snapshot was restored")
+
+
+def _walk(env: gymnasium.Env[Any, Any], steps: int, seed: int) -> Iterator[tuple[Any, ...]]:
+    actions = copy.deepcopy(env.action_space)
+    actions.seed(seed)
+    for step in range(steps):
+        result = env.step(_choose_action(env, actions))[:4]
+        yield result
+        if result[2] or result[3] or step == steps // 2:
+            yield env.reset()[:1]
+
+
+def _choose_action(env: gymnasium.Env[Any, Any], actions: spaces.Space[Any]) -> Any:
+    if isinstance(actions, spaces.Discrete) and env.has_wrapper_attr("action_masks"):
+        return actions.sample(np.asarray(env.get_wrapper_attr("action_masks")(), dtype=np.int8))
+    return actions.sample()
+
+
+def _is_same(found: Any, wanted: Any) -> bool:
+    if isinstance(wanted, dict):
+        return found.keys() == wanted.keys() and all(_is_same(found[key], wanted[key]) for key in wanted)
+    if isinstance(wanted, tuple | list):
+        return len(found) == len(wanted) and all(map(_is_same, found, wanted))
+    return bool(np.array_equal(found, wanted))

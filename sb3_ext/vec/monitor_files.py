@@ -1,0 +1,60 @@
+"""
+The CSV file that SB3's ``Monitor`` and ``VecMonitor`` write a line an episode to, across a resume.
+
+For a resumed run open it with ``override_existing=False``: SB3's default empties it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import VecMonitor
+
+
+@dataclass(frozen=True)
+class MonitorFile:
+    """
+    :param path: the file
+    :param size_bytes: how much has been written to it
+    """
+
+    path: str
+    size_bytes: int
+
+
+def get_monitor_file(monitor: Monitor[Any, Any] | VecMonitor) -> MonitorFile | None:
+    """
+    :param monitor: the one that writes the file
+    :return: its file, ``None`` if it writes none
+    """
+    if monitor.results_writer is None:
+        return None
+    path = monitor.results_writer.file_handler.name
+    return MonitorFile(path, Path(path).stat().st_size)
+
+
+def cut_monitor_file(monitor: Monitor[Any, Any] | VecMonitor, size_bytes: int) -> MonitorFile | None:
+    """
+    Cut off the episodes that a resumed run is going to play again, and count time from the file's beginning.
+
+    :param monitor: the one that writes the file
+    :param size_bytes: the file's size at the moment that the run goes back to
+    :return: the file as it is now (shorter than ``size_bytes`` if it had lost lines), ``None`` if none is written
+    """
+    if monitor.results_writer is None:
+        return None
+    handler = monitor.results_writer.file_handler
+    path = Path(handler.name)
+    if path.stat().st_size > size_bytes:
+        os.truncate(path, size_bytes)
+    handler.seek(0, os.SEEK_END)
+    with path.open() as file:
+        first_line = file.readline()
+    if first_line.startswith("#"):
+        monitor.t_start = json.loads(first_line[1:])["t_start"]
+    return get_monitor_file(monitor)

@@ -1,0 +1,74 @@
+"""An environment's snapshots inside its worker process, behind stock ``SubprocVecEnv``."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import gymnasium
+from stable_baselines3.common.monitor import Monitor
+
+from sb3_ext.vec.global_random import get_global_random_state, set_global_random_state
+from sb3_ext.vec.monitor_files import MonitorFile, cut_monitor_file, get_monitor_file
+from sb3_ext.vec.snapshots import SnapshotError, freeze, list_layers, thaw
+from sb3_ext.vec.worker_process import prepare_worker_process
+
+
+class SnapshotWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """
+    Lets the training process save and restore an environment that lives in a worker process, together with the
+    worker's global random number generators. Outermost in ``env_fn``::
+
+        make_vec_env("CartPole-v1", 4, vec_env_cls=SubprocVecEnv, wrapper_class=SnapshotWrapper)
+
+    Without it such a run resumes approximately: with new episodes. The worker ignores Ctrl+C, which reaches it too,
+    and ends with its parent. An exception would end the worker, so these methods return what went wrong.
+
+    :param env: the environment with all its other wrappers
+    """
+
+    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
+        super().__init__(env)
+        prepare_worker_process()
+
+    def get_worker_snapshot(self) -> tuple[bytes | None, str]:
+        """
+        :return: the state of the environment and of this process's generators, or ``None`` and why it cannot be taken
+        """
+        try:
+            return pickle.dumps((freeze(list_layers(self)), get_global_random_state())), ""
+        except SnapshotError as error:
+            return None, str(error)
+
+    def set_worker_snapshot(self, snapshot: bytes) -> str:
+        """
+        :param snapshot: from :meth:`get_worker_snapshot`, perhaps of another process
+        :return: why it does not fit this environment; empty if it does
+        """
+        layers, random_state = pickle.loads(snapshot)
+        try:
+            thaw(list_layers(self), layers)
+        except SnapshotError as error:
+            return str(error)
+        set_global_random_state(random_state)
+        return ""
+
+    def get_monitor_file(self) -> MonitorFile | None:
+        """
+        :return: the file of the environment's ``Monitor``, ``None`` if it writes none
+        """
+        monitor = self._find_monitor()
+        return None if monitor is None else get_monitor_file(monitor)
+
+    def cut_monitor_file(self, size_bytes: int) -> MonitorFile | None:
+        """
+        Go on writing where an earlier process stood: see :func:`sb3_ext.vec.monitor_files.cut_monitor_file`.
+
+        :param size_bytes: what the file's size was then
+        :return: the file as it is now, ``None`` if ``Monitor`` writes none
+        """
+        monitor = self._find_monitor()
+        return None if monitor is None else cut_monitor_file(monitor, size_bytes)
+
+    def _find_monitor(self) -> Monitor[Any, Any] | None:
+        return next((layer for layer in list_layers(self) if isinstance(layer, Monitor)), None)

@@ -1,0 +1,241 @@
+"""
+The state of an environment in the midst of an episode, taken in one process and restored in another.
+
+An environment is a stack of layers (wrappers, and the environment itself). Each layer keeps its place in the running
+process, and only what it knows is taken from it and put back into it: by
+
+1. ``get_snapshot()`` and ``set_snapshot(snapshot)``, where its class has them (see :class:`SupportsSnapshot`);
+2. an adapter, for MuJoCo;
+3. its own ``__getstate__`` and ``__setstate__``;
+4. else its attributes, pickled.
+
+A class that inherits ``EzPickle`` pickles only the arguments of its constructor: a new environment would come back,
+in another state. Such a layer needs 1 or 2.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Iterator, Sequence
+from types import FunctionType, MethodType, ModuleType
+from typing import Any, Protocol, runtime_checkable
+
+import gymnasium
+from gymnasium import spaces
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv, VecMonitor
+
+from sb3_ext.errors import CheckpointError
+from sb3_ext.vec.mujoco_snapshots import LIVE_ATTRIBUTES, get_physics, is_mujoco, set_physics
+
+
+class SnapshotError(CheckpointError):
+    """The state of an environment cannot be taken, or does not fit the environment that it is put into."""
+
+
+@runtime_checkable
+class SupportsSnapshot(Protocol):
+    """
+    What a class of environment, wrapper or ``VecEnv`` has that knows how to save itself.
+
+    A wrapper speaks for itself only, not for what it wraps. A ``VecEnv`` (not a wrapper) speaks for all its
+    environments. The generators of ``np_random`` and of the spaces are saved besides.
+    """
+
+    def get_snapshot(self) -> Any:
+        """
+        :return: everything that the next steps depend on; picklable
+        """
+
+    def set_snapshot(self, snapshot: Any) -> None:
+        """
+        :param snapshot: from :meth:`get_snapshot`, perhaps of another process. May come before the first ``reset``.
+        """
+
+
+_PROTOCOL = "get_snapshot()"
+_PICKLE_METHODS = "__getstate__()"
+_PHYSICS = "physics"
+
+# What a layer was made with; unchanged in the process that restores it.
+_ARGUMENTS = frozenset(
+    {"spec", "_cached_spec", "_saved_kwargs", "_ezpickle_args", "_ezpickle_kwargs", "class_attributes"}
+)
+# Open files and processes stay where they are. Monitor's lists of all episodes grow with the run; its file has them.
+_LIVE_ATTRIBUTES: tuple[tuple[type, frozenset[str]], ...] = (
+    (Monitor, frozenset({"results_writer", "episode_returns", "episode_lengths", "episode_times"})),
+    (VecMonitor, frozenset({"results_writer"})),
+    (SubprocVecEnv, frozenset({"processes", "remotes", "work_remotes", "waiting", "closed"})),
+)
+
+
+def freeze(layers: Sequence[object]) -> bytes:
+    """
+    Take the state of a stack of layers. References to a layer or to a space of theirs stay references.
+
+    :param layers: environments, wrappers and ``VecEnv``s
+    :return: opaque; unpickling it runs code, so only ever :func:`thaw` what comes from one's own run
+    :raises SnapshotError: if a layer's state cannot be taken: which, and why
+    """
+    live = [*layers, *_find_spaces(layers)]
+    buffer = io.BytesIO()
+    pickler = _Pickler(buffer, live)
+    pickler.dump([_describe(item) for item in live])
+    for item in live:
+        state = _get_state(item)
+        pickler.dump(list(state))
+        for name, value in state.items():
+            try:
+                pickler.dump(value)
+            except SnapshotError:
+                raise
+            except Exception as error:  # pickling runs the code of any class
+                raise SnapshotError(f"{type(item).__name__}.{name} cannot be pickled: {error}") from error
+    return buffer.getvalue()
+
+
+def thaw(layers: Sequence[object], snapshot: bytes) -> None:
+    """
+    Put a state back.
+
+    :param layers: like those that were frozen, as a rule in a new process
+    :param snapshot: from :func:`freeze`
+    :raises SnapshotError: if these are not the same kinds of layers
+    """
+    live = [*layers, *_find_spaces(layers)]
+    unpickler = _Unpickler(io.BytesIO(snapshot), live)
+    found, expected = [_describe(item) for item in live], unpickler.load()
+    if found != expected:
+        raise SnapshotError(f"the snapshot is of {' > '.join(expected)}, but the environment is {' > '.join(found)}")
+    states = [{name: unpickler.load() for name in unpickler.load()} for _ in live]
+    for item, state in zip(live, states, strict=True):
+        _set_state(item, state)
+
+
+def list_layers(env: gymnasium.Env[Any, Any]) -> list[gymnasium.Env[Any, Any]]:
+    """
+    :param env: one environment
+    :return: its wrappers, outermost first, and the environment itself
+    """
+    layers = [env]
+    while isinstance(layers[-1], gymnasium.Wrapper):
+        layers.append(layers[-1].env)
+    return layers
+
+
+def has_protocol(layer: object) -> bool:
+    """
+    :param layer: any object
+    :return: whether its class, rather than something that it wraps, is a :class:`SupportsSnapshot`
+    """
+    return issubclass(type(layer), SupportsSnapshot)
+
+
+class _Pickler(pickle.Pickler):
+    def __init__(self, file: io.BytesIO, live: Sequence[object]) -> None:
+        super().__init__(file, protocol=5)
+        self._index_of = {id(item): index for index, item in enumerate(live)}
+
+    def persistent_id(self, obj: Any) -> int | None:
+        return self._index_of.get(id(obj))
+
+    def reducer_override(self, obj: Any) -> Any:
+        if _is_ez_pickled(type(obj)):
+            raise SnapshotError(_explain_ez_pickle(type(obj)))
+        return NotImplemented
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, file: io.BytesIO, live: Sequence[object]) -> None:
+        super().__init__(file)
+        self._live = live
+
+    def persistent_load(self, pid: Any) -> object:
+        return self._live[pid]
+
+
+def _get_state(layer: Any) -> dict[str, Any]:
+    attributes = vars(layer)
+    if isinstance(layer, spaces.Space):
+        return {"_np_random": attributes["_np_random"]}
+    if has_protocol(layer):
+        generator = {name: attributes[name] for name in ("_np_random", "_np_random_seed") if name in attributes}
+        return {**generator, _PROTOCOL: layer.get_snapshot()}
+    if is_mujoco(layer):
+        return {**_select_attributes(layer), _PHYSICS: get_physics(layer)}
+    if _is_ez_pickled(type(layer)):
+        raise SnapshotError(_explain_ez_pickle(type(layer)))
+    if _has_pickle_methods(layer):
+        return {_PICKLE_METHODS: layer.__getstate__()}
+    return _select_attributes(layer)
+
+
+def _set_state(layer: Any, state: dict[str, Any]) -> None:
+    if _PICKLE_METHODS in state:
+        layer.__setstate__(state[_PICKLE_METHODS])
+        return
+    if _PROTOCOL in state:
+        snapshot = state.pop(_PROTOCOL)
+        vars(layer).update(state)
+        layer.set_snapshot(snapshot)
+        return
+    physics = state.pop(_PHYSICS, None)
+    if not isinstance(layer, spaces.Space):
+        for name in set(_select_attributes(layer)) - set(state):
+            delattr(layer, name)
+    vars(layer).update(state)
+    if physics is not None:
+        set_physics(layer, physics)
+
+
+def _select_attributes(layer: object) -> dict[str, Any]:
+    live = _ARGUMENTS.union(*(names for kind, names in _LIVE_ATTRIBUTES if isinstance(layer, kind)))
+    if is_mujoco(layer):
+        live |= LIVE_ATTRIBUTES
+    return {name: value for name, value in vars(layer).items() if name not in live and not _is_resource(value)}
+
+
+def _is_resource(value: object) -> bool:
+    if isinstance(value, FunctionType | MethodType | ModuleType | io.IOBase):
+        return True
+    return type(value).__module__.partition(".")[0] == "pygame"  # windows and clocks of a rendered environment
+
+
+def _has_pickle_methods(layer: object) -> bool:
+    # Not of a VecEnv: VecNormalize drops its running returns and its environments when it is pickled.
+    if isinstance(layer, VecEnv) or not hasattr(layer, "__setstate__"):
+        return False
+    return getattr(type(layer), "__getstate__", None) is not getattr(object, "__getstate__", None)
+
+
+def _is_ez_pickled(kind: type) -> bool:
+    # By name: Gym, Gymnasium and PettingZoo each have their own.
+    return any(base.__name__ == "EzPickle" for base in kind.__mro__)
+
+
+def _explain_ez_pickle(kind: type) -> str:
+    return f"{kind.__name__} inherits EzPickle, which starts a new environment instead of restoring this one"
+
+
+def _find_spaces(layers: Sequence[object]) -> list[spaces.Space[Any]]:
+    found = {id(space): space for layer in layers for value in vars(layer).values() for space in walk_spaces(value)}
+    return list(found.values())
+
+
+def walk_spaces(value: object) -> Iterator[spaces.Space[Any]]:
+    """
+    :param value: any object
+    :return: the value itself if it is a space, and the spaces that it is composed of
+    """
+    if not isinstance(value, spaces.Space):
+        return
+    yield value
+    for part in vars(value).values():
+        parts = part.values() if isinstance(part, dict) else part if isinstance(part, list | tuple) else (part,)
+        for subspace in parts:
+            yield from walk_spaces(subspace)
+
+
+def _describe(item: object) -> str:
+    return type(item).__name__

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+from gymnasium.envs.classic_control import CartPoleEnv
+from gymnasium.utils import EzPickle
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import (
+    DummyVecEnv,
+    SubprocVecEnv,
+    VecEnv,
+    VecFrameStack,
+    VecMonitor,
+    VecNormalize,
+)
+
+from sb3_ext.vec.snapshot_wrapper import SnapshotWrapper
+from sb3_ext.vec.snapshots import SnapshotError
+from sb3_ext.vec.vec_snapshots import get_vec_snapshot, set_vec_snapshot
+
+pytestmark = pytest.mark.filterwarnings("ignore:The environment is already wrapped with a `Monitor`")
+
+MakeVecEnv = Callable[..., VecEnv]
+
+
+class GlobalNoiseEnv(gymnasium.Env[Any, Any]):
+    """Draws its observations from the process's global generator, as environments should not."""
+
+    observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float32)
+    action_space = spaces.Discrete(2)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed)
+        return self._observe(), {}
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        return self._observe(), 1.0, bool(self.np_random.random() < 0.1), False, {}
+
+    def _observe(self) -> np.ndarray:
+        return np.random.normal(size=2).astype(np.float32)
+
+
+class EzNoiseEnv(GlobalNoiseEnv, EzPickle):
+    def __init__(self) -> None:
+        EzPickle.__init__(self)
+
+
+class EzPickledCartPole(CartPoleEnv, EzPickle):
+    pass
+
+
+class SelfSavingVecEnv(DummyVecEnv):
+    def get_snapshot(self) -> float:
+        return float(self.envs[0].unwrapped.state[0])
+
+    def set_snapshot(self, snapshot: float) -> None:
+        self.restored = snapshot
+
+
+@pytest.fixture
+def make_venv() -> Iterator[MakeVecEnv]:
+    made = []
+
+    def make(env: Any = "CartPole-v1", kind: type[VecEnv] = DummyVecEnv, wrap: bool = True, n_envs: int = 2) -> VecEnv:
+        wrapper = SnapshotWrapper if wrap and issubclass(kind, SubprocVecEnv) else None
+        made.append(make_vec_env(env, n_envs, vec_env_cls=kind, wrapper_class=wrapper))
+        return made[-1]
+
+    yield make
+    for venv in made:
+        venv.close()
+
+
+def wrap_all(venv: VecEnv) -> VecEnv:
+    return VecFrameStack(VecNormalize(VecMonitor(venv)), 3)
+
+
+def walk_venv(venv: VecEnv, steps: int, seed: int) -> list[Any]:
+    actions = np.random.default_rng(seed).integers(0, 2, (steps, venv.num_envs))
+    results = []
+    for action in actions:
+        observations, rewards, dones, infos = venv.step(action)
+        episodes = [(info["episode"]["r"], info["episode"]["l"]) for info in infos if "episode" in info]
+        results.append((observations.tolist(), rewards.tolist(), dones.tolist(), episodes))
+    return results
+
+
+@pytest.mark.parametrize("env", ["CartPole-v1", GlobalNoiseEnv])
+@pytest.mark.parametrize("kind", [DummyVecEnv, SubprocVecEnv])
+def test_restored_environments_go_on(make_venv: MakeVecEnv, kind: type[VecEnv], env: Any) -> None:
+    original, restored = (wrap_all(make_venv(env, kind)) for _ in range(2))
+    original.seed(1)
+    original.reset()
+    walk_venv(original, 30, seed=1)
+    snapshot = get_vec_snapshot(original)
+    random_state = np.random.get_state()
+    expected = walk_venv(original, 60, seed=2)
+    restored.reset()
+    walk_venv(restored, 10, seed=3)
+    set_vec_snapshot(restored, snapshot)
+    np.random.set_state(random_state)
+    assert walk_venv(restored, 60, seed=2) == expected
+    assert any(done for _, _, dones, _ in expected for done in dones)
+
+
+def test_a_restored_action_space_is_still_the_one_that_the_model_samples(make_venv: MakeVecEnv) -> None:
+    venv = make_venv()
+    action_space = venv.action_space
+    action_space.seed(3)
+    snapshot = get_vec_snapshot(venv)
+    expected = [action_space.sample() for _ in range(20)]
+    set_vec_snapshot(venv, snapshot)
+    assert venv.action_space is action_space
+    assert venv.envs[0].action_space is action_space
+    assert [action_space.sample() for _ in range(20)] == expected
+
+
+def test_a_snapshot_is_not_changed_by_later_steps(make_venv: MakeVecEnv) -> None:
+    venv = wrap_all(make_venv())
+    venv.reset()
+    snapshot = get_vec_snapshot(venv)
+    first = walk_venv(venv, 40, seed=1)
+    set_vec_snapshot(venv, snapshot)
+    assert walk_venv(venv, 40, seed=1) == first
+
+
+def test_subproc_without_the_wrapper_says_what_to_do(make_venv: MakeVecEnv) -> None:
+    with pytest.raises(SnapshotError, match="SubprocVecEnv cannot be saved; wrap its environments in SnapshotWrapper"):
+        get_vec_snapshot(make_venv(kind=SubprocVecEnv, wrap=False))
+
+
+@pytest.mark.parametrize("kind", [DummyVecEnv, SubprocVecEnv])
+def test_ez_pickle_is_refused_and_the_worker_survives(make_venv: MakeVecEnv, kind: type[VecEnv]) -> None:
+    venv = make_venv(EzNoiseEnv, kind)
+    with pytest.raises(SnapshotError, match="EzNoiseEnv inherits EzPickle"):
+        get_vec_snapshot(venv)
+    assert venv.reset().shape == (2, 2)
+
+
+@pytest.mark.parametrize("kind", [DummyVecEnv, SubprocVecEnv])
+def test_another_environment_is_refused(make_venv: MakeVecEnv, kind: type[VecEnv]) -> None:
+    snapshot = get_vec_snapshot(make_venv("CartPole-v1", kind))
+    other = make_venv("MountainCar-v0", kind)
+    with pytest.raises(
+        SnapshotError, match=r"the snapshot is of .*CartPoleEnv.*, but the environment is .*MountainCarEnv"
+    ):
+        set_vec_snapshot(other, snapshot)
+    assert other.reset().shape == (2, 2)
+
+
+def test_another_number_of_environments_is_refused(make_venv: MakeVecEnv) -> None:
+    with pytest.raises(SnapshotError, match="the snapshot is of DummyVecEnv"):
+        set_vec_snapshot(make_venv(n_envs=3), get_vec_snapshot(make_venv(n_envs=2)))
+    with pytest.raises(SnapshotError, match="2 environments in SnapshotWrapper"):
+        set_vec_snapshot(make_venv(n_envs=2), get_vec_snapshot(make_venv(kind=SubprocVecEnv, n_envs=2)))
+
+
+def test_a_vec_env_that_saves_itself_speaks_for_all_its_environments(make_venv: MakeVecEnv) -> None:
+    venv = VecMonitor(make_venv(EzPickledCartPole, SelfSavingVecEnv))
+    venv.reset()
+    position = float(venv.unwrapped.envs[0].unwrapped.state[0])
+    set_vec_snapshot(venv, get_vec_snapshot(venv))
+    assert venv.unwrapped.restored == position
