@@ -1,0 +1,50 @@
+"""
+Training runs for Stable-Baselines3 that you can leave alone for a week.
+
+Importing this is cheap: torch is loaded by the first thing that needs it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from sb3_ext.version import __version__
+
+if TYPE_CHECKING:
+    from sb3_ext.errors import CheckpointError, ConfigError, MissingExtraError, RunError, Sb3ExtError
+    from sb3_ext.runs.run import Run
+    from sb3_ext.training import load_run, train
+
+_MODULES = {
+    "CheckpointError": "errors",
+    "ConfigError": "errors",
+    "MissingExtraError": "errors",
+    "RunError": "errors",
+    "Sb3ExtError": "errors",
+    "Run": "runs.run",
+    "load_run": "training",
+    "train": "training",
+}
+
+__all__ = [
+    "CheckpointError",
+    "ConfigError",
+    "MissingExtraError",
+    "Run",
+    "RunError",
+    "Sb3ExtError",
+    "__version__",
+    "load_run",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'sb3_ext' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"sb3_ext.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -42,7 +42,6 @@ from sb3_ext.phases import Phases
 from sb3_ext.runs.session import RunSession
 from sb3_ext.vec.environments import EnvironmentFactory
 
-
 _MAX_EVAL_ENVS = 8
 _VEC_NORMALIZE_GAMMA = 0.99  # for an algorithm without a discount of its own (ARS)
 
@@ -116,6 +115,9 @@ def make_eval_env(config: RunConfig, training_env: VecEnv | None) -> VecEnv:
 
 
 def _wrap_vec_env(env: VecEnv, config: RunConfig, is_training: bool) -> VecEnv:
+    # Normalisation goes around the stack: off-policy algorithms store what is just inside it.
+    if config.env.frame_stack is not None:
+        env = VecFrameStack(env, config.env.frame_stack)
     if config.env.normalize:
         arguments = {} if config.env.normalize is True else dict(config.env.normalize)
         params = fill_parameters(get_algorithm(config.agent.id), config.agent.params)
@@ -123,8 +125,6 @@ def _wrap_vec_env(env: VecEnv, config: RunConfig, is_training: bool) -> VecEnv:
         if not is_training:
             arguments["norm_reward"] = False
         env = VecNormalize(env, training=is_training, **arguments)
-    if config.env.frame_stack is not None:
-        env = VecFrameStack(env, config.env.frame_stack)
     # What SB3 puts around the training environments itself, it is to find around these too.
     return env if is_training else BaseAlgorithm._wrap_env(env)
 
@@ -210,5 +210,5 @@ def _check_device(device: str) -> str:
         index = int(device.partition(":")[2] or 0)
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if index >= count:
-            raise ConfigError(f"agent.device: '{device}' asked for, but torch sees {count} CUDA devices; use cpu or auto")
+            raise ConfigError(f"agent.device: '{device}' asked for, but torch sees {count} such devices; use cpu")
     return device

@@ -79,6 +79,17 @@ def train(
     return train_run(start_run(config, run_dir, overrides, command=command), callback)
 
 
+def load_run(directory: str | Path) -> Run:
+    """
+    Open a run directory, of a living run or of one that ended.
+
+    :param directory: the run directory
+    :return: the run: ``.status``, ``.record``, ``.metrics``, ``.meta``, ``.paths``
+    :raises RunError: if that is no run directory
+    """
+    return Run(Path(directory))
+
+
 def start_run(
     config: str | Path | Mapping[str, Any] | None,
     run_dir: str | Path | None = None,
@@ -121,6 +132,7 @@ def _train(config: RunConfig, session: RunSession, extra_callbacks: Sequence[Bas
     with closing(make_env(config, session.paths.monitor)) as env:
         model = make_model(config, env)
         write_text(session.paths.resolved_config, dump_config(fill_config(config, model)))
+        logger.info("run directory: %s", session.paths.root)
         phases = Phases()
         metrics = MetricsCallback(session.paths.metrics)
         callbacks = [*make_callbacks(config, session, phases, metrics), *extra_callbacks]
@@ -143,9 +155,11 @@ def _train(config: RunConfig, session: RunSession, extra_callbacks: Sequence[Bas
 
 def _learn(model: BaseAlgorithm, config: RunConfig, callbacks: list[BaseCallback]) -> str:
     total_steps = config.train.total_steps
+    # Without a bound of steps another one ends the run; no schedule depends on the total then.
+    bound = sys.maxsize if total_steps is None else total_steps
     try:
-        # Without a bound of steps another one ends the run; no schedule depends on the total then.
-        model.learn(sys.maxsize if total_steps is None else total_steps, callback=callbacks, log_interval=None)
+        # Logging is EpisodeLoggingCallback's: None switches off SB3's own, although its annotation has no None.
+        model.learn(bound, callback=callbacks, log_interval=None)  # type: ignore[arg-type]
     except TrainingStopped as stopped:
         return stopped.reason
     reasons = (callback.stop_reason for callback in callbacks if isinstance(callback, StopCallback))
@@ -190,7 +204,7 @@ def _show_phase(session: RunSession, phase: str) -> None:
 
 @contextmanager
 def _use_threads(threads: int | str, model: BaseAlgorithm) -> Iterator[None]:
-    """torch's number of threads belongs to the process: put it back for whoever trains from Python."""
+    """Torch's number of threads belongs to the process: put it back for whoever trains from Python."""
     before = torch.get_num_threads()
     chosen = threads if isinstance(threads, int) else measure_threads(model)
     logger.info("torch uses %d of %d threads", chosen, before)
@@ -227,5 +241,5 @@ def _describe_run(
 
 
 def _as_callbacks(callback: UserCallback | Sequence[UserCallback]) -> list[BaseCallback]:
-    given = callback if isinstance(callback, list | tuple) else [callback]
+    given = [callback] if isinstance(callback, BaseCallback) or callable(callback) else callback
     return [item if isinstance(item, BaseCallback) else FunctionCallback(item) for item in given]

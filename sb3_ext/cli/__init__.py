@@ -1,0 +1,57 @@
+"""
+The command line: one thin file per command.
+
+These modules import nothing heavy at import time, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from sb3_ext.cli.config import config
+from sb3_ext.cli.runs import runs
+from sb3_ext.cli.train import EXIT_INTERRUPTED, train
+from sb3_ext.errors import Sb3ExtError
+from sb3_ext.version import __version__
+
+
+class _Group(click.Group):
+    """Prints the user's mistakes as they are: one clear message, exit status 2, no traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Sb3ExtError as error:
+            click.echo(str(error), err=True)
+            ctx.exit(2)
+        except KeyboardInterrupt:
+            ctx.exit(EXIT_INTERRUPTED)
+
+
+@click.group(
+    cls=_Group,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 120,
+        # --run_dir is --run-dir
+        "token_normalize_func": lambda token: token.replace("_", "-"),
+    },
+)
+@click.version_option(__version__, prog_name="sb3-ext")
+def cli() -> None:
+    """Training runs for Stable-Baselines3 that you can leave alone for a week."""
+
+
+for command in (train, config, runs):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Entry point of ``sb3-ext`` and ``python -m sb3_ext``."""
+    # A configuration may name classes in the current directory, as with `python script.py` there.
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    cli(prog_name="sb3-ext")

@@ -132,14 +132,15 @@ class RunSession:
                 logger.warning("%s cannot be removed: %s", path, failure)
 
     def _find_reason(self, error: BaseException | None) -> str:
-        if error is None:
-            return self._stop_reason or "error: the training ended without a reason"
         if isinstance(error, KeyboardInterrupt):
-            # `runs stop` leaves the stop file before it signals: then the file is what ended the run.
-            name = error.signal_name if isinstance(error, Interrupted) else "SIGINT"
-            return "stop file" if self.paths.stop.exists() else f"signal {name}"
-        message = " ".join(str(error).split())[:_MAX_MESSAGE_CHARACTERS]
-        return f"error: {type(error).__name__}: {message} ({find_place(error.__traceback__)})"
+            reason = f"signal {error.signal_name if isinstance(error, Interrupted) else 'SIGINT'}"
+        elif error is not None:
+            message = " ".join(str(error).split())[:_MAX_MESSAGE_CHARACTERS]
+            return f"error: {type(error).__name__}: {message} ({find_place(error.__traceback__)})"
+        else:
+            reason = self._stop_reason or "error: the training ended without a reason"
+        # `runs stop` leaves the stop file before it signals: then the file is what ended the run.
+        return "stop file" if reason.startswith("signal ") and self.paths.stop.exists() else reason
 
 
 def _check_name(directory: Path) -> None:

@@ -43,7 +43,7 @@ def test_no_policy_for_an_image() -> None:
     [
         ("dqn", "MlpPolicy", "Pendulum-v1", "dqn acts in Discrete spaces, but .* Box.*agent.id could be ppo, a2c, sac"),
         ("sac", "MlpPolicy", "CartPole-v1", "sac acts in Box spaces, but .*Discrete\\(2\\); agent.id could be ppo"),
-        ("ppo", "MlpPolici", "CartPole-v1", "ppo has no policy 'MlpPolici'; did you mean 'MlpPolicy'?"),
+        ("ppo", "MlpPolici", "CartPole-v1", "ppo has no policy 'MlpPolici'; did you mean 'MlpPolicy'"),
         ("maskable_ppo", "MlpPolicy", "CartPole-v1", "maskable_ppo needs an environment with a method action_masks"),
     ],
 )

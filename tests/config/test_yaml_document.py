@@ -66,10 +66,16 @@ def test_lines_of_keys_and_items() -> None:
         ("? [1]\n: 2", "^f:1: expected text as a key"),
         ("a: " + "9" * 5000, "^f:1: cannot read this as a number"),
         ("--- a\n--- b\n", "^f:2: not valid YAML: but found another document"),
-        ("\n".join(["a0: &a0 [x, x, x, x, x, x, x, x, x]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)]), "more than 20,000 values"),
+        (
+            "\n".join(
+                ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+                + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)]
+            ),
+            "more than 20,000 values",
+        ),
     ],
     ids=lambda value: repr(value)[:20],
-)  # fmt: skip
+)
 def test_hostile_input_gets_one_message(content: str | bytes, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         parse_document(content, "f")
@@ -86,12 +92,17 @@ def test_duplicate_keys_and_tags_leave_the_rest_readable() -> None:
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)
-@given(st.one_of(st.binary(max_size=200), st.text(max_size=200), st.text(alphabet="{}[]:,&*!|>-?#'\"\n\t ab1.e", max_size=80)))
+@given(
+    st.one_of(
+        st.binary(max_size=200), st.text(max_size=200), st.text(alphabet="{}[]:,&*!|>-?#'\"\n\t ab1.e", max_size=80)
+    )
+)
 def test_anything_is_parsed_or_refused(content: str | bytes) -> None:
     try:
         document = parse_document(content, "f")
     except ConfigError as error:
-        assert len(error.problems) == 1
-        assert "\n" not in str(error)
+        messages = error.problems
     else:
+        messages = [problem.message for problem in document.problems]
         yaml.safe_dump(document.value)  # plain data
+    assert not any("\n" in message for message in messages)

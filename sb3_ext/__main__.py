@@ -1,0 +1,6 @@
+"""``python -m sb3_ext`` is the same program as ``sb3-ext``."""
+
+from sb3_ext.cli import main
+
+if __name__ == "__main__":
+    main()

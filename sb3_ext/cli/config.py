@@ -1,0 +1,49 @@
+"""``sb3-ext config``: look at configurations without training."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+
+@click.group()
+def config() -> None:
+    """Check and show configurations."""
+
+
+@config.command()
+@click.argument("file")
+@click.option("--env", "checks_env", is_flag=True, help="Also make the environment and run SB3's check_env on it.")
+def check(file: str, checks_env: bool) -> None:
+    """Validate FILE, a YAML file or the name of a shipped configuration."""
+    from sb3_ext.config import load_config
+
+    loaded = load_config(file)
+    if checks_env:
+        from sb3_ext.building import check_environment
+
+        check_environment(loaded.env)
+    click.echo(f"{file}: valid")
+
+
+@config.command()
+@click.argument("file")
+def show(file: str) -> None:
+    """Print FILE with every default filled in, those of the algorithm too."""
+    from sb3_ext.algorithms.parameters import fill_parameters
+    from sb3_ext.algorithms.registry import get_algorithm
+    from sb3_ext.config import dump_config, load_config
+
+    loaded = load_config(file)
+    params = fill_parameters(get_algorithm(loaded.agent.id), loaded.agent.params)
+    agent = loaded.agent.model_copy(update={"params": params})
+    click.echo(dump_config(loaded.model_copy(update={"agent": agent})), nl=False)
+
+
+@config.command()
+def schema() -> None:
+    """Print the JSON Schema, with which editors complete and check the file."""
+    from sb3_ext.config import RunConfig
+
+    click.echo(json.dumps(RunConfig.model_json_schema(), indent=2))

@@ -1,0 +1,28 @@
+"""What the package logs, on the terminal."""
+
+from __future__ import annotations
+
+import logging
+
+import click
+
+
+class _ConsoleHandler(logging.Handler):
+    """Writes to whatever ``sys.stderr`` is at the moment: a progress bar redirects it to print above itself."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(self.format(record), err=True)
+
+
+def show_log(*, is_quiet: bool, is_verbose: bool) -> None:
+    """
+    Print the package's log to the terminal.
+
+    :param is_quiet: warnings and errors only
+    :param is_verbose: everything, with the name of the module that says it
+    """
+    handler = _ConsoleHandler(logging.WARNING if is_quiet else logging.DEBUG if is_verbose else logging.INFO)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s" if is_verbose else "%(message)s"))
+    package_logger = logging.getLogger("sb3_ext")
+    package_logger.setLevel(logging.DEBUG if is_verbose else logging.INFO)
+    package_logger.addHandler(handler)

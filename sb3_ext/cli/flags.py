@@ -1,0 +1,66 @@
+"""Flags for the configuration values that are changed most often."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from sb3_ext.config import Override
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Flag(NamedTuple):
+    """
+    :param names: as on the command line
+    :param key: the configuration's key
+    :param metavar: how the value is called in the help
+    :param help: for the help
+    """
+
+    names: tuple[str, ...]
+    key: str
+    metavar: str
+    help: str
+
+
+FLAGS = (
+    Flag(("--algo",), "agent.id", "ID", "Algorithm, such as ppo or dqn."),
+    Flag(("--env",), "env.id", "ID", "Gymnasium environment."),
+    Flag(("--total-timesteps", "--total-steps"), "train.total_steps", "N", "End after N environment transitions."),
+    Flag(("--episodes", "--num-episodes", "-e"), "train.total_episodes", "N", "End after N episodes."),
+    Flag(("--duration",), "train.duration", "TIME", "End after 90s, 10m, 1.5h, or a number of hours."),
+    Flag(("--max-steps",), "env.max_steps", "N", "Truncate episodes after N steps."),
+    Flag(("--num-envs",), "parallel.num_envs", "N", "Number of environments."),
+    Flag(("--batch-size",), "agent.params.batch_size", "N", "Minibatch size."),
+    Flag(("--learning-rate",), "agent.params.learning_rate", "RATE", "Number or schedule, such as 'linear(3e-4)'."),
+    Flag(("--gamma",), "agent.params.gamma", "NUMBER", "Discount factor."),
+    Flag(("--seed",), "seed", "N", "Fixes all random state."),
+    Flag(("--device",), "agent.device", "DEVICE", "auto, cpu, cuda or cuda:1."),
+    Flag(("--threads",), "agent.threads", "N", "torch's threads, or auto."),
+)
+
+
+def with_flags(command: Command) -> Command:
+    """Add every flag to a command, which receives them as keyword arguments."""
+    for flag in reversed(FLAGS):
+        command = click.option(*flag.names, _argument_name(flag), metavar=flag.metavar, help=flag.help)(command)
+    return command
+
+
+def make_overrides(given: dict[str, str | None]) -> list[Override]:
+    """
+    :param given: what a command with :func:`with_flags` received
+    :return: the values that were given, as overrides; they are YAML, like those of ``--set``
+    """
+    from sb3_ext.config import parse_override
+
+    values = [(flag, given[_argument_name(flag)]) for flag in FLAGS]
+    return [parse_override(f"{flag.key}={value}", flag.names[0]) for flag, value in values if value is not None]
+
+
+def _argument_name(flag: Flag) -> str:
+    return flag.key.replace(".", "_")

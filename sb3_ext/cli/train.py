@@ -1,0 +1,111 @@
+"""``sb3-ext train``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sb3_ext.cli.console import show_log
+from sb3_ext.cli.flags import make_overrides, with_flags
+
+if TYPE_CHECKING:
+    from sb3_ext.runs.run import Run
+
+EXIT_ERROR, EXIT_REQUEUE, EXIT_INTERRUPTED = 1, 75, 130  # 75: EX_TEMPFAIL of sysexits.h
+
+
+@click.command(
+    epilog="Exit status: 0 done, or stopped by a stop file; 2 a mistake in what was asked for; 130 Ctrl+C; "
+    "75 SIGTERM, the model is saved; 1 anything else."
+)
+@click.argument("config_argument", metavar="[CONFIG]", required=False)
+@click.option("-c", "--config", metavar="CONFIG", help="The same as the argument.")
+@with_flags
+@click.option("--force-cpu", is_flag=True, help="The same as --device cpu.")
+@click.option("--set", "assignments", metavar="KEY=VALUE", multiple=True, help="Any key, any value. Repeatable.")
+@click.option(
+    "--run-dir", "--output", "-o", "--output-dir", type=click.Path(path_type=Path), metavar="DIR",
+    help="Where the run goes; must not exist.  [default: runs/<config>_<UTC time>]",
+)  # fmt: skip
+@click.option("--quiet", is_flag=True, help="Warnings, errors and the summary only.")
+@click.option("--verbose", is_flag=True, help="Everything that happens.")
+def train(
+    config_argument: str | None,
+    config: str | None,
+    force_cpu: bool,
+    assignments: tuple[str, ...],
+    run_dir: Path | None,
+    quiet: bool,
+    verbose: bool,
+    **flags: Any,
+) -> None:
+    """
+    Train from CONFIG, a YAML file or the name of a shipped one, into a run directory.
+
+    Without CONFIG, --algo and --env are enough.
+    """
+    from sb3_ext.config import find_shipped_configs, parse_override
+
+    if config_argument and config:
+        raise click.UsageError("give CONFIG once, as an argument or with --config")
+    if not (config_argument or config or flags["agent_id"] or flags["env_id"] or assignments):
+        shipped = ", ".join(find_shipped_configs())
+        raise click.UsageError(f"what to train? Give CONFIG (a YAML file, or one of {shipped}), or --algo and --env")
+    if force_cpu:
+        flags["agent_device"] = "cpu"
+    show_log(is_quiet=quiet, is_verbose=verbose)
+    overrides = [*make_overrides(flags), *(parse_override(assignment) for assignment in assignments)]
+
+    from sb3_ext.errors import Sb3ExtError
+    from sb3_ext.training import start_run, train_run
+
+    start = start_run(config_argument or config, run_dir, overrides, command=shlex.join(["sb3-ext", *sys.argv[1:]]))
+    try:
+        train_run(start)
+    except (Sb3ExtError, KeyboardInterrupt):
+        if not start.session.paths.status.exists():
+            raise  # nothing was trained: the message is all there is
+    except Exception as error:
+        click.echo(f"failed: {type(error).__name__}: {error}", err=True)
+        click.echo(f"traceback: {_shorten(start.session.paths.log)}", err=True)
+        sys.exit(EXIT_ERROR)
+    _print_summary(start.run)
+    sys.exit(_find_exit_status(start.run))
+
+
+def _find_exit_status(run: Run) -> int:
+    record = run.record
+    if record.stop_reason == "signal SIGTERM":
+        return EXIT_REQUEUE
+    if record.stop_reason == "signal SIGINT":
+        return EXIT_INTERRUPTED
+    return EXIT_ERROR if record.status == "failed" else 0
+
+
+def _print_summary(run: Run) -> None:
+    record, evaluation, paths = run.record, run.metrics.get("final_evaluation"), run.paths
+    lines = [("", f"{record.status} ({record.stop_reason})")]
+    lines.append(("trained", f"{record.step:,} steps, {record.episode:,} episodes in {record.elapsed_seconds:.1f} s"))
+    if record.episode_return_mean is not None:
+        lines.append(("training return", f"{record.episode_return_mean:.2f}, mean of the last episodes"))
+    if evaluation:
+        spread = f"{evaluation['mean_return']:.2f} ± {evaluation['std_return']:.2f}"
+        lines.append(("final return", f"{spread}, mean of {evaluation['episodes']} episodes of the final agent"))
+    lines += [
+        ("run directory", _shorten(paths.root)),
+        ("model", _shorten(paths.latest_model)),
+        ("metrics", _shorten(paths.metrics)),
+        ("log", _shorten(paths.log)),
+        ("TensorBoard", f"tensorboard --logdir {shlex.quote(_shorten(paths.tensorboard))}"),
+    ]
+    for name, text in lines:
+        click.echo(f"  {name:<17}{text}" if name else text)
+
+
+def _shorten(path: Path) -> str:
+    """As the user would type it here."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
