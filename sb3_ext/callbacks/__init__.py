@@ -11,13 +11,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sb3_ext.callbacks.convergence_stop import ConvergenceStopCallback
     from sb3_ext.callbacks.episode_budget import EpisodeBudgetCallback
     from sb3_ext.callbacks.episode_logging import EpisodeLoggingCallback
     from sb3_ext.callbacks.episodes import EpisodeCallback
+    from sb3_ext.callbacks.evaluation import EvaluationCallback
     from sb3_ext.callbacks.function import FunctionCallback
     from sb3_ext.callbacks.heartbeat import HeartbeatCallback
     from sb3_ext.callbacks.metrics import MetricsCallback
     from sb3_ext.callbacks.phase import PhaseCallback
+    from sb3_ext.callbacks.plateau_stop import PlateauStopCallback
     from sb3_ext.callbacks.progress import ProgressCallback
     from sb3_ext.callbacks.q_values import QValuesCallback
     from sb3_ext.callbacks.signal_stop import SignalStopCallback
@@ -27,13 +30,16 @@ if TYPE_CHECKING:
     from sb3_ext.callbacks.timings import TimingsCallback
 
 __all__ = [
+    "ConvergenceStopCallback",
     "EpisodeBudgetCallback",
     "EpisodeCallback",
     "EpisodeLoggingCallback",
+    "EvaluationCallback",
     "FunctionCallback",
     "HeartbeatCallback",
     "MetricsCallback",
     "PhaseCallback",
+    "PlateauStopCallback",
     "ProgressCallback",
     "QValuesCallback",
     "SignalStopCallback",
@@ -45,13 +51,16 @@ __all__ = [
 ]
 
 _MODULES = {
+    "ConvergenceStopCallback": "convergence_stop",
     "EpisodeBudgetCallback": "episode_budget",
     "EpisodeCallback": "episodes",
     "EpisodeLoggingCallback": "episode_logging",
+    "EvaluationCallback": "evaluation",
     "FunctionCallback": "function",
     "HeartbeatCallback": "heartbeat",
     "MetricsCallback": "metrics",
     "PhaseCallback": "phase",
+    "PlateauStopCallback": "plateau_stop",
     "ProgressCallback": "progress",
     "QValuesCallback": "q_values",
     "SignalStopCallback": "signal_stop",

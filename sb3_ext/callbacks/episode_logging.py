@@ -29,9 +29,11 @@ class EpisodeLoggingCallback(EpisodeCallback):
 
     def __init__(self, every_episodes: int = 10, *, every_steps: int = 10_000, total_steps: int | None = None) -> None:
         super().__init__()
-        self._episode_trigger = EveryEpisodes(every_episodes)
+        if every_episodes <= 0:
+            raise ValueError(f"every_episodes must be positive, but got {every_episodes}")
         if every_steps <= 0:
             raise ValueError(f"every_steps must be positive, but got {every_steps}")
+        self._episode_trigger = EveryEpisodes(every_episodes)
         self._max_steps_between_dumps = every_steps
         self._total_steps = total_steps
         self._throughput = Throughput()

@@ -48,6 +48,8 @@ class HeartbeatCallback(EpisodeCallback):
         total_steps: int | None = None,
     ) -> None:
         super().__init__()
+        if every_steps <= 0:
+            raise ValueError(f"every_steps must be positive, but got {every_steps}")
         self._path = None if isinstance(status, StatusFile) else Path(status)
         self._status = status if isinstance(status, StatusFile) else None
         self._trigger = EverySteps(every_steps)

@@ -88,8 +88,10 @@ class MetricsCallback(EpisodeCallback):
         self.history.add_episode(self.num_timesteps, episode_return, episode_length, self._stopwatch.elapsed_seconds)
 
     def _on_training_end(self) -> None:
-        assert self._logger is not None
-        self._logger.output_formats.remove(self._writer)
+        self._stopwatch.stop()
+        if self._logger is not None:
+            self._logger.output_formats.remove(self._writer)
+            self._logger = None
         self.save()
 
     def _add_logged(self, step: int, values: dict[str, Any]) -> None:

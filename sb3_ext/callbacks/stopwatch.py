@@ -23,6 +23,11 @@ class Stopwatch:
         """Begin a stretch, now."""
         self._started_at = time.monotonic()
 
+    def stop(self) -> None:
+        """Stand still; :meth:`start` goes on from here."""
+        self._elapsed_before_seconds = self.elapsed_seconds
+        self._started_at = None
+
     def restore(self, elapsed_seconds: float) -> None:
         """
         Carry on from an earlier stretch, whether already started or not.

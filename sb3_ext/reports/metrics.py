@@ -55,8 +55,9 @@ class MetricsHistory:
         numbers = {name: number for name, value in values.items() if (number := _read_number(value)) is not None}
         numbers["step"] = step
         numbers["elapsed_seconds"] = elapsed_seconds
-        for name in numbers.keys() - self._training.keys():
-            self._training[name] = array("d", [math.nan]) * rows
+        for name in numbers:
+            if name not in self._training:
+                self._training[name] = array("d", [math.nan]) * rows
         for name, column in self._training.items():
             column.append(numbers.get(name, math.nan))
 
@@ -117,10 +118,10 @@ def write_metrics(path: Path, history: MetricsHistory, sections: Mapping[str, An
 
 
 def _read_number(value: Any) -> float | None:
-    # Zero-dimensional arrays and tensors have an empty shape; so have NumPy strings.
-    if isinstance(value, (int, float)) or (getattr(value, "shape", None) == () and not isinstance(value, str)):
-        return float(value)
-    return None
+    # Scalars of NumPy and torch have an empty shape; so have NumPy strings.
+    if getattr(value, "shape", None) == ():
+        value = value.item()
+    return float(value) if isinstance(value, (int, float)) else None
 
 
 def _to_list(column: array[float]) -> list[float | None]:

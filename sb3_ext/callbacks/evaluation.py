@@ -1,0 +1,206 @@
+"""Evaluate the model every so often, on environments of the evaluation's own."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.vec_env import VecEnv
+
+from sb3_ext.callbacks.episodes import EpisodeCallback
+from sb3_ext.callbacks.stopwatch import Stopwatch
+from sb3_ext.evaluation.background import BackgroundEvaluator
+from sb3_ext.evaluation.evaluate import Evaluation
+from sb3_ext.evaluation.evaluators import EvaluationSettings, Evaluator, ForegroundEvaluator
+from sb3_ext.phases import Phases
+from sb3_ext.reports.evaluations import append_evaluation, rewind_evaluations
+from sb3_ext.triggers import EveryEpisodes, EverySteps
+
+logger = logging.getLogger(__name__)
+
+
+class EvaluationCallback(EpisodeCallback):
+    """
+    Evaluates the model between two rollouts, on exactly the state that a checkpoint captures there.
+
+    Training ends with the same weights as it would without: no random numbers, statistics or environments are shared
+    with it. What is found goes to ``path``, to the model's logger as ``eval/…``, and to ``on_evaluation``. Call
+    :meth:`finish` after ``learn`` for the evaluation at the end, and :meth:`close` when done.
+
+    With ``background=True`` a copy of the model plays in another process while training goes on, with the same
+    results. They arrive between later rollouts, with the step that they are of. One model is evaluated at a time: if
+    an evaluation falls due before the last one is done, it waits, and is then of the newest model. What goes wrong
+    there is logged, and training goes on.
+
+    :param env: the evaluation's own environments, or a function that makes them. Where training has a
+        ``VecNormalize``, these need one too: it takes on training's statistics, and stands still
+    :param every_steps: environment transitions between two evaluations; ``None`` for none by steps
+    :param every_episodes: finished training episodes between two evaluations; ``None`` for none by episodes
+    :param episodes: how many an evaluation plays
+    :param deterministic: take the most likely action instead of sampling
+    :param at_start: evaluate the untrained model too, at step 0
+    :param at_end: evaluate in :meth:`finish`, unless the last evaluation is of the same step
+    :param seed: repeats the same episodes in every evaluation; ``None`` for fresh random numbers
+    :param path: the JSON Lines file to append to; ``None`` to write nothing
+    :param phases: to be in the phase ``evaluating`` meanwhile
+    :param background: evaluate in another process. Needs a function as ``env``, one that cloudpickle can take
+    :param capture: with ``background``, saves the model somewhere and returns the path of its ``model.zip``, which
+        must stay until the evaluation is done; by default it is a temporary file
+    :raises ValueError: if a number is not positive, or ``background`` is asked for without a function
+    """
+
+    def __init__(
+        self,
+        env: VecEnv | Callable[[], VecEnv],
+        *,
+        every_steps: int | None = 10_000,
+        every_episodes: int | None = None,
+        episodes: int = 10,
+        deterministic: bool = True,
+        at_start: bool = False,
+        at_end: bool = True,
+        seed: int | None = None,
+        path: Path | str | None = None,
+        phases: Phases | None = None,
+        background: bool = False,
+        capture: Callable[[], Path] | None = None,
+    ) -> None:
+        super().__init__()
+        #: called with the step and the evaluation of it
+        self.on_evaluation: list[Callable[[int, Evaluation], None]] = []
+        #: the highest mean return of an evaluation so far, also over a resume
+        self.best_return: float | None = None
+        #: the step that it is of
+        self.best_step: int | None = None
+        settings = EvaluationSettings(episodes, deterministic, seed)
+        self._evaluator: Evaluator
+        if not background:
+            self._evaluator = ForegroundEvaluator(env, settings)
+        elif isinstance(env, VecEnv):
+            raise ValueError("background evaluation needs a function that makes the environments, but got a VecEnv")
+        else:
+            self._evaluator = BackgroundEvaluator(env, settings, capture)
+        self._step_trigger = None if every_steps is None else EverySteps(every_steps)
+        self._episode_trigger = None if every_episodes is None else EveryEpisodes(every_episodes)
+        self._at_start = at_start
+        self._at_end = at_end
+        self._path = None if path is None else Path(path)
+        self._phases = phases
+        self._stopwatch = Stopwatch()
+        self._is_due = False
+        self._last_step: int | None = None
+        self._last_elapsed_seconds = 0.0
+
+    def finish(self) -> None:
+        """Evaluate the model as ``learn`` has left it, if asked for, and wait for what is still being evaluated."""
+        with self._evaluating():
+            self._receive(timeout_seconds=None)
+            if self._at_end and self._last_step != self.model.num_timesteps:
+                self._submit()
+                self._receive(timeout_seconds=None)
+
+    def close(self) -> None:
+        """End the other process, whatever it is doing, and close the environments, if they were made here."""
+        self._evaluator.close()
+
+    def state(self) -> dict[str, Any]:
+        """
+        Capture what a resumed training has to know.
+
+        :return: plain JSON values for :meth:`restore`
+        """
+        return {
+            **super().state(),
+            "step": self.model.num_timesteps,
+            "elapsed_seconds": self._stopwatch.elapsed_seconds,
+            "is_due": self._is_due or self._evaluator.is_busy,  # what is on its way will not arrive
+            "last_step": self._last_step,
+            "best_return": self.best_return,
+            "best_step": self.best_step,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """
+        Carry on from where an earlier training was. Evaluations of later steps are dropped from the file.
+
+        :param state: what :meth:`state` gave then
+        """
+        super().restore(state)
+        self._stopwatch.restore(state["elapsed_seconds"])
+        self._is_due = state["is_due"]
+        self._last_step = state["last_step"]
+        self.best_return = state["best_return"]
+        self.best_step = state["best_step"]
+        self._skip_triggers_to(state["step"])
+        if self._path is not None:
+            rewind_evaluations(self._path, state["step"])
+
+    def _on_training_start(self) -> None:
+        super()._on_training_start()
+        self._stopwatch.start()
+        self._skip_triggers_to(self.num_timesteps)
+        self._is_due = self._is_due or (self._at_start and self.num_timesteps == 0)
+        self._evaluator.start(self.model)
+
+    def _on_rollout_start(self) -> None:
+        super()._on_rollout_start()
+        self._receive()
+        by_steps = self._step_trigger is not None and self._step_trigger.is_due(self.model.num_timesteps)
+        by_episodes = self._episode_trigger is not None and self._episode_trigger.is_due(self.episodes)
+        self._is_due = self._is_due or by_steps or by_episodes
+        if self._is_due and not self._evaluator.is_busy:
+            with self._evaluating():
+                self._submit()
+                self._receive()
+
+    def _submit(self) -> None:
+        self._is_due = False
+        self._last_step = self.model.num_timesteps
+        self._last_elapsed_seconds = self._stopwatch.elapsed_seconds
+        self._evaluator.submit(self.model)
+
+    def _receive(self, timeout_seconds: float | None = 0.0) -> None:
+        outcome = self._evaluator.receive(timeout_seconds)
+        if isinstance(outcome, str):
+            logger.warning("the evaluation of step %d failed; training goes on: %s", self._last_step, outcome)
+        elif outcome is not None:
+            assert self._last_step is not None
+            self._report(self._last_step, outcome)
+
+    def _report(self, step: int, evaluation: Evaluation) -> None:
+        mean, spread = evaluation.mean_return, evaluation.std_return
+        logger.info("evaluation at step %d: return %.2f ± %.2f", step, mean, spread)
+        if not math.isnan(mean) and (self.best_return is None or mean > self.best_return):
+            self.best_return, self.best_step = mean, step
+        if self._path is not None:
+            line = {"step": step, "elapsed_seconds": self._last_elapsed_seconds, **evaluation.to_json()}
+            append_evaluation(self._path, line)
+        self._log(step, evaluation)
+        for listener in self.on_evaluation:
+            listener(step, evaluation)
+
+    def _log(self, step: int, evaluation: Evaluation) -> None:
+        # A logger of our own with the same outputs: the model's holds values that wait for its own next dump.
+        log = Logger(folder=None, output_formats=self.logger.output_formats)
+        log.set_level(self.logger.level)
+        log.record("time/total_timesteps", step, exclude="tensorboard")
+        log.record("eval/mean_return", evaluation.mean_return)
+        log.record("eval/std_return", evaluation.std_return)
+        log.record("eval/mean_length", evaluation.mean_length)
+        if evaluation.success_rate is not None:
+            log.record("eval/success_rate", evaluation.success_rate)
+        log.dump(step)
+
+    def _skip_triggers_to(self, step: int) -> None:
+        if self._step_trigger is not None:
+            self._step_trigger.skip_to(step)
+        if self._episode_trigger is not None:
+            self._episode_trigger.skip_to(self.episodes)
+
+    def _evaluating(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._phases is None else self._phases.during("evaluating")

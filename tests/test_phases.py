@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from sb3_ext.phases import Phases
+
+
+def test_starts_in_starting() -> None:
+    phases = Phases()
+    assert phases.current == "starting"
+    assert list(phases.seconds) == ["starting"]
+
+
+def test_adds_up_the_time_of_each_phase() -> None:
+    phases = Phases()
+    phases.enter("collecting")
+    time.sleep(0.02)
+    phases.enter("updating")
+    phases.enter("collecting")
+    time.sleep(0.02)
+    assert phases.seconds["collecting"] >= 0.04
+    assert phases.seconds["updating"] < phases.seconds["collecting"]
+
+
+def test_counts_the_running_phase() -> None:
+    phases = Phases()
+    before = phases.seconds["starting"]
+    time.sleep(0.01)
+    assert phases.seconds["starting"] >= before + 0.01
+
+
+def test_tells_listeners_of_changes_only() -> None:
+    phases = Phases()
+    names: list[str] = []
+    phases.listeners.append(names.append)
+    for name in ("collecting", "collecting", "updating", "collecting"):
+        phases.enter(name)
+    assert names == ["collecting", "updating", "collecting"]
+
+
+def test_during_goes_back_to_the_phase_before() -> None:
+    phases = Phases()
+    phases.enter("updating")
+    with phases.during("evaluating"):
+        assert phases.current == "evaluating"
+        with phases.during("saving"):
+            assert phases.current == "saving"
+        assert phases.current == "evaluating"
+    assert phases.current == "updating"
+
+
+def test_during_goes_back_after_an_exception() -> None:
+    phases = Phases()
+    with pytest.raises(KeyError), phases.during("saving"):
+        raise KeyError
+    assert phases.current == "starting"
