@@ -17,12 +17,23 @@ def find_interval95(values: Sequence[float]) -> tuple[float, float] | None:
     :param values: independent values
     :return: lower and upper end; ``None`` for fewer than two values, which say nothing about their spread
     """
-    if len(values) < 2:
+    standard_error = find_standard_error(values)
+    if standard_error is None:
         return None
     mean = fmean(values)
-    with np.errstate(invalid="ignore"):  # infinite values give NaN, not a warning
-        half_width = find_t95(len(values) - 1) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    half_width = find_t95(len(values) - 1) * standard_error
     return mean - half_width, mean + half_width
+
+
+def find_standard_error(values: Sequence[float]) -> float | None:
+    """
+    :param values: independent values
+    :return: that of their mean, s/√n with the unbiased standard deviation s; ``None`` for fewer than two values
+    """
+    if len(values) < 2:
+        return None
+    with np.errstate(invalid="ignore"):  # infinite values give NaN, not a warning
+        return float(np.std(values, ddof=1)) / math.sqrt(len(values))
 
 
 @lru_cache(maxsize=256)

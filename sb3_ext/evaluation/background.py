@@ -1,0 +1,187 @@
+"""Evaluate a copy of the model in a process of its own, while training goes on in this one."""
+
+from __future__ import annotations
+
+import atexit
+import multiprocessing
+import os
+import signal
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import CloudpickleWrapper, VecEnv
+
+from sb3_ext.evaluation.evaluate import Evaluation, evaluate
+from sb3_ext.evaluation.evaluators import EvaluationSettings
+from sb3_ext.evaluation.normalization import copy_statistics, set_statistics
+
+# A model that only plays needs no replay buffer; at its full size it might not fit a second time.
+_WITHOUT_REPLAY: dict[str, Any] = {"buffer_size": 1, "replay_buffer_class": None, "replay_buffer_kwargs": {}}
+
+# Enough to close environments, and little to wait for in the middle of an evaluation.
+_SECONDS_TO_END = 0.3
+
+
+class BackgroundEvaluator:
+    """
+    An :class:`~sb3_ext.evaluation.evaluators.Evaluator` in another process. What goes wrong there is an outcome.
+
+    The process starts anew with the next model should it die. It does not hear Ctrl+C, and it ends with this one,
+    however this one ends.
+
+    :param make_env: makes the environments, over there; anything that cloudpickle can take
+    :param settings: how
+    :param capture: saves the model somewhere and returns the path of its ``model.zip``, which must stay until the
+        outcome is received; by default the model is saved to a temporary file
+    """
+
+    def __init__(
+        self,
+        make_env: Callable[[], VecEnv],
+        settings: EvaluationSettings,
+        capture: Callable[[], Path] | None = None,
+    ) -> None:
+        self._make_env = make_env
+        self._settings = settings
+        self._capture = capture
+        self._worker: _Worker | None = None
+        self._directory: tempfile.TemporaryDirectory[str] | None = None
+        self._is_busy = False
+
+    @property
+    def is_busy(self) -> bool:
+        """See :class:`~sb3_ext.evaluation.evaluators.Evaluator`."""
+        return self._is_busy
+
+    def start(self, model: BaseAlgorithm) -> None:
+        """See :class:`~sb3_ext.evaluation.evaluators.Evaluator`."""
+        self._provide_worker()
+
+    def submit(self, model: BaseAlgorithm) -> None:
+        """See :class:`~sb3_ext.evaluation.evaluators.Evaluator`."""
+        job = _Job(
+            algorithm=type(model),
+            model_path=self._save(model) if self._capture is None else self._capture(),
+            device=str(model.device),
+            statistics=copy_statistics(model.get_vec_normalize_env()),
+            settings=self._settings,
+        )
+        self._is_busy = True
+        with suppress(OSError):  # it died between two jobs; receiving says so
+            self._provide_worker().connection.send(CloudpickleWrapper(job))
+
+    def receive(self, timeout_seconds: float | None = 0.0) -> Evaluation | str | None:
+        """See :class:`~sb3_ext.evaluation.evaluators.Evaluator`."""
+        if not self._is_busy or self._worker is None or not self._worker.connection.poll(timeout_seconds):
+            return None
+        self._is_busy = False
+        try:
+            outcome: Evaluation | str = self._worker.connection.recv()
+        except (EOFError, OSError):
+            outcome = f"the evaluator died (exit code {self._worker.end()})"
+            self._worker = None
+        return outcome
+
+    def close(self) -> None:
+        """See :class:`~sb3_ext.evaluation.evaluators.Evaluator`. A model that is being evaluated is given up."""
+        if self._worker is not None:
+            self._worker.end()
+            self._worker = None
+        if self._directory is not None:
+            self._directory.cleanup()
+            self._directory = None
+        self._is_busy = False
+
+    def _save(self, model: BaseAlgorithm) -> Path:
+        if self._directory is None:
+            self._directory = tempfile.TemporaryDirectory(prefix="sb3_ext_evaluation_")
+        path = Path(self._directory.name) / "model.zip"
+        model.save(path)
+        return path
+
+    def _provide_worker(self) -> _Worker:
+        if self._worker is None:
+            self._worker = _Worker(self._make_env)
+        return self._worker
+
+
+@dataclass(frozen=True)
+class _Job:
+    algorithm: type[BaseAlgorithm]
+    model_path: Path
+    device: str
+    statistics: dict[str, Any] | None
+    settings: EvaluationSettings
+
+
+class _Worker:
+    """The other process, and the line to it."""
+
+    def __init__(self, make_env: Callable[[], VecEnv]) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, far_connection = context.Pipe()
+        # No daemon: daemons may not have children, and the environments may be processes.
+        self._process: BaseProcess = context.Process(
+            target=_serve, args=(far_connection, CloudpickleWrapper(make_env)), name="evaluator"
+        )
+        # Inherited by the new process and by those that it starts: Ctrl+C is for the training, which ends them.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        far_connection.close()
+        # multiprocessing waits for its processes when Python exits: this one has to be ended before.
+        atexit.register(self.end)
+
+    def end(self) -> int | None:
+        """:return: the exit code, negative for a signal"""
+        atexit.unregister(self.end)
+        self.connection.close()
+        self._process.join(_SECONDS_TO_END)
+        self._process.kill()
+        self._process.join()
+        return self._process.exitcode
+
+
+def _serve(connection: Connection, make_env: CloudpickleWrapper) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(1)  # the others are training's
+    env: VecEnv | None = None
+    while True:
+        try:
+            job: _Job = connection.recv().var
+        except EOFError:
+            break
+        try:
+            env = make_env.var() if env is None else env
+            outcome: Evaluation | str = _work(job, env)
+        except Exception:  # whatever it is, it is reported over there, and must not end a training
+            outcome = traceback.format_exc()
+        connection.send(outcome)
+    if env is not None:
+        env.close()
+
+
+def _work(job: _Job, env: VecEnv) -> Evaluation:
+    model = job.algorithm.load(job.model_path, device=job.device, custom_objects=_WITHOUT_REPLAY)
+    set_statistics(env, job.statistics)
+    settings = job.settings
+    return evaluate(model, env, settings.episodes, deterministic=settings.deterministic, seed=settings.seed)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

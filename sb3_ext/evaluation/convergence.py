@@ -1,0 +1,131 @@
+"""
+When training has converged, or has stopped to improve: pure rules, fed one number at a time.
+
+Differences are absolute. A threshold relative to the return would turn round where returns are negative.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from statistics import fmean
+from typing import Any
+
+
+class ConvergenceRule:
+    """
+    The average of the last ``window`` returns has reached ``target``, at ``patience`` checks in a row.
+
+    Every return that comes in is a check, once the window is full.
+
+    :param target: the average to reach
+    :param window: how many returns are averaged; positive
+    :param patience: how many checks in a row it must hold; positive
+    :raises ValueError: if ``window`` or ``patience`` is not positive
+    """
+
+    def __init__(self, target: float, window: int = 20, patience: int = 10) -> None:
+        _require_positive("window", window)
+        _require_positive("patience", patience)
+        self._target = target
+        self._patience = patience
+        self._returns: deque[float] = deque(maxlen=window)
+        self._checks_held = 0
+        self.best_average: float | None = None
+        """The highest average of a full window so far."""
+
+    def update(self, episode_return: float) -> bool:
+        """
+        :param episode_return: of the next episode, or the mean of the next evaluation
+        :return: whether the rule is met
+        """
+        self._returns.append(episode_return)
+        if len(self._returns) == self._returns.maxlen:
+            average = fmean(self._returns)
+            self._checks_held = self._checks_held + 1 if average >= self._target else 0
+            if _is_better(average, self.best_average):
+                self.best_average = average
+        return self._checks_held >= self._patience
+
+    def state(self) -> dict[str, Any]:
+        """:return: plain JSON values for :meth:`restore`"""
+        return {
+            "returns": list(self._returns),
+            "checks_held": self._checks_held,
+            "best_average": self.best_average,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """:param state: what :meth:`state` gave; a window that has become smaller keeps the latest returns"""
+        self._returns = deque(state["returns"], self._returns.maxlen)
+        self._checks_held = state["checks_held"]
+        self.best_average = state["best_average"]
+
+
+class PlateauRule:
+    """
+    No average has been better than the best one by more than ``min_delta``, for ``patience`` checks in a row.
+
+    Small steps count once they add up to more than ``min_delta``: the best average moves only then.
+
+    :param patience: how many checks in a row without an improvement; positive
+    :param min_delta: how much better is an improvement; cannot be negative
+    :param in_standard_errors: ``min_delta`` counts standard errors of the newest average, not units of return
+    :param warm_up: how many checks at the beginning do not count towards ``patience``; cannot be negative
+    :raises ValueError: if one of them is out of range
+    """
+
+    def __init__(
+        self, patience: int = 50, min_delta: float = 0.0, *, in_standard_errors: bool = False, warm_up: int = 0
+    ) -> None:
+        _require_positive("patience", patience)
+        if min_delta < 0:
+            raise ValueError(f"min_delta cannot be negative, but got {min_delta}")
+        if warm_up < 0:
+            raise ValueError(f"warm_up cannot be negative, but got {warm_up}")
+        self._patience = patience
+        self._min_delta = min_delta
+        self._in_standard_errors = in_standard_errors
+        self._warm_up = warm_up
+        self._checks = 0
+        self._checks_without_improvement = 0
+        self.best_average: float | None = None
+        """The average that is to be beaten by more than ``min_delta``."""
+
+    def update(self, average: float, standard_error: float | None = None) -> bool:
+        """
+        :param average: of the next window of episodes, or of the next evaluation
+        :param standard_error: that of ``average``; ``None`` if it is unknown, which counts as 0
+        :return: whether the rule is met
+        """
+        self._checks += 1
+        delta = self._min_delta * (standard_error or 0.0) if self._in_standard_errors else self._min_delta
+        if _is_better(average - delta, self.best_average):
+            self.best_average = average
+            self._checks_without_improvement = 0
+        elif self._checks > self._warm_up:
+            self._checks_without_improvement += 1
+        return self._checks_without_improvement >= self._patience
+
+    def state(self) -> dict[str, Any]:
+        """:return: plain JSON values for :meth:`restore`"""
+        return {
+            "checks": self._checks,
+            "checks_without_improvement": self._checks_without_improvement,
+            "best_average": self.best_average,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """:param state: what :meth:`state` gave"""
+        self._checks = state["checks"]
+        self._checks_without_improvement = state["checks_without_improvement"]
+        self.best_average = state["best_average"]
+
+
+def _is_better(average: float, best_average: float | None) -> bool:
+    return not math.isnan(average) and (best_average is None or average > best_average)
+
+
+def _require_positive(name: str, value: int) -> None:
+    if value <= 0:
+        raise ValueError(f"{name} must be positive, but got {value}")

@@ -1,0 +1,120 @@
+"""Who evaluates during a training: the same process, here, or another one (:mod:`~sb3_ext.evaluation.background`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
+
+from sb3_ext.evaluation.evaluate import Evaluation, evaluate
+from sb3_ext.evaluation.isolation import Isolation
+from sb3_ext.evaluation.normalization import copy_statistics, set_statistics
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """
+    How every evaluation of a training is done.
+
+    :param episodes: how many; positive
+    :param deterministic: take the most likely action instead of sampling
+    :param seed: repeats the same episodes; ``None`` for fresh random numbers
+    :raises ValueError: if ``episodes`` is not positive
+    """
+
+    episodes: int = 10
+    deterministic: bool = True
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.episodes < 1:
+            raise ValueError(f"episodes must be positive, but got {self.episodes}")
+
+
+class Evaluator(Protocol):
+    """Evaluates one model at a time, with training's normalisation statistics as they are when it is submitted."""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a model was submitted whose outcome has not been received."""
+
+    def start(self, model: BaseAlgorithm) -> None:
+        """
+        Make everything ready, so that what is wrong shows before training.
+
+        :param model: the one that is going to be trained
+        """
+
+    def submit(self, model: BaseAlgorithm) -> None:
+        """
+        Evaluate the model as it is now. The outcome of the one before must have been received.
+
+        :param model: between two rollouts of its training
+        """
+
+    def receive(self, timeout_seconds: float | None = 0.0) -> Evaluation | str | None:
+        """
+        :param timeout_seconds: how long to wait for the outcome; ``None`` for as long as it takes
+        :return: the evaluation, or what went wrong; ``None`` if it is not there yet, or nothing was submitted
+        """
+
+    def close(self) -> None:
+        """Let go of everything that was started here. Closing again does nothing."""
+
+
+class ForegroundEvaluator:
+    """
+    An :class:`Evaluator` in this process: training stands still meanwhile, and what goes wrong is raised.
+
+    :param env: the environments, which stay the caller's; or a function that makes them
+    :param settings: how
+    """
+
+    def __init__(self, env: VecEnv | Callable[[], VecEnv], settings: EvaluationSettings) -> None:
+        self._make_env = None if isinstance(env, VecEnv) else env
+        self._env = env if isinstance(env, VecEnv) else None
+        self._settings = settings
+        self._evaluation: Evaluation | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        """See :class:`Evaluator`."""
+        return self._evaluation is not None
+
+    def start(self, model: BaseAlgorithm) -> None:
+        """See :class:`Evaluator`."""
+        self._provide_env(model)
+
+    def submit(self, model: BaseAlgorithm) -> None:
+        """See :class:`Evaluator`."""
+        env = self._provide_env(model)
+        set_statistics(env, copy_statistics(model.get_vec_normalize_env()))
+        self._evaluation = evaluate(
+            model,
+            env,
+            self._settings.episodes,
+            deterministic=self._settings.deterministic,
+            seed=self._settings.seed,
+        )
+
+    def receive(self, timeout_seconds: float | None = 0.0) -> Evaluation | None:
+        """See :class:`Evaluator`."""
+        evaluation, self._evaluation = self._evaluation, None
+        return evaluation
+
+    def close(self) -> None:
+        """See :class:`Evaluator`."""
+        if self._make_env is not None and self._env is not None:
+            self._env.close()
+            self._env = None
+
+    def _provide_env(self, model: BaseAlgorithm) -> VecEnv:
+        if self._env is None:
+            assert self._make_env is not None
+            # Making environments may draw global random numbers: SB3's make_vec_env does.
+            with Isolation(model, seed=self._settings.seed, num_envs=1):
+                self._env = self._make_env()
+        return self._env
