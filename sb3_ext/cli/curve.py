@@ -46,8 +46,8 @@ def draw_curve(values: Sequence[float], height: int) -> list[str]:
     levels = _find_levels(values, 4 * height)
     cells = [[0] * ((len(levels) + 1) // 2) for _ in range(height)]
     for x, (previous, level) in enumerate(zip([levels[0], *levels], levels, strict=False)):
-        # The dots between two values join them to a line.
-        for y in range(min(previous, level), max(previous, level) + 1):
+        # From the dot beside the previous one to its own: a line without gaps.
+        for y in range(min(previous + 1, level), max(previous - 1, level) + 1):
             row, dot = divmod(4 * height - 1 - y, 4)
             cells[row][x // 2] |= _DOTS[x % 2][dot]
     return ["".join(chr(_BRAILLE + cell) for cell in row) for row in cells]

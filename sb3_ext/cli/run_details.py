@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 import click
@@ -62,7 +62,9 @@ def _list_course(record: RunStatus) -> _Rows:
     yield "elapsed", format_duration(record.elapsed_seconds)
     if record.status in LIVE_STATUSES:
         yield "left", None if record.eta_seconds is None else format_duration(record.eta_seconds)
-    yield "last heartbeat", _format_time(record.last_heartbeat)
+        yield "last heartbeat", f"{format_duration(record.heartbeat_age_seconds)} ago"
+    else:
+        yield "last heartbeat", _format_time(record.last_heartbeat)
     yield "stop reason", record.stop_reason
     yield "owner", None if record.pid is None else f"process {record.pid} on {record.host}"
     yield "run id", record.run_id
@@ -93,4 +95,4 @@ def _round(value: float | None) -> str | None:
 
 
 def _format_time(text: str | None) -> str | None:
-    return None if text is None else f"{datetime.fromisoformat(text).astimezone(timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
+    return None if text is None else f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M:%S %Z}"

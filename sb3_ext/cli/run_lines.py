@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import click
@@ -11,6 +12,7 @@ from sb3_ext.runs.status import RunStatus
 
 STATUS_COLOURS = {"running": "green", "stale": "yellow", "dead": "red", "failed": "red", "corrupt": "red"}
 _STATUS_WIDTH = len("completed")
+_REASON_WIDTH = 60  # an error may be long; `runs show` has all of it
 
 
 def format_duration(seconds: float) -> str:
@@ -85,4 +87,4 @@ def _make_cells(record: RunStatus) -> list[str]:
 def _explain(record: RunStatus) -> str:
     if record.status == "stale":
         return f"no heartbeat for {format_duration(record.heartbeat_age_seconds)}"
-    return record.stop_reason or ""
+    return textwrap.shorten(record.stop_reason or "", _REASON_WIDTH, placeholder=" …")

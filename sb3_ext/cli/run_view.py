@@ -97,10 +97,11 @@ def _draw_status(record: RunStatus) -> Text:
     return Text(record.status, STATUS_COLOURS.get(record.status, ""))
 
 
-def _draw_bar(record: RunStatus, width: int | None = None) -> RenderableType:
+def _draw_bar(record: RunStatus, width: int) -> RenderableType:
     if not record.total_steps:
         return Text()
-    return ProgressBar(total=record.total_steps, completed=record.step, width=width)
+    colours = {"complete_style": "green", "finished_style": "green"}
+    return ProgressBar(total=record.total_steps, completed=record.step, width=width, **colours)
 
 
 def _draw_progress(record: RunStatus) -> RenderableType:

@@ -21,6 +21,7 @@ from sb3_ext.runs.owner import Owner
 logger = logging.getLogger(__name__)
 
 WRITTEN_STATUSES = ("running", "completed", "stopped", "failed")
+_LIMIT = 2.0**63  # no count and no time comes near; NaN and infinity fail the comparison, too
 _COMPLETING_REASONS = {"total_steps", "total_episodes", "duration", "converged", "plateau"}
 
 
@@ -93,7 +94,8 @@ class RunStatus:
         """Seconds since the last heartbeat by this machine's clock; infinite if there was none."""
         if self.last_heartbeat is None:
             return math.inf
-        return (datetime.now(timezone.utc) - datetime.fromisoformat(self.last_heartbeat)).total_seconds()
+        # Another machine's clock may be ahead.
+        return max(0.0, (datetime.now(timezone.utc) - datetime.fromisoformat(self.last_heartbeat)).total_seconds())
 
     def to_json(self) -> dict[str, Any]:
         """:return: plain data for JSON; numbers that JSON has not (NaN, infinity) become ``None``"""
@@ -113,10 +115,15 @@ class RunStatus:
         for name, value in known.items():
             if type(value) not in _FIELD_TYPES[name]:
                 raise ValueError(f"{name}: found {value!r}, expected {_describe_types(name)}")
+            if isinstance(value, (int, float)) and not abs(value) < _LIMIT:
+                raise ValueError(f"{name}: found {str(value)[:20]}, expected a number below 2**63")
         if known.get("status") not in WRITTEN_STATUSES:
             raise ValueError(f"status: found {known.get('status')!r}, expected one of {', '.join(WRITTEN_STATUSES)}")
         for name in ("start_time", "last_heartbeat"):
-            _check_time(name, known.get(name))
+            if known.get(name) is not None:
+                _check_time(name, known[name])
+        if known["status"] == "running" and known.get("last_heartbeat") is None:
+            raise ValueError("last_heartbeat: found none, expected a time, since the status is running")
         return cls(**known)
 
 
@@ -213,14 +220,12 @@ def _describe_types(name: str) -> str:
     return " or ".join("null" if kind is type(None) else kind.__name__ for kind in _FIELD_TYPES[name])
 
 
-def _check_time(name: str, text: str | None) -> None:
-    if text is None:
-        return
+def _check_time(name: str, text: str) -> None:
     try:
-        time_zone = datetime.fromisoformat(text).tzinfo
+        is_aware = datetime.fromisoformat(text).tzinfo is not None
     except ValueError:
-        time_zone = None
-    if time_zone is None:
+        is_aware = False
+    if not is_aware:
         raise ValueError(f"{name}: found {text!r}, expected an ISO 8601 time with its offset from UTC")
 
 

@@ -103,6 +103,13 @@ def test_a_field_of_a_later_version_is_left_out() -> None:
         (b'{"status": "running", "step": "ten"}', "step: found 'ten', expected int"),
         (b'{"status": "running", "step": true}', "step: found True, expected int"),
         (b'{"status": "running", "fps": []}', re.escape("fps: found [], expected float or null or int")),
+        (
+            b'{"status": "running", "elapsed_seconds": NaN}',
+            r"elapsed_seconds: found nan, expected a number below 2\*\*63",
+        ),
+        (b'{"status": "running", "elapsed_seconds": 1e999}', "elapsed_seconds: found inf"),
+        (b'{"status": "running", "step": 1' + b"0" * 400 + b"}", "step: found 1000000"),
+        (b'{"status": "running"}', "last_heartbeat: found none"),
         (b'{"status": "running", "last_heartbeat": "noon"}', "last_heartbeat: found 'noon', expected an ISO 8601"),
         (b'{"status": "running", "start_time": "2026-01-01T00:00:00"}', "with its offset from UTC"),
     ],
@@ -114,6 +121,10 @@ def test_a_corrupt_status_is_refused(tmp_path: Path, content: bytes, message: st
     with pytest.raises(RunError, match=message) as caught:
         read_status(path)
     assert str(path) in str(caught.value)
+
+
+def test_a_clock_ahead_of_ours_makes_no_negative_age() -> None:
+    assert RunStatus(last_heartbeat="2999-01-01T00:00:00+00:00").heartbeat_age_seconds == 0.0
 
 
 def test_a_missing_status_is_refused(tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def test_a_status_without_a_process_gets_the_stop_file_only(tmp_path: Path, sent
     assert sent_signals == []
 
 
-@pytest.mark.parametrize("pid", [0, -1, 2**70])
+@pytest.mark.parametrize("pid", [0, -1, 2**40])
 def test_a_hostile_pid_is_never_signalled(tmp_path: Path, sent_signals: list[int], pid: int) -> None:
     run = claim_run(tmp_path / "a", pid=pid)
     lock = RunLock(run.paths.lock)

@@ -1,0 +1,71 @@
+"""Runs as lines of text."""
+
+from __future__ import annotations
+
+import click
+import pytest
+
+from sb3_ext.cli.run_lines import format_bytes, format_duration, format_lines
+from sb3_ext.errors import RunError
+from sb3_ext.runs.status import RunStatus
+
+RUNNING = RunStatus(step=12345, total_steps=50000, episode=678, epsilon=0.42, elapsed_seconds=5025.7, pid=12345)
+
+
+def format_plain(*runs: tuple[str, RunStatus | RunError]) -> list[str]:
+    return [click.unstyle(line) for line in format_lines(runs)]
+
+
+def test_a_run_is_a_line() -> None:
+    assert format_plain(("my_experiment", RUNNING)) == [
+        "  my_experiment    running    step=12345/50000 (24.7%)  ep=678  ε=0.4200  [1h 23m 45s]  (pid=12345)"
+    ]
+
+
+def test_columns_are_aligned_and_empty_ones_left_out() -> None:
+    ended = RunStatus(status="completed", step=7, episode=1, elapsed_seconds=9, pid=1, stop_reason="total_steps")
+    without_epsilon = RunStatus(step=100, episode=10, elapsed_seconds=61, pid=22)
+
+    assert format_plain(("a", ended), ("long_name", without_epsilon)) == [
+        "  a            completed  step=7    ep=1   [9s]     (pid=1)   total_steps",
+        "  long_name    running    step=100  ep=10  [1m 1s]  (pid=22)",
+    ]
+
+
+def test_a_corrupt_run_says_so_among_the_others() -> None:
+    lines = format_plain(("a", RunError("a/status.json: corrupt: no")), ("b", RUNNING))
+
+    assert lines[0] == "  a    corrupt    a/status.json: corrupt: no"
+    assert lines[1].startswith("  b    running    step=")
+
+
+def test_a_stale_run_says_for_how_long() -> None:
+    stale = RunStatus(status="stale", last_heartbeat="2020-01-01T00:00:00+00:00")
+
+    assert "no heartbeat for " in format_plain(("a", stale))[0]
+
+
+def test_a_long_reason_is_shortened() -> None:
+    failed = RunStatus(status="failed", stop_reason="error: ValueError: " + "very " * 100)
+
+    assert format_plain(("a", failed))[0].endswith("very …")
+    assert len(format_plain(("a", failed))[0]) < 110
+
+
+def test_no_runs_are_no_lines() -> None:
+    assert format_plain() == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0s"), (59.9, "59s"), (60, "1m 0s"), (5025, "1h 23m 45s"), (90061, "1d 1h 1m 1s")]
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 bytes"), (999, "999 bytes"), (12_345, "12.3 kB"), (5_000_000, "5.0 MB"), (2e15, "2000.0 TB")],
+)
+def test_sizes(size: float, text: str) -> None:
+    assert format_bytes(size) == text
