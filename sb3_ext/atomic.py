@@ -7,12 +7,13 @@ or the new one. ``durable`` adds the ``fsync`` calls that make the same true of 
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -74,18 +75,75 @@ def write_directory(path: Path) -> Iterator[Path]:
     :return: the hidden directory to write into
     :raises OSError: on a failing disk; nothing is left behind
     """
+    with create_directory(path) as directory:
+        yield directory
+        for entry in sorted(directory.rglob("*")):
+            if not entry.is_dir():
+                fsync_path(entry)
+
+
+@contextmanager
+def create_directory(path: Path) -> Iterator[Path]:
+    """
+    :func:`write_directory` for a caller who flushes the files, each as it is written.
+
+    While it is written, the hidden directory is locked: :func:`remove_abandoned` spares it.
+
+    :param path: the directory to create; must not exist, or be empty
+    :return: the hidden directory to write into
+    :raises OSError: on a failing disk; nothing is left behind
+    """
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
-        temporary.chmod(0o777 & ~_read_umask())
-        yield temporary
-        for entry in sorted(temporary.rglob("*")):
-            fsync_path(entry)
-        fsync_path(temporary)
-        temporary.rename(path)
+        with _lock_directory(temporary):
+            temporary.chmod(0o777 & ~_read_umask())
+            yield temporary
+            for entry in sorted(temporary.rglob("*")):
+                if entry.is_dir():
+                    fsync_path(entry)
+            fsync_path(temporary)
+            temporary.rename(path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     fsync_path(path.parent)
+
+
+def remove_abandoned(directory: Path) -> None:
+    """
+    Remove what writers that were killed have left: every hidden entry that no living process is writing.
+
+    :param directory: whose hidden entries are all temporary
+    """
+    for entry in directory.glob(".*"):
+        if entry.is_symlink() or not entry.is_dir():
+            entry.unlink(missing_ok=True)
+        elif not _is_locked(entry):
+            shutil.rmtree(entry, ignore_errors=True)
+
+
+@contextmanager
+def _lock_directory(directory: Path) -> Iterator[None]:
+    # The kernel lets go of the lock when the process ends, however it ends; a process id in the name could be
+    # another's by then, or one in another container.
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _is_locked(directory: Path) -> bool:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _read_umask() -> int:

@@ -1,0 +1,49 @@
+"""Arrays in one ``.npz`` file, never with a pickle in it."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import IO, Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+
+def write_arrays(file: IO[bytes], arrays: Mapping[str, Array], *, compress: bool = False) -> None:
+    """
+    What ``numpy.savez`` writes, but an array of Python objects is an error.
+
+    :param file: open for writing, seekable
+    :param arrays: by name; slashes are allowed
+    :param compress: for large arrays of few values
+    :raises ValueError: if an array holds Python objects
+    """
+    compression = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
+    with zipfile.ZipFile(file, "w", compression) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+
+
+def read_arrays(file: IO[bytes], *, compressed: bool = False) -> Iterator[tuple[str, Array]]:
+    """
+    One array after the other, so that only one is in memory.
+
+    :param file: open for reading, what :func:`write_arrays` wrote
+    :param compressed: whether it was compressed; of a stranger's file that is not accepted
+    :return: name and array, in the order written
+    :raises ValueError: if an array holds Python objects, or the file is damaged
+    """
+    expected = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
+    try:
+        with zipfile.ZipFile(file) as archive:
+            for entry in archive.infolist():
+                if entry.compress_type != expected:
+                    raise ValueError(f"{entry.filename} is compressed in an unexpected way")
+                with archive.open(entry) as member:
+                    yield entry.filename.removesuffix(".npy"), np.lib.format.read_array(member, allow_pickle=False)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, MemoryError) as error:
+        raise ValueError(f"damaged arrays: {type(error).__name__}") from error

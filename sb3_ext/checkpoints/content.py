@@ -1,0 +1,101 @@
+"""Everything that a checkpoint will hold, copied at the boundary; hashing, compressing and writing can wait."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from sb3_ext.checkpoints.architecture import ModelDescription, describe_model
+from sb3_ext.checkpoints.arrays import Array
+from sb3_ext.checkpoints.manifest import Score
+from sb3_ext.checkpoints.normalization import capture_normalization
+from sb3_ext.checkpoints.replay import SUPPORTED, ReplayIndex, ReplaySnapshot, capture_replay
+from sb3_ext.checkpoints.snapshot import ModelSnapshot, capture_model
+
+if TYPE_CHECKING:
+    from sb3_ext.checkpoints.state import CapturedState
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class BundleContent:
+    """
+    The content of a bundle; nothing in it is shared with the model or its environments.
+
+    :param step: environment transitions so far
+    :param episode: episodes finished so far
+    :param time: now, UTC, ISO 8601
+    :param score: ``None`` until it has one
+    :param exact: whether a resume from it continues bit for bit
+    :param exact_reason: why, or why not
+    :param description: how to build the model again
+    :param model: its attributes and tensors
+    :param normalization: of ``VecNormalize``, where there is one
+    :param replay: off-policy: what was added to the buffer
+    :param state: what else an exact resume needs
+    """
+
+    step: int
+    episode: int
+    time: str
+    score: Score | None
+    exact: bool
+    exact_reason: str
+    description: ModelDescription
+    model: ModelSnapshot
+    normalization: dict[str, Array] | None
+    replay: ReplaySnapshot | None
+    state: CapturedState | None
+
+
+def capture_content(
+    model: BaseAlgorithm,
+    *,
+    episode: int = 0,
+    score: Score | None = None,
+    state: CapturedState | None = None,
+    exact: bool = False,
+    exact_reason: str = "no state was captured",
+    replay_since: ReplayIndex | None = None,
+) -> BundleContent:
+    """
+    Copy what must be copied while training stands still.
+
+    :param model: at a boundary: not in the middle of a rollout or an update
+    :param episode: episodes finished so far
+    :param score: its score, if known
+    :param state: what else an exact resume needs
+    :param exact: whether a resume from it continues bit for bit
+    :param exact_reason: why, or why not
+    :param replay_since: what of the replay buffer is already on disk, see
+        :meth:`sb3_ext.checkpoints.writer.BundleWriter.find_replay`
+    :return: the copy
+    :raises CheckpointError: if the model has an attribute that cannot be pickled
+    """
+    normalize = model.get_vec_normalize_env()
+    buffer: Any = getattr(model, "replay_buffer", None)
+    if buffer is not None and type(buffer) not in SUPPORTED:
+        exact, exact_reason = (
+            False,
+            f"the replay buffer is of a class of its own, {type(buffer).__name__}, and not saved",
+        )
+        logger.warning("Checkpoint at step %d: %s.", model.num_timesteps, exact_reason)
+        buffer = None
+    return BundleContent(
+        step=model.num_timesteps,
+        episode=episode,
+        time=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+        score=score,
+        exact=exact,
+        exact_reason=exact_reason,
+        description=describe_model(model),
+        model=capture_model(model),
+        normalization=None if normalize is None else capture_normalization(normalize),
+        replay=None if buffer is None else capture_replay(buffer, replay_since, step=model.num_timesteps),
+        state=state,
+    )
