@@ -1,0 +1,157 @@
+"""How many threads torch is fastest with: for a small network one, often, since handing out the work takes longer."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.policies import BasePolicy
+
+logger = logging.getLogger(__name__)
+
+
+def measure_threads(model: BaseAlgorithm, budget_seconds: float = 0.3) -> int:
+    """
+    Time the model's network on one thread and on all that torch uses now, and say which is faster.
+
+    What is timed is what training consists of, in its proportions: forward passes of one environment step, and forward
+    and backward passes of one minibatch. The network is a fresh one of the same shape; model, random number generators
+    and the number of threads are afterwards what they were.
+
+    :param model: ready to learn
+    :param budget_seconds: how long to measure; a network so slow that two passes of each kind take longer than that
+        takes longer
+    :return: 1, or as many threads as torch uses now; always the latter if the model is not on the CPU
+    """
+    all_threads = torch.get_num_threads()
+    if all_threads == 1 or model.device.type != "cpu":
+        return all_threads
+    costs: dict[int, float] = {}
+    with _keep_torch_as_it_is():
+        step, minibatch = _make_passes(model)
+        for threads in (1, all_threads):
+            torch.set_num_threads(threads)
+            step_seconds = _time_fastest(step, budget_seconds / 4)
+            minibatch_seconds = _time_fastest(minibatch, budget_seconds / 4)
+            costs[threads] = step_seconds * _count_steps_per_minibatch(model) + minibatch_seconds
+            logger.info(
+                "threads: %d: %.3f ms a step, %.3f ms a minibatch", threads, 1e3 * step_seconds, 1e3 * minibatch_seconds
+            )
+    return min(costs, key=lambda threads: costs[threads])
+
+
+@contextmanager
+def _keep_torch_as_it_is() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _make_passes(model: BaseAlgorithm) -> tuple[Callable[[], None], Callable[[], None]]:
+    """:return: a forward pass for one step, forward and backward passes for one minibatch"""
+    policy = _build_policy(model)
+    step_observations = _sample_observations(policy, model.n_envs)
+    minibatch_observations = _sample_observations(policy, _get_minibatch_size(model))
+
+    def step() -> None:
+        policy.set_training_mode(False)
+        with torch.no_grad():
+            _forward(policy, step_observations)
+
+    def minibatch() -> None:
+        policy.set_training_mode(True)
+        if model.use_sde:
+            policy.reset_noise()  # type: ignore[operator]
+        losses = [output.mean() for output in _list_differentiable(_forward(policy, minibatch_observations))]
+        if losses:
+            policy.zero_grad()
+            torch.autograd.backward(torch.stack(losses).sum())
+
+    return step, minibatch
+
+
+def _build_policy(model: BaseAlgorithm) -> BasePolicy:
+    """The way in which the algorithms build their own. gSDE's distributions could not be copied."""
+    arguments: list[Any] = [model.observation_space, model.action_space]
+    if isinstance(model, (OnPolicyAlgorithm, OffPolicyAlgorithm)):
+        arguments.append(model.lr_schedule)
+    keywords = dict(model.policy_kwargs)
+    if model.use_sde:
+        keywords["use_sde"] = True
+    return model.policy_class(*arguments, **keywords).to(model.device)
+
+
+def _sample_observations(policy: BasePolicy, count: int) -> Any:
+    # Sampling the space itself would disturb whoever else does.
+    space = copy.deepcopy(policy.observation_space)
+    space.seed(0)
+    samples = [space.sample() for _ in range(count)]
+    if isinstance(space, spaces.Dict):
+        return policy.obs_to_tensor({key: np.stack([sample[key] for sample in samples]) for key in space.spaces})[0]
+    return policy.obs_to_tensor(np.stack(samples))[0]
+
+
+def _forward(policy: Any, observations: Any) -> Any:
+    for name in ("q_net", "quantile_net"):
+        if hasattr(policy, name):
+            return getattr(policy, name)(observations)
+    if hasattr(policy, "actor"):
+        return policy.critic(observations, policy.actor(observations))
+    if hasattr(policy, "lstm_actor"):
+        return _forward_recurrent(policy, observations)
+    return policy(observations)
+
+
+def _forward_recurrent(policy: Any, observations: Any) -> Any:
+    from sb3_contrib.common.recurrent.type_aliases import RNNStates
+
+    first = next(iter(observations.values())) if isinstance(observations, dict) else observations
+    lstm = policy.lstm_actor
+    zeros = torch.zeros(lstm.num_layers, len(first), lstm.hidden_size)
+    return policy(observations, RNNStates((zeros, zeros), (zeros, zeros)), torch.zeros(len(first)))
+
+
+def _list_differentiable(outputs: Any) -> list[torch.Tensor]:
+    if isinstance(outputs, torch.Tensor):
+        return [outputs] if outputs.requires_grad else []
+    return [tensor for output in outputs for tensor in _list_differentiable(output)]
+
+
+def _get_minibatch_size(model: Any) -> int:
+    # A2C learns from its whole rollout, ARS from no gradient at all.
+    size: int = getattr(model, "batch_size", getattr(model, "n_steps", 1) * model.n_envs)
+    return size
+
+
+def _count_steps_per_minibatch(model: Any) -> float:
+    """:return: calls of ``env.step`` for each minibatch that is learned from"""
+    if isinstance(model, OnPolicyAlgorithm):
+        return _get_minibatch_size(model) / (model.n_envs * getattr(model, "n_epochs", 1))
+    if isinstance(model, OffPolicyAlgorithm) and model.gradient_steps > 0:
+        frequency: int = model.train_freq.frequency  # type: ignore[union-attr]
+        return frequency / model.gradient_steps
+    return 1.0
+
+
+def _time_fastest(run: Callable[[], None], budget_seconds: float) -> float:
+    """:return: seconds that the fastest of at least two runs took; the first one pays for what is done only once"""
+    started_at = time.perf_counter()
+    times: list[float] = []
+    while len(times) < 2 or time.perf_counter() - started_at < budget_seconds:
+        before = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - before)
+    return min(times)
