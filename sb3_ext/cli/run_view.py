@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -23,7 +24,10 @@ _REFRESH_SECONDS = 1.0
 _CURVE_HEIGHT = 6
 _CURVE_WIDTH = 60
 _SPARKLINE_WIDTH = 16
-_BAR_WIDTH = 20
+_BAR_WIDTH = 30
+_SMALL_BAR_WIDTH = 14
+_SHARE_WIDTH = len("100.0%")
+_RETURN_WIDTH = len("return 1234.56")
 
 
 def watch_run(run: Run) -> None:
@@ -33,15 +37,12 @@ def watch_run(run: Run) -> None:
     :param run: the run
     """
     returns = EpisodeReturns(run.paths.monitor)
-    is_over = False
 
-    def draw() -> RenderableType:
-        nonlocal is_over
+    def draw() -> tuple[RenderableType, bool]:
         record = run.record
-        is_over = record.status not in LIVE_STATUSES
-        return _draw_run(run.name, record, returns.read())
+        return _draw_run(run.name, record, returns.read()), record.status in LIVE_STATUSES
 
-    _show(draw, lambda: is_over)
+    _show(draw)
 
 
 def watch_runs(root: Path, find_runs: Callable[[], list[Run]]) -> None:
@@ -53,8 +54,8 @@ def watch_runs(root: Path, find_runs: Callable[[], list[Run]]) -> None:
     """
     seen: dict[Path, EpisodeReturns] = {}
 
-    def draw() -> RenderableType:
-        table = Table.grid(padding=(0, 2))
+    def draw() -> tuple[RenderableType, bool]:
+        parts: list[RenderableType] = []
         for run in find_runs():
             try:
                 record = run.record
@@ -64,59 +65,72 @@ def watch_runs(root: Path, find_runs: Callable[[], list[Run]]) -> None:
             if record.status in LIVE_STATUSES:
                 seen.setdefault(path, EpisodeReturns(run.paths.monitor))
             if path in seen:
-                table.add_row(*_make_cells(run.name, record, seen[path].read()))
-        return table if table.row_count else Text(f"No run is running below {root}.", style="dim")
+                parts += [_draw_title(run.name, record), _draw_summary(record, seen[path].read())]
+        return Group(*parts) if parts else Text(f"No run is running in {root}.", style="dim"), True
 
-    _show(draw, lambda: False)
+    _show(draw)
 
 
-def _show(draw: Callable[[], RenderableType], is_over: Callable[[], bool]) -> None:
+def _show(draw: Callable[[], tuple[RenderableType, bool]]) -> None:
+    """:param draw: gives what there is to see now, and whether there will be more"""
     console = Console(highlight=False)
+    picture, goes_on = draw()
     if not console.is_terminal:
-        console.print(draw())
+        console.print(picture)
         return
-    with Live(draw(), console=console, auto_refresh=False) as live:
-        while not is_over():
+    with Live(picture, console=console, auto_refresh=False) as live:
+        while goes_on:
             time.sleep(_REFRESH_SECONDS)
-            live.update(draw(), refresh=True)
+            picture, goes_on = draw()
+            live.update(picture, refresh=True)
 
 
 def _draw_run(name: str, record: RunStatus, returns: list[float]) -> RenderableType:
-    title = Text.assemble((name, "bold"), "  ", _draw_status(record))
-    if record.status in LIVE_STATUSES:
-        title.append(f"  {record.phase}", "dim")
-    parts: list[RenderableType] = [title, _draw_progress(record), _draw_facts(record)]
-    if record.stop_reason is not None:
-        parts.append(Text(record.stop_reason))
+    parts: list[RenderableType] = [_draw_title(name, record), _draw_progress(record), _draw_facts(record)]
     if returns:
         parts += [Text(), _draw_returns(returns)]
     return Group(*parts)
 
 
-def _draw_status(record: RunStatus) -> Text:
-    return Text(record.status, STATUS_COLOURS.get(record.status, ""))
+def _draw_title(name: str, record: RunStatus) -> Text:
+    about = record.phase if record.status in LIVE_STATUSES else record.stop_reason or ""
+    status = (record.status, STATUS_COLOURS.get(record.status, ""))
+    return Text.assemble((name, "bold"), "  ", status, "  ", (about, "dim"))
 
 
 def _draw_bar(record: RunStatus, width: int) -> RenderableType:
     if not record.total_steps:
-        return Text()
-    colours = {"complete_style": "green", "finished_style": "green"}
-    return ProgressBar(total=record.total_steps, completed=record.step, width=width, **colours)
+        return Text(f"{record.step:,} steps")
+    return ProgressBar(record.total_steps, record.step, width, complete_style="green", finished_style="green")
+
+
+def _format_share(record: RunStatus) -> str:
+    return f"{record.step / record.total_steps:.1%}" if record.total_steps else ""
 
 
 def _draw_progress(record: RunStatus) -> RenderableType:
-    if not record.total_steps:
-        return Text(f"{record.step:,} steps")
-    share = f"{record.step / record.total_steps:.1%}"
     table = Table.grid(padding=(0, 2))
-    table.add_row(_draw_bar(record, _CURVE_WIDTH // 2), share, f"{record.step:,} of {record.total_steps:,} steps")
+    steps = f"{record.step:,} of {record.total_steps:,} steps" if record.total_steps else ""
+    table.add_row(_draw_bar(record, _BAR_WIDTH), _format_share(record), steps)
     return table
+
+
+def _draw_summary(record: RunStatus, returns: list[float]) -> RenderableType:
+    """Columns of fixed widths: below each other, those of several runs are aligned."""
+    table = Table.grid(padding=(0, 2))
+    for width in (_SMALL_BAR_WIDTH, _SHARE_WIDTH, _RETURN_WIDTH, _SPARKLINE_WIDTH, None):
+        table.add_column(min_width=width, no_wrap=True, overflow="crop")
+    mean = "" if record.episode_return_mean is None else f"return {record.episode_return_mean:,.2f}"
+    curve = Text(draw_sparkline(average_bins(returns, _SPARKLINE_WIDTH)) if returns else "", "cyan")
+    left = _format_left(record)
+    table.add_row(_draw_bar(record, _SMALL_BAR_WIDTH), _format_share(record), mean, curve, left and f"{left} left")
+    return Padding(table, (0, 0, 0, 2))
 
 
 def _draw_facts(record: RunStatus) -> RenderableType:
     facts = [
         ("elapsed", format_duration(record.elapsed_seconds)),
-        ("left", None if record.eta_seconds is None else format_duration(record.eta_seconds)),
+        ("left", _format_left(record)),
         ("steps/s", None if record.fps is None else f"{record.fps:,.0f}"),
         ("episodes", f"{record.episode:,}"),
         ("ε", None if record.epsilon is None else f"{record.epsilon:.4f}"),
@@ -142,9 +156,7 @@ def _draw_returns(returns: list[float]) -> RenderableType:
     return Group(table, Text(f"returns of {len(returns):,} episodes", "dim"))
 
 
-def _make_cells(name: str, record: RunStatus, returns: list[float]) -> list[RenderableType]:
-    share = f"{record.step / record.total_steps:.1%}" if record.total_steps else ""
-    mean = "" if record.episode_return_mean is None else f"{record.episode_return_mean:,.2f}"
-    left = "" if record.eta_seconds is None else f"{format_duration(record.eta_seconds)} left"
-    curve = Text(draw_sparkline(average_bins(returns, _SPARKLINE_WIDTH)) if returns else "", "cyan")
-    return [name, _draw_status(record), _draw_bar(record, _BAR_WIDTH), share, f"{record.step:,}", mean, curve, left]
+def _format_left(record: RunStatus) -> str | None:
+    if record.eta_seconds is None or record.status not in LIVE_STATUSES:
+        return None
+    return format_duration(record.eta_seconds)

@@ -187,7 +187,7 @@ def test_watch_prints_one_snapshot_where_there_is_no_terminal(root: Path) -> Non
 
 
 def test_watch_without_runs_says_so(root: Path) -> None:
-    assert invoke("watch").output == "No run is running below runs.\n"
+    assert invoke("watch").output == "No run is running in runs.\n"
 
 
 def test_watch_ends_with_the_run(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
