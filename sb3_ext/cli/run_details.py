@@ -51,7 +51,7 @@ def _list_progress(record: RunStatus) -> _Rows:
         yield "phase", record.phase
     yield "steps", format_steps(record)
     yield "episodes", record.episode
-    yield "ε", record.epsilon
+    yield "ε", None if record.epsilon is None else f"{record.epsilon:.4f}"
     yield "mean return", _round(record.episode_return_mean)
     yield "best evaluation", _round(record.best_evaluation)
     yield "speed", None if record.fps is None else f"{record.fps:.0f} steps/s"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,15 +35,10 @@ def test_a_host_is_known_by_its_name() -> None:
 
 
 def test_a_zombie_is_gone() -> None:
-    child = os.fork()
-    if child == 0:
-        os._exit(0)
-    try:
-        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
-        assert Path(f"/proc/{child}").exists()
-        assert owner_module._read_start_ticks(child) is None
-    finally:
-        os.waitpid(child, 0)
+    with subprocess.Popen([sys.executable, "-c", ""]) as child:
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert Path(f"/proc/{child.pid}").exists()
+        assert owner_module._read_start_ticks(child.pid) is None
 
 
 def test_without_proc_the_identity_comes_from_psutil(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

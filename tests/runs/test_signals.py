@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-import os
 import signal
+import subprocess
 import threading
-import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from sb3_ext.runs import signals as signals_module
 from sb3_ext.runs.signals import Interrupted, SignalWatch
+
+FORK = """
+import os, signal, time
+from sb3_ext.runs.signals import SignalWatch
+reading, writing = os.pipe()
+with SignalWatch() as watch:
+    worker = os.fork()
+    if worker == 0:
+        os.write(writing, b"forked")
+        time.sleep(60)
+        os._exit(0)
+    os.read(reading, 6)
+    os.kill(worker, signal.SIGTERM)
+    status = os.waitpid(worker, 0)[1]
+print(os.waitstatus_to_exitcode(status), watch.received)
+"""
 
 
 @pytest.fixture
@@ -84,19 +100,7 @@ def test_outside_the_main_thread_nothing_is_touched() -> None:
     assert seen == [before, None]
 
 
-def test_a_forked_worker_can_be_terminated() -> None:
-    reading, writing = os.pipe()
-    with SignalWatch() as watch:
-        worker = os.fork()
-        if worker == 0:
-            os.write(writing, b"ready")
-            time.sleep(60)
-            os._exit(0)
-        os.read(reading, 5)
-        os.kill(worker, signal.SIGTERM)
-        _, status = os.waitpid(worker, 0)
-    os.close(reading)
-    os.close(writing)
+def test_a_forked_worker_can_be_terminated(start_python: Callable[..., subprocess.Popen[str]]) -> None:
+    output, _ = start_python(FORK).communicate()
 
-    assert os.WTERMSIG(status) == signal.SIGTERM
-    assert watch.received is None
+    assert output == "-15 None\n"
