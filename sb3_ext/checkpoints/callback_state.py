@@ -1,0 +1,102 @@
+"""
+What callbacks know: their own ``state()``, given back to ``restore(state)``, and the progress of SB3's own callbacks.
+
+Callbacks are found again by their class, and by their order among those of the same class.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from stable_baselines3.common.callbacks import (
+    BaseCallback,
+    CallbackList,
+    EvalCallback,
+    EveryNTimesteps,
+    StopTrainingOnMaxEpisodes,
+    StopTrainingOnNoModelImprovement,
+)
+
+from sb3_ext.checkpoints.captured_state import CapturedState
+from sb3_ext.errors import CheckpointError
+
+_STOCK_ATTRIBUTES: tuple[tuple[type[BaseCallback], tuple[str, ...]], ...] = (
+    (BaseCallback, ("n_calls",)),
+    (
+        EvalCallback,
+        (
+            "best_mean_reward",
+            "last_mean_reward",
+            "evaluations_timesteps",
+            "evaluations_results",
+            "evaluations_length",
+            "evaluations_successes",
+        ),
+    ),
+    (EveryNTimesteps, ("last_time_trigger",)),
+    (StopTrainingOnMaxEpisodes, ("n_episodes",)),
+    (StopTrainingOnNoModelImprovement, ("last_best_mean_reward", "no_improvement_evals")),
+)
+
+
+def capture_callbacks(callbacks: BaseCallback | Sequence[BaseCallback], state: CapturedState) -> None:
+    """
+    :param callbacks: those of ``learn``; lists and callbacks within callbacks are followed
+    :param state: is added to
+    :raises CheckpointError: if a callback's state is not strict JSON: whose
+    """
+    own: dict[str, Any] = {}
+    stock: dict[str, dict[str, Any]] = {}
+    for name, callback in _name_callbacks(callbacks):
+        stock[name] = {attribute: getattr(callback, attribute) for attribute in _list_stock_attributes(callback)}
+        if _has_state(callback):
+            try:
+                own[name] = json.loads(json.dumps(callback.state(), allow_nan=False))
+            except (TypeError, ValueError) as error:
+                raise CheckpointError(f"the state of callback {name} is not strict JSON: {error}") from error
+    state.values["callbacks"] = own
+    state.blobs["callbacks"] = pickle.dumps(stock)
+
+
+def restore_callbacks(callbacks: BaseCallback | Sequence[BaseCallback], state: CapturedState) -> None:
+    """
+    Callbacks that were not there at the checkpoint are left as they are.
+
+    :param callbacks: those of ``learn``
+    :param state: what was captured
+    """
+    stock = pickle.loads(state.blobs["callbacks"])
+    for name, callback in _name_callbacks(callbacks):
+        vars(callback).update(stock.get(name, {}))
+        if name in state.values["callbacks"] and _has_state(callback):
+            callback.restore(state.values["callbacks"][name])
+
+
+def _name_callbacks(callbacks: BaseCallback | Sequence[BaseCallback]) -> Iterator[tuple[str, Any]]:
+    found: dict[int, BaseCallback] = {}
+    _collect([callbacks] if isinstance(callbacks, BaseCallback) else callbacks, found)
+    count: Counter[str] = Counter()
+    for callback in found.values():
+        kind = type(callback).__name__
+        count[kind] += 1
+        yield f"{kind}/{count[kind]}", callback
+
+
+def _collect(callbacks: Iterable[BaseCallback], found: dict[int, BaseCallback]) -> None:
+    for callback in callbacks:
+        if id(callback) not in found:
+            found[id(callback)] = callback
+            inner = callback.callbacks if isinstance(callback, CallbackList) else vars(callback).values()
+            _collect([value for value in inner if isinstance(value, BaseCallback)], found)
+
+
+def _list_stock_attributes(callback: BaseCallback) -> list[str]:
+    return [name for kind, names in _STOCK_ATTRIBUTES if isinstance(callback, kind) for name in names]
+
+
+def _has_state(callback: object) -> bool:
+    return callable(getattr(callback, "state", None)) and callable(getattr(callback, "restore", None))
