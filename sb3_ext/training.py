@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,11 @@ from stable_baselines3.common.utils import get_device
 
 from sb3_ext.algorithms.threads import measure_threads
 from sb3_ext.atomic import write_bytes, write_text
-from sb3_ext.building import fill_config, make_callbacks, make_env, make_eval_env, make_model
-from sb3_ext.callbacks import FunctionCallback, MetricsCallback, StopCallback, TrainingStopped
+from sb3_ext.building.callbacks import Callbacks, make_callbacks
+from sb3_ext.building.environments import make_env
+from sb3_ext.building.model import fill_config, make_model
+from sb3_ext.callbacks import FunctionCallback, StopCallback, TrainingStopped
 from sb3_ext.config import ConfigSource, Override, RunConfig, dump_config, load_config, parse_override, read_source
-from sb3_ext.evaluation.episodes import play_episodes
-from sb3_ext.evaluation.evaluate import summarize
 from sb3_ext.phases import Phases
 from sb3_ext.runs.environment import describe_environment
 from sb3_ext.runs.run import Run
@@ -134,23 +135,21 @@ def _train(config: RunConfig, session: RunSession, extra_callbacks: Sequence[Bas
         write_text(session.paths.resolved_config, dump_config(fill_config(config, model)))
         logger.info("run directory: %s", session.paths.root)
         phases = Phases()
-        metrics = MetricsCallback(session.paths.metrics)
-        callbacks = [*make_callbacks(config, session, phases, metrics), *extra_callbacks]
+        callbacks = make_callbacks(config, session, phases)
         tensorboard = TensorBoardOutputFormat(str(session.paths.tensorboard))
         model.set_logger(Logger(folder=None, output_formats=[tensorboard]))
-        try:
-            with _use_threads(config.agent.threads, model):
-                stop_reason = _learn(model, config, callbacks)
-            phases.listeners.append(lambda phase: _show_phase(session, phase))
+        with closing(model.logger), closing(callbacks):
+            try:
+                with _use_threads(config.agent.threads, model):
+                    stop_reason = _learn(model, config, [*callbacks.all, *extra_callbacks])
+            finally:
+                phases.listeners.append(partial(_show_phase, session))
+                with phases.during("saving"):
+                    _save_model(model, session.paths.latest_model)
+                    callbacks.save_metrics()
             if status_for(stop_reason) == "completed":
-                with phases.during("evaluating"):
-                    _evaluate(model, config, session, metrics)
-            return stop_reason
-        finally:
-            with phases.during("saving"):
-                _save_model(model, session.paths.latest_model)
-                metrics.save()
-                model.logger.close()
+                _evaluate(callbacks)
+        return stop_reason
 
 
 def _learn(model: BaseAlgorithm, config: RunConfig, callbacks: list[BaseCallback]) -> str:
@@ -167,27 +166,13 @@ def _learn(model: BaseAlgorithm, config: RunConfig, callbacks: list[BaseCallback
     return next((reason for reason in reasons if reason is not None), fallback)
 
 
-def _evaluate(model: BaseAlgorithm, config: RunConfig, session: RunSession, metrics: MetricsCallback) -> None:
-    """Judge the final model; a signal ends this early and leaves no judgement."""
-    if metrics.episodes == 0:
+def _evaluate(callbacks: Callbacks) -> None:
+    """Judge the final model."""
+    if callbacks.metrics.episodes == 0:
         logger.warning("no episode has ended during training, so there is no final evaluation; set env.max_steps?")
         return
-    with closing(make_eval_env(config, model.get_env())) as env:
-        played = []
-        for episode in play_episodes(model, env, config.eval.episodes, deterministic=config.eval.deterministic):
-            if session.signals.received or session.paths.stop.exists():
-                logger.info("stopped during the final evaluation")
-                return
-            played.append(episode)
-    evaluation = summarize(played)
-    metrics.sections["final_evaluation"] = evaluation.to_json()
-    session.status.update(best_evaluation=evaluation.mean_return)
-    logger.info(
-        "final evaluation: mean return %.2f ± %.2f over %d episodes",
-        evaluation.mean_return,
-        evaluation.std_return,
-        evaluation.episodes,
-    )
+    callbacks.evaluation.finish()
+    callbacks.save_metrics()
 
 
 def _save_model(model: BaseAlgorithm, path: Path) -> None:

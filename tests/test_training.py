@@ -109,7 +109,7 @@ def test_every_algorithm_trains_through_the_same_door(algorithm: str, tmp_path: 
     assert (run.status, run.record.stop_reason, run.record.phase) == ("completed", "total_steps", "finished")
     assert run.record.step >= 64
     assert spec.load_class().load(run.paths.latest_model).num_timesteps == run.record.step
-    assert len(run.metrics["final_evaluation"]["returns"]) == 2
+    assert len(run.metrics["last_evaluation"]["returns"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_kinds_of_environments(algorithm: str, env: Any, changes: dict[str, Any]
     run = train(config, run_dir="run")
     assert run.status == "completed"
     assert yaml.safe_load(run.paths.resolved_config.read_text())["agent"]["policy"] == policy
-    assert run.metrics["final_evaluation"]["episodes"] == 2
+    assert run.metrics["last_evaluation"]["episodes"] == 2
 
 
 def test_what_a_run_leaves_behind() -> None:
@@ -169,6 +169,7 @@ def test_what_a_run_leaves_behind() -> None:
         "checkpoints/latest/model.zip",
         "config.resolved.yaml",
         "config.yaml",
+        "evaluations.jsonl",
         "lock",
         "logs/training.log",
         "meta.json",
@@ -213,7 +214,7 @@ def test_the_first_bound_reached_ends_the_run(bounds: dict[str, Any], reason: st
     assert (run.status, run.record.stop_reason) == ("completed", reason)
     assert run.record.total_steps == bounds.get("total_steps")
     assert run.paths.latest_model.exists()
-    assert "final_evaluation" in run.metrics
+    assert "last_evaluation" in run.metrics
     if reason == "total_episodes":
         assert run.record.episode == 3
 
@@ -233,7 +234,7 @@ def test_a_signal_stops_the_run_and_the_model_is_saved(algorithm: str, name: str
     assert (run.status, run.record.stop_reason) == ("stopped", f"signal {name}")
     assert run.record.step < 100
     assert run.paths.latest_model.exists()
-    assert "final_evaluation" not in run.metrics
+    assert "last_evaluation" not in run.metrics
     assert [signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)] == before
 
 

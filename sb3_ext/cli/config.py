@@ -21,7 +21,7 @@ def check(file: str, checks_env: bool) -> None:
 
     loaded = load_config(file)
     if checks_env:
-        from sb3_ext.building import check_environment
+        from sb3_ext.building.environments import check_environment
 
         check_environment(loaded.env)
     click.echo(f"{file}: valid")

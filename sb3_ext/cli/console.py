@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
@@ -14,9 +16,10 @@ class _ConsoleHandler(logging.Handler):
         click.echo(self.format(record), err=True)
 
 
-def show_log(*, is_quiet: bool, is_verbose: bool) -> None:
+@contextmanager
+def show_log(*, is_quiet: bool, is_verbose: bool) -> Iterator[None]:
     """
-    Print the package's log to the terminal.
+    Print the package's log to the terminal, for the length of a block.
 
     :param is_quiet: warnings and errors only
     :param is_verbose: everything, with the name of the module that says it
@@ -24,5 +27,11 @@ def show_log(*, is_quiet: bool, is_verbose: bool) -> None:
     handler = _ConsoleHandler(logging.WARNING if is_quiet else logging.DEBUG if is_verbose else logging.INFO)
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s" if is_verbose else "%(message)s"))
     package_logger = logging.getLogger("sb3_ext")
+    level_before = package_logger.level
     package_logger.setLevel(logging.DEBUG if is_verbose else logging.INFO)
     package_logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        package_logger.removeHandler(handler)
+        package_logger.setLevel(level_before)

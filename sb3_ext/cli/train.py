@@ -33,7 +33,9 @@ EXIT_ERROR, EXIT_REQUEUE, EXIT_INTERRUPTED = 1, 75, 130  # 75: EX_TEMPFAIL of sy
 )  # fmt: skip
 @click.option("--quiet", is_flag=True, help="Warnings, errors and the summary only.")
 @click.option("--verbose", is_flag=True, help="Everything that happens.")
+@click.pass_context
 def train(
+    context: click.Context,
     config_argument: str | None,
     config: str | None,
     force_cpu: bool,
@@ -57,7 +59,7 @@ def train(
         raise click.UsageError(f"what to train? Give CONFIG (a YAML file, or one of {shipped}), or --algo and --env")
     if force_cpu:
         flags["agent_device"] = "cpu"
-    show_log(is_quiet=quiet, is_verbose=verbose)
+    context.with_resource(show_log(is_quiet=quiet, is_verbose=verbose))
     overrides = [*make_overrides(flags), *(parse_override(assignment) for assignment in assignments)]
 
     from sb3_ext.errors import Sb3ExtError
@@ -87,12 +89,12 @@ def _find_exit_status(run: Run) -> int:
 
 
 def _print_summary(run: Run) -> None:
-    record, evaluation, paths = run.record, run.metrics.get("final_evaluation"), run.paths
+    record, evaluation, paths = run.record, run.metrics.get("last_evaluation"), run.paths
     lines = [("", f"{record.status} ({record.stop_reason})")]
     lines.append(("trained", f"{record.step:,} steps, {record.episode:,} episodes in {record.elapsed_seconds:.1f} s"))
     if record.episode_return_mean is not None:
         lines.append(("training return", f"{record.episode_return_mean:.2f}, mean of the last episodes"))
-    if evaluation:
+    if evaluation and evaluation["step"] == record.step:
         spread = f"{evaluation['mean_return']:.2f} ± {evaluation['std_return']:.2f}"
         lines.append(("final return", f"{spread}, mean of {evaluation['episodes']} episodes of the final agent"))
     lines += [

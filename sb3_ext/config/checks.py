@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sb3_ext.arguments import find_argument_problems, import_name
+from sb3_ext.config.callback_types import load_callback_class
 from sb3_ext.problems import Key, Problem, suggest_name
 
 
@@ -24,6 +25,7 @@ def find_problems(data: Mapping[str, Any]) -> list[Problem]:
         *_find_agent_problems(agent),
         *_find_open_schedules(agent, _mapping(data.get("train"))),
         *_find_env_problems(env),
+        *_find_callback_problems(_mapping(data.get("train")).get("callbacks")),
     ]
 
 
@@ -57,12 +59,14 @@ def _find_open_schedules(agent: Mapping[str, Any], train: Mapping[str, Any]) -> 
     has_other_bound = bool(train.get("total_episodes") or train.get("duration"))
     if train.get("total_steps") is not None or not has_other_bound:
         return
+    callbacks = train.get("callbacks")
+    types = [_mapping(entry).get("type") for entry in callbacks] if isinstance(callbacks, list) else []
     advice = "give train.total_steps too (the first bound reached ends the run)"
     for name, value in _mapping(agent.get("params")).items():
         if is_linear(value):
             yield Problem(("agent", "params", name), f"a schedule has no end without a number of steps; {advice}")
     algorithm = ALGORITHMS.get(str(agent.get("id")))
-    if algorithm and algorithm.has_epsilon:
+    if algorithm and algorithm.has_epsilon and "epsilon_decay" not in types:
         yield Problem(("agent", "id"), f"{algorithm.id}'s exploration decays over the number of steps; {advice}")
 
 
@@ -104,6 +108,21 @@ def _find_env_id_problems(env_id: str, params: Mapping[str, Any]) -> Iterator[Pr
         if function is not None:
             for problem in find_argument_problems(function, params):
                 yield problem.below("env", "params")
+
+
+def _find_callback_problems(callbacks: Any) -> Iterator[Problem]:
+    for index, entry in enumerate(callbacks if isinstance(callbacks, list) else ()):
+        callback_type = _mapping(entry).get("type")
+        if not isinstance(callback_type, str):
+            continue
+        key = ("train", "callbacks", index)
+        try:
+            callback_class = load_callback_class(callback_type)
+        except LookupError as error:
+            yield Problem((*key, "type"), str(error))
+        else:
+            for problem in find_argument_problems(callback_class, _mapping(entry.get("params"))):
+                yield problem.below(*key, "params")
 
 
 def _find_import_problem(

@@ -75,6 +75,11 @@ Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32), expect("an integer fro
 PositiveInt = Annotated[
     int, Field(strict=True, gt=0), BeforeValidator(_accept_whole_number), expect("a positive integer")
 ]
+NonNegativeInt = Annotated[
+    int, Field(strict=True, ge=0), BeforeValidator(_accept_whole_number), expect("an integer >= 0")
+]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False), expect("a number")]
+NonNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False), expect("a number >= 0")]
 Arguments = Annotated[dict[str, Any], expect("a mapping of keyword arguments")]
 Duration = Annotated[
     str, BeforeValidator(_format_duration), expect("a duration such as 90s, 10m, 1.5h, or a number of hours")
@@ -85,6 +90,7 @@ Threads = Annotated[
     Literal["auto"] | Annotated[int, Field(strict=True, gt=0)], expect("'auto' or a positive number of threads")
 ]
 Mode = Annotated[Literal["sequential", "subproc"], expect(_one_of("sequential", "subproc"))]
+ReturnSource = Annotated[Literal["training_return", "evaluation"], expect(_one_of("training_return", "evaluation"))]
 Device = Annotated[
     str, Field(strict=True, pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$"), expect("auto, cpu, cuda, cuda:0 … or mps")
 ]

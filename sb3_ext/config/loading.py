@@ -58,7 +58,7 @@ def dump_config(config: RunConfig) -> str:
     :param config: a configuration
     :return: YAML with every key, in the schema's order; it loads to an equal configuration
     """
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump(config.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True)
 
 
 def _apply(data: dict[str, Any], override: Override) -> Problem | None:

@@ -17,8 +17,12 @@ from sb3_ext.config.fields import (
     Duration,
     Flag,
     Mode,
+    NonNegative,
+    NonNegativeInt,
     Normalize,
+    Number,
     PositiveInt,
+    ReturnSource,
     Seed,
     Text,
     Threads,
@@ -65,18 +69,25 @@ class AgentConfig(Section):
     params: Arguments = Field(default={}, description="the algorithm's constructor keyword arguments")
 
 
+class CallbackConfig(Section):
+    """One callback besides those that are always there."""
+
+    type: Text = Field(description="a name that `sb3-ext config callbacks` lists, or module:Name of your own")
+    enabled: Flag = Field(default=True, description="false leaves it out")
+    params: Arguments = Field(default={}, description="keyword arguments of its constructor")
+
+
 class TrainConfig(Section):
-    """How long to train, and what to report meanwhile."""
+    """How long to train, and what to do meanwhile."""
 
     total_steps: PositiveInt | None = Field(default=10_000, description="environment transitions over all environments")
     total_episodes: PositiveInt | None = Field(default=None, description="finished episodes over all environments")
     duration: Duration | None = Field(default=None, description="90s, 10m, 1.5h, or a number of hours")
-    log_every_episodes: PositiveInt = Field(
-        default=10, description="episodes between two entries in log and TensorBoard"
-    )
-    status_every_steps: PositiveInt = Field(
-        default=100, description="transitions between two heartbeats in status.json"
-    )
+    deterministic: Flag = Field(default=False, description="deterministic actions while collecting")
+    track_timings: Flag = Field(default=False, description="show where the time went, at the end")
+    log_every_episodes: PositiveInt = Field(default=10, description="episodes between two entries in the logs")
+    status_every_steps: PositiveInt = Field(default=100, description="transitions between two heartbeats")
+    callbacks: list[CallbackConfig] = Field(default=[], description="further callbacks, in the order of their calls")
 
     @model_validator(mode="before")
     @classmethod
@@ -99,21 +110,58 @@ class TrainConfig(Section):
         return None if self.duration is None else parse_duration(self.duration)
 
 
-class EvalConfig(Section):
-    """How the trained agent is judged."""
+class EvalEnvConfig(Section):
+    """What differs from training in the environments of an evaluation: unseen levels, say."""
 
+    params: Arguments = Field(default={}, description="keyword arguments that replace those of env.params")
+
+
+class EvalConfig(Section):
+    """When and how the agent is judged."""
+
+    every_steps: PositiveInt | None = Field(default=10_000, description="transitions between two evaluations")
+    every_episodes: PositiveInt | None = Field(default=None, description="episodes between two evaluations")
     episodes: PositiveInt = Field(default=10, description="episodes of one evaluation")
     deterministic: Flag = Field(default=True, description="take the most likely action instead of sampling")
+    num_envs: PositiveInt | None = Field(default=None, description="environments; null: one an episode, at most 8")
+    background: Flag = Field(default=False, description="evaluate in another process while training goes on")
+    env: EvalEnvConfig = EvalEnvConfig()
+
+
+class TargetConfig(Section):
+    """Training has converged: the average return has reached a target and holds it."""
+
+    target_return: Number = Field(alias="return", description="the average to reach")
+    by: ReturnSource = Field(default="training_return", description="what is averaged: training_return or evaluation")
+    window: PositiveInt = Field(default=20, description="how many episodes, or evaluations, are averaged")
+    patience: PositiveInt = Field(default=10, description="checks in a row for which it must hold")
+
+
+class PlateauConfig(Section):
+    """Training has stopped to improve."""
+
+    by: ReturnSource = Field(default="training_return", description="what is averaged: training_return or evaluation")
+    patience: PositiveInt = Field(default=50, description="checks in a row without an improvement")
+    min_delta: NonNegative = Field(default=0.0, description="how much better is an improvement")
+    in_standard_errors: Flag = Field(default=False, description="min_delta counts standard errors, not returns")
+    warm_up: NonNegativeInt = Field(default=0, description="checks at the beginning that do not count")
+    window: PositiveInt = Field(default=20, description="how many training episodes are averaged")
+
+
+class EarlyStoppingConfig(Section):
+    """When to end before the bounds in the section train."""
+
+    target: TargetConfig | None = Field(default=None, description="stop when converged")
+    plateau: PlateauConfig | None = Field(default=None, description="stop without improvement")
 
 
 class RunConfig(Section):
     """A whole run."""
 
-    seed: Seed | None = Field(
-        default=None, description="fixes the random state of Python, NumPy, torch and the environments"
-    )
+    seed: Seed | None = Field(default=None, description="fixes all random state; null: different every time")
     env: EnvConfig
     parallel: ParallelConfig = ParallelConfig()
     agent: AgentConfig
     train: TrainConfig = TrainConfig()
     eval: EvalConfig = EvalConfig()
+    early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()

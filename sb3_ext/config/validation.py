@@ -39,7 +39,7 @@ def _known_keys(key: tuple[str | int, ...]) -> list[str]:
     for part in key:
         if isinstance(part, str):
             section = next(_find_sections(section.model_fields[part].annotation))
-    return list(section.model_fields)
+    return [field.alias or name for name, field in section.model_fields.items()]
 
 
 def _find_sections(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -1,0 +1,151 @@
+"""What goes on beside training: reports, evaluations, reasons to stop, and the user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from stable_baselines3.common.callbacks import BaseCallback
+
+from sb3_ext.algorithms.registry import get_algorithm
+from sb3_ext.building.environments import make_eval_env
+from sb3_ext.callbacks import (
+    ConvergenceStopCallback,
+    EpisodeBudgetCallback,
+    EpisodeLoggingCallback,
+    EvaluationCallback,
+    HeartbeatCallback,
+    MetricsCallback,
+    PhaseCallback,
+    PlateauStopCallback,
+    ProgressCallback,
+    QValuesCallback,
+    SignalStopCallback,
+    StopCallback,
+    StopFileCallback,
+    TimeBudgetCallback,
+    TimingsCallback,
+)
+from sb3_ext.config.callback_types import load_callback_class
+from sb3_ext.config.schema import CallbackConfig, RunConfig, TargetConfig
+from sb3_ext.errors import ConfigError
+from sb3_ext.evaluation.evaluate import Evaluation
+from sb3_ext.phases import Phases
+from sb3_ext.runs.session import RunSession
+
+_EVAL_SEED_DISTANCE = 10_000  # evaluations do not play the episodes of training
+
+
+@dataclass(frozen=True)
+class Callbacks:
+    """
+    What goes on beside training.
+
+    :param metrics: keeps every episode and every logged number
+    :param evaluation: judges the agent
+    :param timings: knows where the time went, if that was asked for
+    :param all: these and the others, in the order in which they are called
+    """
+
+    metrics: MetricsCallback
+    evaluation: EvaluationCallback
+    timings: TimingsCallback | None
+    all: list[BaseCallback]
+
+    def save_metrics(self) -> None:
+        """Write ``metrics.json`` as of now."""
+        if self.timings is not None:
+            self.metrics.sections["timings_seconds"] = self.timings.seconds
+        self.metrics.save()
+
+    def close(self) -> None:
+        """Give back what callbacks hold: processes, environments, the terminal's last line."""
+        for callback in self.all:
+            if isinstance(callback, EvaluationCallback | ProgressCallback):
+                callback.close()
+
+
+def make_callbacks(config: RunConfig, session: RunSession, phases: Phases) -> Callbacks:
+    """
+    :param config: the whole configuration
+    :param session: the run that trains
+    :param phases: what the run is doing; shared with whoever goes on after ``learn``
+    :return: the callbacks; the stop file is looked at before the signals, since ``runs stop`` uses both
+    :raises ConfigError: if one cannot be made with its parameters
+    """
+    train = config.train
+    metrics = MetricsCallback(session.paths.metrics)
+    timings = TimingsCallback(phases) if train.track_timings else None
+    evaluation = _make_evaluation(config, session, phases, metrics)
+    return Callbacks(
+        metrics,
+        evaluation,
+        timings,
+        [
+            timings or PhaseCallback(phases),
+            QValuesCallback(),
+            *(_make_extra_callback(index, entry) for index, entry in enumerate(train.callbacks) if entry.enabled),
+            EpisodeLoggingCallback(train.log_every_episodes, total_steps=train.total_steps),
+            metrics,
+            HeartbeatCallback(session.status, train.status_every_steps, phases, train.total_steps),
+            ProgressCallback(train.total_steps),
+            evaluation,
+            *_make_stop_callbacks(config, session, evaluation),
+        ],
+    )
+
+
+def _make_evaluation(
+    config: RunConfig, session: RunSession, phases: Phases, metrics: MetricsCallback
+) -> EvaluationCallback:
+    judged = config.eval
+    evaluation = EvaluationCallback(
+        partial(make_eval_env, config),
+        every_steps=judged.every_steps,
+        every_episodes=judged.every_episodes,
+        episodes=judged.episodes,
+        deterministic=judged.deterministic,
+        seed=(config.seed or 0) + _EVAL_SEED_DISTANCE,
+        path=session.paths.evaluations,
+        phases=phases,
+        background=judged.background,
+    )
+
+    def show(step: int, found: Evaluation) -> None:
+        session.status.update(best_evaluation=evaluation.best_return)
+        metrics.sections["last_evaluation"] = {"step": step, **found.to_json()}
+
+    evaluation.on_evaluation.append(show)
+    return evaluation
+
+
+def _make_stop_callbacks(
+    config: RunConfig, session: RunSession, evaluation: EvaluationCallback
+) -> Iterator[StopCallback]:
+    # A partial off-policy rollout has dropped a transition, and the next boundary is only a few steps away.
+    at_boundary = get_algorithm(config.agent.id).is_off_policy
+    yield StopFileCallback(session.paths.stop, at_boundary=at_boundary)
+    yield SignalStopCallback(session.signals, at_boundary=at_boundary)
+    if config.train.total_episodes is not None:
+        yield EpisodeBudgetCallback(config.train.total_episodes, at_boundary=at_boundary)
+    if config.train.duration_seconds is not None:
+        yield TimeBudgetCallback(config.train.duration_seconds, at_boundary=at_boundary)
+    for section, stop_class in (
+        (config.early_stopping.target, ConvergenceStopCallback),
+        (config.early_stopping.plateau, PlateauStopCallback),
+    ):
+        if section is not None:
+            arguments = section.model_dump(exclude={"by", "target_return"})
+            if isinstance(section, TargetConfig):
+                arguments["target"] = section.target_return
+            watched = evaluation if section.by == "evaluation" else None
+            yield stop_class(**arguments, evaluations=watched, at_boundary=at_boundary)
+
+
+def _make_extra_callback(index: int, entry: CallbackConfig) -> BaseCallback:
+    try:
+        callback: BaseCallback = load_callback_class(entry.type)(**entry.params)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"train.callbacks.{index}: {entry.type} cannot be made: {error}") from error
+    return callback

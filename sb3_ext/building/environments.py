@@ -1,0 +1,102 @@
+"""Training's and evaluation's environments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.env_checker import check_env
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecFrameStack, VecNormalize
+
+from sb3_ext.algorithms.parameters import fill_parameters
+from sb3_ext.algorithms.registry import get_algorithm
+from sb3_ext.config.schema import EnvConfig, RunConfig
+from sb3_ext.errors import ConfigError
+from sb3_ext.vec.environments import EnvironmentFactory
+
+_MAX_EVAL_ENVS = 8
+_VEC_NORMALIZE_GAMMA = 0.99  # for an algorithm without a discount of its own (ARS)
+
+
+def make_environment_factory(config: EnvConfig, render_mode: str | None = None) -> EnvironmentFactory:
+    """
+    :param config: the section ``env``
+    :param render_mode: as in Gymnasium
+    :return: a picklable function that makes one environment
+    """
+    wrappers: list[tuple[str, Mapping[str, Any]]] = []
+    for wrapper in config.wrappers:
+        [(name, arguments)] = [(wrapper, None)] if isinstance(wrapper, str) else wrapper.items()
+        wrappers.append((name, arguments or {}))
+    return EnvironmentFactory(config.id, config.params, config.max_steps, tuple(wrappers), render_mode)
+
+
+def check_environment(config: EnvConfig) -> None:
+    """
+    Make the environment once and run SB3's ``check_env`` on it.
+
+    :param config: the section ``env``
+    :raises ConfigError: with what SB3 finds wrong
+    """
+    env = make_environment_factory(config)()
+    try:
+        check_env(env, skip_render_check=True)
+    except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"env.id: {config.id} is no sound environment: {error}") from error
+    finally:
+        env.close()
+
+
+def make_env(config: RunConfig, monitor_directory: Path) -> VecEnv:
+    """
+    The training environments, with everything that the section ``env`` puts around them.
+
+    :param config: the whole configuration
+    :param monitor_directory: where each environment's ``N.monitor.csv`` goes
+    :return: ``parallel.num_envs`` environments
+    :raises ConfigError: if they cannot be made
+    """
+    factory = make_environment_factory(config.env)
+    is_subproc = config.parallel.mode == "subproc"
+    if is_subproc:
+        factory().close()  # a mistake shows here as itself, not as a closed pipe
+    env: VecEnv = make_vec_env(
+        factory,
+        n_envs=config.parallel.num_envs,
+        seed=config.seed,
+        monitor_dir=str(monitor_directory),
+        vec_env_cls=SubprocVecEnv if is_subproc else DummyVecEnv,
+    )
+    return _wrap_vec_env(env, config, is_training=True)
+
+
+def make_eval_env(config: RunConfig) -> VecEnv:
+    """
+    Environments of an evaluation's own, built like those of training, in the calling process.
+
+    :param config: the whole configuration
+    :return: environments with unscaled rewards; a ``VecNormalize`` among them stands still, and has no statistics yet
+    :raises ConfigError: if they cannot be made
+    """
+    section = config.env.model_copy(update={"params": {**config.env.params, **config.eval.env.params}})
+    num_envs = config.eval.num_envs or min(config.eval.episodes, _MAX_EVAL_ENVS)
+    env: VecEnv = make_vec_env(make_environment_factory(section), n_envs=num_envs)
+    return _wrap_vec_env(env, config, is_training=False)
+
+
+def _wrap_vec_env(env: VecEnv, config: RunConfig, is_training: bool) -> VecEnv:
+    # Normalisation goes around the stack: off-policy algorithms store what is just inside it.
+    if config.env.frame_stack is not None:
+        env = VecFrameStack(env, config.env.frame_stack)
+    if config.env.normalize:
+        arguments = {} if config.env.normalize is True else dict(config.env.normalize)
+        params = fill_parameters(get_algorithm(config.agent.id), config.agent.params)
+        arguments.setdefault("gamma", params.get("gamma", _VEC_NORMALIZE_GAMMA))
+        if not is_training:
+            arguments["norm_reward"] = False
+        env = VecNormalize(env, training=is_training, **arguments)
+    # What SB3 puts around the training environments itself, it is to find around these too.
+    return env if is_training else BaseAlgorithm._wrap_env(env)

@@ -1,0 +1,68 @@
+"""The algorithm, ready to learn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
+
+from sb3_ext.algorithms.parameters import build_parameters, fill_parameters
+from sb3_ext.algorithms.policies import check_fit, choose_policy
+from sb3_ext.algorithms.registry import get_algorithm
+from sb3_ext.arguments import import_name
+from sb3_ext.config.schema import RunConfig
+from sb3_ext.errors import ConfigError
+
+
+def make_model(config: RunConfig, env: VecEnv) -> BaseAlgorithm:
+    """
+    The algorithm, ready to learn.
+
+    :param config: the whole configuration
+    :param env: the training environments
+    :return: a stock SB3 model
+    :raises ConfigError: if policy, action space, environment and parameters do not fit each other
+    """
+    agent = config.agent
+    algorithm = get_algorithm(agent.id)
+    policy = agent.policy or choose_policy(algorithm, env.observation_space)
+    check_fit(algorithm, policy, env)
+    arguments: dict[str, Any] = build_parameters(algorithm, agent.params, env.action_space)
+    try:
+        return algorithm.load_class()(
+            policy=import_name(policy) if ":" in policy else policy,
+            env=env,
+            seed=config.seed,
+            device=_check_device(agent.device or "auto"),
+            **arguments,
+        )
+    except (AssertionError, NotImplementedError, TypeError, ValueError) as error:
+        # SB3 checks its arguments by assertions and by failing.
+        raise ConfigError(f"agent: {agent.id} cannot be made with these parameters: {error}") from error
+
+
+def fill_config(config: RunConfig, model: BaseAlgorithm) -> RunConfig:
+    """
+    The configuration with what was left to the program filled in: what really runs.
+
+    :param config: the whole configuration
+    :param model: made from it
+    :return: the same with the policy chosen and every parameter of the algorithm
+    """
+    agent = config.agent
+    algorithm = get_algorithm(agent.id)
+    policy = agent.policy or choose_policy(algorithm, model.observation_space)
+    params = fill_parameters(algorithm, agent.params)
+    return config.model_copy(update={"agent": agent.model_copy(update={"policy": policy, "params": params})})
+
+
+def _check_device(device: str) -> str:
+    import torch
+
+    if device.startswith("cuda"):
+        index = int(device.partition(":")[2] or 0)
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if index >= count:
+            raise ConfigError(f"agent.device: '{device}' asked for, but torch sees {count} such devices; use cpu")
+    return device
