@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -77,7 +78,7 @@ class BackgroundEvaluator:
             settings=self._settings,
         )
         self._is_busy = True
-        with suppress(OSError):  # it died between two jobs; receiving says so
+        with suppress(OSError):  # it died just now; receiving says so
             self._provide_worker().connection.send(CloudpickleWrapper(job))
 
     def receive(self, timeout_seconds: float | None = 0.0) -> Evaluation | str | None:
@@ -110,6 +111,9 @@ class BackgroundEvaluator:
         return path
 
     def _provide_worker(self) -> _Worker:
+        if self._worker is not None and not self._worker.is_alive:
+            self._worker.end()
+            self._worker = None
         if self._worker is None:
             self._worker = _Worker(self._make_env)
         return self._worker
@@ -134,7 +138,9 @@ class _Worker:
         self._process: BaseProcess = context.Process(
             target=_serve, args=(far_connection, CloudpickleWrapper(make_env)), name="evaluator"
         )
-        # Inherited by the new process and by those that it starts: Ctrl+C is for the training, which ends them.
+        # The new process inherits the mask: Ctrl+C, which goes to all of them, is for the training, which ends the
+        # others. (The resource tracker, started along, would lift it.)
+        resource_tracker.ensure_running()
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self._process.start()
@@ -143,6 +149,10 @@ class _Worker:
         far_connection.close()
         # multiprocessing waits for its processes when Python exits: this one has to be ended before.
         atexit.register(self.end)
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process.is_alive()
 
     def end(self) -> int | None:
         """:return: the exit code, negative for a signal"""
@@ -155,6 +165,7 @@ class _Worker:
 
 
 def _serve(connection: Connection, make_env: CloudpickleWrapper) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)  # the others are training's
     env: VecEnv | None = None

@@ -8,13 +8,15 @@ changed, a run that is evaluated would learn something else than the same run wi
 
 from __future__ import annotations
 
-import random
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 import torch
 from stable_baselines3.common.distributions import StateDependentNoiseDistribution
+from stable_baselines3.common.utils import set_random_seed
+
+from sb3_ext.vec.global_random import get_global_random_state, set_global_random_state
 
 
 class Isolation:
@@ -31,7 +33,6 @@ class Isolation:
         policy = getattr(model, "policy", model)
         self._policy: Any = policy if isinstance(policy, torch.nn.Module) else torch.nn.Module()
         self._action_space = getattr(model, "action_space", None)
-        self._device = getattr(model, "device", torch.device("cpu"))
         self._seed = seed
         self._num_envs = num_envs
         self._inside: dict[str, Any] | None = None
@@ -52,9 +53,7 @@ class Isolation:
 
     def _begin(self) -> None:
         seed = int(np.random.SeedSequence().generate_state(1)[0]) if self._seed is None else self._seed
-        random.seed(seed)
-        np.random.seed(seed)
-        torch.manual_seed(seed)
+        set_random_seed(seed)
         if self._action_space is not None:
             self._action_space.seed(seed)
         if self._find_noise():
@@ -65,22 +64,16 @@ class Isolation:
         return [found for found in distributions if isinstance(found, StateDependentNoiseDistribution)]
 
     def _capture(self) -> dict[str, Any]:
+        space = self._action_space
         return {
-            "python": random.getstate(),
-            "numpy": np.random.get_state(),
-            "torch": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state(self._device) if self._device.type == "cuda" else None,
-            "action_space": self._action_space and self._action_space.np_random.bit_generator.state,
+            "global": get_global_random_state(),
+            "action_space": None if space is None else space.np_random.bit_generator.state,
             "training_modes": [module.training for module in self._policy.modules()],
             "noise": [vars(noise).copy() for noise in self._find_noise()],
         }
 
     def _restore(self, state: dict[str, Any]) -> None:
-        random.setstate(state["python"])
-        np.random.set_state(state["numpy"])
-        torch.set_rng_state(state["torch"])
-        if state["cuda"] is not None:
-            torch.cuda.set_rng_state(state["cuda"], self._device)
+        set_global_random_state(state["global"])
         if self._action_space is not None:
             self._action_space.np_random.bit_generator.state = state["action_space"]
         for module, is_training in zip(self._policy.modules(), state["training_modes"], strict=True):

@@ -41,7 +41,8 @@ def test_convergence(target: float, window: int, patience: int, returns: list[fl
 
 
 @pytest.mark.parametrize(
-    ("returns", "best_average"), [([5], None), ([5, 7], 6), ([5, 7, 1], 6), ([-9, -7, -5, -30], -6), ([math.nan, 1, 5], 3)]
+    ("returns", "best_average"),
+    [([5], None), ([5, 7], 6), ([5, 7, 1], 6), ([-9, -7, -5, -30], -6), ([math.nan, 1, 5], 3)],
 )
 def test_convergence_tracks_the_best_average_of_a_full_window(returns: list[float], best_average: float | None) -> None:
     rule = ConvergenceRule(1000, window=2)

@@ -1,0 +1,296 @@
+"""The evaluator in a process of its own: real processes, killed, failing and orphaned."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+from sb3_contrib import RecurrentPPO
+from stable_baselines3 import DQN, PPO
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+
+from sb3_ext.evaluation.background import BackgroundEvaluator
+from sb3_ext.evaluation.evaluate import Evaluation, evaluate
+from sb3_ext.evaluation.evaluators import EvaluationSettings
+
+torch.set_num_threads(1)
+
+PATIENCE_SECONDS = 60.0
+
+
+def make_cartpole(num_envs: int = 2) -> VecEnv:
+    return make_vec_env("CartPole-v1", num_envs, env_kwargs={"max_episode_steps": 40})
+
+
+def make_model(algorithm: Any = PPO, policy: str = "MlpPolicy", **kwargs: Any) -> Any:
+    return algorithm(policy, make_cartpole(), seed=1, device="cpu", policy_kwargs={"net_arch": [8]}, **kwargs)
+
+
+@pytest.fixture(scope="module")
+def evaluator() -> Iterator[BackgroundEvaluator]:
+    """One process for the tests that leave it alive."""
+    evaluator = BackgroundEvaluator(make_cartpole, EvaluationSettings(episodes=5, deterministic=False, seed=3))
+    yield evaluator
+    evaluator.close()
+
+
+def find_process(evaluator: BackgroundEvaluator) -> psutil.Process:
+    assert evaluator._worker is not None
+    return psutil.Process(evaluator._worker._process.pid)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "policy", "kwargs"),
+    [
+        (PPO, "MlpPolicy", {}),
+        (DQN, "MlpPolicy", {"buffer_size": 100, "exploration_initial_eps": 0.5}),
+        (RecurrentPPO, "MlpLstmPolicy", {}),
+    ],
+)
+def test_finds_what_an_evaluation_here_finds(
+    evaluator: BackgroundEvaluator, algorithm: Any, policy: str, kwargs: dict[str, Any]
+) -> None:
+    model = make_model(algorithm, policy, **kwargs)
+    model.buffer_size = 10**13  # no machine has room for a replay buffer of that size
+    assert evaluator.receive() is None
+    evaluator.submit(model)
+    assert evaluator.is_busy
+
+    outcome = evaluator.receive(PATIENCE_SECONDS)
+
+    assert outcome == evaluate(model, make_cartpole(), 5, deterministic=False, seed=3)
+    assert not evaluator.is_busy
+
+
+def test_later_updates_do_not_reach_a_submitted_model(evaluator: BackgroundEvaluator) -> None:
+    model = make_model(n_steps=16, batch_size=16)
+    before = evaluate(model, make_cartpole(), 5, deterministic=False, seed=3)
+    evaluator.submit(model)
+    with torch.no_grad():
+        for parameter in model.policy.parameters():
+            parameter.mul_(-5.0)
+
+    assert evaluator.receive(PATIENCE_SECONDS) == before
+
+
+def test_statistics_travel_with_the_model() -> None:
+    evaluator = BackgroundEvaluator(lambda: VecNormalize(make_cartpole()), EvaluationSettings(episodes=4, seed=2))
+    training = VecNormalize(make_cartpole())
+    model = PPO("MlpPolicy", training, n_steps=64, seed=1, device="cpu", policy_kwargs={"net_arch": [8]})
+    model.learn(256)
+    frozen = VecNormalize(make_cartpole(), training=False, norm_reward=False)
+    frozen.obs_rms = training.obs_rms
+    try:
+        evaluator.submit(model)
+        assert evaluator.receive(PATIENCE_SECONDS) == evaluate(model, frozen, 4, seed=2)
+    finally:
+        evaluator.close()
+
+
+def test_a_model_that_cannot_be_evaluated_is_an_outcome_and_the_next_one_works(
+    evaluator: BackgroundEvaluator, tmp_path: Path
+) -> None:
+    broken = tmp_path / "model.zip"
+    broken.write_bytes(b"no zip")
+    evaluator._capture = lambda: broken
+    evaluator.submit(make_model())
+    outcome = evaluator.receive(PATIENCE_SECONDS)
+    evaluator._capture = None
+    process = find_process(evaluator)
+
+    evaluator.submit(make_model())
+
+    assert isinstance(outcome, str)
+    assert "model.zip" in outcome or "zip" in outcome
+    assert isinstance(evaluator.receive(PATIENCE_SECONDS), Evaluation)
+    assert find_process(evaluator) == process
+
+
+def test_environments_that_cannot_be_made_are_an_outcome() -> None:
+    def fail() -> VecEnv:
+        raise RuntimeError("no such level")
+
+    evaluator = BackgroundEvaluator(fail, EvaluationSettings())
+    try:
+        evaluator.submit(make_model())
+        outcome = evaluator.receive(PATIENCE_SECONDS)
+        assert isinstance(outcome, str)
+        assert "RuntimeError: no such level" in outcome
+    finally:
+        evaluator.close()
+
+
+def test_a_captured_model_is_read_from_where_it_was_put(evaluator: BackgroundEvaluator, tmp_path: Path) -> None:
+    model, other = make_model(), make_model(learning_rate=1.0)
+    with torch.no_grad():
+        other.policy.action_net.weight.mul_(1000.0)
+    path = tmp_path / "step_000000100" / "model.zip"
+    path.parent.mkdir()
+    other.save(path)
+    evaluator._capture = lambda: path
+    evaluator.submit(model)
+    outcome = evaluator.receive(PATIENCE_SECONDS)
+    evaluator._capture = None
+
+    assert outcome == evaluate(other, make_cartpole(), 5, deterministic=False, seed=3)
+    assert path.exists()
+
+
+def make_endless() -> VecEnv:
+    return make_vec_env("Pendulum-v1", 1, env_kwargs={"max_episode_steps": 10**9})
+
+
+def make_pendulum_model() -> PPO:
+    return PPO("MlpPolicy", "Pendulum-v1", n_steps=16, batch_size=16, device="cpu", policy_kwargs={"net_arch": [8]})
+
+
+def wait_until(is_true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not is_true():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def test_a_killed_evaluator_is_an_outcome_and_the_next_model_gets_a_new_one() -> None:
+    evaluator = BackgroundEvaluator(make_endless, EvaluationSettings(episodes=1))
+    try:
+        model = make_pendulum_model()
+        evaluator.submit(model)
+        first = find_process(evaluator)
+        assert evaluator.receive(0.1) is None
+        first.kill()
+        assert evaluator.receive(PATIENCE_SECONDS) == "the evaluator died (exit code -9)"
+
+        evaluator.submit(model)
+        assert find_process(evaluator) != first
+        find_process(evaluator).kill()
+        assert evaluator.receive(PATIENCE_SECONDS) == "the evaluator died (exit code -9)"
+    finally:
+        evaluator.close()
+
+
+def test_an_evaluator_that_died_idle_is_replaced() -> None:
+    evaluator = BackgroundEvaluator(make_cartpole, EvaluationSettings(episodes=1))
+    try:
+        evaluator.start(make_model())
+        process = find_process(evaluator)
+        process.kill()
+        wait_until(lambda: process.status() == psutil.STATUS_ZOMBIE)
+        evaluator.submit(make_model())
+        assert isinstance(evaluator.receive(PATIENCE_SECONDS), Evaluation)
+    finally:
+        evaluator.close()
+
+
+def test_closing_ends_the_process_at_once_and_takes_the_temporary_files_along() -> None:
+    evaluator = BackgroundEvaluator(make_endless, EvaluationSettings(episodes=1))
+    evaluator.submit(make_pendulum_model())
+    process = find_process(evaluator)
+    assert evaluator._directory is not None
+    directory = Path(evaluator._directory.name)
+    assert directory.exists()
+
+    evaluator.close()
+    evaluator.close()
+
+    assert not process.is_running()
+    assert not directory.exists()
+    assert evaluator.receive() is None
+
+
+@pytest.mark.parametrize("is_started", [True, False])
+def test_ctrl_c_does_not_reach_the_evaluator(is_started: bool) -> None:
+    evaluator = BackgroundEvaluator(make_cartpole, EvaluationSettings(episodes=2))
+    try:
+        model = make_model()
+        evaluator.submit(model)
+        process = find_process(evaluator)
+        if is_started:
+            assert isinstance(evaluator.receive(PATIENCE_SECONDS), Evaluation)
+            evaluator.submit(model)
+        process.send_signal(signal.SIGINT)
+        assert isinstance(evaluator.receive(PATIENCE_SECONDS), Evaluation)
+        assert find_process(evaluator) == process
+    finally:
+        evaluator.close()
+
+
+TRAINING = """
+    import sys, time
+    from sb3_ext.evaluation.background import BackgroundEvaluator
+    from sb3_ext.evaluation.evaluators import EvaluationSettings
+    from stable_baselines3 import PPO
+    from stable_baselines3.common.env_util import make_vec_env
+    from stable_baselines3.common.vec_env import SubprocVecEnv
+
+    def make_env():
+        endless = {"max_episode_steps": 10**9}
+        return make_vec_env("Pendulum-v1", 2, env_kwargs=endless, vec_env_cls=SubprocVecEnv)
+
+    if __name__ == "__main__":
+        evaluator = BackgroundEvaluator(make_env, EvaluationSettings(episodes=2))
+        evaluator.submit(PPO("MlpPolicy", "Pendulum-v1", device="cpu", policy_kwargs={"net_arch": [8]}))
+        print("submitted", flush=True)
+        sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def training(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process whose evaluator, with two environments in processes of their own, never comes to an end."""
+    script = tmp_path / "training.py"
+    script.write_text(textwrap.dedent(TRAINING))
+    process = subprocess.Popen(
+        [sys.executable, script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    descendants: list[psutil.Process] = []
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "submitted\n"
+        wait_until(lambda: len(list_playing(process.pid)) >= 3)
+        descendants += list_playing(process.pid)
+        yield process
+    finally:
+        for leftover in descendants:
+            if leftover.is_running():
+                leftover.kill()
+        process.kill()
+        process.communicate()
+
+
+def list_playing(pid: int) -> list[psutil.Process]:
+    """:return: the processes below this one that have loaded the environments"""
+    below = psutil.Process(pid).children(recursive=True)
+    return [child for child in below if "resource_tracker" not in " ".join(child.cmdline())]
+
+
+@pytest.mark.parametrize("end", ["exit", "kill"])
+def test_the_evaluator_and_its_environments_end_with_the_training(training: subprocess.Popen[str], end: str) -> None:
+    playing = list_playing(training.pid)
+
+    if end == "kill":
+        training.kill()
+    else:
+        assert training.stdin is not None
+        training.stdin.write("\n")
+        training.stdin.flush()
+
+    _, alive = psutil.wait_procs(playing, timeout=PATIENCE_SECONDS)
+    assert not alive
+    assert training.wait(PATIENCE_SECONDS) == (-9 if end == "kill" else 0)
