@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from sb3_ext import train
 from sb3_ext.config import find_shipped_configs, load_config
 
 CONFIGS = sorted(path.stem for path in (Path(__file__).parents[1] / "configs").iterdir())
@@ -19,3 +20,21 @@ def test_every_file_is_found_by_its_name() -> None:
 @pytest.mark.parametrize("name", CONFIGS)
 def test_it_loads_by_name_and_is_reproducible(name: str) -> None:
     assert load_config(name).seed is not None
+
+
+# Enough for an update and, with every episode cut short, for an evaluation.
+BRIEF = ["env.max_steps=20", "train.total_steps=300", "eval.episodes=1"]
+UPDATES = {
+    "ppo": ["agent.params.n_steps=16", "agent.params.batch_size=32"],
+    "dqn": ["agent.params.learning_starts=250"],
+    "sac": ["agent.params.learning_starts=250"],
+}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_it_trains(name: str, tmp_path: Path) -> None:
+    run = train(name, run_dir=tmp_path / name, overrides=BRIEF + UPDATES[load_config(name).agent.id])
+
+    assert run.record.stop_reason == "total_steps"
+    assert run.record.step >= 300
+    assert run.metrics["last_evaluation"]["episodes"] == 1
