@@ -12,17 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sb3_ext.callbacks.convergence_stop import ConvergenceStopCallback
+    from sb3_ext.callbacks.deterministic import DeterministicCollectionCallback
     from sb3_ext.callbacks.episode_budget import EpisodeBudgetCallback
     from sb3_ext.callbacks.episode_logging import EpisodeLoggingCallback
     from sb3_ext.callbacks.episodes import EpisodeCallback
+    from sb3_ext.callbacks.epsilon_decay import EpsilonDecayCallback
     from sb3_ext.callbacks.evaluation import EvaluationCallback
     from sb3_ext.callbacks.function import FunctionCallback
     from sb3_ext.callbacks.heartbeat import HeartbeatCallback
+    from sb3_ext.callbacks.lr_decay import LearningRateDecayCallback
     from sb3_ext.callbacks.metrics import MetricsCallback
     from sb3_ext.callbacks.phase import PhaseCallback
     from sb3_ext.callbacks.plateau_stop import PlateauStopCallback
     from sb3_ext.callbacks.progress import ProgressCallback
     from sb3_ext.callbacks.q_values import QValuesCallback
+    from sb3_ext.callbacks.render import RenderCallback
     from sb3_ext.callbacks.signal_stop import SignalStopCallback
     from sb3_ext.callbacks.stop_file import StopFileCallback
     from sb3_ext.callbacks.stopping import StopCallback, TrainingStopped
@@ -31,17 +35,21 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ConvergenceStopCallback",
+    "DeterministicCollectionCallback",
     "EpisodeBudgetCallback",
     "EpisodeCallback",
     "EpisodeLoggingCallback",
+    "EpsilonDecayCallback",
     "EvaluationCallback",
     "FunctionCallback",
     "HeartbeatCallback",
+    "LearningRateDecayCallback",
     "MetricsCallback",
     "PhaseCallback",
     "PlateauStopCallback",
     "ProgressCallback",
     "QValuesCallback",
+    "RenderCallback",
     "SignalStopCallback",
     "StopCallback",
     "StopFileCallback",
@@ -52,17 +60,21 @@ __all__ = [
 
 _MODULES = {
     "ConvergenceStopCallback": "convergence_stop",
+    "DeterministicCollectionCallback": "deterministic",
     "EpisodeBudgetCallback": "episode_budget",
     "EpisodeCallback": "episodes",
     "EpisodeLoggingCallback": "episode_logging",
+    "EpsilonDecayCallback": "epsilon_decay",
     "EvaluationCallback": "evaluation",
     "FunctionCallback": "function",
     "HeartbeatCallback": "heartbeat",
+    "LearningRateDecayCallback": "lr_decay",
     "MetricsCallback": "metrics",
     "PhaseCallback": "phase",
     "PlateauStopCallback": "plateau_stop",
     "ProgressCallback": "progress",
     "QValuesCallback": "q_values",
+    "RenderCallback": "render",
     "SignalStopCallback": "signal_stop",
     "StopCallback": "stopping",
     "StopFileCallback": "stop_file",

@@ -1,0 +1,64 @@
+"""Collect experience without exploring."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.utils import ConstantSchedule
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+
+from sb3_ext.errors import Sb3ExtError
+
+
+class DeterministicCollectionCallback(BaseCallback):
+    """
+    Makes an algorithm act deterministically while it collects experience.
+
+    For DQN and QR-DQN the exploration rate is 0 (the random actions before ``learning_starts`` remain); on-policy
+    algorithms take the mode of their distribution in place of a sample. When training ends, both are as before.
+
+    :raises Sb3ExtError: when training starts, for the other algorithms
+    """
+
+    model: Any
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._hook: RemovableHandle | None = None
+        self._schedule: Any = None
+
+    def _init_callback(self) -> None:
+        if not isinstance(self.model, OnPolicyAlgorithm) and not hasattr(self.model, "exploration_schedule"):
+            raise Sb3ExtError(
+                "deterministic collection needs an on-policy algorithm, DQN or QR-DQN, "
+                f"but got {type(self.model).__name__}"
+            )
+
+    def _on_training_start(self) -> None:
+        if isinstance(self.model, OnPolicyAlgorithm):
+            self._hook = self.model.policy.register_forward_pre_hook(_ask_for_the_mode, with_kwargs=True)
+        else:
+            self._schedule = self.model.exploration_schedule
+            self.model.exploration_schedule = ConstantSchedule(0.0)
+            self.model.exploration_rate = 0.0
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_training_end(self) -> None:
+        if self._hook is not None:
+            self._hook.remove()
+            self._hook = None
+        if self._schedule is not None:
+            self.model.exploration_schedule = self._schedule
+            self._schedule = None
+
+
+# The algorithms call the policy itself only to collect; they learn through evaluate_actions().
+def _ask_for_the_mode(
+    policy: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    return arguments, {**keywords, "deterministic": True}

@@ -1,0 +1,75 @@
+"""Exploration that decays geometrically."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from stable_baselines3.common.utils import ConstantSchedule
+
+from sb3_ext.callbacks.episodes import EpisodeCallback
+from sb3_ext.errors import Sb3ExtError
+
+
+class EpsilonDecayCallback(EpisodeCallback):
+    """
+    Multiplies the exploration rate of DQN or QR-DQN by a factor at every step, or after every episode.
+
+    It replaces the algorithm's own linear schedule and starts from its ``exploration_initial_eps``: after ``n`` steps
+    (environment transitions, those of the warm-up included) or episodes the rate is
+    ``max(min, exploration_initial_eps * decay ** n)``. The model keeps the last rate when training ends.
+
+    :param every: ``"step"`` or ``"episode"``
+    :param decay: the factor, above 0 and at most 1
+    :param min: the rate that is never fallen below, between 0 and 1
+    :raises ValueError: if an argument is out of its range
+    """
+
+    model: Any
+
+    def __init__(self, every: Literal["step", "episode"] = "step", decay: float = 0.9995, min: float = 0.05) -> None:
+        super().__init__()
+        if every not in ("step", "episode"):
+            raise ValueError(f"every must be 'step' or 'episode', but got {every!r}")
+        if not 0 < decay <= 1:
+            raise ValueError(f"decay must be above 0 and at most 1, but got {decay}")
+        if not 0 <= min <= 1:
+            raise ValueError(f"min must be between 0 and 1, but got {min}")
+        self._every = every
+        self._decay = decay
+        self._min = min
+        self._has_started = False
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """
+        Carry on from where an earlier training was.
+
+        :param state: what :meth:`state` gave then
+        """
+        super().restore(state)
+        if self._has_started:
+            self._set_rate()
+
+    def _init_callback(self) -> None:
+        if not hasattr(self.model, "exploration_schedule"):
+            raise Sb3ExtError(
+                "epsilon_decay needs an algorithm that explores by an exploration rate, DQN or QR-DQN, "
+                f"but got {type(self.model).__name__}"
+            )
+
+    def _on_training_start(self) -> None:
+        super()._on_training_start()
+        self._has_started = True
+        self._set_rate()
+
+    def _on_step(self) -> bool:
+        super()._on_step()
+        self._set_rate()
+        return True
+
+    def _set_rate(self) -> None:
+        count = self.num_timesteps if self._every == "step" else self.episodes
+        rate = max(self._min, self.model.exploration_initial_eps * self._decay**count)
+        # The algorithm computes the one from the other, but not before the first action. The schedule is one of SB3's
+        # own classes, since SB3 pickles it into model.zip.
+        self.model.exploration_rate = rate
+        self.model.exploration_schedule = ConstantSchedule(rate)

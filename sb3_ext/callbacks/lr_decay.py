@@ -1,0 +1,92 @@
+"""A learning rate that falls in steps."""
+
+from __future__ import annotations
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.save_util import recursive_getattr
+from stable_baselines3.common.utils import FloatSchedule
+from torch.optim import Optimizer
+
+from sb3_ext.errors import Sb3ExtError
+
+
+class LearningRateDecayCallback(BaseCallback):
+    """
+    Multiplies the learning rate by a factor every so many steps, down to a floor.
+
+    After ``n`` environment transitions the rate is
+    ``max(min_lr, initial * decay_factor ** (n // interval_steps))``, where ``initial`` is what the algorithm was made
+    with (of a schedule, its first value). SB3 has one learning rate for all optimizers of a model and rewrites it at
+    every update from ``model.lr_schedule``, so that is what this replaces.
+
+    :param interval_steps: environment transitions from one decay to the next
+    :param decay_factor: above 0 and at most 1
+    :param min_lr: the rate that is never fallen below
+    :param optimizer_attr: where on the model the optimizer is whose rate is logged: ``policy.optimizer`` for PPO, A2C,
+        TRPO and DQN, ``actor.optimizer`` or ``critic.optimizer`` for SAC, TD3, DDPG, TQC and CrossQ; ``None`` to log
+        none, as for ARS, which has none
+    :param metric_key: logged as ``train/<metric_key>``
+    :raises ValueError: if an argument is out of its range
+    """
+
+    def __init__(
+        self,
+        interval_steps: int,
+        decay_factor: float = 0.5,
+        min_lr: float = 1e-6,
+        optimizer_attr: str | None = "policy.optimizer",
+        metric_key: str = "learning_rate",
+    ) -> None:
+        super().__init__()
+        if interval_steps <= 0:
+            raise ValueError(f"interval_steps must be positive, but got {interval_steps}")
+        if not 0 < decay_factor <= 1:
+            raise ValueError(f"decay_factor must be above 0 and at most 1, but got {decay_factor}")
+        if min_lr < 0:
+            raise ValueError(f"min_lr cannot be negative, but got {min_lr}")
+        self._interval_steps = interval_steps
+        self._decay_factor = decay_factor
+        self._min_lr = min_lr
+        self._optimizer_attr = optimizer_attr
+        self._optimizer: Optimizer | None = None
+        self._metric_key = metric_key
+
+    def _init_callback(self) -> None:
+        if self._optimizer_attr is not None:
+            self._optimizer = _find_optimizer(self.model, self._optimizer_attr)
+
+    def _on_training_start(self) -> None:
+        self._set_rate()
+
+    def _on_rollout_start(self) -> None:
+        if self._optimizer is not None:
+            self.logger.record(f"train/{self._metric_key}", self._optimizer.param_groups[0]["lr"])
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_end(self) -> None:
+        self._set_rate()
+
+    def _set_rate(self) -> None:
+        initial = FloatSchedule(self.model.learning_rate)(1.0)
+        decays = self.model.num_timesteps // self._interval_steps
+        # One of SB3's own classes, since SB3 pickles it into model.zip.
+        self.model.lr_schedule = FloatSchedule(max(self._min_lr, initial * self._decay_factor**decays))
+
+
+def _find_optimizer(model: BaseAlgorithm, attribute: str) -> Optimizer:
+    try:
+        optimizer = recursive_getattr(model, attribute)
+    except AttributeError:
+        optimizer = None
+    if isinstance(optimizer, Optimizer):
+        return optimizer
+    names = [
+        name for name in model._get_torch_save_params()[0] if isinstance(recursive_getattr(model, name), Optimizer)
+    ]
+    raise Sb3ExtError(
+        f"lr_decay: {type(model).__name__} has no optimizer at optimizer_attr '{attribute}'; "
+        + (f"its optimizers are at {', '.join(names)}" if names else "it has none: give null")
+    )

@@ -1,0 +1,36 @@
+"""Watch the environments while training."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from stable_baselines3.common.callbacks import BaseCallback
+
+from sb3_ext.errors import Sb3ExtError
+
+
+class RenderCallback(BaseCallback):
+    """
+    Shows the environments in a window after every step, as fast as training goes.
+
+    Environments made with ``render_mode="human"`` open their own windows. Of those made with
+    ``render_mode="rgb_array"`` the images are shown side by side in one window, for which SB3 needs OpenCV.
+
+    :raises Sb3ExtError: when training starts, if the environments have another render mode, or OpenCV is missing
+    """
+
+    def _init_callback(self) -> None:
+        render_mode = self.training_env.render_mode
+        if render_mode not in ("human", "rgb_array"):
+            raise Sb3ExtError(
+                "rendering needs environments made with render_mode 'human' or 'rgb_array', "
+                f"but these were made with {render_mode!r}"
+            )
+        if render_mode == "rgb_array" and find_spec("cv2") is None:
+            raise Sb3ExtError(
+                "rendering environments made with render_mode 'rgb_array' needs OpenCV: pip install opencv-python"
+            )
+
+    def _on_step(self) -> bool:
+        self.training_env.render("human")
+        return True
