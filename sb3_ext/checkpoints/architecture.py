@@ -22,7 +22,7 @@ from sb3_ext.checkpoints.spaces import describe_space
 
 STRICT_JSON = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
-_LEFT_OUT = (
+LEFT_OUT = (
     *("policy", "policy_kwargs", "env", "device", "seed", "verbose", "stats_window_size", "tensorboard_log"),
     *("action_noise", "rollout_buffer_class", "rollout_buffer_kwargs", "_init_setup_model"),
 )
@@ -120,7 +120,7 @@ def _describe_arguments(model: BaseAlgorithm) -> dict[str, JsonValue]:
 
 def _list_plain_arguments(model: BaseAlgorithm) -> Iterator[tuple[str, JsonValue]]:
     for name in inspect.signature(type(model)).parameters:
-        if name in _LEFT_OUT or name not in vars(model):
+        if name in LEFT_OUT or name not in vars(model):
             continue
         value = vars(model)[name]
         if callable(value) and not inspect.isclass(value):

@@ -29,6 +29,7 @@ from sb3_ext.checkpoints.versions import read_versions
 from sb3_ext.errors import CheckpointError
 
 MODEL, WEIGHTS, NORMALIZATION, MANIFEST = "model.zip", "weights.safetensors", "vecnormalize.npz", "manifest.json"
+_FOR_RESUME = (f"{replay_files.FOLDER}/", f"{state_files.FOLDER}/")
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,11 @@ class Bundle:
     def weights_path(self) -> Path:
         """The policy's tensors."""
         return self.path / WEIGHTS
+
+    @property
+    def has_replay(self) -> bool:
+        """Whether a replay buffer is in it."""
+        return replay_files.INDEX in self.manifest.files
 
     def read_normalization(self) -> dict[str, Array] | None:
         """
@@ -97,8 +103,8 @@ def write_bundle(path: Path, content: BundleContent, previous: Bundle | None = N
                 episode=content.episode,
                 time=content.time,
                 score=content.score,
-                exact=content.exact,
-                exact_reason=content.exact_reason,
+                exact=content.exactness.exact,
+                exact_reason=content.exactness.reason,
                 versions=read_versions(),
                 model=content.description,
                 files=files.entries,
@@ -145,18 +151,19 @@ def open_bundle(path: Path) -> Bundle:
     return Bundle(path, manifest)
 
 
-def verify_bundle(path: Path, *, known_good: Collection[str] = ()) -> Bundle:
+def verify_bundle(path: Path, *, known_good: Collection[str] = (), playing_only: bool = False) -> Bundle:
     """
     Read every file, and compare its sha256 with the manifest's.
 
     :param path: the bundle's directory
     :param known_good: files that need not be read again: hard links to what was verified in an earlier bundle
+    :param playing_only: leave out the replay buffer and the state, which only a resume needs
     :return: the bundle
     :raises CheckpointError: if a single bit differs
     """
     bundle = open_bundle(path)
     for name, entry in bundle.manifest.files.items():
-        if name in known_good:
+        if name in known_good or (playing_only and name.startswith(_FOR_RESUME)):
             continue
         try:
             is_same = describe_file(path / name) == entry

@@ -5,19 +5,18 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_ext.checkpoints.architecture import ModelDescription, describe_model
 from sb3_ext.checkpoints.arrays import Array
+from sb3_ext.checkpoints.captured_state import CapturedState
 from sb3_ext.checkpoints.manifest import Score
 from sb3_ext.checkpoints.normalization import capture_normalization
 from sb3_ext.checkpoints.replay import SUPPORTED, ReplayIndex, ReplaySnapshot, capture_replay
 from sb3_ext.checkpoints.snapshot import ModelSnapshot, capture_model
-
-if TYPE_CHECKING:
-    from sb3_ext.checkpoints.state import CapturedState
+from sb3_ext.vec.exactness import Exactness
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +30,7 @@ class BundleContent:
     :param episode: episodes finished so far
     :param time: now, UTC, ISO 8601
     :param score: ``None`` until it has one
-    :param exact: whether a resume from it continues bit for bit
-    :param exact_reason: why, or why not
+    :param exactness: whether a resume from it continues bit for bit, and why
     :param description: how to build the model again
     :param model: its attributes and tensors
     :param normalization: of ``VecNormalize``, where there is one
@@ -44,8 +42,7 @@ class BundleContent:
     episode: int
     time: str
     score: Score | None
-    exact: bool
-    exact_reason: str
+    exactness: Exactness
     description: ModelDescription
     model: ModelSnapshot
     normalization: dict[str, Array] | None
@@ -59,8 +56,6 @@ def capture_content(
     episode: int = 0,
     score: Score | None = None,
     state: CapturedState | None = None,
-    exact: bool = False,
-    exact_reason: str = "no state was captured",
     replay_since: ReplayIndex | None = None,
 ) -> BundleContent:
     """
@@ -70,29 +65,24 @@ def capture_content(
     :param episode: episodes finished so far
     :param score: its score, if known
     :param state: what else an exact resume needs
-    :param exact: whether a resume from it continues bit for bit
-    :param exact_reason: why, or why not
     :param replay_since: what of the replay buffer is already on disk, see
         :meth:`sb3_ext.checkpoints.writer.BundleWriter.find_replay`
     :return: the copy
     :raises CheckpointError: if the model has an attribute that cannot be pickled
     """
+    exactness = Exactness(False, "no state was captured") if state is None else state.exactness
     normalize = model.get_vec_normalize_env()
     buffer: Any = getattr(model, "replay_buffer", None)
     if buffer is not None and type(buffer) not in SUPPORTED:
-        exact, exact_reason = (
-            False,
-            f"the replay buffer is of a class of its own, {type(buffer).__name__}, and not saved",
-        )
-        logger.warning("Checkpoint at step %d: %s.", model.num_timesteps, exact_reason)
+        exactness = Exactness(False, f"the replay buffer is a {type(buffer).__name__}, which cannot be saved")
+        logger.warning("Checkpoint at step %d: %s.", model.num_timesteps, exactness.reason)
         buffer = None
     return BundleContent(
         step=model.num_timesteps,
         episode=episode,
         time=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
         score=score,
-        exact=exact,
-        exact_reason=exact_reason,
+        exactness=exactness,
         description=describe_model(model),
         model=capture_model(model),
         normalization=None if normalize is None else capture_normalization(normalize),

@@ -36,7 +36,7 @@ from sb3_ext.checkpoints.replay import (
 from sb3_ext.errors import CheckpointError
 
 FOLDER = "replay"
-_INDEX, _EXTRAS = f"{FOLDER}/index.json", f"{FOLDER}/extras.npz"
+INDEX, _EXTRAS = f"{FOLDER}/index.json", f"{FOLDER}/extras.npz"
 _MOST_PIECES = 8
 """A segment that was completed in more pieces than this becomes one file."""
 _ADAPTER = TypeAdapter(ReplayIndex)
@@ -76,7 +76,7 @@ def write_replay(
     if snapshot.extras:
         files.write(_EXTRAS, lambda file: write_arrays(file, snapshot.extras, compress=True))
     index = dataclasses.replace(snapshot.index, pieces=(*kept, *new), infos=tuple(infos))
-    files.write_bytes(_INDEX, _ADAPTER.dump_json(index, indent=2))
+    files.write_bytes(INDEX, _ADAPTER.dump_json(index, indent=2))
     return index
 
 
@@ -113,10 +113,10 @@ def read_replay_index(bundle: Path) -> ReplayIndex:
     :raises CheckpointError: if there is no index, or it is none
     """
     try:
-        return _ADAPTER.validate_json((bundle / _INDEX).read_bytes(), strict=True)
+        return _ADAPTER.validate_json((bundle / INDEX).read_bytes(), strict=True)
     except (OSError, ValidationError) as error:
         reason = str(error).splitlines()[0]
-        raise CheckpointError(f"{bundle / _INDEX} cannot be read: {reason}") from error
+        raise CheckpointError(f"{bundle / INDEX} cannot be read: {reason}") from error
 
 
 def _split(first: int, stop: int, segment_rows: int) -> Iterator[tuple[int, int]]:

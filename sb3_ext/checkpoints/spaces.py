@@ -15,8 +15,8 @@ from sb3_ext.errors import CheckpointError
 _DTYPES = frozenset(
     ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64"]
 )
-_MOST_ELEMENTS = 2**26
-"""A plain space can ask for any amount of memory in a few bytes; 67 million elements is far beyond any observation."""
+_MOST_ELEMENTS = 2**24
+"""A plain space can ask for any amount of memory in a few bytes; 16 million elements is far beyond any observation."""
 
 
 def describe_space(space: spaces.Space[Any]) -> dict[str, Any]:

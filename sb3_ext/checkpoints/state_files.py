@@ -13,14 +13,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sb3_ext.checkpoints.arrays import read_arrays, write_arrays
+from sb3_ext.checkpoints.captured_state import CapturedState
 from sb3_ext.checkpoints.files import BundleFiles
 from sb3_ext.errors import CheckpointError
-
-if TYPE_CHECKING:
-    from sb3_ext.checkpoints.state import CapturedState
 
 FOLDER = "state"
 _ARRAYS, _VALUES, _BLOBS = f"{FOLDER}/arrays.npz", f"{FOLDER}/values.json", f"{FOLDER}/blobs"
@@ -44,8 +41,6 @@ def read_state(bundle: Path) -> CapturedState:
     :return: what was captured
     :raises CheckpointError: if the bundle has no state, as one that was made for playing only
     """
-    from sb3_ext.checkpoints.state import CapturedState
-
     if not (bundle / _VALUES).exists():
         raise CheckpointError(f"checkpoint {bundle} has no {FOLDER}/: it can be loaded, but no run can resume from it")
     try:

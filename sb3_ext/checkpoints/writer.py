@@ -180,6 +180,6 @@ class BundleWriter:
                 self._previous, self._replay = None, None
             raise
         self._previous = bundle
-        self._replay = None if content.replay is None else read_replay_index(bundle.path)
+        self._replay = read_replay_index(bundle.path) if bundle.has_replay else None
         self.store.update_links()
         return bundle

@@ -1,0 +1,139 @@
+"""Load a model without running code that came with it; pickles only where the user trusts them."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.type_aliases import GymEnv
+
+from sb3_ext.algorithms.registry import ALGORITHMS, get_algorithm
+from sb3_ext.checkpoints.architecture import ModelDescription
+from sb3_ext.checkpoints.assembly import Weights, build_model, load_weights
+from sb3_ext.checkpoints.bundle import MANIFEST, Bundle, verify_bundle
+from sb3_ext.checkpoints.foreign import load_foreign_model
+from sb3_ext.checkpoints.trust import read_tensors
+from sb3_ext.errors import CheckpointError, ConfigError
+
+
+def load_model(
+    path: str | Path,
+    *,
+    env: GymEnv | None = None,
+    device: torch.device | str = "auto",
+    trust: bool = False,
+    algorithm: str | type[BaseAlgorithm] | None = None,
+) -> BaseAlgorithm:
+    """
+    Load a model to play with, or to train on with fresh optimizers; a run is continued by resuming it.
+
+    :param path: a checkpoint's directory, its ``model.zip``, or any zip that SB3 has saved
+    :param env: environments for the model; a zip that is no checkpoint of this package needs them
+    :param device: where to
+    :param trust: load everything as stock SB3 does, **running whatever code the file brings**
+    :param algorithm: what a zip that is no checkpoint of this package was trained with: an id such as ``ppo``, or the
+        class
+    :return: the model
+    :raises CheckpointError: in one line: damaged, unfit, built to do harm, or not loadable without trust
+    """
+    found = Path(path)
+    folder = found if found.is_dir() else found.parent
+    if found.is_dir() or (folder / MANIFEST).is_file():
+        bundle = verify_bundle(folder.resolve(), playing_only=True)
+        chosen = _find_class(algorithm) if algorithm else _find_described_class(bundle.manifest.model, trust)
+        return (
+            _load_pickled(bundle.model_path, chosen, env, device)
+            if trust
+            else _load_bundle(bundle, chosen, env, device)
+        )
+    if not found.is_file():
+        raise CheckpointError(f"{found} does not exist")
+    if algorithm is None:
+        raise CheckpointError(f"{found} does not say what it was trained with: give algorithm, such as 'ppo'")
+    if trust:
+        return _load_pickled(found, _find_class(algorithm), env, device)
+    if env is None:
+        raise CheckpointError(f"{found} has its spaces in a pickle, which is not read: give env, or trust=True")
+    return load_foreign_model(found, _find_class(algorithm), BaseAlgorithm._wrap_env(env), device)
+
+
+def restore_weights(model: BaseAlgorithm, path: str | Path) -> None:
+    """
+    Give a model the weights of a checkpoint, and nothing else of it.
+
+    :param model: with the same architecture
+    :param path: as for :func:`load_model`
+    :raises CheckpointError: if they do not fit, or cannot be read
+    """
+    found = Path(path)
+    folder = found if found.is_dir() else found.parent
+    if found.is_dir() or (folder / MANIFEST).is_file():
+        load_weights(model, read_weights(verify_bundle(folder.resolve(), playing_only=True)))
+    else:
+        load_weights(model, read_tensors(found, "policy"))
+
+
+def read_weights(bundle: Bundle) -> Weights:
+    """
+    :param bundle: a bundle
+    :return: the policy's whole state dict on the CPU, shared tensors under each of their names
+    :raises CheckpointError: if it cannot be read
+    """
+    try:
+        with safe_open(bundle.weights_path, framework="pt") as file:
+            names = file.keys()
+            tensors = {name: file.get_tensor(name) for name in names}
+            aliases = json.loads((file.metadata() or {}).get("aliases", "{}"))
+        return {**tensors, **{alias: tensors[name] for alias, name in aliases.items()}}
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"{bundle.weights_path} cannot be read ({type(error).__name__})") from error
+
+
+def _load_bundle(
+    bundle: Bundle, algorithm_class: type[BaseAlgorithm], env: GymEnv | None, device: torch.device | str
+) -> BaseAlgorithm:
+    described = bundle.manifest.model
+    if described.own_code or described.policy is None:
+        what = ", ".join(described.own_code) or described.policy_class
+        raise CheckpointError(f"checkpoint {bundle.path} needs code of its own ({what}): load it with trust, if you do")
+    wrapped = None if env is None else BaseAlgorithm._wrap_env(env)
+    return build_model(algorithm_class, described, read_weights(bundle), env=wrapped, device=device)
+
+
+def _load_pickled(
+    path: Path, algorithm_class: type[BaseAlgorithm], env: GymEnv | None, device: torch.device | str
+) -> BaseAlgorithm:
+    try:
+        return algorithm_class.load(path, env=env, device=device)
+    except Exception as error:  # whatever the pickles in it raise
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise CheckpointError(f"{path} cannot be loaded as a {algorithm_class.__name__}: {reason}") from error
+
+
+def _find_class(algorithm: str | type[BaseAlgorithm]) -> type[BaseAlgorithm]:
+    if not isinstance(algorithm, str):
+        return algorithm
+    try:
+        return get_algorithm(algorithm).load_class()
+    except ConfigError as error:
+        raise CheckpointError(str(error).removeprefix("agent.id: ")) from error
+
+
+def _find_described_class(described: ModelDescription, trust: bool) -> type[BaseAlgorithm]:
+    if described.algorithm in ALGORITHMS:
+        return _find_class(str(described.algorithm))
+    if not trust:
+        raise CheckpointError(
+            f"algorithm {described.algorithm_class[:80]} is somebody's own: load it with trust, if you do"
+        )
+    module, _, name = described.algorithm_class.rpartition(".")
+    try:
+        loaded: Any = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise CheckpointError(f"algorithm {described.algorithm_class} cannot be imported: {error}") from error
+    return loaded  # type: ignore[no-any-return]

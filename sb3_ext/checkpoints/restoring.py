@@ -1,0 +1,50 @@
+"""Put a bundle of one's own run back into a model that was made by the same configuration."""
+
+from __future__ import annotations
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.save_util import recursive_getattr
+
+from sb3_ext.checkpoints.bundle import Bundle
+from sb3_ext.checkpoints.normalization import restore_normalization
+from sb3_ext.checkpoints.replay import ReplayIndex
+from sb3_ext.checkpoints.replay_files import restore_replay
+from sb3_ext.checkpoints.trust import list_state_dicts, read_tensors
+from sb3_ext.errors import CheckpointError
+
+_VARIABLES = "pytorch_variables"
+
+
+def restore_model(model: BaseAlgorithm, bundle: Bundle) -> ReplayIndex | None:
+    """
+    Weights, optimizers, normalisation statistics and replay buffer, to the bit. The rest of an exact resume is
+    :mod:`sb3_ext.checkpoints.state`'s.
+
+    :param model: newly made, with its environments, by the configuration that the bundle's model was made by
+    :param bundle: verified, of one's own: HER's info dictionaries are pickled
+    :return: what :meth:`sb3_ext.checkpoints.writer.BundleWriter.continue_from` needs; ``None`` without a replay buffer
+    :raises CheckpointError: if the model or its environments are others
+    """
+    _restore_parameters(model, bundle)
+    normalize, statistics = model.get_vec_normalize_env(), bundle.read_normalization()
+    if (normalize is None) != (statistics is None):
+        has, lacks = ("checkpoint", "model") if normalize is None else ("model", "checkpoint")
+        raise CheckpointError(
+            f"checkpoint {bundle.path} does not fit: the {has} has a VecNormalize, the {lacks} has none"
+        )
+    if normalize is not None and statistics is not None:
+        restore_normalization(normalize, statistics)
+    buffer = getattr(model, "replay_buffer", None)
+    return restore_replay(buffer, bundle.path) if buffer is not None and bundle.has_replay else None
+
+
+def _restore_parameters(model: BaseAlgorithm, bundle: Bundle) -> None:
+    parameters = {name: read_tensors(bundle.model_path, name) for name in list_state_dicts(bundle.model_path)}
+    variables = parameters.pop(_VARIABLES, {})
+    try:
+        model.set_parameters(parameters, exact_match=True, device=model.device)
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"checkpoint {bundle.path} does not fit the model: {reason}") from error
+    for name, variable in variables.items():
+        recursive_getattr(model, name).data.copy_(variable.data)
