@@ -26,8 +26,17 @@ from sb3_ext.atomic import write_bytes, write_text
 from sb3_ext.building.callbacks import Callbacks, make_callbacks
 from sb3_ext.building.environments import make_env
 from sb3_ext.building.model import fill_config, make_model
-from sb3_ext.callbacks import FunctionCallback, StopCallback, TrainingStopped
-from sb3_ext.config import ConfigSource, Override, RunConfig, dump_config, load_config, parse_override, read_source
+from sb3_ext.callbacks import FunctionCallback, RenderCallback, StopCallback, TrainingStopped
+from sb3_ext.config import (
+    ConfigSource,
+    Override,
+    RunConfig,
+    dump_config,
+    load_config,
+    mock_environment,
+    parse_override,
+    read_source,
+)
 from sb3_ext.phases import Phases
 from sb3_ext.runs.environment import describe_environment
 from sb3_ext.runs.run import Run
@@ -97,15 +106,19 @@ def start_run(
     overrides: Iterable[str | Override] = (),
     *,
     command: str | None = None,
+    is_mock: bool = False,
 ) -> RunStart:
     """
     The first half of :func:`train`: validate, and claim the run directory. Parameters and errors are the same.
 
+    :param is_mock: put an environment of noise with the same spaces in place of the configured one
     :return: for :func:`train_run`, at once
     """
     source = read_source(config)
     parsed = [parse_override(item) if isinstance(item, str) else item for item in overrides]
     loaded = load_config(source, parsed)
+    if is_mock:
+        loaded = mock_environment(loaded)
     session = RunSession.create(
         _name_run_directory(source, loaded) if run_dir is None else Path(run_dir),
         config_text=source.text,
@@ -115,22 +128,28 @@ def start_run(
     return RunStart(loaded, session)
 
 
-def train_run(start: RunStart, callback: UserCallback | Sequence[UserCallback] = ()) -> Run:
+def train_run(
+    start: RunStart, callback: UserCallback | Sequence[UserCallback] = (), *, is_rendered: bool = False
+) -> Run:
     """
     The second half of :func:`train`.
 
     :param start: what :func:`start_run` returned
     :param callback: as for :func:`train`
+    :param is_rendered: show the environments in a window meanwhile
     :return: the run, ended
     """
+    extra_callbacks = [*_as_callbacks(callback), *([RenderCallback()] if is_rendered else [])]
     with start.session as session:
-        session.finish(_train(start.config, session, _as_callbacks(callback)))
+        session.finish(_train(start.config, session, extra_callbacks, "human" if is_rendered else None))
     return start.run
 
 
-def _train(config: RunConfig, session: RunSession, extra_callbacks: Sequence[BaseCallback]) -> str:
+def _train(
+    config: RunConfig, session: RunSession, extra_callbacks: Sequence[BaseCallback], render_mode: str | None
+) -> str:
     """:return: the reason that the run ended"""
-    with closing(make_env(config, session.paths.monitor)) as env:
+    with closing(make_env(config, session.paths.monitor, render_mode)) as env:
         model = make_model(config, env)
         write_text(session.paths.resolved_config, dump_config(fill_config(config, model)))
         logger.info("run directory: %s", session.paths.root)

@@ -20,6 +20,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 import sb3_ext
 from sb3_ext import ConfigError, RunError, train
 from sb3_ext.algorithms.registry import ALGORITHMS
+from sb3_ext.training import start_run, train_run
 
 TINY_NETWORK = {"net_arch": [8]}
 SMALL: dict[str, dict[str, Any]] = {
@@ -217,6 +218,60 @@ def test_the_first_bound_reached_ends_the_run(bounds: dict[str, Any], reason: st
     assert "last_evaluation" in run.metrics
     if reason == "total_episodes":
         assert run.record.episode == 3
+
+
+def test_callbacks_from_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("modules/my_callbacks.py").write_text(
+        "from stable_baselines3.common.callbacks import BaseCallback\n"
+        "class Mine(BaseCallback):\n"
+        "    def __init__(self, path):\n"
+        "        super().__init__()\n"
+        "        self.path = path\n"
+        "    def _on_step(self):\n"
+        "        with open(self.path, 'a') as file:\n"
+        "            file.write('.')\n"
+        "        return True\n"
+    )
+    entries = [
+        {"type": "my_callbacks:Mine", "params": {"path": "on"}},
+        {"type": "my_callbacks:Mine", "params": {"path": "off"}, "enabled": False},
+        {"type": "epsilon_decay", "params": {"every": "step", "decay": 0.9, "min": 0.5}},
+        {"type": "lr_decay", "params": {"interval_steps": 10, "decay_factor": 0.5}},
+    ]
+    run = train(make_config("dqn", train={"total_steps": 100, "callbacks": entries}), run_dir="run")
+    assert len(Path("on").read_text()) == run.record.step
+    assert not Path("off").exists()
+    assert run.record.epsilon == 0.5
+    assert run.metrics["training"]["train/learning_rate"][-1] == 1e-6
+
+
+def test_timings_are_tracked_when_asked_for() -> None:
+    run = train(make_config("dqn", train={"track_timings": True}), run_dir="run")
+    assert {"starting", "collecting", "updating", "evaluating", "saving"} <= run.metrics["timings_seconds"].keys()
+
+
+def test_deterministic_collection() -> None:
+    run = train(make_config("dqn", train={"deterministic": True}), run_dir="run")
+    assert run.record.epsilon == 0
+
+
+def test_early_stopping() -> None:
+    stopping = {"target": {"return": 1, "window": 3, "patience": 2}}
+    run = train(make_config(train={"total_steps": 10_000}, early_stopping=stopping), run_dir="run")
+    assert (run.status, run.record.stop_reason, run.record.episode) == ("completed", "converged", 4)
+    stopping = {"plateau": {"by": "evaluation", "patience": 2, "min_delta": 1000}}
+    config = make_config(train={"total_steps": 10_000}, early_stopping=stopping, eval={"every_steps": 32})
+    run = train(config, run_dir="other")
+    assert (run.status, run.record.stop_reason) == ("completed", "plateau")
+    assert len(run.paths.evaluations.read_text().splitlines()) == 4  # the last is of the final agent
+
+
+def test_mock_environment_has_the_same_spaces() -> None:
+    config = make_config("sac", {"id": "Pendulum-v1", "params": {"g": 9.0}})
+    run = train_run(start_run(config, "run", is_mock=True))
+    resolved = yaml.safe_load(run.paths.resolved_config.read_text())["env"]
+    assert (resolved["id"], resolved["params"]["like"]) == ("sb3_ext/Mock-v0", "Pendulum-v1")
+    assert run.status == "completed"
 
 
 def test_episodes_are_truncated() -> None:

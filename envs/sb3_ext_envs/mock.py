@@ -24,6 +24,8 @@ class MockEnv(gymnasium.Env[Any, Any]):
 
     :param observation_space: four numbers between -1 and 1 by default
     :param action_space: two discrete actions by default
+    :param like: id of an environment whose spaces, and action masks, to take instead; it is made once, and closed
+    :param like_params: keyword arguments of that environment's constructor
     :param shortest_episode_steps: length of the shortest episodes; must be positive
     :param longest_episode_steps: length of the longest episodes
     :param has_action_masks: have a method ``action_masks()``, for MaskablePPO, whose masks change at every step;
@@ -38,6 +40,8 @@ class MockEnv(gymnasium.Env[Any, Any]):
         self,
         observation_space: spaces.Space[Any] | None = None,
         action_space: spaces.Space[Any] | None = None,
+        like: str | None = None,
+        like_params: dict[str, Any] | None = None,
         shortest_episode_steps: int = 10,
         longest_episode_steps: int = 50,
         has_action_masks: bool = False,
@@ -48,6 +52,11 @@ class MockEnv(gymnasium.Env[Any, Any]):
                 "shortest_episode_steps must be positive and at most longest_episode_steps, "
                 f"but got {shortest_episode_steps} and {longest_episode_steps}"
             )
+        if like is not None:
+            model = gymnasium.make(like, **(like_params or {}))
+            observation_space, action_space = model.observation_space, model.action_space
+            has_action_masks = model.has_wrapper_attr("action_masks")
+            model.close()
         self.observation_space = observation_space or spaces.Box(-1.0, 1.0, (4,))
         self.action_space = action_space or spaces.Discrete(2)
         self.render_mode = render_mode

@@ -40,6 +40,11 @@ class Algorithm:
     needs_action_masks: bool = False
     ignores_callbacks: bool = False
 
+    @property
+    def can_collect_deterministically(self) -> bool:
+        """Whether ``train.deterministic`` means something for it."""
+        return self.has_epsilon or not (self.is_off_policy or self.ignores_callbacks)
+
     def load_class(self) -> type[BaseAlgorithm]:
         """Import the algorithm's class (and with it torch)."""
         loaded: type[BaseAlgorithm] = getattr(importlib.import_module(self.module), self.class_name)

@@ -12,6 +12,7 @@ from sb3_ext.algorithms.registry import get_algorithm
 from sb3_ext.building.environments import make_eval_env
 from sb3_ext.callbacks import (
     ConvergenceStopCallback,
+    DeterministicCollectionCallback,
     EpisodeBudgetCallback,
     EpisodeLoggingCallback,
     EvaluationCallback,
@@ -85,6 +86,7 @@ def make_callbacks(config: RunConfig, session: RunSession, phases: Phases) -> Ca
         [
             timings or PhaseCallback(phases),
             QValuesCallback(),
+            *([DeterministicCollectionCallback()] if train.deterministic else []),
             *(_make_extra_callback(index, entry) for index, entry in enumerate(train.callbacks) if entry.enabled),
             EpisodeLoggingCallback(train.log_every_episodes, total_steps=train.total_steps),
             metrics,

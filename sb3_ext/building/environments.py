@@ -50,16 +50,17 @@ def check_environment(config: EnvConfig) -> None:
         env.close()
 
 
-def make_env(config: RunConfig, monitor_directory: Path) -> VecEnv:
+def make_env(config: RunConfig, monitor_directory: Path, render_mode: str | None = None) -> VecEnv:
     """
     The training environments, with everything that the section ``env`` puts around them.
 
     :param config: the whole configuration
     :param monitor_directory: where each environment's ``N.monitor.csv`` goes
+    :param render_mode: as in Gymnasium
     :return: ``parallel.num_envs`` environments
     :raises ConfigError: if they cannot be made
     """
-    factory = make_environment_factory(config.env)
+    factory = make_environment_factory(config.env, render_mode)
     is_subproc = config.parallel.mode == "subproc"
     if is_subproc:
         factory().close()  # a mistake shows here as itself, not as a closed pipe

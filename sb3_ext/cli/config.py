@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 
 import click
@@ -47,3 +48,18 @@ def schema() -> None:
     from sb3_ext.config import RunConfig
 
     click.echo(json.dumps(RunConfig.model_json_schema(), indent=2))
+
+
+@config.command()
+def callbacks() -> None:
+    """List what train.callbacks knows by name, with parameters and their defaults."""
+    from sb3_ext.arguments import read_parameters
+    from sb3_ext.config.callback_types import CALLBACK_TYPES, load_callback_class
+
+    for name in sorted(CALLBACK_TYPES):
+        found = load_callback_class(name)
+        click.echo(f"{name}: {(inspect.getdoc(found) or '').partition(chr(10))[0]}")
+        for parameter in read_parameters(found).values():
+            default = "required" if parameter.default is parameter.empty else f"default {parameter.default!r}"
+            click.echo(f"  {parameter.name}: {inspect.formatannotation(parameter.annotation)}, {default}")
+    click.echo("Any other subclass of SB3's BaseCallback is 'module:Name'.")

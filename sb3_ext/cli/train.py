@@ -31,16 +31,18 @@ EXIT_ERROR, EXIT_REQUEUE, EXIT_INTERRUPTED = 1, 75, 130  # 75: EX_TEMPFAIL of sy
     "--run-dir", "--output", "-o", "--output-dir", type=click.Path(path_type=Path), metavar="DIR",
     help="Where the run goes; must not exist.  [default: runs/<config>_<UTC time>]",
 )  # fmt: skip
+@click.option("--mock-env", is_flag=True, help="Noise with the environment's spaces in its place: check a set-up.")
+@click.option("--render", is_flag=True, help="Show the environments in a window.")
 @click.option("--quiet", is_flag=True, help="Warnings, errors and the summary only.")
 @click.option("--verbose", is_flag=True, help="Everything that happens.")
-@click.pass_context
 def train(
-    context: click.Context,
     config_argument: str | None,
     config: str | None,
     force_cpu: bool,
     assignments: tuple[str, ...],
     run_dir: Path | None,
+    mock_env: bool,
+    render: bool,
     quiet: bool,
     verbose: bool,
     **flags: Any,
@@ -59,15 +61,16 @@ def train(
         raise click.UsageError(f"what to train? Give CONFIG (a YAML file, or one of {shipped}), or --algo and --env")
     if force_cpu:
         flags["agent_device"] = "cpu"
-    context.with_resource(show_log(is_quiet=quiet, is_verbose=verbose))
+    click.get_current_context().with_resource(show_log(is_quiet=quiet, is_verbose=verbose))
     overrides = [*make_overrides(flags), *(parse_override(assignment) for assignment in assignments)]
 
     from sb3_ext.errors import Sb3ExtError
     from sb3_ext.training import start_run, train_run
 
-    start = start_run(config_argument or config, run_dir, overrides, command=shlex.join(["sb3-ext", *sys.argv[1:]]))
+    command = shlex.join(["sb3-ext", *sys.argv[1:]])
+    start = start_run(config_argument or config, run_dir, overrides, command=command, is_mock=mock_env)
     try:
-        train_run(start)
+        train_run(start, is_rendered=render)
     except (Sb3ExtError, KeyboardInterrupt):
         if not start.session.paths.status.exists():
             raise  # nothing was trained: the message is all there is

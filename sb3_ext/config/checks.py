@@ -24,6 +24,7 @@ def find_problems(data: Mapping[str, Any]) -> list[Problem]:
     return [
         *_find_agent_problems(agent),
         *_find_open_schedules(agent, _mapping(data.get("train"))),
+        *_find_deterministic_problem(agent, _mapping(data.get("train"))),
         *_find_env_problems(env),
         *_find_callback_problems(_mapping(data.get("train")).get("callbacks")),
     ]
@@ -68,6 +69,15 @@ def _find_open_schedules(agent: Mapping[str, Any], train: Mapping[str, Any]) -> 
     algorithm = ALGORITHMS.get(str(agent.get("id")))
     if algorithm and algorithm.has_epsilon and "epsilon_decay" not in types:
         yield Problem(("agent", "id"), f"{algorithm.id}'s exploration decays over the number of steps; {advice}")
+
+
+def _find_deterministic_problem(agent: Mapping[str, Any], train: Mapping[str, Any]) -> Iterator[Problem]:
+    from sb3_ext.algorithms.registry import ALGORITHMS
+
+    algorithm = ALGORITHMS.get(str(agent.get("id")))
+    if algorithm and train.get("deterministic") is True and not algorithm.can_collect_deterministically:
+        fitting = ", ".join(name for name, other in ALGORITHMS.items() if other.can_collect_deterministically)
+        yield Problem(("train", "deterministic"), f"{algorithm.id} cannot collect deterministically; {fitting} can")
 
 
 def _find_env_problems(env: Mapping[str, Any]) -> Iterator[Problem]:

@@ -10,7 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from sb3_ext.config.checks import find_problems
-from sb3_ext.config.schema import RunConfig
+from sb3_ext.config.schema import EvalEnvConfig, RunConfig
 from sb3_ext.config.source import ConfigSource, Override, parse_override, read_source
 from sb3_ext.config.validation import translate_errors
 from sb3_ext.config.yaml_document import parse_document
@@ -59,6 +59,17 @@ def dump_config(config: RunConfig) -> str:
     :return: YAML with every key, in the schema's order; it loads to an equal configuration
     """
     return yaml.safe_dump(config.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True)
+
+
+def mock_environment(config: RunConfig) -> RunConfig:
+    """
+    :param config: a configuration
+    :return: the same with an environment of noise that has the same spaces, to check a set-up in seconds
+    """
+    params = {"like": config.env.id, "like_params": config.env.params}
+    env = config.env.model_copy(update={"id": "sb3_ext/Mock-v0", "params": params})
+    judged = config.eval.model_copy(update={"env": EvalEnvConfig()})
+    return config.model_copy(update={"env": env, "eval": judged})
 
 
 def _apply(data: dict[str, Any], override: Override) -> Problem | None:

@@ -63,3 +63,10 @@ def test_schema_describes_every_key() -> None:
     assert schema["properties"].keys() >= {"seed", "env", "agent", "train", "parallel", "eval"}
     assert schema["$defs"]["TrainConfig"]["properties"]["duration"]["description"].startswith("90s")
     assert schema["additionalProperties"] is False
+
+
+def test_callbacks_are_listed_with_their_parameters() -> None:
+    listed = invoke("callbacks").stdout
+    assert "epsilon_decay: " in listed
+    assert "  interval_steps: int, required\n" in listed
+    assert "  decay: float, default 0.9995\n" in listed

@@ -121,6 +121,26 @@ def test_five_mistakes_give_five_lines_in_the_order_of_the_file(tmp_path: Path) 
             {"train": {"duration": "1h"}, "agent": {"id": "dqn"}},
             "agent.id: dqn's exploration decays over the number of steps",
         ),
+        ({"train": {"deterministic": True}, "agent": {"id": "sac"}}, "train.deterministic: sac cannot collect"),
+        (
+            {"train": {"callbacks": [{"type": "lr_dcay"}]}},
+            "train.callbacks.0.type: unknown callback 'lr_dcay'; did you",
+        ),
+        ({"train": {"callbacks": [{"type": "os:path"}]}}, "train.callbacks.0.type: 'os:path' is no callback; expected"),
+        ({"train": {"callbacks": [{"type": "no_such:X"}]}}, "train.callbacks.0.type: cannot import module 'no_such'"),
+        ({"train": {"callbacks": [{}]}}, "train.callbacks.0.type: required, but missing"),
+        ({"train": {"callbacks": 3}}, "train.callbacks: expected a list, found 3"),
+        (
+            {"train": {"callbacks": [{"type": "lr_decay", "params": {"interval_step": 1, "interval_steps": 2}}]}},
+            "train.callbacks.0.params.interval_step: unknown parameter; did you mean 'interval_steps'?",
+        ),
+        ({"early_stopping": {"target": {}}}, "early_stopping.target.return: required, but missing"),
+        (
+            {"early_stopping": {"target": {"retrun": 1, "return": 2}}},
+            "target.retrun: unknown key; did you mean 'return'?",
+        ),
+        ({"early_stopping": {"plateau": {"min_delta": -1}}}, "plateau.min_delta: expected a number >= 0, found -1"),
+        ({"eval": {"env": {"parms": {}}}}, "eval.env.parms: unknown key; did you mean 'params'?"),
         ({"seed": -1}, "seed: expected an integer from 0 to 4294967295, found -1"),
         ({"parallel": {"mode": "threads"}}, "parallel.mode: expected one of sequential, subproc, found 'threads'"),
         ({"colour": 1}, "colour: unknown key; expected one of agent, early_stopping, env, eval, parallel, seed, train"),
@@ -179,7 +199,12 @@ def test_what_is_dumped_loads_to_the_same() -> None:
                 "id": "td3",
                 "params": {"action_noise": {"type": "normal", "std": 0.1}, "train_freq": [1, "episode"]},
             },
-            "train": {"duration": "90s", "total_steps": 1000},
+            "train": {
+                "duration": "90s",
+                "total_steps": 1000,
+                "callbacks": [{"type": "lr_decay", "params": {"interval_steps": 9}}],
+            },
+            "early_stopping": {"target": {"return": -200}, "plateau": {"by": "evaluation"}},
         }
     )
     assert load_config(yaml.safe_load(dump_config(config))) == config

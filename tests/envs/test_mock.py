@@ -142,3 +142,12 @@ def test_has_no_masks_unless_asked() -> None:
 def test_says_what_is_wrong(params: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make_mock(**params)
+
+
+def test_takes_its_spaces_from_another_environment() -> None:
+    env = make_mock(like="Pendulum-v1", like_params={"g": 9.0})
+    pendulum = gymnasium.make("Pendulum-v1")
+    assert env.action_space == pendulum.action_space
+    assert env.observation_space == pendulum.observation_space
+    assert not env.has_wrapper_attr("action_masks")
+    assert make_mock(like="sb3_ext/Mock-v0", like_params={"has_action_masks": True}).has_wrapper_attr("action_masks")
