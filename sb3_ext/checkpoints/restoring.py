@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.save_util import recursive_getattr
 
@@ -39,7 +41,7 @@ def restore_model(model: BaseAlgorithm, bundle: Bundle) -> ReplayIndex | None:
 
 
 def _restore_parameters(model: BaseAlgorithm, bundle: Bundle) -> None:
-    parameters = {name: read_tensors(bundle.model_path, name) for name in list_state_dicts(bundle.model_path)}
+    parameters: dict[str, Any] = {name: read_tensors(bundle.model_path, name) for name in list_state_dicts(bundle.model_path)}
     variables = parameters.pop(_VARIABLES, {})
     try:
         model.set_parameters(parameters, exact_match=True, device=model.device)

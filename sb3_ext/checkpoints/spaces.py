@@ -60,7 +60,7 @@ def make_space(description: Any) -> spaces.Space[Any]:
     """
     try:
         return _make_space(description, may_nest=True)
-    except (KeyError, TypeError, ValueError, AssertionError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, AssertionError, OverflowError) as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise CheckpointError(f"the manifest describes no usable space ({reason})") from error
 
@@ -75,7 +75,7 @@ def _make_space(description: Any, *, may_nest: bool) -> spaces.Space[Any]:
         return _make_discrete(description)
     if kind == "MultiDiscrete":
         nvec, start = np.asarray(description["nvec"], np.int64), np.asarray(description["start"], np.int64)
-        if nvec.sum() > _MOST_ELEMENTS:
+        if nvec.max() > _MOST_ELEMENTS or nvec.sum() > _MOST_ELEMENTS:
             raise ValueError(f"more than {_MOST_ELEMENTS} choices")
         return spaces.MultiDiscrete(nvec, dtype=_read_dtype(description), start=start)
     if kind == "MultiBinary":
