@@ -1,0 +1,168 @@
+"""Several trainings in one picture, with the seeds of one configuration taken together; and in one table."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from sb3_ext.atomic import write_text
+from sb3_ext.reports.curves import draw_evaluations
+from sb3_ext.reports.intervals import find_t95
+from sb3_ext.reports.pictures import COLORS, label_steps, make_figure, save_figure, style_axes
+from sb3_ext.reports.series import MAX_POINTS, Series, choose_window, smooth
+
+_LINE_STYLES = ("-", "--", ":", "-.")
+# That of two is 12.7 standard errors wide on each side, and says less than the two lines.
+_MIN_SEEDS_FOR_INTERVAL = 3
+_UNITS = {"seconds": 1.0, "minutes": 60.0, "hours": 3600.0}
+
+
+@dataclass(frozen=True)
+class RunCurves:
+    """
+    What is drawn of one run.
+
+    :param name: the run's
+    :param group: what it has in common with its other seeds: runs of one group become one line
+    :param metrics: the content of its ``metrics.json``
+    :param evaluations: the lines of its ``evaluations.jsonl``
+    """
+
+    name: str
+    group: str
+    metrics: Mapping[str, Any]
+    evaluations: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """What is counted horizontally: a field of the data, in units of so much of it."""
+
+    field: str
+    label: str
+    unit: float = 1.0
+
+    def read_returns(self, run: RunCurves) -> Series:
+        episodes = run.metrics["episodes"]
+        returns = Series.read(episodes[self.field], episodes["return"])
+        return Series(returns.x / self.unit, returns.y)
+
+    def read_evaluations(self, run: RunCurves) -> Series:
+        lines = run.evaluations
+        means = Series.read([line[self.field] for line in lines], [line["mean_return"] for line in lines])
+        return Series(means.x / self.unit, means.y)
+
+
+def plot_runs(runs: Sequence[RunCurves], path: Path, *, x: Literal["steps", "time"] = "steps") -> None:
+    """
+    Draw the returns of several runs, and their evaluations where there are any.
+
+    A run of its own is drawn as its moving average with quartiles, its evaluations with the 95 % intervals of their
+    means. Of several seeds each is drawn faintly, and as far as all of them went their mean; from three on with its
+    95 % interval (Student's t over the seeds).
+
+    :param runs: at least one
+    :param path: the picture; its suffix says the format
+    :param x: what is counted horizontally: steps, or the time that training has lasted
+    :raises ValueError: if there is no run, or no such format
+    """
+    if not runs:
+        raise ValueError("there are no runs to plot")
+    groups: dict[str, list[RunCurves]] = {}
+    for run in runs:
+        groups.setdefault(run.group, []).append(run)
+    axis = _Axis("step", "steps") if x == "steps" else _choose_time_axis(runs)
+    has_evaluations = any(run.evaluations for run in runs)
+    figure = make_figure(14.0 if has_evaluations else 9.0, 5.5)
+    panels = figure.subplots(1, 1 + has_evaluations, sharey=True, squeeze=False)[0]
+    looks = itertools.product(_LINE_STYLES, COLORS)
+    for (group, members), (line_style, color) in zip(groups.items(), itertools.cycle(looks), strict=False):
+        look = {"color": color, "linestyle": line_style, "label": f"{group}: {_describe(len(members))}"}
+        _draw_training(panels[0], [axis.read_returns(run) for run in members], look)
+        if has_evaluations:
+            _draw_evaluations(panels[1], members, axis, look)
+    for axes, title in zip(panels, ("Return of training episodes", "Return of evaluations"), strict=False):
+        style_axes(axes, title=title, x_label=axis.label)
+        if x == "steps":
+            label_steps(axes)
+    if panels[0].has_data():
+        panels[0].legend(fontsize=10, frameon=False, loc="best")
+    save_figure(figure, path)
+
+
+def export_runs(runs: Sequence[RunCurves], path: Path) -> None:
+    """
+    Write one table with a row an episode and a row an evaluation.
+
+    :param runs: whose
+    :param path: a CSV file with the columns ``group``, ``run``, ``kind`` (``episode`` or ``evaluation``), ``step``,
+        ``elapsed_seconds``, ``return`` and ``length`` (means for an evaluation); what is missing is empty
+    """
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["group", "run", "kind", "step", "elapsed_seconds", "return", "length"])
+    for run in runs:
+        episodes = [run.metrics["episodes"][name] for name in ("step", "elapsed_seconds", "return", "length")]
+        evaluations = [
+            (line["step"], line["elapsed_seconds"], line["mean_return"], line["mean_length"])
+            for line in run.evaluations
+        ]
+        writer.writerows([run.group, run.name, "episode", *row] for row in zip(*episodes, strict=True))
+        writer.writerows([run.group, run.name, "evaluation", *row] for row in evaluations)
+    write_text(path, table.getvalue(), durable=False)
+
+
+def _choose_time_axis(runs: Sequence[RunCurves]) -> _Axis:
+    seconds = _Axis("elapsed_seconds", "")
+    longest = max((series.x[-1] for run in runs if len(series := seconds.read_returns(run))), default=0.0)
+    name = max((name for name in _UNITS if longest >= 2 * _UNITS[name]), key=_UNITS.__getitem__, default="seconds")
+    return _Axis("elapsed_seconds", f"time ({name})", _UNITS[name])
+
+
+def _describe(seeds: int) -> str:
+    if seeds == 1:
+        return "moving average, quartiles"
+    return f"mean of {seeds} seeds" + (", 95 % interval" if seeds >= _MIN_SEEDS_FOR_INTERVAL else "")
+
+
+def _draw_training(axes: Axes, members: list[Series], look: dict[str, Any]) -> None:
+    smoothed = [smooth(series, choose_window(len(series))) for series in members if len(series)]
+    if len(smoothed) == 1:
+        [only] = smoothed
+        axes.fill_between(only.x, only.low, only.high, color=look["color"], alpha=0.15, linewidth=0)
+        axes.plot(only.x, only.mean, linewidth=2.0, **look)
+    else:
+        _draw_seeds(axes, [Series(series.x, series.mean) for series in smoothed], look)
+
+
+def _draw_evaluations(axes: Axes, members: list[RunCurves], axis: _Axis, look: dict[str, Any]) -> None:
+    if len(members) == 1:
+        draw_evaluations(axes, members[0].evaluations, look["color"], x=axis.field, unit=axis.unit)
+    else:
+        _draw_seeds(axes, [series for run in members if len(series := axis.read_evaluations(run))], look)
+
+
+def _draw_seeds(axes: Axes, seeds: list[Series], look: dict[str, Any]) -> None:
+    for seed in seeds:
+        axes.plot(seed.x, seed.y, linewidth=1.0, alpha=0.35, **{**look, "label": None})
+    if not seeds:
+        return
+    first, last = max(seed.x[0] for seed in seeds), min(seed.x[-1] for seed in seeds)
+    x = np.linspace(first, max(first, last), MAX_POINTS)
+    values = np.array([np.interp(x, seed.x, seed.y) for seed in seeds])
+    mean = values.mean(axis=0)
+    axes.plot(x, mean, linewidth=2.2, **look)
+    if len(seeds) >= _MIN_SEEDS_FOR_INTERVAL:
+        half_width = find_t95(len(seeds) - 1) * values.std(axis=0, ddof=1) / math.sqrt(len(seeds))
+        limits = axes.dataLim.frozen()
+        axes.fill_between(x, mean - half_width, mean + half_width, color=look["color"], alpha=0.15, linewidth=0)
+        axes.dataLim.set(limits)  # the interval of few seeds is wide: it must not squeeze the curves

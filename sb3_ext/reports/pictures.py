@@ -1,0 +1,64 @@
+"""The look of every picture, and how it gets into its file. No pyplot: it keeps every figure in a global list."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+from sb3_ext.atomic import write_bytes
+
+# Okabe and Ito's palette: told apart with any kind of colour vision, and in grey.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_GREY = "#555555"
+
+
+def make_figure(width_inches: float, height_inches: float) -> Figure:
+    """
+    :param width_inches: at 100 pixels an inch
+    :param height_inches: likewise
+    :return: an empty figure that finds room for all its labels
+    """
+    figure = Figure(figsize=(width_inches, height_inches), dpi=100)
+    figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.08, hspace=0.03)
+    return figure
+
+
+def style_axes(axes: Axes, *, title: str, x_label: str | None = None) -> None:
+    """
+    Give a panel its frame, its grid and its labels.
+
+    :param axes: the panel
+    :param title: what the vertical axis shows
+    :param x_label: what the horizontal axis shows; ``None`` where the panel below says it
+    """
+    axes.set_title(title, loc="left", fontsize=12, fontweight="bold")
+    if x_label is not None:
+        axes.set_xlabel(x_label, fontsize=11, color=_GREY)
+    axes.tick_params(labelsize=10, color=_GREY, labelcolor=_GREY)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(_GREY)
+    axes.grid(color="#DDDDDD", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.margins(x=0.01)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
+
+
+def label_steps(axes: Axes) -> None:
+    """:param axes: a panel whose horizontal axis counts steps: 20k, 1.5M, …"""
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """
+    :param figure: finished
+    :param path: the file, replaced in one step; its suffix says the format: ``.png``, ``.svg`` or ``.pdf``
+    :raises ValueError: if there is no such format
+    """
+    content = io.BytesIO()
+    figure.savefig(content, format=path.suffix.lstrip(".") or None)
+    write_bytes(path, content.getvalue(), durable=False)
