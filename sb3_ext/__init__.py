@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from sb3_ext.version import __version__
 
 if TYPE_CHECKING:
+    from sb3_ext.checkpoints.loading import load_model as load
     from sb3_ext.errors import CheckpointError, ConfigError, MissingExtraError, RunError, Sb3ExtError
     from sb3_ext.runs.run import Run
-    from sb3_ext.training import load_run, train
+    from sb3_ext.training import load_run, resume, train
 
 _MODULES = {
     "CheckpointError": "errors",
@@ -23,9 +24,13 @@ _MODULES = {
     "RunError": "errors",
     "Sb3ExtError": "errors",
     "Run": "runs.run",
+    "load": "checkpoints.loading",
     "load_run": "training",
+    "resume": "training",
     "train": "training",
 }
+
+_NAMES = {"load": "load_model"}
 
 __all__ = [
     "CheckpointError",
@@ -35,7 +40,9 @@ __all__ = [
     "RunError",
     "Sb3ExtError",
     "__version__",
+    "load",
     "load_run",
+    "resume",
     "train",
 ]
 
@@ -43,7 +50,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module 'sb3_ext' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"sb3_ext.{_MODULES[name]}"), name)
+    return getattr(importlib.import_module(f"sb3_ext.{_MODULES[name]}"), _NAMES.get(name, name))
 
 
 def __dir__() -> list[str]:

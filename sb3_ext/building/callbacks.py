@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from stable_baselines3.common.callbacks import BaseCallback
 
-from sb3_ext.algorithms.registry import get_algorithm
-from sb3_ext.building.environments import make_eval_env
+from sb3_ext.building.environments import make_environment_factory, make_eval_env
 from sb3_ext.callbacks import (
     ConvergenceStopCallback,
     DeterministicCollectionCallback,
@@ -18,22 +18,28 @@ from sb3_ext.callbacks import (
     EvaluationCallback,
     HeartbeatCallback,
     MetricsCallback,
+    NanStopCallback,
     PhaseCallback,
     PlateauStopCallback,
     ProgressCallback,
     QValuesCallback,
+    RunCheckpointCallback,
     SignalStopCallback,
     StopCallback,
     StopFileCallback,
     TimeBudgetCallback,
     TimingsCallback,
 )
+from sb3_ext.checkpoints.writer import SaveOutcome
 from sb3_ext.config.callback_types import load_callback_class
-from sb3_ext.config.schema import CallbackConfig, RunConfig, TargetConfig
+from sb3_ext.config.schema import CHECKPOINT_TYPE, RunConfig, TargetConfig, TrainConfig
 from sb3_ext.errors import ConfigError
 from sb3_ext.evaluation.evaluate import Evaluation
 from sb3_ext.phases import Phases
 from sb3_ext.runs.session import RunSession
+from sb3_ext.vec.exactness import Exactness, self_test
+
+logger = logging.getLogger(__name__)
 
 _EVAL_SEED_DISTANCE = 10_000  # evaluations do not play the episodes of training
 
@@ -43,12 +49,14 @@ class Callbacks:
     """
     What goes on beside training.
 
+    :param checkpoints: keeps the latest and the best state
     :param metrics: keeps every episode and every logged number
     :param evaluation: judges the agent
     :param timings: knows where the time went, if that was asked for
     :param all: these and the others, in the order in which they are called
     """
 
+    checkpoints: RunCheckpointCallback
     metrics: MetricsCallback
     evaluation: EvaluationCallback
     timings: TimingsCallback | None
@@ -67,11 +75,14 @@ class Callbacks:
                 callback.close()
 
 
-def make_callbacks(config: RunConfig, session: RunSession, phases: Phases) -> Callbacks:
+def make_callbacks(
+    config: RunConfig, session: RunSession, phases: Phases, extra_callbacks: Sequence[BaseCallback]
+) -> Callbacks:
     """
     :param config: the whole configuration
     :param session: the run that trains
     :param phases: what the run is doing; shared with whoever goes on after ``learn``
+    :param extra_callbacks: the caller's own
     :return: the callbacks; the stop file is looked at before the signals, since ``runs stop`` uses both
     :raises ConfigError: if one cannot be made with its parameters
     """
@@ -79,7 +90,9 @@ def make_callbacks(config: RunConfig, session: RunSession, phases: Phases) -> Ca
     metrics = MetricsCallback(session.paths.metrics)
     timings = TimingsCallback(phases) if train.track_timings else None
     evaluation = _make_evaluation(config, session, phases, metrics)
-    return Callbacks(
+    checkpoints = _make_checkpoints(config, session, phases, evaluation)
+    callbacks = Callbacks(
+        checkpoints,
         metrics,
         evaluation,
         timings,
@@ -87,14 +100,44 @@ def make_callbacks(config: RunConfig, session: RunSession, phases: Phases) -> Ca
             timings or PhaseCallback(phases),
             QValuesCallback(),
             *([DeterministicCollectionCallback()] if train.deterministic else []),
-            *(_make_extra_callback(index, entry) for index, entry in enumerate(train.callbacks) if entry.enabled),
+            *_make_configured_callbacks(train),
             EpisodeLoggingCallback(train.log_every_episodes, total_steps=train.total_steps),
             metrics,
             HeartbeatCallback(session.status, train.status_every_steps, phases, train.total_steps),
             ProgressCallback(train.total_steps),
+            *extra_callbacks,
+            *_make_stop_callbacks(config, session, evaluation, checkpoints),
             evaluation,
-            *_make_stop_callbacks(config, session, evaluation),
+            checkpoints,
         ],
+    )
+    checkpoints.on_outcome.append(partial(_show_save, session, callbacks))
+    return callbacks
+
+
+def _show_save(session: RunSession, callbacks: Callbacks, outcome: SaveOutcome) -> None:
+    if outcome.bundle is not None:
+        session.status.update(last_checkpoint=outcome.bundle.path.name)
+        callbacks.save_metrics()
+    session.status.update(last_save_error=None if outcome.error is None else str(outcome.error))
+
+
+def _make_checkpoints(
+    config: RunConfig, session: RunSession, phases: Phases, evaluation: EvaluationCallback
+) -> RunCheckpointCallback:
+    section = config.train.checkpoint
+    has_evaluations = config.eval.every_steps is not None or config.eval.every_episodes is not None
+    exactness = Exactness(True, "not tried out, as configured")
+    if section.self_test:
+        exactness = self_test(make_environment_factory(config.env))
+        logger.info("resuming will be %s: %s", "exact" if exactness.exact else "approximate", exactness.reason)
+    return RunCheckpointCallback(
+        session.paths.checkpoints,
+        **section.model_dump(exclude={"best_by", "self_test"}),
+        best_by=section.best_by or ("evaluation" if has_evaluations else "training_return"),
+        evaluation=evaluation,
+        exactness=exactness,
+        phases=phases,
     )
 
 
@@ -123,10 +166,10 @@ def _make_evaluation(
 
 
 def _make_stop_callbacks(
-    config: RunConfig, session: RunSession, evaluation: EvaluationCallback
+    config: RunConfig, session: RunSession, evaluation: EvaluationCallback, checkpoints: RunCheckpointCallback
 ) -> Iterator[StopCallback]:
-    # A partial off-policy rollout has dropped a transition, and the next boundary is only a few steps away.
-    at_boundary = get_algorithm(config.agent.id).is_off_policy
+    at_boundary = checkpoints.is_boundary_near
+    yield NanStopCallback()
     yield StopFileCallback(session.paths.stop, at_boundary=at_boundary)
     yield SignalStopCallback(session.signals, at_boundary=at_boundary)
     if config.train.total_episodes is not None:
@@ -145,9 +188,11 @@ def _make_stop_callbacks(
             yield stop_class(**arguments, evaluations=watched, at_boundary=at_boundary)
 
 
-def _make_extra_callback(index: int, entry: CallbackConfig) -> BaseCallback:
-    try:
-        callback: BaseCallback = load_callback_class(entry.type)(**entry.params)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"train.callbacks.{index}: {entry.type} cannot be made: {error}") from error
-    return callback
+def _make_configured_callbacks(train: TrainConfig) -> Iterator[BaseCallback]:
+    for index, entry in enumerate(train.callbacks):
+        if not entry.enabled or entry.type == CHECKPOINT_TYPE:
+            continue
+        try:
+            yield load_callback_class(entry.type)(**entry.params)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"train.callbacks.{index}: {entry.type} cannot be made: {error}") from error

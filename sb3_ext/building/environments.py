@@ -16,6 +16,7 @@ from sb3_ext.algorithms.registry import get_algorithm
 from sb3_ext.config.schema import EnvConfig, RunConfig
 from sb3_ext.errors import ConfigError
 from sb3_ext.vec.environments import EnvironmentFactory
+from sb3_ext.vec.snapshot_wrapper import SnapshotWrapper
 
 _MAX_EVAL_ENVS = 8
 _VEC_NORMALIZE_GAMMA = 0.99  # for an algorithm without a discount of its own (ARS)
@@ -50,13 +51,16 @@ def check_environment(config: EnvConfig) -> None:
         env.close()
 
 
-def make_env(config: RunConfig, monitor_directory: Path, render_mode: str | None = None) -> VecEnv:
+def make_env(
+    config: RunConfig, monitor_directory: Path, *, render_mode: str | None = None, is_resumed: bool = False
+) -> VecEnv:
     """
     The training environments, with everything that the section ``env`` puts around them.
 
     :param config: the whole configuration
     :param monitor_directory: where each environment's ``N.monitor.csv`` goes
     :param render_mode: as in Gymnasium
+    :param is_resumed: append to those files instead of beginning them
     :return: ``parallel.num_envs`` environments
     :raises ConfigError: if they cannot be made
     """
@@ -69,6 +73,8 @@ def make_env(config: RunConfig, monitor_directory: Path, render_mode: str | None
         n_envs=config.parallel.num_envs,
         seed=config.seed,
         monitor_dir=str(monitor_directory),
+        monitor_kwargs={"override_existing": not is_resumed},
+        wrapper_class=SnapshotWrapper if is_subproc else None,
         vec_env_cls=SubprocVecEnv if is_subproc else DummyVecEnv,
     )
     return _wrap_vec_env(env, config, is_training=True)

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sb3_ext.callbacks.checkpoint import RunCheckpointCallback
     from sb3_ext.callbacks.convergence_stop import ConvergenceStopCallback
     from sb3_ext.callbacks.deterministic import DeterministicCollectionCallback
     from sb3_ext.callbacks.episode_budget import EpisodeBudgetCallback
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from sb3_ext.callbacks.heartbeat import HeartbeatCallback
     from sb3_ext.callbacks.lr_decay import LearningRateDecayCallback
     from sb3_ext.callbacks.metrics import MetricsCallback
+    from sb3_ext.callbacks.nan_stop import NanStopCallback
     from sb3_ext.callbacks.phase import PhaseCallback
     from sb3_ext.callbacks.plateau_stop import PlateauStopCallback
     from sb3_ext.callbacks.progress import ProgressCallback
@@ -45,11 +47,13 @@ __all__ = [
     "HeartbeatCallback",
     "LearningRateDecayCallback",
     "MetricsCallback",
+    "NanStopCallback",
     "PhaseCallback",
     "PlateauStopCallback",
     "ProgressCallback",
     "QValuesCallback",
     "RenderCallback",
+    "RunCheckpointCallback",
     "SignalStopCallback",
     "StopCallback",
     "StopFileCallback",
@@ -70,11 +74,13 @@ _MODULES = {
     "HeartbeatCallback": "heartbeat",
     "LearningRateDecayCallback": "lr_decay",
     "MetricsCallback": "metrics",
+    "NanStopCallback": "nan_stop",
     "PhaseCallback": "phase",
     "PlateauStopCallback": "plateau_stop",
     "ProgressCallback": "progress",
     "QValuesCallback": "q_values",
     "RenderCallback": "render",
+    "RunCheckpointCallback": "checkpoint",
     "SignalStopCallback": "signal_stop",
     "StopCallback": "stopping",
     "StopFileCallback": "stop_file",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sb3_ext.callbacks.evaluation import EvaluationCallback
 from sb3_ext.callbacks.return_stop import ReturnStopCallback
+from sb3_ext.callbacks.stopping import AtBoundary
 from sb3_ext.evaluation.convergence import ConvergenceRule
 from sb3_ext.evaluation.evaluate import Evaluation
 
@@ -31,7 +32,7 @@ class ConvergenceStopCallback(ReturnStopCallback[ConvergenceRule]):
         patience: int = 10,
         *,
         evaluations: EvaluationCallback | None = None,
-        at_boundary: bool = False,
+        at_boundary: AtBoundary = False,
     ) -> None:
         rule = ConvergenceRule(target, window, patience)
         super().__init__("converged", rule, evaluations, at_boundary=at_boundary)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.utils import ConstantSchedule
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from sb3_ext.callbacks.light import LightCallback
 from sb3_ext.errors import Sb3ExtError
 
 
-class DeterministicCollectionCallback(BaseCallback):
+class DeterministicCollectionCallback(LightCallback):
     """
     Makes an algorithm act deterministically while it collects experience.
 
@@ -44,9 +44,6 @@ class DeterministicCollectionCallback(BaseCallback):
             self._schedule = self.model.exploration_schedule
             self.model.exploration_schedule = ConstantSchedule(0.0)
             self.model.exploration_rate = 0.0
-
-    def _on_step(self) -> bool:
-        return True
 
     def _on_training_end(self) -> None:
         if self._hook is not None:

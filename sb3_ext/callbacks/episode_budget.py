@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sb3_ext.callbacks.episodes import EpisodeCallback
-from sb3_ext.callbacks.stopping import StopCallback
+from sb3_ext.callbacks.stopping import AtBoundary, StopCallback
 
 
 class EpisodeBudgetCallback(StopCallback, EpisodeCallback):
@@ -18,7 +18,7 @@ class EpisodeBudgetCallback(StopCallback, EpisodeCallback):
     :raises ValueError: if ``episodes`` is not positive
     """
 
-    def __init__(self, episodes: int, *, at_boundary: bool = False) -> None:
+    def __init__(self, episodes: int, *, at_boundary: AtBoundary = False) -> None:
         super().__init__(at_boundary=at_boundary)
         if episodes <= 0:
             raise ValueError(f"episodes must be positive, but got {episodes}")

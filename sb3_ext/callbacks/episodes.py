@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from stable_baselines3.common.callbacks import BaseCallback
+from sb3_ext.callbacks.light import LightCallback
 
 
-class EpisodeCallback(BaseCallback):
+class EpisodeCallback(LightCallback):
     """
     Counts finished episodes over all environments in ``episodes``, and hands each to :meth:`_on_episode`.
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.save_util import recursive_getattr
 from stable_baselines3.common.utils import FloatSchedule
 from torch.optim import Optimizer
 
+from sb3_ext.callbacks.light import LightCallback
 from sb3_ext.errors import Sb3ExtError
 
 
-class LearningRateDecayCallback(BaseCallback):
+class LearningRateDecayCallback(LightCallback):
     """
     Multiplies the learning rate by a factor every so many steps, down to a floor.
 
@@ -62,9 +62,6 @@ class LearningRateDecayCallback(BaseCallback):
     def _on_rollout_start(self) -> None:
         if self._optimizer is not None:
             self.logger.record(f"train/{self._metric_key}", self._optimizer.param_groups[0]["lr"])
-
-    def _on_step(self) -> bool:
-        return True
 
     def _on_rollout_end(self) -> None:
         self._set_rate()

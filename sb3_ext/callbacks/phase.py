@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from stable_baselines3.common.callbacks import BaseCallback
-
+from sb3_ext.callbacks.light import LightCallback
 from sb3_ext.phases import Phases
 
 
-class PhaseCallback(BaseCallback):
+class PhaseCallback(LightCallback):
     """
     Enters the phases ``collecting`` and ``updating`` as the training loop goes through them, then ``finished``.
 
@@ -22,9 +21,6 @@ class PhaseCallback(BaseCallback):
 
     def _on_rollout_start(self) -> None:
         self.phases.enter("collecting")
-
-    def _on_step(self) -> bool:
-        return True
 
     def _on_rollout_end(self) -> None:
         self.phases.enter("updating")

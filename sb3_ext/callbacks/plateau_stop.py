@@ -7,6 +7,7 @@ from typing import Any
 
 from sb3_ext.callbacks.evaluation import EvaluationCallback
 from sb3_ext.callbacks.return_stop import ReturnStopCallback
+from sb3_ext.callbacks.stopping import AtBoundary
 from sb3_ext.evaluation.convergence import PlateauRule
 from sb3_ext.evaluation.evaluate import Evaluation
 from sb3_ext.reports.intervals import find_standard_error
@@ -38,7 +39,7 @@ class PlateauStopCallback(ReturnStopCallback[PlateauRule]):
         warm_up: int = 0,
         window: int = 20,
         evaluations: EvaluationCallback | None = None,
-        at_boundary: bool = False,
+        at_boundary: AtBoundary = False,
     ) -> None:
         rule = PlateauRule(patience, min_delta, in_standard_errors=in_standard_errors, warm_up=warm_up)
         super().__init__("plateau", rule, evaluations, at_boundary=at_boundary)

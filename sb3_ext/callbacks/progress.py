@@ -9,9 +9,9 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import safe_mean
 
+from sb3_ext.callbacks.light import LightCallback
 from sb3_ext.callbacks.throughput import Throughput
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 _BAR_EVERY_SECONDS = 0.2
 
 
-class ProgressCallback(BaseCallback):
+class ProgressCallback(LightCallback):
     """
     Shows steps, mean return of the latest episodes, speed and time left.
 

@@ -8,15 +8,16 @@ from types import CodeType, FrameType
 from typing import Any
 
 import torch
-from stable_baselines3.common.callbacks import BaseCallback
 from torch import nn
 from torch.utils.hooks import RemovableHandle
+
+from sb3_ext.callbacks.light import LightCallback
 
 # From the forward hook up to the algorithm's train() there are three frames of torch's.
 _MAX_FRAMES = 8
 
 
-class QValuesCallback(BaseCallback):
+class QValuesCallback(LightCallback):
     """
     Records ``train/mean_q``, for DQN and QR-DQN also ``train/td_error``, from every so many updates.
 
@@ -58,9 +59,6 @@ class QValuesCallback(BaseCallback):
 
     def _on_rollout_start(self) -> None:
         self._remove_hook()
-
-    def _on_step(self) -> bool:
-        return True
 
     def _on_rollout_end(self) -> None:
         self._remove_hook()

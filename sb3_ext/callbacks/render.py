@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from stable_baselines3.common.callbacks import BaseCallback
-
+from sb3_ext.callbacks.light import LightCallback
 from sb3_ext.errors import Sb3ExtError
 
 
-class RenderCallback(BaseCallback):
+class RenderCallback(LightCallback):
     """
     Shows the environments in a window after every step, as fast as training goes.
 

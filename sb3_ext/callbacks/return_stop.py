@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from sb3_ext.callbacks.episodes import EpisodeCallback
 from sb3_ext.callbacks.evaluation import EvaluationCallback
-from sb3_ext.callbacks.stopping import StopCallback
+from sb3_ext.callbacks.stopping import AtBoundary, StopCallback
 from sb3_ext.evaluation.convergence import ConvergenceRule, PlateauRule
 from sb3_ext.evaluation.evaluate import Evaluation
 
@@ -24,7 +24,9 @@ class ReturnStopCallback(StopCallback, EpisodeCallback, Generic[Rule]):
     :param at_boundary: stop only between two rollouts
     """
 
-    def __init__(self, reason: str, rule: Rule, evaluations: EvaluationCallback | None, *, at_boundary: bool) -> None:
+    def __init__(
+        self, reason: str, rule: Rule, evaluations: EvaluationCallback | None, *, at_boundary: AtBoundary
+    ) -> None:
         super().__init__(at_boundary=at_boundary)
         self._reason = reason
         self._rule = rule

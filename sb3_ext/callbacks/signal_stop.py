@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from sb3_ext.callbacks.stopping import StopCallback
+from sb3_ext.callbacks.stopping import AtBoundary, StopCallback
 
 
 class ReceivesSignals(Protocol):
@@ -26,7 +26,7 @@ class SignalStopCallback(StopCallback):
     :param at_boundary: stop only between two rollouts
     """
 
-    def __init__(self, signals: ReceivesSignals, *, at_boundary: bool = False) -> None:
+    def __init__(self, signals: ReceivesSignals, *, at_boundary: AtBoundary = False) -> None:
         super().__init__(at_boundary=at_boundary)
         self._signals = signals
 

@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from sb3_ext.callbacks.stopping import StopCallback
+from sb3_ext.callbacks.stopping import AtBoundary, StopCallback
 
 # A look costs some microseconds on a local disk and much more on a network one.
 _LOOK_EVERY_SECONDS = 0.1
@@ -22,7 +22,7 @@ class StopFileCallback(StopCallback):
     :param at_boundary: stop only between two rollouts
     """
 
-    def __init__(self, path: Path | str, *, at_boundary: bool = False) -> None:
+    def __init__(self, path: Path | str, *, at_boundary: AtBoundary = False) -> None:
         super().__init__(at_boundary=at_boundary)
         self._path = os.fspath(path)
         self._next_look_at = 0.0

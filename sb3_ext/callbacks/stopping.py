@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
+from collections.abc import Callable
 
-from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
+from sb3_ext.callbacks.light import LightCallback
+
 logger = logging.getLogger(__name__)
+
+AtBoundary = bool | Callable[[], bool]
+"""Whether to stop only between two rollouts, or a function that knows at the moment."""
 
 
 class TrainingStopped(Exception):
@@ -24,7 +29,7 @@ class TrainingStopped(Exception):
         super().__init__(f"training was stopped: {reason}")
 
 
-class StopCallback(BaseCallback):
+class StopCallback(LightCallback):
     """
     Ends training once :meth:`_find_stop_reason` gives a reason, which is then in ``stop_reason``.
 
@@ -32,14 +37,15 @@ class StopCallback(BaseCallback):
     ones: the loop of ARS ignores what callbacks return, so there :class:`TrainingStopped` is raised through it.
 
     :param at_boundary: stop only between two rollouts: the update is then finished and the model can be continued
-        from there. The default stops at once, as SB3's own callbacks do, in the middle of a rollout
+        from there. The default stops at once, as SB3's own callbacks do, in the middle of a rollout. A function is
+        asked when it matters
     """
 
-    def __init__(self, *, at_boundary: bool = False) -> None:
+    def __init__(self, *, at_boundary: AtBoundary = False) -> None:
         super().__init__()
         self.stop_reason: str | None = None
         self._at_boundary = at_boundary
-        self._may_stop = not at_boundary
+        self._has_passed_boundary = False
 
     @abstractmethod
     def _find_stop_reason(self) -> str | None:
@@ -52,27 +58,29 @@ class StopCallback(BaseCallback):
     def _on_training_start(self) -> None:
         super()._on_training_start()
         self.stop_reason = None
-        self._may_stop = not self._at_boundary
+        self._has_passed_boundary = False
 
     def _on_rollout_start(self) -> None:
         super()._on_rollout_start()
-        if self._at_boundary:
-            self._may_stop = self._has_stop_reason()
+        self._look_for_reason()
+        self._has_passed_boundary = self.stop_reason is not None
 
     def _on_step(self) -> bool:
         super()._on_step()
-        if not self._has_stop_reason() or not self._may_stop:
+        self._look_for_reason()
+        if self.stop_reason is None or (self._waits_for_boundary() and not self._has_passed_boundary):
             return True
         if not isinstance(self.model, (OnPolicyAlgorithm, OffPolicyAlgorithm)):
             name = type(self.model).__name__
             logger.warning("%s ignores what callbacks return: training ends by an exception, TrainingStopped", name)
-            assert self.stop_reason is not None
             raise TrainingStopped(self.stop_reason)
         return False
 
-    def _has_stop_reason(self) -> bool:
+    def _waits_for_boundary(self) -> bool:
+        return self._at_boundary() if callable(self._at_boundary) else self._at_boundary
+
+    def _look_for_reason(self) -> None:
         if self.stop_reason is None:
             self.stop_reason = self._find_stop_reason()
             if self.stop_reason is not None:
                 logger.info("stopping at step %d: %s", self.model.num_timesteps, self.stop_reason)
-        return self.stop_reason is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sb3_ext.callbacks.stopping import StopCallback
+from sb3_ext.callbacks.stopping import AtBoundary, StopCallback
 from sb3_ext.callbacks.stopwatch import Stopwatch
 
 
@@ -18,7 +18,7 @@ class TimeBudgetCallback(StopCallback):
     :raises ValueError: if ``seconds`` is not positive, or ``elapsed_before_seconds`` is negative
     """
 
-    def __init__(self, seconds: float, *, elapsed_before_seconds: float = 0.0, at_boundary: bool = False) -> None:
+    def __init__(self, seconds: float, *, elapsed_before_seconds: float = 0.0, at_boundary: AtBoundary = False) -> None:
         super().__init__(at_boundary=at_boundary)
         if seconds <= 0:
             raise ValueError(f"seconds must be positive, but got {seconds}")

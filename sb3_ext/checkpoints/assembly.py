@@ -56,7 +56,7 @@ def build_model(
         else:
             check_for_correct_spaces(env, observation_space, action_space)
         vars(model).update(attributes)
-        with _limit_parameters(sum(tensor.numel() for tensor in weights.values())):
+        with _limit_parameters(_count_numbers(weights)):
             model._setup_model()
         load_weights(model, weights)
         if model.use_sde:
@@ -113,9 +113,9 @@ def _resolve_classes(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def _limit_parameters(elements: int) -> Iterator[None]:
+def _limit_parameters(numbers: int) -> Iterator[None]:
     """Stop a build whose networks outgrow the weights that there are for them: few numbers can ask for terabytes."""
-    budget = 2 * elements + 2**16
+    budget = 2 * numbers + 2**16
 
     def count(_module: torch.nn.Module, name: str, parameter: torch.nn.Parameter | None) -> None:
         nonlocal budget
@@ -130,6 +130,12 @@ def _limit_parameters(elements: int) -> Iterator[None]:
         yield
     finally:
         hook.remove()
+
+
+def _count_numbers(weights: Weights) -> int:
+    # By what is stored: a tensor can claim any shape over a single number.
+    storages = [tensor.untyped_storage() for tensor in weights.values() if isinstance(tensor, torch.Tensor)]
+    return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values()) // torch.float32.itemsize
 
 
 def _summarize(error: Exception) -> str:

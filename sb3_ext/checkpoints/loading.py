@@ -128,9 +128,8 @@ def _find_described_class(described: ModelDescription, trust: bool) -> type[Base
     if described.algorithm in ALGORITHMS:
         return _find_class(str(described.algorithm))
     if not trust:
-        raise CheckpointError(
-            f"algorithm {described.algorithm_class[:80]} is somebody's own: load it with trust, if you do"
-        )
+        name = described.algorithm_class[:80]
+        raise CheckpointError(f"the checkpoint needs code of its own (algorithm {name}): load it with trust, if you do")
     module, _, name = described.algorithm_class.rpartition(".")
     try:
         loaded: Any = getattr(importlib.import_module(module), name)

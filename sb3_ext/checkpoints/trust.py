@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import warnings
 import zipfile
 import zlib
 from collections import Counter
@@ -56,7 +57,9 @@ def read_tensors(path: Path, name: str) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             _check_members(archive, len(content), _TORCH_MEMBERS, _MOST_TORCH_MEMBERS, largest_ratio=1)
-        loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickle protocols that no file of SB3 has
+            loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {name}.pth: {error}") from error
     except Exception as error:  # torch and pickle raise anything at all on a file that was tampered with

@@ -65,7 +65,8 @@ def train(
     overrides = [*make_overrides(flags), *(parse_override(assignment) for assignment in assignments)]
 
     from sb3_ext.errors import Sb3ExtError
-    from sb3_ext.training import start_run, train_run
+    from sb3_ext.training.loop import train_run
+    from sb3_ext.training.start import start_run
 
     command = shlex.join(["sb3-ext", *sys.argv[1:]])
     start = start_run(config_argument or config, run_dir, overrides, command=command, is_mock=mock_env)

@@ -12,6 +12,8 @@ from typing import Any
 
 from sb3_ext.arguments import find_argument_problems, import_name
 from sb3_ext.config.callback_types import load_callback_class
+from sb3_ext.config.schema import CHECKPOINT_TYPE
+from sb3_ext.config.validation import find_checkpoint_problems
 from sb3_ext.problems import Key, Problem, suggest_name
 
 
@@ -126,6 +128,9 @@ def _find_callback_problems(callbacks: Any) -> Iterator[Problem]:
         if not isinstance(callback_type, str):
             continue
         key = ("train", "callbacks", index)
+        if callback_type == CHECKPOINT_TYPE:
+            yield from (problem.below(*key, "params") for problem in find_checkpoint_problems(entry))
+            continue
         try:
             callback_class = load_callback_class(callback_type)
         except LookupError as error:

@@ -79,6 +79,8 @@ NonNegativeInt = Annotated[
     int, Field(strict=True, ge=0), BeforeValidator(_accept_whole_number), expect("an integer >= 0")
 ]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False), expect("a number")]
+Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False), expect("a positive number")]
+Prefix = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$"), expect("letters, digits, _ and -")]
 NonNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False), expect("a number >= 0")]
 Arguments = Annotated[dict[str, Any], expect("a mapping of keyword arguments")]
 Duration = Annotated[

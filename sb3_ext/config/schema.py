@@ -21,7 +21,9 @@ from sb3_ext.config.fields import (
     NonNegativeInt,
     Normalize,
     Number,
+    Positive,
     PositiveInt,
+    Prefix,
     ReturnSource,
     Seed,
     Text,
@@ -29,6 +31,8 @@ from sb3_ext.config.fields import (
     Wrapper,
     parse_duration,
 )
+
+CHECKPOINT_TYPE = "checkpoint"
 
 
 class Section(BaseModel):
@@ -67,6 +71,7 @@ class AgentConfig(Section):
     device: Device | None = Field(default="auto", description="auto (or null), cpu, cuda, cuda:1")
     threads: Threads = Field(default="auto", description="torch's threads; auto measures one against all at the start")
     params: Arguments = Field(default={}, description="the algorithm's constructor keyword arguments")
+    init_from: Text | None = Field(default=None, description="a checkpoint whose weights to begin with")
 
 
 class CallbackConfig(Section):
@@ -75,6 +80,25 @@ class CallbackConfig(Section):
     type: Text = Field(description="a name that `sb3-ext config callbacks` lists, or module:Name of your own")
     enabled: Flag = Field(default=True, description="false leaves it out")
     params: Arguments = Field(default={}, description="keyword arguments of its constructor")
+
+
+class CheckpointConfig(Section):
+    """Parameters of the checkpoints, which are always on: those of the callback of type ``checkpoint``."""
+
+    interval: PositiveInt | None = Field(default=10_000, description="transitions between two checkpoints")
+    prefix: Prefix = Field(default="step", description="what their names begin with")
+    every_episodes: PositiveInt | None = Field(default=None, description="episodes between two checkpoints")
+    every_minutes: Positive | None = Field(default=None, description="minutes between two checkpoints")
+    best_by: ReturnSource | None = Field(
+        default=None, description="what makes the best: evaluation or training_return; null: whichever there is"
+    )
+    keep_last: PositiveInt | None = Field(default=3, description="how many of the newest stay; null keeps them all")
+    keep_best: PositiveInt = Field(default=1, description="how many of the best stay")
+    milestone_steps: PositiveInt | None = Field(default=None, description="the first after each multiple of it stays")
+    max_disk_bytes: PositiveInt | None = Field(
+        default=None, description="budget for all; best and last two stay anyhow"
+    )
+    self_test: Flag = Field(default=True, description="try out at the start whether the environments resume exactly")
 
 
 class TrainConfig(Section):
@@ -103,6 +127,12 @@ class TrainConfig(Section):
         if self.total_steps is None and self.total_episodes is None and self.duration is None:
             raise ValueError("nothing ends this run; give total_steps, total_episodes or duration")
         return self
+
+    @property
+    def checkpoint(self) -> CheckpointConfig:
+        """The entry of type ``checkpoint`` among the callbacks; the last one, if there are several."""
+        entries = [entry for entry in self.callbacks if entry.type == CHECKPOINT_TYPE]
+        return CheckpointConfig.model_validate(entries[-1].params) if entries else CheckpointConfig()
 
     @property
     def duration_seconds(self) -> float | None:

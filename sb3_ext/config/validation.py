@@ -4,25 +4,39 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from sb3_ext.config.schema import RunConfig
+from sb3_ext.config.schema import CheckpointConfig, RunConfig
 from sb3_ext.problems import Problem, expected, suggest_name
 
 
-def translate_errors(error: ValidationError) -> Iterator[Problem]:
+def find_checkpoint_problems(entry: Mapping[str, Any]) -> Iterator[Problem]:
     """
-    :param error: what ``RunConfig.model_validate`` raised
+    :param entry: of type ``checkpoint`` in ``train.callbacks``
+    :return: one problem a mistake in its parameters
+    """
+    if entry.get("enabled", True) is not True:
+        yield Problem((), "checkpoints are always on; leave out 'enabled'")
+    try:
+        CheckpointConfig.model_validate(entry.get("params") or {})
+    except ValidationError as error:
+        yield from translate_errors(error, CheckpointConfig)
+
+
+def translate_errors(error: ValidationError, root: type[BaseModel] = RunConfig) -> Iterator[Problem]:
+    """
+    :param error: what the validation of ``root`` raised
+    :param root: the outermost section
     :return: one problem an error
     """
     for found in error.errors(include_url=False):
         key = found["loc"]
         kind = found["type"]
         if kind == "extra_forbidden":
-            message = f"unknown key; {suggest_name(key[-1], _known_keys(key[:-1]))}"
+            message = f"unknown key; {suggest_name(key[-1], _known_keys(root, key[:-1]))}"
         elif kind == "missing":
             message = "required, but missing"
         elif kind in ("model_type", "model_attributes_type", "dict_type"):
@@ -34,8 +48,7 @@ def translate_errors(error: ValidationError) -> Iterator[Problem]:
         yield Problem(key, message)
 
 
-def _known_keys(key: tuple[str | int, ...]) -> list[str]:
-    section: type[BaseModel] = RunConfig
+def _known_keys(section: type[BaseModel], key: tuple[str | int, ...]) -> list[str]:
     for part in key:
         if isinstance(part, str):
             section = next(_find_sections(section.model_fields[part].annotation))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import shutil
@@ -18,7 +19,7 @@ from sb3_ext.runs.lock import RunLock, is_locked
 from sb3_ext.runs.log import TrainingLog, find_place
 from sb3_ext.runs.paths import RunPaths
 from sb3_ext.runs.signals import Interrupted, SignalWatch
-from sb3_ext.runs.status import RunStatus, StatusFile, status_for
+from sb3_ext.runs.status import RunStatus, StatusFile, read_status, status_for
 
 logger = logging.getLogger(__name__)
 
@@ -47,12 +48,15 @@ class RunSession:
     :ivar signals: SIGINT and SIGTERM, watched inside the block
     """
 
-    def __init__(self, paths: RunPaths, lock: RunLock, log: TrainingLog, status: StatusFile) -> None:
+    def __init__(
+        self, paths: RunPaths, lock: RunLock, log: TrainingLog, status: StatusFile, *, is_new: bool = True
+    ) -> None:
         self.paths = paths
         self.status = status
         self.signals = SignalWatch()
         self._lock = lock
         self._log = log
+        self._is_new = is_new
         self._stop_reason: str | None = None
 
     @classmethod
@@ -88,6 +92,30 @@ class RunSession:
                 raise _make_write_error(paths, error) from error
             raise
 
+    @classmethod
+    def resume(cls, directory: Path, *, entry: Mapping[str, Any]) -> RunSession:
+        """
+        Own the directory of a run that has ended, or whose process is gone. Enter the ``with`` block at once.
+
+        :param directory: a run directory
+        :param entry: what its line in ``resumes.jsonl`` says beside time and host, plain data
+        :raises RunError: if another process owns it, it is no run, or it cannot be written
+        """
+        paths = RunPaths(Path(directory).absolute())
+        earlier = read_status(paths.status)
+        lock = _take_over(paths)
+        try:
+            status = earlier.resume()
+            paths.stop.unlink(missing_ok=True)  # an old wish, not this stretch's
+            write_text(paths.pid, f"{status.pid}\n", durable=False)
+            with paths.resumes.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"time": status.last_heartbeat, "host": status.host, **entry}) + "\n")
+            write_json(paths.status, status.to_json())
+            return cls(paths, lock, TrainingLog(paths.log), StatusFile(paths.status, status), is_new=False)
+        except OSError as error:
+            lock.release()
+            raise RunError(f"{paths.root}: cannot resume here: {error.strerror or error}") from error
+
     def finish(self, stop_reason: str) -> None:
         """
         Say why the training ended: once, last in the block.
@@ -104,7 +132,7 @@ class RunSession:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.signals.ignore_further()
-        is_kept = self._has_trained() or not isinstance(error, Sb3ExtError)
+        is_kept = not self._is_new or self._has_trained() or not isinstance(error, Sb3ExtError)
         try:
             if is_kept:
                 self._record_end(error)
@@ -166,6 +194,15 @@ def _claim(paths: RunPaths) -> RunLock:
         lock.release()
         raise _make_refusal(paths)
     return lock
+
+
+def _take_over(paths: RunPaths) -> RunLock:
+    try:
+        return RunLock(paths.lock)
+    except BlockingIOError:
+        raise _make_refusal(paths) from None
+    except OSError as error:
+        raise RunError(f"{paths.root}: cannot resume here: {error.strerror or error}") from error
 
 
 def _is_unused(paths: RunPaths) -> bool:

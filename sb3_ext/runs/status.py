@@ -82,6 +82,14 @@ class RunStatus:
         owner = dataclasses.asdict(Owner.current())
         return cls(start_time=now, last_heartbeat=now, run_id=str(uuid.uuid4()), **owner)
 
+    def resume(self) -> RunStatus:
+        """:return: the status of this run as this process goes on with it"""
+        owner = dataclasses.asdict(Owner.current())
+        now = _format_now()
+        return dataclasses.replace(
+            self, status="running", phase="starting", stop_reason=None, last_heartbeat=now, eta_seconds=None, **owner
+        )
+
     @property
     def owner(self) -> Owner | None:
         """The process that wrote this, if the status says it."""

@@ -1,0 +1,328 @@
+"""Checkpoints from which a killed training continues bit for bit."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.utils import safe_mean
+
+from sb3_ext.callbacks.episodes import EpisodeCallback
+from sb3_ext.callbacks.evaluation import EvaluationCallback
+from sb3_ext.callbacks.save_triggers import SaveTriggers
+from sb3_ext.callbacks.stopping import StopCallback
+from sb3_ext.checkpoints.bundle import Bundle
+from sb3_ext.checkpoints.content import BundleContent
+from sb3_ext.checkpoints.finiteness import has_finite_weights
+from sb3_ext.checkpoints.manifest import Score
+from sb3_ext.checkpoints.restoring import restore_model
+from sb3_ext.checkpoints.retention import Retention
+from sb3_ext.checkpoints.state import (
+    CapturedState,
+    capture_state,
+    restore_at_boundary,
+    restore_before_learn,
+    restore_callbacks,
+)
+from sb3_ext.checkpoints.state_files import read_state
+from sb3_ext.checkpoints.store import CheckpointStore
+from sb3_ext.checkpoints.writer import BundleWriter, SaveOutcome
+from sb3_ext.errors import CheckpointError
+from sb3_ext.evaluation.evaluate import Evaluation
+from sb3_ext.phases import Phases
+from sb3_ext.vec.exactness import Exactness
+
+logger = logging.getLogger(__name__)
+
+_NEAR_SECONDS = 1.0
+_IN_ROLLOUT = Exactness(False, "saved in the middle of a rollout")
+
+
+class RunCheckpointCallback(EpisodeCallback):
+    """
+    Keeps the best, the latest and periodic checkpoints, each of which resumes exactly. In a script::
+
+        checkpoints = RunCheckpointCallback("checkpoints")
+        steps = checkpoints.resume_if_possible(model, total_timesteps=100_000)
+        model.learn(steps, callback=[…, checkpoints], reset_num_timesteps=False)
+        checkpoints.finish()
+
+    Put it last: it captures between two rollouts, when all other callbacks have done what they do there. What must be
+    copied is copied then; hashing, compressing and writing happen behind the training loop. A disk that fails or is
+    full costs a warning and that checkpoint, not the training.
+
+    :param directory: where the checkpoints go: the tree is in :mod:`sb3_ext.checkpoints.store`
+    :param interval: environment transitions between two checkpoints; ``None`` for none by steps
+    :param prefix: what their names begin with
+    :param every_episodes: finished episodes between two checkpoints; ``None`` for none by episodes
+    :param every_minutes: minutes of training between two checkpoints; ``None`` for none by time
+    :param best_by: ``training_return``, the mean of the latest episodes; or ``evaluation``, which needs ``evaluation``
+    :param keep_last: how many of the newest stay; ``None`` keeps them all
+    :param keep_best: how many of the best stay
+    :param milestone_steps: the first one at or after each multiple of this many transitions stays
+    :param max_disk_bytes: budget for all together; the best and the last two stay whatever their size
+    :param evaluation: whose results make a checkpoint the best
+    :param exactness: what :func:`sb3_ext.vec.exactness.self_test` has found out about the environments
+    :param phases: to be in the phase ``saving`` meanwhile
+    :raises ValueError: if a number is not positive, or ``best_by`` is neither of the two
+    """
+
+    def __init__(
+        self,
+        directory: Path | str,
+        interval: int | None = 10_000,
+        *,
+        prefix: str = "step",
+        every_episodes: int | None = None,
+        every_minutes: float | None = None,
+        best_by: str = "training_return",
+        keep_last: int | None = 3,
+        keep_best: int = 1,
+        milestone_steps: int | None = None,
+        max_disk_bytes: int | None = None,
+        evaluation: EvaluationCallback | None = None,
+        exactness: Exactness | None = None,
+        phases: Phases | None = None,
+    ) -> None:
+        super().__init__()
+        if best_by not in ("training_return", "evaluation") or (best_by == "evaluation" and evaluation is None):
+            raise ValueError(f"best_by must be training_return, or evaluation with an evaluation, but got {best_by!r}")
+        self.store = CheckpointStore(Path(directory), prefix=prefix)
+        #: called with the outcome of every save, from the training loop
+        self.on_outcome: list[Callable[[SaveOutcome], None]] = []
+        self._retention = Retention(keep_last, keep_best, milestone_steps, max_disk_bytes)
+        self._triggers = SaveTriggers(interval, every_episodes, every_minutes)
+        self._best_by = best_by
+        self._evaluation = evaluation
+        self._exactness = exactness
+        self._phases = phases
+        self._lazy_writer: BundleWriter | None = None
+        self._resumed: CapturedState | None = None
+        self._is_due = False
+        self._evaluated: tuple[int, Score] | None = None
+        self._saved_step: int | None = None
+        self._boundary: BundleContent | None = None
+        self._is_in_rollout = False
+        self._rollout_began_at: float | None = None
+        self._is_boundary_near = False
+        self._is_failing = False
+        if evaluation is not None and best_by == "evaluation":
+            evaluation.on_evaluation.append(self._on_evaluation)
+
+    def resume_if_possible(self, model: BaseAlgorithm, total_timesteps: int) -> int:
+        """
+        Put the latest good checkpoint, if there is one, back into a newly made model.
+
+        :param model: made, with its environments, as the first time
+        :param total_timesteps: the original total
+        :return: what is left of it, for ``learn(…, reset_num_timesteps=False)``
+        :raises CheckpointError: if the model or its environments are others than the checkpoint's
+        """
+        bundle = self.store.find_latest(set_aside=True)
+        if bundle is not None:
+            self.resume_from(bundle, model)
+        return max(0, total_timesteps - model.num_timesteps)
+
+    def resume_from(self, bundle: Bundle, model: BaseAlgorithm) -> None:
+        """
+        Put one checkpoint back into a newly made model.
+
+        :param bundle: verified, and of one's own: parts of it are pickled
+        :param model: made, with its environments, as the first time
+        :raises CheckpointError: if the model or its environments are others than the checkpoint's
+        """
+        replay = restore_model(model, bundle)
+        if replay is not None and bundle.path.parent == self.store.directory:
+            self._writer.continue_from(model, bundle, replay)
+        self._resumed = read_state(bundle.path)
+        restore_before_learn(model, self._resumed)
+        logger.info("resuming from step %d (%s)", bundle.step, bundle.path)
+
+    def is_boundary_near(self) -> bool:
+        """
+        Whether a stop can wait for the end of the rollout: rollouts last less than a second. Otherwise a checkpoint
+        of the rollout's beginning is kept in memory, and :meth:`finish` writes that.
+        """
+        return self._is_boundary_near
+
+    def finish(self) -> None:
+        """
+        Save what ``learn`` has left, and wait until it is on the disk. However ``learn`` ended, and more than once.
+
+        What the latest rollout began with is what a stop or an error in its midst leaves, if it was kept; weights that
+        are not finite are not saved at all.
+        """
+        if self._rollout_began_at is None:
+            return  # nothing has been trained
+        if not self._is_in_rollout:
+            self._save(after_learn=True)
+        elif self._boundary is not None:
+            self._write(self._boundary)
+        elif self._saved_step is None or self.model.num_timesteps - self._saved_step > self.model.n_envs:
+            self._save(exactness=_IN_ROLLOUT)
+        self._writer_do(self._writer.flush)
+
+    def close(self) -> None:
+        """End the background thread, after the last save."""
+        if self._lazy_writer is not None:
+            self._writer_do(self._lazy_writer.close)
+
+    def save_for_evaluation(self) -> Path:
+        """
+        Save now, between two rollouts, and keep the checkpoint until its evaluation has arrived.
+
+        :return: its ``model.zip``
+        """
+        self._save()
+        self._writer_do(self._writer.flush)
+        step = self.model.num_timesteps
+        self._writer.spared.add(step)
+        return self.store.resolve(step).model_path
+
+    def state(self) -> dict[str, Any]:
+        """
+        Capture what a resumed training has to know.
+
+        :return: plain JSON values for :meth:`restore`
+        """
+        return {**super().state(), **self._triggers.state(), "step": self.model.num_timesteps}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """
+        Carry on from where an earlier training was.
+
+        :param state: what :meth:`state` gave then
+        """
+        super().restore(state)
+        self._triggers.restore(state, state["step"], self.episodes)
+        self._saved_step = state["step"]
+
+    def _on_training_start(self) -> None:
+        super()._on_training_start()
+        self._triggers.start(self.num_timesteps, self.episodes)
+        if self._resumed is not None:
+            restore_callbacks(self._callbacks, self._resumed)
+
+    def _on_rollout_start(self) -> None:
+        super()._on_rollout_start()
+        if self._resumed is not None:
+            restore_at_boundary(self.model, self._resumed, self._callbacks)
+            self._resumed = None
+        self._watch_rollouts()
+        self._is_in_rollout = True
+        self._boundary = None
+        self._report_outcomes()
+        self._is_due = self._triggers.is_due(self.model.num_timesteps, self.episodes) or self._is_due
+        if (self._is_due or self._is_stopping()) and self._saved_step != self.model.num_timesteps:
+            self._save()
+        elif not self._is_boundary_near and has_finite_weights(self.model):
+            self._boundary = self._capture()
+
+    def _on_rollout_end(self) -> None:
+        super()._on_rollout_end()
+        self._is_in_rollout = False
+
+    def _watch_rollouts(self) -> None:
+        now = time.monotonic()
+        if self._rollout_began_at is not None:
+            self._is_boundary_near = now - self._rollout_began_at < _NEAR_SECONDS
+        self._rollout_began_at = now
+
+    def _is_stopping(self) -> bool:
+        return any(isinstance(callback, StopCallback) and callback.stop_reason for callback in self._flat_callbacks)
+
+    def _save(self, *, after_learn: bool = False, exactness: Exactness | None = None) -> None:
+        self._is_due = False
+        if not has_finite_weights(self.model):
+            logger.error("the weights are not finite at step %d; no checkpoint is made of them", self.num_timesteps)
+            return
+        with self._saving():
+            content = self._capture(after_learn=after_learn, exactness=exactness)
+            if content is not None:
+                self._write(content)
+
+    def _capture(self, *, after_learn: bool = False, exactness: Exactness | None = None) -> BundleContent | None:
+        try:
+            state = capture_state(
+                self.model, self._callbacks, exactness=exactness or self._exactness, after_learn=after_learn
+            )
+            return self._writer.capture(
+                self.model,
+                episode=self.episodes,
+                score=self._find_score(),
+                state=state,
+            )
+        except CheckpointError as error:
+            self._report_failure(self.model.num_timesteps, error)
+            return None
+
+    def _write(self, content: BundleContent) -> None:
+        self._saved_step = content.step
+        self._writer_do(self._writer.flush)
+        self._writer_do(lambda: self._writer.save(content))
+
+    def _find_score(self) -> Score | None:
+        if self._best_by == "evaluation":
+            step, score = self._evaluated or (None, None)
+            return score if step == self.model.num_timesteps else None
+        buffer = self.model.ep_info_buffer
+        value = float(safe_mean([episode["r"] for episode in buffer])) if buffer else math.nan
+        return Score(value, self._best_by) if math.isfinite(value) else None
+
+    def _on_evaluation(self, step: int, evaluation: Evaluation) -> None:
+        if not math.isfinite(evaluation.mean_return):
+            return
+        score = Score(evaluation.mean_return, self._best_by)
+        if step == self._saved_step or step != self.model.num_timesteps:
+            self._writer_do(lambda: self._writer.record_score(step, score))
+            self._writer.spared.discard(step)
+        else:
+            self._evaluated = (step, score)
+            self._is_due = self._is_due or (self._evaluation is not None and self._evaluation.best_step == step)
+
+    def _writer_do(self, job: Callable[[], None]) -> None:
+        try:
+            job()
+        except CheckpointError as error:
+            self._report_failure(self.model.num_timesteps, error)
+        self._report_outcomes()
+
+    def _report_outcomes(self) -> None:
+        for outcome in self._writer.take_outcomes():
+            if outcome.error is not None:
+                self._report_failure(outcome.step, outcome.error)
+            else:
+                self._is_failing = False
+            for listener in self.on_outcome:
+                listener(outcome)
+
+    def _report_failure(self, step: int, error: CheckpointError) -> None:
+        if not self._is_failing:
+            logger.warning("no checkpoint at step %d; training goes on: %s", step, error)
+        self._is_failing = True
+
+    @property
+    def _writer(self) -> BundleWriter:
+        if self._lazy_writer is None:
+            self._lazy_writer = BundleWriter(self.store, retention=self._retention)
+        return self._lazy_writer
+
+    @property
+    def _callbacks(self) -> BaseCallback:
+        """Those of ``learn``, all of them: SB3 shows its loop's locals."""
+        root: BaseCallback = self.locals.get("callback", self)
+        return root
+
+    @property
+    def _flat_callbacks(self) -> Sequence[BaseCallback]:
+        return getattr(self._callbacks, "callbacks", [self._callbacks])
+
+    def _saving(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._phases is None else self._phases.during("saving")

@@ -1,0 +1,76 @@
+"""Train from a configuration, and carry runs on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sb3_ext.config import Override
+from sb3_ext.runs.run import Run
+from sb3_ext.training.loop import UserCallback, train_run
+from sb3_ext.training.resume import AlreadyCompleted, resume_run
+from sb3_ext.training.start import start_run
+
+__all__ = ["load_run", "resume", "train"]
+
+
+def train(
+    config: str | Path | Mapping[str, Any] | None = None,
+    *,
+    run_dir: str | Path | None = None,
+    overrides: Iterable[str | Override] = (),
+    command: str | None = None,
+    callback: UserCallback | Sequence[UserCallback] = (),
+) -> Run:
+    """
+    Train from a configuration, in a new run directory.
+
+    :param config: a YAML file, the name of a shipped one, plain data, or ``None`` for overrides alone
+    :param run_dir: must not exist, or be empty; ``runs/<config stem>_<UTC time>`` when left out
+    :param overrides: ``KEY=VALUE`` texts, as for ``--set``
+    :param command: how the run was started, for ``meta.json``
+    :param callback: SB3 callbacks, or functions of one dict (see :class:`~sb3_ext.callbacks.FunctionCallback`)
+    :return: the run, ended: its status says how
+    :raises ConfigError: if the configuration cannot be used; no directory is left behind
+    :raises RunError: if the run directory exists already or cannot be written
+    """
+    return train_run(start_run(config, run_dir, overrides, command=command), callback)
+
+
+def resume(
+    target: str | Path,
+    *,
+    overrides: Iterable[str | Override] = (),
+    is_rewinding: bool = False,
+    command: str | None = None,
+    callback: UserCallback | Sequence[UserCallback] = (),
+) -> Run:
+    """
+    Carry on a run that was stopped or killed, in its own directory, as if nothing had happened.
+
+    :param target: a run directory, the name of a run below ``runs``, or a checkpoint of a run
+    :param overrides: of what does not alter the past: bounds, evaluation, logging
+    :param is_rewinding: with an older checkpoint: go back in place; otherwise it branches into a new run directory
+    :param command: how this was started, for ``resumes.jsonl``
+    :param callback: as for :func:`train`
+    :return: the run, ended; a run that had completed is returned as it is
+    :raises ConfigError: if an override would alter the past
+    :raises RunError: if it is no run, or another process owns it
+    """
+    try:
+        start = resume_run(target, overrides, is_rewinding=is_rewinding, command=command)
+    except AlreadyCompleted as completed:
+        return completed.run
+    return train_run(start, callback)
+
+
+def load_run(directory: str | Path) -> Run:
+    """
+    Open a run directory, of a living run or of one that ended.
+
+    :param directory: the run directory
+    :return: the run: ``.status``, ``.record``, ``.metrics``, ``.meta``, ``.paths``
+    :raises RunError: if that is no run directory
+    """
+    return Run(Path(directory))

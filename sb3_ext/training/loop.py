@@ -1,0 +1,130 @@
+"""The composition root: build, learn, finish."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
+
+from sb3_ext.algorithms.threads import measure_threads
+from sb3_ext.atomic import write_text
+from sb3_ext.building.callbacks import Callbacks, make_callbacks
+from sb3_ext.building.environments import make_env
+from sb3_ext.building.model import fill_config, make_model
+from sb3_ext.callbacks import FunctionCallback, RenderCallback, StopCallback, TrainingStopped
+from sb3_ext.checkpoints.loading import restore_weights
+from sb3_ext.config import RunConfig, dump_config
+from sb3_ext.phases import Phases
+from sb3_ext.runs.run import Run
+from sb3_ext.runs.session import RunSession
+from sb3_ext.runs.status import status_for
+from sb3_ext.training.start import RunStart
+
+logger = logging.getLogger(__name__)
+
+UserCallback = BaseCallback | Callable[[dict[str, Any]], Any]
+
+
+def train_run(
+    start: RunStart, callback: UserCallback | Sequence[UserCallback] = (), *, is_rendered: bool = False
+) -> Run:
+    """
+    Train in a run directory that was claimed.
+
+    :param start: from :mod:`sb3_ext.training.start` or :mod:`sb3_ext.training.resume`
+    :param callback: SB3 callbacks, or functions of one dict (see :class:`~sb3_ext.callbacks.FunctionCallback`)
+    :param is_rendered: show the environments in a window meanwhile
+    :return: the run, ended
+    """
+    extra_callbacks = [*_as_callbacks(callback), *([RenderCallback()] if is_rendered else [])]
+    with start.session as session:
+        session.finish(_train(start, extra_callbacks, "human" if is_rendered else None))
+    return start.run
+
+
+def _train(start: RunStart, extra_callbacks: Sequence[BaseCallback], render_mode: str | None) -> str:
+    """:return: the reason that the run ended"""
+    config, session = start.config, start.session
+    is_resumed = start.bundle is not None
+    with closing(make_env(config, session.paths.monitor, render_mode=render_mode, is_resumed=is_resumed)) as env:
+        model = make_model(config, env)
+        write_text(session.paths.resolved_config, dump_config(fill_config(config, model)))
+        logger.info("run directory: %s", session.paths.root)
+        phases = Phases()
+        callbacks = make_callbacks(config, session, phases, extra_callbacks)
+        model.set_logger(_make_logger(session))
+        if start.bundle is not None:
+            callbacks.checkpoints.resume_from(start.bundle, model)
+        elif config.agent.init_from is not None:
+            restore_weights(model, config.agent.init_from)
+        with closing(model.logger), closing(callbacks):
+            try:
+                with _use_threads(config.agent.threads, model):
+                    stop_reason = _learn(model, config, callbacks.all)
+            finally:
+                phases.listeners.append(partial(_show_phase, session))
+                with phases.during("saving"):
+                    callbacks.checkpoints.finish()
+                    callbacks.save_metrics()
+            if status_for(stop_reason) == "completed":
+                _evaluate(callbacks)
+        return stop_reason
+
+
+def _learn(model: BaseAlgorithm, config: RunConfig, callbacks: list[BaseCallback]) -> str:
+    total_steps = config.train.total_steps
+    # Without a bound of steps another one ends the run; no schedule depends on the total then.
+    bound = (sys.maxsize if total_steps is None else total_steps) - model.num_timesteps
+    try:
+        # Logging is EpisodeLoggingCallback's: None switches off SB3's own, although its annotation has no None.
+        model.learn(bound, callback=callbacks, log_interval=None, reset_num_timesteps=False)  # type: ignore[arg-type]
+    except TrainingStopped as stopped:
+        return stopped.reason
+    reasons = (callback.stop_reason for callback in callbacks if isinstance(callback, StopCallback))
+    fallback = "total_steps" if total_steps is not None and model.num_timesteps >= total_steps else "callback"
+    return next((reason for reason in reasons if reason is not None), fallback)
+
+
+def _evaluate(callbacks: Callbacks) -> None:
+    """Judge the final model."""
+    if callbacks.metrics.episodes == 0:
+        logger.warning("no episode has ended during training, so there is no final evaluation; set env.max_steps?")
+        return
+    callbacks.evaluation.finish()
+    callbacks.checkpoints.finish()
+    callbacks.save_metrics()
+
+
+def _make_logger(session: RunSession) -> Logger:
+    return Logger(folder=None, output_formats=[TensorBoardOutputFormat(str(session.paths.tensorboard))])
+
+
+def _show_phase(session: RunSession, phase: str) -> None:
+    session.status.update(phase=phase)
+    session.status.write()
+
+
+@contextmanager
+def _use_threads(threads: int | str, model: BaseAlgorithm) -> Iterator[None]:
+    """Torch's number of threads belongs to the process: put it back for whoever trains from Python."""
+    before = torch.get_num_threads()
+    chosen = threads if isinstance(threads, int) else measure_threads(model)
+    logger.info("torch uses %d of %d threads", chosen, before)
+    torch.set_num_threads(chosen)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _as_callbacks(callback: UserCallback | Sequence[UserCallback]) -> list[BaseCallback]:
+    given = [callback] if isinstance(callback, BaseCallback) or callable(callback) else callback
+    return [item if isinstance(item, BaseCallback) else FunctionCallback(item) for item in given]

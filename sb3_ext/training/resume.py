@@ -1,0 +1,162 @@
+"""Claim the directory of an earlier run to carry it on, or a new one to go another way from one of its checkpoints."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sb3_ext.checkpoints.bundle import MANIFEST, Bundle
+from sb3_ext.checkpoints.store import CheckpointStore
+from sb3_ext.config import Override, RunConfig, dump_config, load_config
+from sb3_ext.errors import ConfigError
+from sb3_ext.runs.registry import resolve_run
+from sb3_ext.runs.run import Run
+from sb3_ext.runs.session import RunSession
+from sb3_ext.training.start import RunStart, describe_run, name_run_directory, parse_overrides
+
+_CHANGEABLE: tuple[tuple[str, ...], ...] = (
+    ("train", "total_steps"),
+    ("train", "total_episodes"),
+    ("train", "duration"),
+    ("train", "track_timings"),
+    ("train", "log_every_episodes"),
+    ("train", "status_every_steps"),
+    ("eval",),
+    ("early_stopping",),
+)
+"""What a resume may change: nothing that the steps already taken depend on."""
+
+
+class AlreadyCompleted(Exception):
+    """
+    There is nothing left to do.
+
+    :param run: the run, which has completed
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        super().__init__(f"{run.paths.root}: has completed ({run.record.stop_reason}); extend it with --total-steps")
+
+
+@dataclass(frozen=True)
+class ResumePoint:
+    """
+    Where to go on.
+
+    :param run: the run
+    :param bundle: a checkpoint of it, verified; ``None`` if there is none yet
+    :param is_newest: whether it is the latest
+    """
+
+    run: Run
+    bundle: Bundle | None
+    is_newest: bool
+
+
+def find_resume_point(target: str | Path, root: Path = Path("runs")) -> ResumePoint:
+    """
+    Find what a user means.
+
+    :param target: a run directory, the name of a run below ``root``, or a checkpoint of a run
+    :param root: where runs are
+    :return: the run and the checkpoint
+    :raises RunError: if it is neither
+    :raises CheckpointError: if the checkpoint is damaged
+    """
+    path = Path(target)
+    folder = path if path.is_dir() else path.parent
+    if (folder / MANIFEST).is_file():
+        folder = folder.resolve()
+        store = CheckpointStore(folder.parent)
+        latest = store.find_latest()
+        bundle = store.resolve(folder)
+        return ResumePoint(Run(folder.parents[1]), bundle, latest is not None and latest.step == bundle.step)
+    run = resolve_run(str(target), root)
+    return ResumePoint(run, CheckpointStore(run.paths.checkpoints).find_latest(), True)
+
+
+def resume_run(
+    target: str | Path,
+    overrides: Iterable[str | Override] = (),
+    *,
+    run_dir: str | Path | None = None,
+    is_rewinding: bool = False,
+    command: str | None = None,
+) -> RunStart:
+    """
+    Claim a run's directory to carry it on towards its original bounds, or those given anew.
+
+    :param target: a run directory, the name of a run below ``runs``, or a checkpoint of a run
+    :param overrides: of what does not alter the past: bounds, evaluation, logging
+    :param run_dir: where another way from an older checkpoint goes, see below
+    :param is_rewinding: with an older checkpoint: go back in place, and set the newer ones aside; otherwise it
+        branches into a new run directory
+    :param command: how this was started, for ``resumes.jsonl``
+    :return: for :func:`~sb3_ext.training.loop.train_run`, at once
+    :raises AlreadyCompleted: if nothing is left to do
+    :raises ConfigError: if an override would alter the past
+    :raises RunError: if it is no run, or another process owns it
+    """
+    point = find_resume_point(target)
+    parsed = parse_overrides(overrides)
+    config = _load_resumed_config(point.run, parsed)
+    if not point.is_newest and not is_rewinding:
+        return _branch(point, config, run_dir, command)
+    if point.is_newest and _is_done(point.run, config, parsed):
+        raise AlreadyCompleted(point.run)
+    entry = {
+        "checkpoint": None if point.bundle is None else point.bundle.path.name,
+        "command": command,
+        "overrides": {".".join(map(str, override.key)): override.value for override in parsed},
+    }
+    session = RunSession.resume(point.run.paths.root, entry=entry)
+    if point.bundle is not None and not point.is_newest:
+        CheckpointStore(point.run.paths.checkpoints).set_aside_newer(point.bundle.step)
+    return RunStart(config, session, point.bundle)
+
+
+def _branch(point: ResumePoint, config: RunConfig, run_dir: str | Path | None, command: str | None) -> RunStart:
+    """What was recorded up to the checkpoint comes along; the resume itself cuts off what is later."""
+    source = point.run.paths
+    assert point.bundle is not None
+    session = RunSession.create(
+        name_run_directory(config, source.root) if run_dir is None else Path(run_dir),
+        config_text=point.run.config_text,
+        resolved_config_text=dump_config(config),
+        meta={**describe_run(config, command), "branched_from": str(point.bundle.path)},
+    )
+    for name in ("monitor", "evaluations"):
+        _copy(getattr(source, name), getattr(session.paths, name))
+    return RunStart(config, session, point.bundle)
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target)
+    elif source.exists():
+        shutil.copy2(source, target)
+
+
+def _load_resumed_config(run: Run, overrides: list[Override]) -> RunConfig:
+    changeable = ", ".join(".".join(key) for key in _CHANGEABLE)
+    problems = [
+        f"{override.place}: {'.'.join(map(str, override.key))}: would alter what was trained already; a resume may "
+        f"change {changeable}; for anything else start a new run, with --init-from a checkpoint of this one if you like"
+        for override in overrides
+        if not any(override.key[: len(key)] == key for key in _CHANGEABLE)
+    ]
+    if problems:
+        raise ConfigError(problems)
+    return load_config(run.paths.resolved_config, overrides)
+
+
+def _is_done(run: Run, config: RunConfig, overrides: list[Override]) -> bool:
+    record = run.record
+    if record.status != "completed":
+        return False
+    bounds = config.train
+    is_bounded_further = bounds.total_steps is None or bounds.total_steps > record.step
+    return not overrides or not is_bounded_further
