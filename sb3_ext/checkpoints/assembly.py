@@ -121,9 +121,7 @@ def _limit_parameters(numbers: int) -> Iterator[None]:
         nonlocal budget
         budget -= 0 if parameter is None else parameter.numel()
         if budget < 0:
-            raise CheckpointError(
-                f"the weights do not fit the model: it would have far more than their {elements} numbers"
-            )
+            raise CheckpointError(f"the weights do not fit the model: it would have far more than {numbers} numbers")
 
     hook = register_module_parameter_registration_hook(count)
     try:

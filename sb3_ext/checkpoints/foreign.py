@@ -12,8 +12,9 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.her import HerReplayBuffer
 
-from sb3_ext.checkpoints.architecture import LEFT_OUT, ModelDescription
+from sb3_ext.checkpoints.architecture import LEFT_OUT, ModelDescription, find_class
 from sb3_ext.checkpoints.assembly import build_model
 from sb3_ext.checkpoints.spaces import describe_space
 from sb3_ext.checkpoints.trust import read_data, read_tensors
@@ -53,7 +54,17 @@ def load_foreign_model(
 
 def _list_readable(data: Mapping[str, Any], algorithm_class: type[BaseAlgorithm]) -> dict[str, Any]:
     names = set(inspect.signature(algorithm_class).parameters) - set(LEFT_OUT)
-    return {name: data[name] for name in names & data.keys() if not isinstance(data[name], dict)}
+    readable = {name: data[name] for name in names & data.keys() if not _is_pickled(data[name])}
+    buffer_class = _read_defining_class(data.get("replay_buffer_class"))
+    if buffer_class == HerReplayBuffer.__name__:  # the others of SB3's are what it chooses by itself
+        readable["replay_buffer_class"] = buffer_class
+    elif buffer_class is None or find_class(buffer_class) is None:
+        readable.pop("replay_buffer_kwargs", None)
+    return readable
+
+
+def _is_pickled(value: Any) -> bool:
+    return isinstance(value, dict) and ":serialized:" in value
 
 
 def _read_policy_arguments(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,12 +87,16 @@ def _read_class_name(value: Any) -> Any:
 def _find_policy(
     algorithm_class: type[BaseAlgorithm], data: Mapping[str, Any], observation_space: spaces.Space[Any]
 ) -> str:
-    described = data.get("policy_class")
-    text = described.get("__init__", "") if isinstance(described, dict) else ""
-    match = _METHOD.match(text) if isinstance(text, str) else None
-    aliases = algorithm_class.policy_aliases
+    name, aliases = _read_defining_class(data.get("policy_class")), algorithm_class.policy_aliases
     for alias, policy_class in aliases.items():
-        if match is not None and policy_class.__name__ == match[1]:
+        if policy_class.__name__ == name:
             return alias
     kind = "MultiInput" if isinstance(observation_space, spaces.Dict) else "Mlp"
     return next((alias for alias in aliases if alias.startswith(kind)), "MlpPolicy")
+
+
+def _read_defining_class(described: Any) -> str | None:
+    """SB3 adds a pickled class's attributes as text; that of its constructor has the class's name."""
+    text = described.get("__init__") if isinstance(described, dict) else None
+    match = _METHOD.match(text) if isinstance(text, str) else None
+    return None if match is None else match[1]

@@ -55,11 +55,12 @@ def load_model(
         raise CheckpointError(f"{found} does not exist")
     if algorithm is None:
         raise CheckpointError(f"{found} does not say what it was trained with: give algorithm, such as 'ppo'")
+    chosen = _find_class(algorithm)
     if trust:
-        return _load_pickled(found, _find_class(algorithm), env, device)
+        return _load_pickled(found, chosen, env, device)
     if env is None:
         raise CheckpointError(f"{found} has its spaces in a pickle, which is not read: give env, or trust=True")
-    return load_foreign_model(found, _find_class(algorithm), BaseAlgorithm._wrap_env(env), device)
+    return load_foreign_model(found, chosen, BaseAlgorithm._wrap_env(env), device)
 
 
 def restore_weights(model: BaseAlgorithm, path: str | Path) -> None:

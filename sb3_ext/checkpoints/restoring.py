@@ -41,7 +41,8 @@ def restore_model(model: BaseAlgorithm, bundle: Bundle) -> ReplayIndex | None:
 
 
 def _restore_parameters(model: BaseAlgorithm, bundle: Bundle) -> None:
-    parameters: dict[str, Any] = {name: read_tensors(bundle.model_path, name) for name in list_state_dicts(bundle.model_path)}
+    path = bundle.model_path
+    parameters: dict[str, Any] = {name: read_tensors(path, name) for name in list_state_dicts(path)}
     variables = parameters.pop(_VARIABLES, {})
     try:
         model.set_parameters(parameters, exact_match=True, device=model.device)
