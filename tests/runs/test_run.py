@@ -121,17 +121,13 @@ def test_a_status_without_a_process_needs_the_lock(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("last_heartbeat", "has_lock_file", "status"),
-    [
-        (RunStatus.begin().last_heartbeat, False, "running"),
-        (RunStatus.begin().last_heartbeat, True, "running"),
-        (LONG_AGO, False, "stale"),
-        (LONG_AGO, True, "dead"),
-    ],
+    ("is_recent", "has_lock_file", "status"),
+    [(True, False, "running"), (True, True, "running"), (False, False, "stale"), (False, True, "dead")],
 )
 def test_another_hosts_run_is_judged_by_its_heartbeat(
-    tmp_path: Path, last_heartbeat: str, has_lock_file: bool, status: str
+    tmp_path: Path, is_recent: bool, has_lock_file: bool, status: str
 ) -> None:
+    last_heartbeat = RunStatus.begin().last_heartbeat if is_recent else LONG_AGO
     run = make_run(tmp_path / "a", host="another", last_heartbeat=last_heartbeat)
     if has_lock_file:
         run.paths.lock.touch()
