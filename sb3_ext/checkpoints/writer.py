@@ -83,15 +83,17 @@ class BundleWriter:
 
     def capture(self, model: BaseAlgorithm, **more: Any) -> BundleContent:
         """
-        Copy what must be copied while training stands still. Waits for a save that is still being written.
+        Copy what must be copied while training stands still. With a replay buffer, waits for a save that is still being
+        written: how that ends decides what has to be copied.
 
         :param model: at a boundary
         :param more: see :func:`sb3_ext.checkpoints.content.capture_content`
         :return: the copy
         :raises CheckpointError: if the model has an attribute that cannot be pickled
         """
-        self._wait()
         buffer = getattr(model, "replay_buffer", None)
+        if buffer is not None:
+            self._wait()
         if buffer is not self._buffer:
             self._buffer, self._replay = buffer, None
         return capture_content(model, replay_since=self._replay, **more)

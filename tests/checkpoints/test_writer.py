@@ -87,6 +87,17 @@ def test_a_second_save_waits_for_the_first(
     assert [outcome.step for outcome in writer.take_outcomes()] == [10, 20]
 
 
+def test_a_boundary_without_a_replay_buffer_never_waits(
+    store: CheckpointStore, make_content: MakeContent, tiny_ppo: PPO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate(monkeypatch)
+    with BundleWriter(store) as writer:
+        writer.save(make_content(10))
+        assert gate.begun.wait(20)
+        assert writer.capture(tiny_ppo).step == 32
+        gate.may_end.set()
+
+
 def test_the_last_one_is_on_the_disk_when_the_process_has_ended(tmp_path: Path) -> None:
     code = """
 import sys
