@@ -73,6 +73,8 @@ class EvaluationCallback(EpisodeCallback):
         super().__init__()
         #: called with the step and the evaluation of it
         self.on_evaluation: list[Callable[[int, Evaluation], None]] = []
+        #: called with the step of an evaluation that failed in the other process
+        self.on_failure: list[Callable[[int], None]] = []
         #: the highest mean return of an evaluation so far, also over a resume
         self.best_return: float | None = None
         #: the step that it is of
@@ -166,10 +168,14 @@ class EvaluationCallback(EpisodeCallback):
 
     def _receive(self, timeout_seconds: float | None = 0.0) -> None:
         outcome = self._evaluator.receive(timeout_seconds)
+        if outcome is None:
+            return
+        assert self._last_step is not None
         if isinstance(outcome, str):
             logger.warning("the evaluation of step %d failed; training goes on: %s", self._last_step, outcome)
-        elif outcome is not None:
-            assert self._last_step is not None
+            for failure_listener in self.on_failure:
+                failure_listener(self._last_step)
+        else:
             self._report(self._last_step, outcome)
 
     def _report(self, step: int, evaluation: Evaluation) -> None:

@@ -22,6 +22,7 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import CloudpickleWrapper, VecEnv
 
+from sb3_ext.errors import Sb3ExtError
 from sb3_ext.evaluation.evaluate import Evaluation, evaluate
 from sb3_ext.evaluation.evaluators import EvaluationSettings
 from sb3_ext.evaluation.normalization import copy_statistics, set_statistics
@@ -58,6 +59,7 @@ class BackgroundEvaluator:
         self._worker: _Worker | None = None
         self._directory: tempfile.TemporaryDirectory[str] | None = None
         self._is_busy = False
+        self._failure: str | None = None
 
     @property
     def is_busy(self) -> bool:
@@ -70,19 +72,22 @@ class BackgroundEvaluator:
 
     def submit(self, model: BaseAlgorithm) -> None:
         """See :class:`~sb3_ext.evaluation.evaluators.Evaluator`."""
-        job = _Job(
-            algorithm=type(model),
-            model_path=self._save(model) if self._capture is None else self._capture(),
-            device=str(model.device),
-            statistics=copy_statistics(model.get_vec_normalize_env()),
-            settings=self._settings,
-        )
         self._is_busy = True
+        try:
+            model_path = self._save(model) if self._capture is None else self._capture()
+        except (OSError, Sb3ExtError) as error:
+            self._failure = f"the model could not be saved: {error}"
+            return
+        statistics = copy_statistics(model.get_vec_normalize_env())
+        job = _Job(type(model), model_path, str(model.device), statistics, self._settings)
         with suppress(OSError):  # it died just now; receiving says so
             self._provide_worker().connection.send(CloudpickleWrapper(job))
 
     def receive(self, timeout_seconds: float | None = 0.0) -> Evaluation | str | None:
         """See :class:`~sb3_ext.evaluation.evaluators.Evaluator`."""
+        if self._failure is not None:
+            self._is_busy, failure, self._failure = False, self._failure, None
+            return failure
         if not self._is_busy or self._worker is None or not self._worker.connection.poll(timeout_seconds):
             return None
         self._is_busy = False

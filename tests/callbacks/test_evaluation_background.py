@@ -17,6 +17,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_ext.callbacks import EvaluationCallback
+from sb3_ext.errors import CheckpointError
 from sb3_ext.evaluation.evaluate import Evaluation
 from sb3_ext.reports.evaluations import read_evaluations
 
@@ -108,7 +109,9 @@ def test_training_goes_on_and_the_result_is_labelled_with_its_step(tmp_path: Pat
 def test_a_failed_evaluator_is_reported_and_training_continues(caplog: pytest.LogCaptureFixture) -> None:
     callback = EvaluationCallback(make_env, every_steps=32, episodes=2, background=True, at_end=False)
     received: list[int] = []
+    failed: list[int] = []
     callback.on_evaluation.append(lambda step, _: received.append(step))
+    callback.on_failure.append(failed.append)
 
     class KillTheFirst(BaseCallback):
         def _on_step(self) -> bool:
@@ -129,4 +132,25 @@ def test_a_failed_evaluator_is_reported_and_training_continues(caplog: pytest.Lo
     assert model.num_timesteps == 128
     [warning] = [record.getMessage() for record in caplog.records if record.name.startswith("sb3_ext")]
     assert warning == "the evaluation of step 32 failed; training goes on: the evaluator died (exit code -9)"
+    assert failed == [32]
     assert received == [64, 96]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), CheckpointError("no room for a checkpoint")])
+def test_a_model_that_cannot_be_saved_is_reported_and_training_continues(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> Path:
+        raise error
+
+    callback = EvaluationCallback(make_env, every_steps=64, background=True, at_end=False, capture=fail)
+    model = make_model()
+    try:
+        with caplog.at_level(logging.WARNING, logger="sb3_ext"):
+            model.learn(96, callback=callback)
+    finally:
+        callback.close()
+
+    assert model.num_timesteps == 96
+    [warning] = [record.getMessage() for record in caplog.records if record.name.startswith("sb3_ext")]
+    assert warning == f"the evaluation of step 64 failed; training goes on: the model could not be saved: {error}"
