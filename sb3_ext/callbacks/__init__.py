@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from sb3_ext.callbacks.evaluation import EvaluationCallback
     from sb3_ext.callbacks.function import FunctionCallback
     from sb3_ext.callbacks.heartbeat import HeartbeatCallback
+    from sb3_ext.callbacks.light import LightCallback
+    from sb3_ext.callbacks.light_list import LightCallbackList
     from sb3_ext.callbacks.lr_decay import LearningRateDecayCallback
     from sb3_ext.callbacks.metrics import MetricsCallback
     from sb3_ext.callbacks.nan_stop import NanStopCallback
@@ -46,6 +48,8 @@ __all__ = [
     "FunctionCallback",
     "HeartbeatCallback",
     "LearningRateDecayCallback",
+    "LightCallback",
+    "LightCallbackList",
     "MetricsCallback",
     "NanStopCallback",
     "PhaseCallback",
@@ -73,6 +77,8 @@ _MODULES = {
     "FunctionCallback": "function",
     "HeartbeatCallback": "heartbeat",
     "LearningRateDecayCallback": "lr_decay",
+    "LightCallback": "light",
+    "LightCallbackList": "light_list",
     "MetricsCallback": "metrics",
     "NanStopCallback": "nan_stop",
     "PhaseCallback": "phase",

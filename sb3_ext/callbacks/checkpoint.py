@@ -42,6 +42,8 @@ from sb3_ext.vec.exactness import Exactness
 logger = logging.getLogger(__name__)
 
 _NEAR_SECONDS = 1.0
+_KEEP_EVERY_SECONDS = 1.0
+_MAX_SHARE_OF_KEEPING = 0.02
 _IN_ROLLOUT = Exactness(False, "saved in the middle of a rollout")
 
 
@@ -109,6 +111,7 @@ class RunCheckpointCallback(EpisodeCallback):
         self._evaluated: tuple[int, Score] | None = None
         self._saved_step: int | None = None
         self._boundary: BundleContent | None = None
+        self._keep_at = 0.0
         self._is_in_rollout = False
         self._rollout_began_at: float | None = None
         self._is_boundary_near = False
@@ -156,8 +159,9 @@ class RunCheckpointCallback(EpisodeCallback):
         """
         Save what ``learn`` has left, and wait until it is on the disk. However ``learn`` ended, and more than once.
 
-        What the latest rollout began with is what a stop or an error in its midst leaves, if it was kept; weights that
-        are not finite are not saved at all.
+        What a stop or an error in the midst of a rollout leaves is the state between two rollouts that was kept last:
+        of this rollout's beginning, or, where rollouts are short, of a second ago. Weights that are not finite are not
+        saved at all.
         """
         if self._rollout_began_at is None:
             return  # nothing has been trained
@@ -165,7 +169,7 @@ class RunCheckpointCallback(EpisodeCallback):
             self._save(after_learn=True)
         elif self._boundary is not None:
             self._write(self._boundary)
-        elif self._saved_step is None or self.model.num_timesteps - self._saved_step > self.model.n_envs:
+        elif self._saved_step is None:
             self._save(exactness=_IN_ROLLOUT)
         self._writer_do(self._writer.flush)
 
@@ -217,17 +221,24 @@ class RunCheckpointCallback(EpisodeCallback):
             self._resumed = None
         self._watch_rollouts()
         self._is_in_rollout = True
-        self._boundary = None
         self._report_outcomes()
         self._is_due = self._triggers.is_due(self.model.num_timesteps, self.episodes) or self._is_due
         if (self._is_due or self._is_stopping()) and self._saved_step != self.model.num_timesteps:
             self._save()
-        elif not self._is_boundary_near and has_finite_weights(self.model):
-            self._boundary = self._capture()
+        elif not self._is_boundary_near or time.monotonic() >= self._keep_at:
+            self._keep_boundary()
 
     def _on_rollout_end(self) -> None:
         super()._on_rollout_end()
         self._is_in_rollout = False
+
+    def _keep_boundary(self) -> None:
+        """In memory, for an end in the midst of a rollout: every time if rollouts are long, now and then if not."""
+        if has_finite_weights(self.model):
+            began_at = time.monotonic()
+            self._boundary = self._capture()
+            now = time.monotonic()
+            self._keep_at = now + max(_KEEP_EVERY_SECONDS, (now - began_at) / _MAX_SHARE_OF_KEEPING)
 
     def _watch_rollouts(self) -> None:
         now = time.monotonic()
@@ -265,6 +276,7 @@ class RunCheckpointCallback(EpisodeCallback):
 
     def _write(self, content: BundleContent) -> None:
         self._saved_step = content.step
+        self._boundary = None
         self._writer_do(self._writer.flush)
         self._writer_do(lambda: self._writer.save(content))
 

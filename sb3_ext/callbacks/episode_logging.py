@@ -5,10 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-
 from sb3_ext.callbacks.episodes import EpisodeCallback
+from sb3_ext.callbacks.light import heeds_callbacks
 from sb3_ext.callbacks.throughput import Throughput
 from sb3_ext.triggers import EveryEpisodes
 
@@ -56,21 +54,18 @@ class EpisodeLoggingCallback(EpisodeCallback):
 
     def _on_rollout_start(self) -> None:
         super()._on_rollout_start()
-        if self._has_update_log():
+        if heeds_callbacks(self.model):
             self._dump_if_due()
 
     def _on_rollout_end(self) -> None:
         super()._on_rollout_end()
-        if not self._has_update_log():
+        # ARS forgets its episodes before the next rollout starts; the log of its update appears one dump late.
+        if not heeds_callbacks(self.model):
             self._dump_if_due()
 
     def _on_training_end(self) -> None:
         if self.model.num_timesteps > self._dumped_step:
             self._dump()
-
-    def _has_update_log(self) -> bool:
-        # ARS forgets its episodes before the next rollout starts, so there the log of an update appears one dump late.
-        return isinstance(self.model, (OnPolicyAlgorithm, OffPolicyAlgorithm))
 
     def _dump_if_due(self) -> None:
         is_overdue = self.model.num_timesteps - self._dumped_step >= self._max_steps_between_dumps

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sb3_ext.callbacks.light import LightCallback
+from sb3_ext.callbacks.light import LightCallback, heeds_callbacks
 
 
 class EpisodeCallback(LightCallback):
@@ -57,7 +57,7 @@ class EpisodeCallback(LightCallback):
 
     def _on_rollout_end(self) -> None:
         super()._on_rollout_end()
-        if "dones" not in self.locals:
+        if not heeds_callbacks(self.model):
             for episode in self.model.ep_info_buffer or ():
                 self._finish_episode({"episode": episode})
 

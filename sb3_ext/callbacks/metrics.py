@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from stable_baselines3.common.logger import KVWriter, Logger
 
 from sb3_ext.callbacks.episodes import EpisodeCallback
@@ -44,11 +45,11 @@ class MetricsCallback(EpisodeCallback):
         :return: the section ``summary`` of the file
         """
         elapsed_seconds = self._stopwatch.elapsed_seconds
-        steps = self.num_timesteps - (self._first_step or 0)
+        step = 0 if self._first_step is None else self.model.num_timesteps
         return {
-            "step": self.num_timesteps,
+            "step": step,
             "elapsed_seconds": elapsed_seconds,
-            "fps": steps / elapsed_seconds if elapsed_seconds > 0 else None,
+            "fps": (step - (self._first_step or 0)) / elapsed_seconds if elapsed_seconds > 0 else None,
             **self.history.summarize(),
         }
 
@@ -62,7 +63,7 @@ class MetricsCallback(EpisodeCallback):
             **super().state(),
             "elapsed_seconds": self._stopwatch.elapsed_seconds,
             "first_step": self._first_step,
-            "history": self.history.to_dict(),
+            "sections": self.sections,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -74,7 +75,23 @@ class MetricsCallback(EpisodeCallback):
         super().restore(state)
         self._stopwatch.restore(state["elapsed_seconds"])
         self._first_step = state["first_step"]
-        self.history = MetricsHistory.from_dict(state["history"])
+        self.sections = dict(state["sections"])
+
+    def state_arrays(self) -> dict[str, np.ndarray[Any, Any]]:
+        """
+        Capture the history.
+
+        :return: its columns by name, for :meth:`restore_arrays`
+        """
+        return self.history.to_arrays()
+
+    def restore_arrays(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
+        """
+        Carry the history on.
+
+        :param arrays: what :meth:`state_arrays` gave then
+        """
+        self.history = MetricsHistory.from_arrays(arrays)
 
     def _on_training_start(self) -> None:
         super()._on_training_start()

@@ -6,10 +6,7 @@ import logging
 from abc import abstractmethod
 from collections.abc import Callable
 
-from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-
-from sb3_ext.callbacks.light import LightCallback
+from sb3_ext.callbacks.light import LightCallback, heeds_callbacks
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +67,7 @@ class StopCallback(LightCallback):
         self._look_for_reason()
         if self.stop_reason is None or (self._waits_for_boundary() and not self._has_passed_boundary):
             return True
-        if not isinstance(self.model, (OnPolicyAlgorithm, OffPolicyAlgorithm)):
+        if not heeds_callbacks(self.model):
             name = type(self.model).__name__
             logger.warning("%s ignores what callbacks return: training ends by an exception, TrainingStopped", name)
             raise TrainingStopped(self.stop_reason)

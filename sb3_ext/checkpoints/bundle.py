@@ -137,18 +137,23 @@ def open_bundle(path: Path) -> Bundle:
     :raises CheckpointError: if it is damaged, or no bundle
     """
     try:
-        manifest = parse_manifest((path / MANIFEST).read_bytes().decode())
-        for name, entry in manifest.files.items():
-            file = path / name
-            if file.is_symlink() or not file.is_file():
-                raise CheckpointError(f"{name} is missing")
-            if file.stat().st_size != entry.size_bytes:
-                raise CheckpointError(f"{name} has {file.stat().st_size} bytes, expected {entry.size_bytes}")
+        manifest = parse_manifest((path / MANIFEST).read_bytes())
     except FileNotFoundError:
         raise CheckpointError(f"{path} is no checkpoint: it has no {MANIFEST}") from None
-    except (OSError, UnicodeDecodeError, CheckpointError) as error:
-        raise CheckpointError(f"checkpoint {path} is damaged: {error}") from error
+    except (OSError, CheckpointError) as error:
+        raise CheckpointError(f"checkpoint {path}: {error}") from error
+    for name, entry in manifest.files.items():
+        _check_file(path, name, entry.size_bytes)
     return Bundle(path, manifest)
+
+
+def _check_file(path: Path, name: str, expected_bytes: int) -> None:
+    file = path / name
+    if file.is_symlink() or not file.is_file():
+        raise CheckpointError(f"checkpoint {path} is damaged: {name} is missing")
+    found_bytes = file.stat().st_size
+    if found_bytes != expected_bytes:
+        raise CheckpointError(f"checkpoint {path} is damaged: {name} has {found_bytes} bytes, expected {expected_bytes}")
 
 
 def verify_bundle(path: Path, *, known_good: Collection[str] = (), playing_only: bool = False) -> Bundle:

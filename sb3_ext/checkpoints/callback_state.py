@@ -1,6 +1,8 @@
 """
 What callbacks know: their own ``state()``, given back to ``restore(state)``, and the progress of SB3's own callbacks.
 
+A callback that keeps long columns of numbers has ``state_arrays()``, arrays by name, and ``restore_arrays(arrays)``.
+
 Callbacks are found again by their class, and by their order among those of the same class.
 """
 
@@ -12,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 from stable_baselines3.common.callbacks import (
     BaseCallback,
     CallbackList,
@@ -58,6 +61,9 @@ def capture_callbacks(callbacks: BaseCallback | Sequence[BaseCallback], state: C
                 own[name] = json.loads(json.dumps(callback.state(), allow_nan=False))
             except (TypeError, ValueError) as error:
                 raise CheckpointError(f"the state of callback {name} is not strict JSON: {error}") from error
+        if hasattr(callback, "state_arrays"):
+            for key, array in callback.state_arrays().items():
+                state.arrays[f"callbacks/{name}/{key}"] = np.array(array)
     state.values["callbacks"] = own
     state.blobs["callbacks"] = pickle.dumps(stock)
 
@@ -74,6 +80,10 @@ def restore_callbacks(callbacks: BaseCallback | Sequence[BaseCallback], state: C
         vars(callback).update(stock.get(name, {}))
         if name in state.values["callbacks"] and _has_state(callback):
             callback.restore(state.values["callbacks"][name])
+        prefix = f"callbacks/{name}/"
+        arrays = {key.removeprefix(prefix): array for key, array in state.arrays.items() if key.startswith(prefix)}
+        if arrays and hasattr(callback, "restore_arrays"):
+            callback.restore_arrays(arrays)
 
 
 def _name_callbacks(callbacks: BaseCallback | Sequence[BaseCallback]) -> Iterator[tuple[str, Any]]:

@@ -88,15 +88,16 @@ def render_manifest(manifest: Manifest) -> str:
     return _render({**content, "sha256": _hash(content)})
 
 
-def parse_manifest(text: str) -> Manifest:
+def parse_manifest(raw: bytes) -> Manifest:
     """
     Read a manifest, which may be damaged or come from a stranger.
 
-    :param text: the content of its file
+    :param raw: the content of its file
     :return: the manifest
     :raises CheckpointError: if a single bit of it has changed, or if it is no manifest that this version can read
     """
     try:
+        text = raw.decode()
         content = json.loads(text)
         found = content.pop("sha256")
         is_whole = found == _hash(content) and text == _render({**content, "sha256": found})

@@ -193,14 +193,21 @@ class CheckpointStore:
         :return: the steps of the bundles removed
         :raises CheckpointError: if one cannot be removed
         """
-        bundles = self.list_bundles()
-        scores = {bundle.path: bundle.score.value for bundle in rank_bundles(bundles) if bundle.score}
-        candidates = [Candidate(bundle.step, scores.get(bundle.path), _list_files(bundle)) for bundle in bundles]
-        kept = choose_kept(candidates, retention).union(spare)
-        removed = [bundle for bundle in bundles if bundle.step not in kept]
+        removed = [bundle for bundle in self.find_prunable(retention) if bundle.step not in spare]
         for bundle in removed:
             self._remove(bundle.path)
         return [bundle.step for bundle in removed]
+
+    def find_prunable(self, retention: Retention) -> list[Bundle]:
+        """
+        :param retention: the rules
+        :return: the bundles that no rule keeps
+        """
+        bundles = self.list_bundles()
+        scores = {bundle.path: bundle.score.value for bundle in rank_bundles(bundles) if bundle.score}
+        candidates = [Candidate(bundle.step, scores.get(bundle.path), _list_files(bundle)) for bundle in bundles]
+        kept = choose_kept(candidates, retention)
+        return [bundle for bundle in bundles if bundle.step not in kept]
 
     def _find_good(self, paths: Collection[Path], *, set_aside: bool) -> Bundle | None:
         for path in paths:

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from sb3_ext.cli.config import config
+from sb3_ext.cli.resume import prune, resume
 from sb3_ext.cli.runs import runs
 from sb3_ext.cli.train import EXIT_INTERRUPTED, train
 from sb3_ext.errors import Sb3ExtError
@@ -47,6 +48,8 @@ def cli() -> None:
 
 for command in (train, config, runs):
     cli.add_command(command)
+for command in (resume, prune):
+    runs.add_command(command)
 
 
 def main() -> None:

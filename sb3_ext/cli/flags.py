@@ -27,6 +27,8 @@ class Flag(NamedTuple):
     help: str
 
 
+_CHECKPOINT = "train.callbacks.checkpoint.params"
+
 FLAGS = (
     Flag(("--algo",), "agent.id", "ID", "Algorithm, such as ppo or dqn."),
     Flag(("--env",), "env.id", "ID", "Gymnasium environment."),
@@ -38,6 +40,9 @@ FLAGS = (
     Flag(("--batch-size",), "agent.params.batch_size", "N", "Minibatch size."),
     Flag(("--learning-rate",), "agent.params.learning_rate", "RATE", "Number or schedule, such as 'linear(3e-4)'."),
     Flag(("--gamma",), "agent.params.gamma", "NUMBER", "Discount factor."),
+    Flag(("--init-from",), "agent.init_from", "CHECKPOINT", "Begin with the weights of a checkpoint."),
+    Flag(("--checkpoint-freq",), f"{_CHECKPOINT}.interval", "N|Nep", "A checkpoint every N steps, or episodes."),
+    Flag(("--autosave-interval",), f"{_CHECKPOINT}.every_minutes", "MINUTES", "A checkpoint every so many minutes."),
     Flag(("--seed",), "seed", "N", "Fixes all random state."),
     Flag(("--device",), "agent.device", "DEVICE", "auto, cpu, cuda or cuda:1."),
     Flag(("--threads",), "agent.threads", "N", "torch's threads, or auto."),
@@ -58,8 +63,20 @@ def make_overrides(given: dict[str, str | None]) -> list[Override]:
     """
     from sb3_ext.config import parse_override
 
-    values = [(flag, given[_argument_name(flag)]) for flag in FLAGS]
-    return [parse_override(f"{flag.key}={value}", flag.names[0]) for flag, value in values if value is not None]
+    values = [(flag.key, given[_argument_name(flag)], flag.names[0]) for flag in FLAGS]
+    return [
+        parse_override(f"{key}={value}", name)
+        for flag_key, flag_value, name in values
+        if flag_value is not None
+        for key, value in _translate(flag_key, flag_value)
+    ]
+
+
+def _translate(key: str, value: str) -> list[tuple[str, str]]:
+    """``50ep`` counts episodes, and no steps."""
+    if key == f"{_CHECKPOINT}.interval" and value.endswith("ep"):
+        return [(key, "null"), (f"{_CHECKPOINT}.every_episodes", value.removesuffix("ep"))]
+    return [(key, value)]
 
 
 def _argument_name(flag: Flag) -> str:

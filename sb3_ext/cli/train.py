@@ -14,6 +14,7 @@ from sb3_ext.cli.flags import make_overrides, with_flags
 
 if TYPE_CHECKING:
     from sb3_ext.runs.run import Run
+    from sb3_ext.training.start import RunStart
 
 EXIT_ERROR, EXIT_REQUEUE, EXIT_INTERRUPTED = 1, 75, 130  # 75: EX_TEMPFAIL of sysexits.h
 
@@ -31,6 +32,15 @@ EXIT_ERROR, EXIT_REQUEUE, EXIT_INTERRUPTED = 1, 75, 130  # 75: EX_TEMPFAIL of sy
     "--run-dir", "--output", "-o", "--output-dir", type=click.Path(path_type=Path), metavar="DIR",
     help="Where the run goes; must not exist.  [default: runs/<config>_<UTC time>]",
 )  # fmt: skip
+@click.option(
+    "--resume",
+    "-r",
+    is_flag=False,
+    flag_value="",
+    metavar="[RUN|CHECKPOINT]",
+    help="Carry a run on. Without a value: carry --run-dir on if it exists, else begin it.",
+)
+@click.option("--rewind", is_flag=True, help="With --resume CHECKPOINT: go back in place, not into a new run.")
 @click.option("--mock-env", is_flag=True, help="Noise with the environment's spaces in its place: check a set-up.")
 @click.option("--render", is_flag=True, help="Show the environments in a window.")
 @click.option("--quiet", is_flag=True, help="Warnings, errors and the summary only.")
@@ -41,6 +51,8 @@ def train(
     force_cpu: bool,
     assignments: tuple[str, ...],
     run_dir: Path | None,
+    resume: str | None,
+    rewind: bool,
     mock_env: bool,
     render: bool,
     quiet: bool,
@@ -56,7 +68,7 @@ def train(
 
     if config_argument and config:
         raise click.UsageError("give CONFIG once, as an argument or with --config")
-    if not (config_argument or config or flags["agent_id"] or flags["env_id"] or assignments):
+    if resume is None and not (config_argument or config or flags["agent_id"] or flags["env_id"] or assignments):
         shipped = ", ".join(find_shipped_configs())
         raise click.UsageError(f"what to train? Give CONFIG (a YAML file, or one of {shipped}), or --algo and --env")
     if force_cpu:
@@ -64,23 +76,57 @@ def train(
     click.get_current_context().with_resource(show_log(is_quiet=quiet, is_verbose=verbose))
     overrides = [*make_overrides(flags), *(parse_override(assignment) for assignment in assignments)]
 
-    from sb3_ext.errors import Sb3ExtError
-    from sb3_ext.training.loop import train_run
+    from sb3_ext.training.resume import AlreadyCompleted, resume_run
     from sb3_ext.training.start import start_run
 
+    target = _find_resume_target(resume, run_dir)
     command = shlex.join(["sb3-ext", *sys.argv[1:]])
-    start = start_run(config_argument or config, run_dir, overrides, command=command, is_mock=mock_env)
+    if target is None:
+        start = start_run(config_argument or config, run_dir, overrides, command=command, is_mock=mock_env)
+    else:
+        try:
+            start = resume_run(target, overrides, run_dir=run_dir, is_rewinding=rewind, command=command)
+        except AlreadyCompleted as completed:
+            click.echo(str(completed))
+            return
+    sys.exit(carry_out(start, is_rendered=render))
+
+
+def carry_out(start: RunStart, *, is_rendered: bool = False) -> int:
+    """
+    Train, and say how it went.
+
+    :param start: a run directory that is claimed
+    :param is_rendered: show the environments in a window
+    :return: the exit status
+    """
+    from sb3_ext.errors import Sb3ExtError
+    from sb3_ext.training.loop import train_run
+
     try:
-        train_run(start, is_rendered=render)
+        train_run(start, is_rendered=is_rendered)
     except (Sb3ExtError, KeyboardInterrupt):
         if not start.session.paths.status.exists():
             raise  # nothing was trained: the message is all there is
     except Exception as error:
         click.echo(f"failed: {type(error).__name__}: {error}", err=True)
         click.echo(f"traceback: {_shorten(start.session.paths.log)}", err=True)
-        sys.exit(EXIT_ERROR)
+        return EXIT_ERROR
     _print_summary(start.run)
-    sys.exit(_find_exit_status(start.run))
+    return _find_exit_status(start.run)
+
+
+def _find_resume_target(resume: str | None, run_dir: Path | None) -> str | None:
+    """:return: what to carry on; ``None`` to begin a run"""
+    if resume is None:
+        return None
+    if resume:
+        return resume
+    if run_dir is None:
+        raise click.UsageError("--resume without a value needs --run-dir; or name a run: --resume RUN")
+    from sb3_ext.runs.run import is_run
+
+    return str(run_dir) if is_run(run_dir) else None
 
 
 def _find_exit_status(run: Run) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from sb3_ext.arguments import find_argument_problems, import_name
@@ -44,6 +45,9 @@ def _find_agent_problems(agent: Mapping[str, Any]) -> Iterator[Problem]:
         return
     for problem in find_parameter_problems(ALGORITHMS[algorithm_id], _mapping(agent.get("params"))):
         yield problem.below("agent", "params")
+    init_from = agent.get("init_from")
+    if isinstance(init_from, str) and not Path(init_from).exists():
+        yield Problem(("agent", "init_from"), f"no such checkpoint: '{init_from}'")
     policy = agent.get("policy")
     if isinstance(policy, str):
         aliases = ALGORITHMS[algorithm_id].load_class().policy_aliases

@@ -37,10 +37,10 @@ def load_config(
     if not isinstance(data, dict):
         raise ConfigError(f"{source.place}: {expected('a mapping with the keys env and agent', data)}")
     for override in (parse_override(item) if isinstance(item, str) else item for item in overrides):
-        problem = _apply(data, override)
-        for size in range(1, len(override.key)):
-            places.setdefault(override.key[:size], override.place)
-        places[override.key] = override.place
+        key, problem = _apply(data, override)
+        for size in range(1, len(key)):
+            places.setdefault(key[:size], override.place)
+        places[key] = override.place
         problems.extend([problem] if problem else [])
     loaded = None
     try:
@@ -72,25 +72,41 @@ def mock_environment(config: RunConfig) -> RunConfig:
     return config.model_copy(update={"env": env, "eval": judged})
 
 
-def _apply(data: dict[str, Any], override: Override) -> Problem | None:
-    """Set one value in place, making mappings on the way."""
+def _apply(data: dict[str, Any], override: Override) -> tuple[Key, Problem | None]:
+    """Set one value in place, making what is missing; the key comes back with positions for names in lists."""
     target: Any = data
-    for position, part in enumerate(override.key):
-        is_last = position == len(override.key) - 1
-        if isinstance(target, list) and isinstance(part, int):
-            if part >= len(target):
-                return Problem(override.key[: position + 1], f"no item {part}; the list has {len(target)}")
+    key: list[str | int] = []
+    for depth, part in enumerate(override.key):
+        is_last = depth == len(override.key) - 1
+        if isinstance(target, list):
+            part = _find_item(target, part)
         elif isinstance(target, dict):
             part = str(part)
-            if not is_last and target.get(part) is None:
-                target[part] = {}
-        else:
-            return Problem(override.key[: position + 1], f"{expected('a mapping', target)} above this key")
+        key.append(part)
+        if isinstance(target, list) and (isinstance(part, str) or part >= len(target)):
+            return tuple(key), Problem(tuple(key), f"no item '{part}' in a list of {len(target)}")
+        if not isinstance(target, list | dict):
+            return tuple(key), Problem(tuple(key), f"{expected('a mapping', target)} above this key")
+        container: Any = target  # a list with a position, or a mapping with a name
         if is_last:
-            target[part] = override.value
-        else:
-            target = target[part]
-    return None
+            container[part] = override.value
+        elif isinstance(container, dict) and container.get(part) is None:
+            container[part] = [] if part == "callbacks" else {}
+        target = container[part]
+    return tuple(key), None
+
+
+def _find_item(items: list[Any], part: str | int) -> str | int:
+    """Callbacks can be named by their type: the first such entry, or a new one."""
+    if isinstance(part, int):
+        return part
+    for index, item in enumerate(items):
+        if isinstance(item, dict) and item.get("type") == part:
+            return index
+    if any(not isinstance(item, dict) for item in items):
+        return part
+    items.append({"type": part})
+    return len(items) - 1
 
 
 def _describe(problems: Sequence[Problem], places: Mapping[Key, str], source: str) -> list[str]:

@@ -38,7 +38,7 @@ class Override:
     """
     One value that replaces the file's.
 
-    :param key: from the outermost key inwards; integers index lists
+    :param key: from the outermost key inwards; integers index lists, and callbacks go by their type, too
     :param value: plain data
     :param place: how its origin is called in messages, such as ``--seed``
     """

@@ -92,17 +92,30 @@ class MetricsHistory:
             "training": {name: _to_list(column) for name, column in self._training.items()},
         }
 
-    @classmethod
-    def from_dict(cls, columns: Mapping[str, Mapping[str, list[float | None]]]) -> MetricsHistory:
+    def to_arrays(self) -> dict[str, np.ndarray[Any, Any]]:
         """
-        Rebuild what :meth:`to_dict` gave.
+        Give everything as arrays, NaN where a value is missing.
 
-        :param columns: the sections ``episodes`` and ``training``
+        :return: copies of the columns, shape (rows,), by ``episodes/step``, ``training/train/loss`` and so on
+        """
+        sections = (("episodes", self._episodes), ("training", self._training))
+        return {
+            f"{section}/{name}": np.array(column) for section, columns in sections for name, column in columns.items()
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray[Any, Any]]) -> MetricsHistory:
+        """
+        Rebuild what :meth:`to_arrays` gave.
+
+        :param arrays: the columns
         :return: the same history
         """
         history = cls()
-        history._episodes = {name: _to_array(column) for name, column in columns["episodes"].items()}
-        history._training = {name: _to_array(column) for name, column in columns["training"].items()}
+        for key, values in arrays.items():
+            section, _, name = key.partition("/")
+            columns = history._episodes if section == "episodes" else history._training
+            columns[name] = array("d", values.tobytes())
         return history
 
 
@@ -129,10 +142,6 @@ def _to_list(column: array[float]) -> list[float | None]:
     return [
         (int(value) if value.is_integer() else value) if math.isfinite(value) else None for value in column.tolist()
     ]
-
-
-def _to_array(column: list[float | None]) -> array[float]:
-    return array("d", [math.nan if value is None else value for value in column])
 
 
 def _replace_non_finite(value: Any) -> Any:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sb3_ext.checkpoints.bundle import MANIFEST, Bundle
 from sb3_ext.checkpoints.store import CheckpointStore
 from sb3_ext.config import Override, RunConfig, dump_config, load_config
+from sb3_ext.config.schema import CHECKPOINT_TYPE
 from sb3_ext.errors import ConfigError
+from sb3_ext.problems import Key
 from sb3_ext.runs.registry import resolve_run
 from sb3_ext.runs.run import Run
 from sb3_ext.runs.session import RunSession
 from sb3_ext.training.start import RunStart, describe_run, name_run_directory, parse_overrides
 
-_CHANGEABLE: tuple[tuple[str, ...], ...] = (
+_CHANGEABLE: tuple[Key, ...] = (
     ("train", "total_steps"),
     ("train", "total_episodes"),
     ("train", "duration"),
@@ -26,7 +29,7 @@ _CHANGEABLE: tuple[tuple[str, ...], ...] = (
     ("eval",),
     ("early_stopping",),
 )
-"""What a resume may change: nothing that the steps already taken depend on."""
+"""What a resume may change, beside checkpoints: nothing that the steps already taken depend on."""
 
 
 class AlreadyCompleted(Exception):
@@ -105,7 +108,7 @@ def resume_run(
     config = _load_resumed_config(point.run, parsed)
     if not point.is_newest and not is_rewinding:
         return _branch(point, config, run_dir, command)
-    if point.is_newest and _is_done(point.run, config, parsed):
+    if point.is_newest and _is_done(point.run, config):
         raise AlreadyCompleted(point.run)
     entry = {
         "checkpoint": None if point.bundle is None else point.bundle.path.name,
@@ -141,22 +144,47 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _load_resumed_config(run: Run, overrides: list[Override]) -> RunConfig:
-    changeable = ", ".join(".".join(key) for key in _CHANGEABLE)
-    problems = [
-        f"{override.place}: {'.'.join(map(str, override.key))}: would alter what was trained already; a resume may "
-        f"change {changeable}; for anything else start a new run, with --init-from a checkpoint of this one if you like"
-        for override in overrides
-        if not any(override.key[: len(key)] == key for key in _CHANGEABLE)
+    """What is given again with the value it has is no change: the same command line carries the same run on."""
+    before = load_config(run.paths.resolved_config)
+    after = load_config(run.paths.resolved_config, overrides)
+    altered = [
+        ".".join(map(str, key))
+        for key in _find_changes(_dump_past(before), _dump_past(after))
+        if not any(key[: len(prefix)] == prefix for prefix in _CHANGEABLE)
     ]
-    if problems:
-        raise ConfigError(problems)
-    return load_config(run.paths.resolved_config, overrides)
+    if altered:
+        changeable = ", ".join(".".join(map(str, key)) for key in _CHANGEABLE)
+        raise ConfigError(
+            f"{key}: would alter what was trained already; a resume may change {changeable}, and checkpoints; for "
+            "anything else start a new run, with --init-from a checkpoint of this one if you like"
+            for key in altered
+        )
+    return after
 
 
-def _is_done(run: Run, config: RunConfig, overrides: list[Override]) -> bool:
+def _dump_past(config: RunConfig) -> dict[str, Any]:
+    """Checkpoints may be kept otherwise from now on."""
+    dumped = config.model_dump()
+    callbacks = dumped["train"]["callbacks"]
+    dumped["train"]["callbacks"] = [entry for entry in callbacks if entry["type"] != CHECKPOINT_TYPE]
+    return dumped
+
+
+def _find_changes(before: Any, after: Any, key: Key = ()) -> Iterator[Key]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        for name in before.keys() | after.keys():
+            yield from _find_changes(before.get(name), after.get(name), (*key, name))
+    elif before != after:
+        yield key
+
+
+def _is_done(run: Run, config: RunConfig) -> bool:
+    """Whether a run that has completed would do nothing more with these bounds."""
     record = run.record
     if record.status != "completed":
         return False
-    bounds = config.train
-    is_bounded_further = bounds.total_steps is None or bounds.total_steps > record.step
-    return not overrides or not is_bounded_further
+    before = load_config(run.paths.resolved_config).train
+    bounds = ("total_steps", "total_episodes", "duration")
+    return all(getattr(before, bound) == getattr(config.train, bound) for bound in bounds) or (
+        config.train.total_steps is not None and config.train.total_steps <= record.step
+    )
