@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import psutil
 import pytest
 import torch
@@ -162,33 +163,43 @@ def wait_until(is_true: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_a_killed_evaluator_is_an_outcome_and_the_next_model_gets_a_new_one() -> None:
-    evaluator = BackgroundEvaluator(make_endless, EvaluationSettings(episodes=1))
+class HeldEnv(gym.Wrapper[Any, Any, Any, Any]):
+    """Plays only once a file is there."""
+
+    def __init__(self, env: gym.Env[Any, Any], release: Path) -> None:
+        super().__init__(env)
+        self.release = release
+
+    def reset(self, **kwargs: Any) -> Any:
+        while not self.release.exists():
+            time.sleep(0.01)
+        return self.env.reset(**kwargs)
+
+
+def test_a_killed_evaluator_is_an_outcome_and_the_next_model_gets_a_new_one(tmp_path: Path) -> None:
+    release = tmp_path / "release"
+    evaluator = BackgroundEvaluator(
+        lambda: make_vec_env("CartPole-v1", 1, wrapper_class=lambda env: HeldEnv(env, release)),
+        EvaluationSettings(episodes=1),
+    )
     try:
-        model = make_pendulum_model()
-        evaluator.submit(model)
+        evaluator.submit(make_model())
         first = find_process(evaluator)
         assert evaluator.receive(0.1) is None
         first.kill()
         assert evaluator.receive(PATIENCE_SECONDS) == "the evaluator died (exit code -9)"
 
-        evaluator.submit(model)
-        assert find_process(evaluator) != first
-        find_process(evaluator).kill()
-        assert evaluator.receive(PATIENCE_SECONDS) == "the evaluator died (exit code -9)"
-    finally:
-        evaluator.close()
+        release.touch()
+        evaluator.submit(make_model())
+        second = find_process(evaluator)
+        assert isinstance(evaluator.receive(PATIENCE_SECONDS), Evaluation)
 
-
-def test_an_evaluator_that_died_idle_is_replaced() -> None:
-    evaluator = BackgroundEvaluator(make_cartpole, EvaluationSettings(episodes=1))
-    try:
-        evaluator.start(make_model())
-        process = find_process(evaluator)
-        process.kill()
-        wait_until(lambda: process.status() == psutil.STATUS_ZOMBIE)
+        # Killed between two models: nothing is lost, and nothing needs saying.
+        second.kill()
+        wait_until(lambda: second.status() == psutil.STATUS_ZOMBIE)
         evaluator.submit(make_model())
         assert isinstance(evaluator.receive(PATIENCE_SECONDS), Evaluation)
+        assert len({first, second, find_process(evaluator)}) == 3
     finally:
         evaluator.close()
 
@@ -209,34 +220,31 @@ def test_closing_ends_the_process_at_once_and_takes_the_temporary_files_along() 
     assert evaluator.receive() is None
 
 
-@pytest.mark.parametrize("is_started", [True, False])
-def test_ctrl_c_does_not_reach_the_evaluator(is_started: bool) -> None:
+def test_ctrl_c_does_not_reach_the_evaluator() -> None:
     evaluator = BackgroundEvaluator(make_cartpole, EvaluationSettings(episodes=2))
     try:
-        model = make_model()
-        evaluator.submit(model)
-        process = find_process(evaluator)
-        if is_started:
+        for _ in ("while it starts", "while it plays"):
+            evaluator.submit(make_model())
+            process = find_process(evaluator)
+            process.send_signal(signal.SIGINT)
             assert isinstance(evaluator.receive(PATIENCE_SECONDS), Evaluation)
-            evaluator.submit(model)
-        process.send_signal(signal.SIGINT)
-        assert isinstance(evaluator.receive(PATIENCE_SECONDS), Evaluation)
-        assert find_process(evaluator) == process
+            assert find_process(evaluator) == process
     finally:
         evaluator.close()
 
 
 TRAINING = """
-    import sys, time
+    import sys
     from sb3_ext.evaluation.background import BackgroundEvaluator
     from sb3_ext.evaluation.evaluators import EvaluationSettings
     from stable_baselines3 import PPO
     from stable_baselines3.common.env_util import make_vec_env
-    from stable_baselines3.common.vec_env import SubprocVecEnv
+    from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
     def make_env():
         endless = {"max_episode_steps": 10**9}
-        return make_vec_env("Pendulum-v1", 2, env_kwargs=endless, vec_env_cls=SubprocVecEnv)
+        vec_env_class = {"exit": DummyVecEnv, "kill": SubprocVecEnv}[sys.argv[1]]
+        return make_vec_env("Pendulum-v1", 2, env_kwargs=endless, vec_env_cls=vec_env_class)
 
     if __name__ == "__main__":
         evaluator = BackgroundEvaluator(make_env, EvaluationSettings(episodes=2))
@@ -247,12 +255,12 @@ TRAINING = """
 
 
 @pytest.fixture
-def training(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process whose evaluator, with two environments in processes of their own, never comes to an end."""
+def training(tmp_path: Path, end: str) -> Iterator[subprocess.Popen[str]]:
+    """A process whose evaluator never comes to an end; if it is to be killed, with environments in processes."""
     script = tmp_path / "training.py"
     script.write_text(textwrap.dedent(TRAINING))
     process = subprocess.Popen(
-        [sys.executable, script],
+        [sys.executable, script, end],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -263,7 +271,7 @@ def training(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "submitted\n"
-        wait_until(lambda: len(list_playing(process.pid)) >= 3)
+        wait_until(lambda: len(list_playing(process.pid)) >= {"exit": 1, "kill": 3}[end])
         descendants += list_playing(process.pid)
         yield process
     finally:
