@@ -1,0 +1,225 @@
+"""Carrying runs on: the same weights, curves and files as if nothing had happened."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from stable_baselines3.common.callbacks import BaseCallback
+
+import sb3_ext
+from sb3_ext import ConfigError, RunError, resume, train
+from sb3_ext.checkpoints.store import CheckpointStore
+from sb3_ext.runs.run import Run
+from sb3_ext.training.loop import train_run
+from sb3_ext.training.resume import AlreadyCompleted, resume_run
+from sb3_ext.training.start import start_run
+
+PARAMS: dict[str, dict[str, Any]] = {
+    "ppo": {"n_steps": 32, "batch_size": 16, "learning_rate": "linear(1e-3)"},
+    "dqn": {"learning_starts": 50, "batch_size": 8, "buffer_size": 300, "train_freq": 4},
+}
+
+
+class SignalCallback(BaseCallback):
+    """Sends this process a signal at a step."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__()
+        self._step = step
+
+    def _on_step(self) -> bool:
+        if self.num_timesteps == self._step:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return True
+
+
+@pytest.fixture(autouse=True)
+def in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def make_config(algorithm: str = "ppo", **changes: Any) -> dict[str, Any]:
+    checkpoint = {"type": "checkpoint", "params": {"interval": 100}}
+    config: dict[str, Any] = {
+        "seed": 1,
+        "env": {"id": "CartPole-v1", "max_steps": 30},
+        "parallel": {"num_envs": 2},
+        "agent": {"id": algorithm, "threads": 1, "params": {**PARAMS[algorithm], "policy_kwargs": {"net_arch": [8]}}},
+        "train": {"total_steps": 500, "callbacks": [checkpoint], "log_every_episodes": 3},
+        "eval": {"every_steps": 150, "episodes": 2},
+    }
+    for section, values in changes.items():
+        config[section] = {**config[section], **values}
+    return config
+
+
+def hash_weights(run: Run) -> str:
+    model = sb3_ext.load(run.paths.checkpoints / "latest")
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.policy.state_dict().items()):
+        digest.update(name.encode() + tensor.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def read_lines(path: Path, leave_out: tuple[str, ...] = ("elapsed_seconds",)) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name not in leave_out} for line in lines]
+
+
+def read_monitor(run: Run, index: int) -> list[list[str]]:
+    rows = (run.paths.monitor / f"{index}.monitor.csv").read_text().splitlines()[1:]
+    return [row.split(",")[:2] for row in rows]
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
+def test_a_stopped_run_goes_on_as_if_nothing_had_happened(algorithm: str) -> None:
+    whole = train(make_config(algorithm), run_dir="whole")
+    stopped = train(make_config(algorithm), run_dir="parts", callback=SignalCallback(230))
+    assert stopped.record.stop_reason == "signal SIGTERM"
+    parts = resume("parts")
+    assert (parts.status, parts.record.stop_reason) == ("completed", "total_steps")
+    assert parts.record.run_id == json.loads(Path("parts/status.json").read_text())["run_id"]
+    assert hash_weights(parts) == hash_weights(whole)
+    for section in ("episodes", "training"):
+        columns = whole.metrics[section]
+        assert parts.metrics[section].keys() == columns.keys()
+        for name in columns.keys() - {"elapsed_seconds", "time/fps", "time/time_elapsed", "time/eta_seconds"}:
+            assert parts.metrics[section][name] == columns[name], name
+    assert read_lines(parts.paths.evaluations) == read_lines(whole.paths.evaluations)
+    assert [read_monitor(parts, index) for index in range(2)] == [read_monitor(whole, index) for index in range(2)]
+    assert parts.record.best_evaluation == whole.record.best_evaluation
+    [line] = read_lines(parts.paths.resumes, leave_out=())
+    assert line.keys() == {"time", "host", "checkpoint", "command", "overrides"}
+
+
+def test_tensorboard_curves_have_no_step_twice() -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train(make_config(), run_dir="run", callback=SignalCallback(230))
+    run = resume("run")
+    events = EventAccumulator(str(run.paths.tensorboard))
+    events.Reload()
+    steps = [event.step for event in events.Scalars("train/loss")]
+    assert steps == sorted(set(steps))
+    assert steps[-1] >= 500
+
+
+def test_a_completed_run_says_so_and_new_bounds_extend_it() -> None:
+    run = train(make_config(train={"total_steps": 200}), run_dir="run")
+    step = run.record.step
+    with pytest.raises(AlreadyCompleted, match="has completed"):
+        resume_run("run")
+    assert resume("run").record.step == step
+    extended = resume("run", overrides=["train.total_steps=300"])
+    assert extended.record.step >= 300
+    resolved = yaml.safe_load(extended.paths.resolved_config.read_text())
+    assert resolved["train"]["total_steps"] == 300
+    with pytest.raises(AlreadyCompleted):
+        resume_run("run", ["train.total_steps=250"])
+
+
+def test_what_would_alter_the_past_is_refused_and_what_is_no_change_is_not() -> None:
+    train(make_config(), run_dir="run", callback=SignalCallback(100))
+    before = Path("run/status.json").read_text()
+    with pytest.raises(ConfigError, match=r"agent.params.gamma: would alter .*--init-from") as caught:
+        resume("run", overrides=["agent.params.gamma=0.5", "seed=2"])
+    assert len(caught.value.problems) == 2
+    assert Path("run/status.json").read_text() == before
+    overrides = [
+        "seed=1",
+        "agent.params.n_steps=32",
+        "eval.episodes=1",
+        "train.callbacks.checkpoint.params.interval=50",
+    ]
+    assert resume("run", overrides=overrides).status == "completed"
+
+
+def test_an_older_checkpoint_branches_into_a_new_run() -> None:
+    run = train(make_config(), run_dir="run")
+    oldest = CheckpointStore(run.paths.checkpoints).list_bundles()[-1]
+    branch = train_run(resume_run(oldest.path, run_dir="branch"))
+    assert branch.meta["branched_from"] == str(oldest.path.resolve())
+    assert branch.paths.root.name == "branch"
+    assert hash_weights(branch) == hash_weights(run)
+    assert branch.metrics["episodes"]["return"] == run.metrics["episodes"]["return"]
+    assert branch.record.run_id != run.record.run_id
+
+
+def test_rewinding_goes_back_in_place() -> None:
+    run = train(make_config(), run_dir="run")
+    hash_before = hash_weights(run)
+    bundles = CheckpointStore(run.paths.checkpoints).list_bundles()
+    run = train_run(resume_run(bundles[-1].path, is_rewinding=True))
+    rewound = sorted(path.name for path in run.paths.checkpoints.glob("*.rewound"))
+    assert rewound == sorted(f"{bundle.path.name}.rewound" for bundle in bundles[:-1])
+    assert hash_weights(run) == hash_before
+
+
+def test_a_run_without_a_checkpoint_begins_again() -> None:
+    with pytest.raises(RuntimeError):
+        train(make_config(), run_dir="run", callback=RaiseAtOnce())
+    for path in Path("run/checkpoints").iterdir():
+        path.unlink() if path.is_symlink() else [file.unlink() for file in path.rglob("*") if file.is_file()]
+    assert resume("run").record.stop_reason == "total_steps"
+
+
+class RaiseAtOnce(BaseCallback):
+    """Fails at the first step."""
+
+    def _on_step(self) -> bool:
+        raise RuntimeError
+
+
+def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_is_used() -> None:
+    whole = train(make_config(), run_dir="whole")
+    train(make_config(), run_dir="run", callback=SignalCallback(230))
+    latest = Path("run/checkpoints/latest").resolve()
+    weights = latest / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    run = resume("run")
+    assert latest.with_name(f"{latest.name}.corrupt").exists()
+    assert hash_weights(run) == hash_weights(whole)
+
+
+def test_weights_of_another_run_to_begin_with() -> None:
+    first = train(make_config(train={"total_steps": 64}), run_dir="first")
+    config = make_config(train={"total_steps": 64})
+    config["agent"]["init_from"] = "first/checkpoints/latest"
+    config["agent"]["params"]["learning_rate"] = 0.0
+    second = train(config, run_dir="second")
+    assert hash_weights(second) == hash_weights(first)
+    with pytest.raises(ConfigError, match=r"agent\.init_from: no such checkpoint: 'nope'"):
+        train(make_config(), run_dir="third", overrides=["agent.init_from=nope"])
+
+
+def test_what_is_no_run_cannot_be_resumed() -> None:
+    Path("empty").mkdir()
+    with pytest.raises(RunError):
+        resume("empty")
+    with pytest.raises(RunError):
+        resume("nothing")
+
+
+def test_a_failed_resume_leaves_the_run_as_it_was() -> None:
+    run = train(make_config(), run_dir="run", callback=SignalCallback(100))
+    resolved = yaml.safe_load(run.paths.resolved_config.read_text())
+    resolved["env"]["id"] = "Acrobot-v1"
+    run.paths.resolved_config.write_text(yaml.safe_dump(resolved))
+    with pytest.raises(sb3_ext.Sb3ExtError):
+        resume("run")
+    assert Run(Path("run")).status == "failed"
+    assert CheckpointStore(run.paths.checkpoints).find_latest() is not None
+
+
+def test_threads_are_put_back() -> None:
+    before = torch.get_num_threads()
+    train_run(start_run(make_config(train={"total_steps": 64}), "run"))
+    assert torch.get_num_threads() == before
