@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sb3_contrib.common.maskable.utils import get_action_masks, is_masking_supported
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor, is_vecenv_wrapped, unwrap_vec_normalize
 
@@ -17,7 +18,7 @@ from sb3_ext.evaluation.isolation import Isolation
 logger = logging.getLogger(__name__)
 
 STEPS_UNTIL_WARNING = 50_000
-"""Steps in each environment without one finished episode after which a warning suggests a limit."""
+"""Steps in each environment, without an episode that counts, after which a warning suggests a limit."""
 
 
 @dataclass(frozen=True)
@@ -87,18 +88,17 @@ def _play(model: Any, env: VecEnv, episodes: int, deterministic: bool, seed: int
     starts = np.ones(env.num_envs, dtype=bool)
     returns = np.zeros(env.num_envs)
     lengths = np.zeros(env.num_envs, dtype=int)
-    finished = steps = last_end = 0
+    finished = steps = last_finished = 0
     while finished < episodes:
-        masks = {"action_masks": _read_masks(env)} if needs_masks else {}
+        masks = {"action_masks": get_action_masks(env)} if needs_masks else {}
         actions, state = model.predict(observations, state, starts, deterministic, **masks)
         observations, rewards, starts, infos = env.step(actions)
         returns += rewards if normalizer is None else normalizer.get_original_reward()
         lengths += 1
         steps += 1
-        if steps - last_end == STEPS_UNTIL_WARNING:
+        if steps - last_finished == STEPS_UNTIL_WARNING:
             _warn_of_endless_episodes()
         for place in np.flatnonzero(starts):
-            last_end = steps
             # An Atari wrapper says "done" at every lost life; only Monitor knows the real end.
             if is_monitored and "episode" not in infos[place]:
                 continue
@@ -106,15 +106,12 @@ def _play(model: Any, env: VecEnv, episodes: int, deterministic: bool, seed: int
                 shares[place] -= 1
                 yield _read_episode(finished, infos[place], returns[place], lengths[place])
                 finished += 1
+                last_finished = steps
             returns[place] = lengths[place] = 0
 
 
 def _takes_masks(model: Any, env: VecEnv) -> bool:
-    return "action_masks" in inspect.signature(model.predict).parameters and env.has_attr("action_masks")
-
-
-def _read_masks(env: VecEnv) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    return np.stack(env.env_method("action_masks"))
+    return "action_masks" in inspect.signature(model.predict).parameters and is_masking_supported(env)
 
 
 def _read_episode(index: int, info: dict[str, Any], summed_return: float, counted_length: int) -> Episode:

@@ -33,7 +33,7 @@ def append_evaluation(path: Path, evaluation: Mapping[str, Any]) -> None:
 def read_evaluations(path: Path) -> list[dict[str, Any]]:
     """
     :param path: the file; it may be missing
-    :return: one item a line, in the order of writing; lines that are no JSON object are left out
+    :return: one item a line, in the order of writing; lines that are none are left out
     """
     if not path.exists():
         return []
@@ -43,10 +43,10 @@ def read_evaluations(path: Path) -> list[dict[str, Any]]:
             evaluation = json.loads(line)
         except ValueError:
             evaluation = None
-        if isinstance(evaluation, dict):
+        if isinstance(evaluation, dict) and "step" in evaluation:
             evaluations.append(evaluation)
         else:
-            logger.warning("%s:%d: left out: a line that was never finished", path, number)
+            logger.warning("%s:%d: left out, since it is no evaluation", path, number)
     return evaluations
 
 

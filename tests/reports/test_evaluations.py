@@ -41,7 +41,7 @@ def test_an_unfinished_line_costs_only_itself(lines: Path, cut: int, caplog: pyt
     assert bool(caplog.records) is (not is_whole)
 
 
-@pytest.mark.parametrize("garbage", [b"\xff\xfe\n", b"[1]\n", b"{\n"])
+@pytest.mark.parametrize("garbage", [b"\xff\xfe\n", b"[1]\n", b"{\n", b"{}\n"])
 def test_garbage_is_left_out(lines: Path, garbage: bytes) -> None:
     lines.write_bytes(garbage + lines.read_bytes())
     assert len(read_evaluations(lines)) == 3
