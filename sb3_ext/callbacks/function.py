@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 from sb3_ext.callbacks.episodes import EpisodeCallback
 from sb3_ext.callbacks.stopping import StopCallback
 from sb3_ext.callbacks.throughput import Throughput
+from sb3_ext.reports.metrics import replace_non_finite
 
 _WINDOW_EPISODES = 100
 
@@ -53,7 +55,7 @@ class FunctionCallback(StopCallback, EpisodeCallback):
 
         :return: plain JSON values for :meth:`restore`
         """
-        return {**super().state(), "latest": [list(episode) for episode in self._latest]}
+        return {**super().state(), "latest": replace_non_finite(list(self._latest))}
 
     def restore(self, state: dict[str, Any]) -> None:
         """
@@ -62,7 +64,8 @@ class FunctionCallback(StopCallback, EpisodeCallback):
         :param state: what :meth:`state` gave then
         """
         super().restore(state)
-        self._latest.extend((episode_return, length) for episode_return, length in state["latest"])
+        for episode_return, length in state["latest"]:
+            self._latest.append((math.nan if episode_return is None else episode_return, length))
 
     def _on_training_start(self) -> None:
         super()._on_training_start()

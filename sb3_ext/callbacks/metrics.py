@@ -11,7 +11,7 @@ from stable_baselines3.common.logger import KVWriter, Logger
 
 from sb3_ext.callbacks.episodes import EpisodeCallback
 from sb3_ext.callbacks.stopwatch import Stopwatch
-from sb3_ext.reports.metrics import MetricsHistory, write_metrics
+from sb3_ext.reports.metrics import MetricsHistory, replace_non_finite, write_metrics
 
 
 class MetricsCallback(EpisodeCallback):
@@ -63,7 +63,7 @@ class MetricsCallback(EpisodeCallback):
             **super().state(),
             "elapsed_seconds": self._stopwatch.elapsed_seconds,
             "first_step": self._first_step,
-            "sections": self.sections,
+            "sections": replace_non_finite(self.sections),
         }
 
     def restore(self, state: dict[str, Any]) -> None:

@@ -55,12 +55,12 @@ class ProgressCallback(LightCallback):
     def _on_training_start(self) -> None:
         self._throughput = Throughput()
         self._throughput.add(time.monotonic(), self.num_timesteps)
-        self._show_at = time.monotonic() + self._interval_seconds
         if sys.stderr.isatty():
             self._bar = _make_bar(self._total_steps)
             self._bar.start()
             # An exception that ends the program would leave the terminal without a cursor.
             atexit.register(self._bar.stop)
+        self._show_at = time.monotonic() + self._interval_seconds
 
     def _on_step(self) -> bool:
         if time.monotonic() >= self._show_at:

@@ -127,7 +127,23 @@ def write_metrics(path: Path, history: MetricsHistory, sections: Mapping[str, An
     :param history: its sections ``episodes`` and ``training``
     :param sections: further ones by name, ``summary`` first
     """
-    write_json(path, {**_replace_non_finite(dict(sections)), **history.to_dict()}, durable=False, indent=None)
+    write_json(path, {**replace_non_finite(dict(sections)), **history.to_dict()}, durable=False, indent=None)
+
+
+def replace_non_finite(value: Any) -> Any:
+    """
+    Make plain data fit for strict JSON.
+
+    :param value: numbers, texts, mappings and lists
+    :return: a copy with ``None`` in place of every NaN and infinity
+    """
+    if isinstance(value, Mapping):
+        return {key: replace_non_finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [replace_non_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 def _read_number(value: Any) -> float | None:
@@ -142,13 +158,3 @@ def _to_list(column: array[float]) -> list[float | None]:
     return [
         (int(value) if value.is_integer() else value) if math.isfinite(value) else None for value in column.tolist()
     ]
-
-
-def _replace_non_finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _replace_non_finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_replace_non_finite(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

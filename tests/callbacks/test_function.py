@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -105,3 +106,10 @@ def test_averages_carry_on_after_a_resume(make_model: MakeModel) -> None:
     rewards = [call["step_metrics"]["reward"] for call in calls]
     assert calls[-1]["episode"] == 5
     assert calls[-1]["step_metrics"]["avg_reward"] == pytest.approx(sum(rewards) / 5)
+
+
+def test_its_state_is_strict_json_whatever_the_returns() -> None:
+    first, second = FunctionCallback(print), FunctionCallback(print)
+    first.restore({"episodes": 2, "latest": [[1.5, 5], [None, 6]]})
+    second.restore(json.loads(json.dumps(first.state(), allow_nan=False)))
+    assert second.state() == {"episodes": 2, "latest": [[1.5, 5], [None, 6]]}

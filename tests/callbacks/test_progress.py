@@ -9,7 +9,7 @@ import pytest
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
-from sb3_ext.callbacks import ProgressCallback
+from sb3_ext.callbacks import ProgressCallback, progress
 from sb3_ext.callbacks.throughput import Throughput
 
 MakeModel = Callable[..., BaseAlgorithm]
@@ -55,10 +55,12 @@ def test_shows_a_bar_in_a_terminal(
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr(progress, "_BAR_EVERY_SECONDS", 0.0)
     callback = ProgressCallback(total_steps)
     with caplog.at_level(logging.INFO, "sb3_ext"):
         make_model("ppo").learn(32, callback=callback)
     shown = terminal.getvalue()
+    assert f"16/{total_steps or '?'}" in shown
     assert f"32/{total_steps or '?'}" in shown
     assert "FPS" in shown
     assert ("ETA" in shown) == (total_steps is not None)
