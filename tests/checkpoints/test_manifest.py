@@ -38,7 +38,7 @@ def forge(manifest: Manifest, **changes: Any) -> str:
 
 
 def test_a_manifest_survives(manifest: Manifest) -> None:
-    assert parse_manifest(render_manifest(manifest)) == manifest
+    assert parse_manifest(render_manifest(manifest).encode()) == manifest
     assert forge(manifest) == render_manifest(manifest)
 
 
@@ -54,7 +54,7 @@ def test_every_changed_byte_is_noticed(manifest: Manifest) -> None:
     for place in range(len(text)):
         changed = chr(ord(text[place]) ^ 1)
         with pytest.raises(CheckpointError, match="damaged"):
-            parse_manifest(text[:place] + changed + text[place + 1 :])
+            parse_manifest((text[:place] + changed + text[place + 1 :]).encode())
 
 
 def test_every_truncation_is_noticed(manifest: Manifest) -> None:
@@ -62,7 +62,7 @@ def test_every_truncation_is_noticed(manifest: Manifest) -> None:
 
     for length in range(len(text)):
         with pytest.raises(CheckpointError, match="damaged"):
-            parse_manifest(text[:length])
+            parse_manifest(text[:length].encode())
 
 
 @pytest.mark.parametrize(
@@ -82,15 +82,17 @@ def test_every_truncation_is_noticed(manifest: Manifest) -> None:
 )
 def test_what_is_no_manifest_is_an_error_of_one_line(manifest: Manifest, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(CheckpointError, match=message) as caught:
-        parse_manifest(forge(manifest, **changes))
+        parse_manifest(forge(manifest, **changes).encode())
 
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "null", "[]", "{}", '{"sha256": 1}', "[" * 10**5, '{"a":' * 10**5, "NaN"])
+@pytest.mark.parametrize(
+    "text", ["", "null", "[]", "{}", '{"sha256": 1}', "[" * 10**5, '{"a":' * 10**5, "NaN", "\udcff"]
+)
 def test_other_json_is_an_error(text: str) -> None:
     with pytest.raises(CheckpointError, match="damaged"):
-        parse_manifest(text)
+        parse_manifest(text.encode(errors="surrogateescape"))
 
 
 @pytest.mark.parametrize("name", ["", "/a", "a//b", "..", "a/../b", "a/..", ".hidden", "a\\b", "a\nb", "a/", "C:a"])
