@@ -14,6 +14,7 @@ import pytest
 
 from sb3_ext.cli import cli
 from sb3_ext.config import find_shipped_configs, load_config
+from sb3_ext.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
@@ -73,6 +74,17 @@ def test_configurations_load(yaml: str, tmp_path: Path) -> None:
     (tmp_path / "my.yaml").write_text(yaml)
 
     load_config(tmp_path / "my.yaml")
+
+
+def test_mistakes_are_reported_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = ["seed: 1", "env:", "  id: CartPole-v1", "", "agent:", "  id: ppo", "  parms: {}", "", "", ""]
+    Path("my.yaml").write_text("\n".join([*lines, "train:", "  total_steps: ten"]))
+
+    with pytest.raises(ConfigError) as caught:
+        load_config("my.yaml")
+
+    assert f"```\n{caught.value}\n```" in README
 
 
 def test_it_names_every_shipped_configuration() -> None:
