@@ -6,10 +6,11 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
 
-from sb3_ext.building.environments import make_environment_factory, make_eval_env
+from sb3_ext.building.environments import choose_eval_seed, make_environment_factory, make_eval_env
 from sb3_ext.callbacks import (
     ConvergenceStopCallback,
     DeterministicCollectionCallback,
@@ -36,12 +37,11 @@ from sb3_ext.config.schema import CHECKPOINT_TYPE, RunConfig, TargetConfig, Trai
 from sb3_ext.errors import ConfigError
 from sb3_ext.evaluation.evaluate import Evaluation
 from sb3_ext.phases import Phases
+from sb3_ext.reports.writer import ReportWriter
 from sb3_ext.runs.session import RunSession
 from sb3_ext.vec.exactness import Exactness, self_test
 
 logger = logging.getLogger(__name__)
-
-_EVAL_SEED_DISTANCE = 10_000  # evaluations do not play the episodes of training
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ class Callbacks:
     :param metrics: keeps every episode and every logged number
     :param evaluation: judges the agent
     :param timings: knows where the time went, if that was asked for
+    :param reports: writes what the metrics are
     :param all: these and the others, in the order in which they are called
     """
 
@@ -60,19 +61,27 @@ class Callbacks:
     metrics: MetricsCallback
     evaluation: EvaluationCallback
     timings: TimingsCallback | None
+    reports: ReportWriter
     all: list[BaseCallback]
 
-    def save_metrics(self) -> None:
-        """Write ``metrics.json`` as of now."""
+    def write_reports(self, *, is_final: bool = False) -> None:
+        """
+        Write metrics and curves as of now.
+
+        :param is_final: wait for them, instead of letting them be written when there is time
+        """
+        sections: dict[str, Any] = {"summary": self.metrics.summarize(), **self.metrics.sections}
         if self.timings is not None:
-            self.metrics.sections["timings_seconds"] = self.timings.seconds
-        self.metrics.save()
+            sections["timings_seconds"] = self.timings.seconds
+        write = self.reports.finish if is_final else self.reports.submit
+        write(self.metrics.history, sections)
 
     def close(self) -> None:
-        """Give back what callbacks hold: processes, environments, the terminal's last line."""
+        """Give back what callbacks hold: processes, threads, environments, the terminal's last line."""
         for callback in self.all:
-            if isinstance(callback, EvaluationCallback | ProgressCallback):
+            if isinstance(callback, EvaluationCallback | ProgressCallback | RunCheckpointCallback):
                 callback.close()
+        self.reports.close()
 
 
 def make_callbacks(
@@ -87,7 +96,8 @@ def make_callbacks(
     :raises ConfigError: if one cannot be made with its parameters
     """
     train = config.train
-    metrics = MetricsCallback(session.paths.metrics)
+    paths = session.paths
+    metrics = MetricsCallback()
     timings = TimingsCallback(phases) if train.track_timings else None
     evaluation = _make_evaluation(config, session, phases, metrics)
     checkpoints = _make_checkpoints(config, session, phases, evaluation)
@@ -96,6 +106,7 @@ def make_callbacks(
         metrics,
         evaluation,
         timings,
+        ReportWriter(paths.metrics, paths.evaluations, paths.training_curves, paths.root.name),
         [
             timings or PhaseCallback(phases),
             QValuesCallback(),
@@ -118,7 +129,7 @@ def make_callbacks(
 def _show_save(session: RunSession, callbacks: Callbacks, outcome: SaveOutcome) -> None:
     if outcome.bundle is not None:
         session.status.update(last_checkpoint=outcome.bundle.path.name)
-        callbacks.save_metrics()
+        callbacks.write_reports()
     session.status.update(last_save_error=None if outcome.error is None else str(outcome.error))
 
 
@@ -151,7 +162,7 @@ def _make_evaluation(
         every_episodes=judged.every_episodes,
         episodes=judged.episodes,
         deterministic=judged.deterministic,
-        seed=(config.seed or 0) + _EVAL_SEED_DISTANCE,
+        seed=choose_eval_seed(config),
         path=session.paths.evaluations,
         phases=phases,
         background=judged.background,

@@ -15,10 +15,12 @@ from sb3_ext.algorithms.parameters import fill_parameters
 from sb3_ext.algorithms.registry import get_algorithm
 from sb3_ext.config.schema import EnvConfig, RunConfig
 from sb3_ext.errors import ConfigError
+from sb3_ext.evaluation.video import LastFrameWrapper
 from sb3_ext.vec.environments import EnvironmentFactory
 from sb3_ext.vec.snapshot_wrapper import SnapshotWrapper
 
 _MAX_EVAL_ENVS = 8
+_EVAL_SEED_DISTANCE = 10_000
 _VEC_NORMALIZE_GAMMA = 0.99  # for an algorithm without a discount of its own (ARS)
 
 
@@ -80,18 +82,38 @@ def make_env(
     return _wrap_vec_env(env, config, is_training=True)
 
 
-def make_eval_env(config: RunConfig) -> VecEnv:
+def make_eval_env(config: RunConfig, *, num_envs: int | None = None, render_mode: str | None = None) -> VecEnv:
     """
     Environments of an evaluation's own, built like those of training, in the calling process.
 
     :param config: the whole configuration
+    :param num_envs: how many; as in training's evaluations when left out
+    :param render_mode: as in Gymnasium
     :return: environments with unscaled rewards; a ``VecNormalize`` among them stands still, and has no statistics yet
     :raises ConfigError: if they cannot be made
     """
     section = config.env.model_copy(update={"params": {**config.env.params, **config.eval.env.params}})
-    num_envs = config.eval.num_envs or min(config.eval.episodes, _MAX_EVAL_ENVS)
-    env: VecEnv = make_vec_env(make_environment_factory(section), n_envs=num_envs)
+    factory = make_environment_factory(section, render_mode)
+    wrapper = LastFrameWrapper if render_mode == "rgb_array" else None
+    env: VecEnv = make_vec_env(factory, n_envs=num_envs or count_eval_envs(config), wrapper_class=wrapper)
     return _wrap_vec_env(env, config, is_training=False)
+
+
+def count_eval_envs(config: RunConfig, episodes: int | None = None) -> int:
+    """
+    :param config: the whole configuration
+    :param episodes: of the evaluation; as many as in training when left out
+    :return: in how many environments they are played; which episodes a seed gives depends on it
+    """
+    return config.eval.num_envs or min(episodes or config.eval.episodes, _MAX_EVAL_ENVS)
+
+
+def choose_eval_seed(config: RunConfig) -> int:
+    """
+    :param config: the whole configuration
+    :return: the seed of every evaluation in training: always the same episodes, and none of training's
+    """
+    return (config.seed or 0) + _EVAL_SEED_DISTANCE
 
 
 def _wrap_vec_env(env: VecEnv, config: RunConfig, is_training: bool) -> VecEnv:

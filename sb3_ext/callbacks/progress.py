@@ -106,7 +106,7 @@ def _make_bar(total_steps: int | None) -> Progress:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
 
-    columns = (MofNCompleteColumn(), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[details]}"))
+    columns = (MofNCompleteColumn(), BarColumn(bar_width=20), TaskProgressColumn(), TextColumn("{task.fields[details]}"))
     # No thread of its own: a bar that moves while the environment hangs would lie.
     bar = Progress(*columns, console=Console(stderr=True), auto_refresh=False)
     bar.add_task("training", total=total_steps, details="")

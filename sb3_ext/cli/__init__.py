@@ -12,6 +12,8 @@ from typing import Any
 import click
 
 from sb3_ext.cli.config import config
+from sb3_ext.cli.enjoy import enjoy
+from sb3_ext.cli.plot import plot
 from sb3_ext.cli.resume import prune, resume
 from sb3_ext.cli.runs import runs
 from sb3_ext.cli.train import EXIT_INTERRUPTED, train
@@ -46,7 +48,7 @@ def cli() -> None:
     """Training runs for Stable-Baselines3 that you can leave alone for a week."""
 
 
-for command in (train, config, runs):
+for command in (train, enjoy, plot, runs, config):
     cli.add_command(command)
 for command in (resume, prune):
     runs.add_command(command)

@@ -107,6 +107,7 @@ class BackgroundEvaluator:
             self._directory.cleanup()
             self._directory = None
         self._is_busy = False
+        self._failure = None
 
     def _save(self, model: BaseAlgorithm) -> Path:
         if self._directory is None:
@@ -174,17 +175,15 @@ def _serve(connection: Connection, make_env: CloudpickleWrapper) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)  # the others are training's
     env: VecEnv | None = None
-    while True:
-        try:
+    with suppress(EOFError, OSError):  # the line is closed: training needs no more
+        while True:
             job: _Job = connection.recv().var
-        except EOFError:
-            break
-        try:
-            env = make_env.var() if env is None else env
-            outcome: Evaluation | str = _work(job, env)
-        except Exception:  # whatever it is, it is reported over there, and must not end a training
-            outcome = traceback.format_exc()
-        connection.send(outcome)
+            try:
+                env = make_env.var() if env is None else env
+                outcome: Evaluation | str = _work(job, env)
+            except Exception:  # whatever it is, it is reported over there, and must not end a training
+                outcome = traceback.format_exc()
+            connection.send(outcome)
     if env is not None:
         env.close()
 

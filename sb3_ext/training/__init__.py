@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sb3_ext.config import Override
-from sb3_ext.runs.run import Run
+from sb3_ext.trained_run import TrainedRun
 from sb3_ext.training.loop import UserCallback, train_run
 from sb3_ext.training.resume import AlreadyCompleted, resume_run
 from sb3_ext.training.start import start_run
@@ -22,7 +22,7 @@ def train(
     overrides: Iterable[str | Override] = (),
     command: str | None = None,
     callback: UserCallback | Sequence[UserCallback] = (),
-) -> Run:
+) -> TrainedRun:
     """
     Train from a configuration, in a new run directory.
 
@@ -35,7 +35,8 @@ def train(
     :raises ConfigError: if the configuration cannot be used; no directory is left behind
     :raises RunError: if the run directory exists already or cannot be written
     """
-    return train_run(start_run(config, run_dir, overrides, command=command), callback)
+    run = train_run(start_run(config, run_dir, overrides, command=command), callback)
+    return TrainedRun(run.paths.root)
 
 
 def resume(
@@ -45,7 +46,7 @@ def resume(
     is_rewinding: bool = False,
     command: str | None = None,
     callback: UserCallback | Sequence[UserCallback] = (),
-) -> Run:
+) -> TrainedRun:
     """
     Carry on a run that was stopped or killed, in its own directory, as if nothing had happened.
 
@@ -61,16 +62,16 @@ def resume(
     try:
         start = resume_run(target, overrides, is_rewinding=is_rewinding, command=command)
     except AlreadyCompleted as completed:
-        return completed.run
-    return train_run(start, callback)
+        return TrainedRun(completed.run.paths.root)
+    return TrainedRun(train_run(start, callback).paths.root)
 
 
-def load_run(directory: str | Path) -> Run:
+def load_run(directory: str | Path) -> TrainedRun:
     """
     Open a run directory, of a living run or of one that ended.
 
     :param directory: the run directory
-    :return: the run: ``.status``, ``.record``, ``.metrics``, ``.meta``, ``.paths``
+    :return: the run: ``.status``, ``.metrics``, ``.best.load()``, ``.evaluate()`` and more
     :raises RunError: if that is no run directory
     """
-    return Run(Path(directory))
+    return TrainedRun(Path(directory))

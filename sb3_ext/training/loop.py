@@ -22,6 +22,7 @@ from sb3_ext.building.model import fill_config, make_model
 from sb3_ext.callbacks import FunctionCallback, RenderCallback, StopCallback, TrainingStopped
 from sb3_ext.checkpoints.loading import restore_weights
 from sb3_ext.config import RunConfig, dump_config
+from sb3_ext.enjoying import find_agent
 from sb3_ext.phases import Phases
 from sb3_ext.runs.run import Run
 from sb3_ext.runs.session import RunSession
@@ -64,7 +65,7 @@ def _train(start: RunStart, extra_callbacks: Sequence[BaseCallback], render_mode
         if start.bundle is not None:
             callbacks.checkpoints.resume_from(start.bundle, model)
         elif config.agent.init_from is not None:
-            restore_weights(model, config.agent.init_from)
+            restore_weights(model, find_agent(config.agent.init_from).model_path)
         with closing(model.logger), closing(callbacks):
             try:
                 with _use_threads(config.agent.threads, model):
@@ -73,7 +74,7 @@ def _train(start: RunStart, extra_callbacks: Sequence[BaseCallback], render_mode
                 phases.listeners.append(partial(_show_phase, session))
                 with phases.during("saving"):
                     callbacks.checkpoints.finish()
-                    callbacks.save_metrics()
+                    callbacks.write_reports(is_final=True)
             if status_for(stop_reason) == "completed":
                 _evaluate(callbacks)
         return stop_reason
@@ -100,7 +101,7 @@ def _evaluate(callbacks: Callbacks) -> None:
         return
     callbacks.evaluation.finish()
     callbacks.checkpoints.finish()
-    callbacks.save_metrics()
+    callbacks.write_reports(is_final=True)
 
 
 def _make_logger(session: RunSession) -> Logger:

@@ -1,0 +1,116 @@
+"""``sb3-ext enjoy``: judge an agent, show it, film it."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sb3_ext.cli.console import show_log
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from stable_baselines3.common.vec_env import VecEnv
+
+    from sb3_ext.enjoying import AgentSource
+    from sb3_ext.evaluation.episodes import Episode
+    from sb3_ext.evaluation.evaluate import Evaluation
+
+
+@click.command()
+@click.argument("target", metavar="RUN|CHECKPOINT|ZIP")
+@click.option("--checkpoint", metavar="best|latest|STEP", help="Of a run.  [default: best]")
+@click.option("--env", "env_id", metavar="ID", help="Environment of a zip that belongs to no run.")
+@click.option("--algo", metavar="ID", help="Algorithm of a zip that belongs to no run.")
+@click.option("--episodes", "--num-episodes", "-e", type=int, metavar="N", help="[default: as in training]")
+@click.option("--deterministic/--stochastic", default=None, help="[default: as in training]")
+@click.option("--seed", type=click.IntRange(0), metavar="N", help="[default: that of training's evaluations]")
+@click.option("--render", is_flag=True, help="In a window.")
+@click.option("--video", type=click.Path(path_type=Path), metavar="FILE.mp4|FILE.gif", help="Film all episodes.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write the figures there.")
+@click.option("--trust", is_flag=True, help="Run whatever code the file brings: pickles are read.")
+def enjoy(
+    target: str,
+    checkpoint: str | None,
+    env_id: str | None,
+    algo: str | None,
+    episodes: int | None,
+    deterministic: bool | None,
+    seed: int | None,
+    render: bool,
+    video: Path | None,
+    json_path: Path | None,
+    trust: bool,
+) -> None:
+    """
+    Play with an agent: of a run, of a checkpoint, or of any zip that SB3 has saved (with --env and --algo).
+
+    Environment, wrappers, normalisation and frame stack are those of training.
+    """
+    if episodes is not None and episodes < 1:
+        raise click.UsageError(f"--episodes must be positive, but got {episodes}")
+    if render and video is not None:
+        raise click.UsageError("give --render or --video, not both")
+    from sb3_ext.building.environments import choose_eval_seed, count_eval_envs
+    from sb3_ext.enjoying import find_agent, load_agent, make_agent_env, play
+    from sb3_ext.evaluation.evaluate import summarize
+
+    source = find_agent(target, checkpoint=checkpoint, env_id=env_id, algorithm=algo)
+    is_shown = render or video is not None
+    num_envs = 1 if is_shown else count_eval_envs(source.config, episodes)
+    render_mode = "human" if render else "rgb_array" if video is not None else None
+    used_seed = choose_eval_seed(source.config) if seed is None else seed
+    with show_log(is_quiet=False, is_verbose=False):
+        click.echo(f"{source.model_path}: {source.config.agent.id} on {source.config.env.id}", err=True)
+        with closing(_film(make_agent_env(source, num_envs=num_envs, render_mode=render_mode), video)) as env:
+            model = load_agent(source, env, trust=trust)
+            played = play(source, model, env, episodes, deterministic=deterministic, seed=used_seed)
+            evaluation = summarize(_print_episodes(played), seed=used_seed)
+    _print_evaluation(evaluation)
+    if video is not None:
+        click.echo(f"video: {video}")
+    if json_path is not None:
+        _write_json(json_path, evaluation, source)
+
+
+def _film(env: VecEnv, video: Path | None) -> VecEnv:
+    if video is None:
+        return env
+    from sb3_ext.evaluation.video import VideoRecorder
+
+    try:
+        return VideoRecorder(env, video)
+    except ValueError as error:
+        env.close()
+        raise click.UsageError(f"--video {video}: {error}") from None
+
+
+def _print_episodes(episodes: Iterable[Episode]) -> list[Episode]:
+    played = []
+    click.echo(f"{'episode':>7}  {'return':>10}  {'length':>7}")
+    for episode in episodes:
+        click.echo(f"{episode.index + 1:>7}  {episode.episode_return:>10.2f}  {episode.length:>7}")
+        played.append(episode)
+    return played
+
+
+def _print_evaluation(evaluation: Evaluation) -> None:
+    interval = "" if evaluation.ci95 is None else " (95 % interval {:.2f} to {:.2f})".format(*evaluation.ci95)
+    click.echo(f"mean return {evaluation.mean_return:.2f} ± {evaluation.std_return:.2f}{interval}")
+    if evaluation.success_rate is not None:
+        click.echo(f"success rate {evaluation.success_rate:.1%}")
+
+
+def _write_json(path: Path, evaluation: Evaluation, source: AgentSource) -> None:
+    from sb3_ext.atomic import write_text
+    from sb3_ext.errors import Sb3ExtError
+
+    content = {**evaluation.to_json(), "checkpoint": str(source.model_path)}
+    try:
+        write_text(path, json.dumps(content, indent=2) + "\n")
+    except OSError as error:
+        raise Sb3ExtError(f"{path}: cannot be written: {error.strerror}") from error

@@ -1,0 +1,73 @@
+"""``sb3-ext plot``: several runs in one picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from sb3_ext.reports.overlay import RunCurves
+    from sb3_ext.runs.run import Run
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN…")
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), default=Path("plot.png"), show_default=True,
+    metavar="FILE.png|FILE.svg", help="The picture.",
+)  # fmt: skip
+@click.option("--x", type=click.Choice(["steps", "time"]), default="steps", show_default=True, help="Horizontally.")
+@click.option("--csv", type=click.Path(path_type=Path), metavar="FILE.csv", help="The same as a table.")
+def plot(runs: tuple[str, ...], output: Path, x: str, csv: Path | None) -> None:
+    """
+    Draw the returns and evaluations of RUNs over each other.
+
+    One run alone is drawn with all its curves. Runs whose configurations differ in nothing but the seed are one line,
+    with the mean and, from three on, its confidence band.
+    """
+    from sb3_ext.errors import Sb3ExtError
+    from sb3_ext.reports.curves import plot_curves
+    from sb3_ext.reports.overlay import export_runs, plot_runs
+    from sb3_ext.runs.registry import resolve_run
+
+    curves = [_read_curves(resolve_run(run, Path("runs"))) for run in runs]
+    try:
+        if len(curves) == 1 and x == "steps":
+            plot_curves(curves[0].metrics, curves[0].evaluations, output, title=curves[0].name)
+        else:
+            plot_runs(curves, output, x="time" if x == "time" else "steps")
+        if csv is not None:
+            export_runs(curves, csv)
+    except ValueError as error:
+        raise Sb3ExtError(f"{output}: {error}") from error
+    except OSError as error:
+        raise Sb3ExtError(f"{error.filename or output}: cannot be written: {error.strerror}") from error
+    for path in (output, csv):
+        if path is not None:
+            click.echo(path)
+
+
+def _read_curves(run: Run) -> RunCurves:
+    from sb3_ext.errors import RunError
+    from sb3_ext.reports.evaluations import read_evaluations
+    from sb3_ext.reports.overlay import RunCurves
+
+    metrics = run.metrics
+    if not metrics:
+        raise RunError(f"{run.paths.root}: has written no metrics.json yet; it comes with the first checkpoint")
+    evaluations = read_evaluations(run.paths.evaluations) if run.paths.evaluations.exists() else []
+    return RunCurves(run.name, _describe_group(run), metrics, evaluations)
+
+
+def _describe_group(run: Run) -> str:
+    """What runs of the same configuration with other seeds have in common: its name, told apart by its content."""
+    import hashlib
+
+    import yaml
+
+    content = yaml.safe_load(run.paths.resolved_config.read_text())
+    content.pop("seed", None)
+    digest = hashlib.sha256(yaml.safe_dump(content).encode()).hexdigest()[:4]
+    return f"{content['agent']['id']} {content['env']['id']} {digest}"

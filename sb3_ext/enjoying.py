@@ -1,0 +1,177 @@
+"""Agents that were trained: loaded from a run, a checkpoint or a stranger's file, to be judged and shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
+
+from sb3_ext.building.environments import choose_eval_seed, count_eval_envs, make_eval_env
+from sb3_ext.checkpoints.bundle import MANIFEST, Bundle
+from sb3_ext.checkpoints.loading import load_model
+from sb3_ext.checkpoints.normalization import restore_normalization
+from sb3_ext.checkpoints.store import BEST, LATEST, CheckpointStore
+from sb3_ext.config import RunConfig, load_config
+from sb3_ext.errors import CheckpointError
+from sb3_ext.evaluation.episodes import Episode, play_episodes
+from sb3_ext.evaluation.evaluate import Evaluation, summarize
+from sb3_ext.evaluation.spaces import check_spaces
+from sb3_ext.runs.registry import resolve_run
+from sb3_ext.runs.run import Run, is_run
+
+
+@dataclass(frozen=True)
+class AgentSource:
+    """
+    What an agent is made from.
+
+    :param config: of the run that trained it, or of the environment that was named
+    :param model_path: its checkpoint's directory, or a zip
+    :param bundle: the checkpoint; ``None`` for a stranger's zip
+    :param algorithm: what a stranger's zip was trained with
+    """
+
+    config: RunConfig
+    model_path: Path
+    bundle: Bundle | None
+    algorithm: str | None = None
+
+
+def find_agent(
+    target: str | Path, *, checkpoint: str | None = None, env_id: str | None = None, algorithm: str | None = None
+) -> AgentSource:
+    """
+    Find what a user means.
+
+    :param target: a run directory, the name of a run below ``runs``, a checkpoint, or any zip that SB3 has saved
+    :param checkpoint: of a run: ``best``, ``latest`` or a step; the best when left out, the latest if none has a score
+    :param env_id: a stranger's zip plays in this environment; a run's agent, in this one instead of its own
+    :param algorithm: what a stranger's zip was trained with
+    :return: for :func:`load_agent` and :func:`make_agent_env`
+    :raises RunError: if it is none of these
+    :raises CheckpointError: if there is no such checkpoint, or it is damaged
+    """
+    path = Path(target)
+    folder = path if path.is_dir() else path.parent
+    if (folder / MANIFEST).is_file():
+        folder = folder.resolve()
+        bundle, run = CheckpointStore(folder.parent).resolve(folder), folder.parents[1]
+        if is_run(run):
+            return AgentSource(_load_run_config(Run(run), env_id), bundle.path, bundle)
+    if path.suffix == ".zip" and path.is_file():
+        if env_id is None or algorithm is None:
+            raise CheckpointError(f"{path}: belongs to no run; say what it plays with --env, what it is with --algo")
+        config = load_config({"env": {"id": env_id}, "agent": {"id": algorithm}})
+        return AgentSource(config, path, None, algorithm)
+    found = resolve_run(str(target), Path("runs"))
+    bundle = _choose_bundle(CheckpointStore(found.paths.checkpoints), checkpoint)
+    return AgentSource(_load_run_config(found, env_id), bundle.path, bundle)
+
+
+def make_agent_env(source: AgentSource, *, num_envs: int | None = None, render_mode: str | None = None) -> VecEnv:
+    """
+    Environments as in training: the same wrappers, frame stack and normalisation, which stands still.
+
+    :param source: the agent's
+    :param num_envs: as many as evaluations in training had, when left out
+    :param render_mode: as in Gymnasium
+    :return: the environments
+    :raises ConfigError: if they cannot be made
+    """
+    env = make_eval_env(source.config, num_envs=num_envs, render_mode=render_mode)
+    normalize = unwrap_vec_normalize(env)
+    statistics = None if source.bundle is None else source.bundle.read_normalization()
+    if normalize is not None and statistics is not None:
+        restore_normalization(normalize, statistics)
+        normalize.training = normalize.norm_reward = False
+    return env
+
+
+def load_agent(source: AgentSource, env: VecEnv, *, trust: bool = False) -> BaseAlgorithm:
+    """
+    :param source: the agent's
+    :param env: where it is to play
+    :param trust: run whatever code the file brings
+    :return: the model
+    :raises CheckpointError: if it cannot be loaded, or does not fit the environments: says how
+    """
+    model = load_model(
+        source.model_path,
+        env=env if source.bundle is None else None,
+        trust=trust,
+        algorithm=source.algorithm,
+        device=source.config.agent.device or "auto",
+    )
+    check_spaces(model, env)
+    return model
+
+
+def evaluate_agent(
+    source: AgentSource,
+    episodes: int | None = None,
+    *,
+    deterministic: bool | None = None,
+    seed: int | None = None,
+    trust: bool = False,
+) -> Evaluation:
+    """
+    Judge an agent as it was judged in training: as many episodes with the same seed are the same episodes.
+
+    :param source: the agent's
+    :param episodes: how many; as many as in training when left out
+    :param deterministic: take the most likely action; as in training when left out
+    :param seed: of the episodes; training's evaluations' when left out
+    :param trust: run whatever code the file brings
+    :return: the statistics
+    :raises ValueError: if ``episodes`` is not positive
+    """
+    with closing(make_agent_env(source, num_envs=count_eval_envs(source.config, episodes))) as env:
+        model = load_agent(source, env, trust=trust)
+        return summarize(play(source, model, env, episodes, deterministic=deterministic, seed=seed))
+
+
+def play(
+    source: AgentSource,
+    model: BaseAlgorithm,
+    env: VecEnv,
+    episodes: int | None = None,
+    *,
+    deterministic: bool | None = None,
+    seed: int | None = None,
+) -> Iterator[Episode]:
+    """
+    Play episodes, one after the other.
+
+    :param source: where ``model`` comes from
+    :param model: from :func:`load_agent`
+    :param env: from :func:`make_agent_env`
+    :param episodes: as for :func:`evaluate_agent`
+    :param deterministic: likewise
+    :param seed: likewise
+    :return: the episodes, as they end
+    """
+    judged = source.config.eval
+    return play_episodes(
+        model,
+        env,
+        judged.episodes if episodes is None else episodes,
+        deterministic=judged.deterministic if deterministic is None else deterministic,
+        seed=choose_eval_seed(source.config) if seed is None else seed,
+    )
+
+
+def _choose_bundle(store: CheckpointStore, which: str | None) -> Bundle:
+    if which is not None:
+        return store.resolve(which)
+    try:
+        return store.resolve(BEST)
+    except CheckpointError:
+        return store.resolve(LATEST)
+
+
+def _load_run_config(run: Run, env_id: str | None) -> RunConfig:
+    return load_config(run.paths.resolved_config, [] if env_id is None else [f"env.id={env_id}"])

@@ -1,0 +1,93 @@
+"""A run from Python: what it has learned, besides how it stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from sb3_ext.checkpoints.bundle import Bundle
+from sb3_ext.checkpoints.loading import load_model
+from sb3_ext.checkpoints.store import BEST, LATEST, CheckpointStore
+from sb3_ext.enjoying import evaluate_agent, find_agent
+from sb3_ext.evaluation.evaluate import Evaluation
+from sb3_ext.runs.run import Run
+
+
+@dataclass(frozen=True)
+class RunCheckpoint:
+    """
+    One checkpoint of a run.
+
+    :param bundle: what is on the disk, verified
+    """
+
+    bundle: Bundle
+
+    @property
+    def path(self) -> Path:
+        """Its directory; ``path / "model.zip"`` is what stock SB3 loads."""
+        return self.bundle.path
+
+    @property
+    def step(self) -> int:
+        """Environment transitions so far."""
+        return self.bundle.step
+
+    def load(self, *, trust: bool = False) -> BaseAlgorithm:
+        """
+        :param trust: read pickles, too, as stock SB3 does
+        :return: the model, to play with
+        :raises CheckpointError: if it cannot be built without trust
+        """
+        return load_model(self.path, trust=trust)
+
+    def evaluate(
+        self, episodes: int | None = None, *, deterministic: bool | None = None, seed: int | None = None
+    ) -> Evaluation:
+        """
+        Judge it as in training: as many episodes with the same seed are the same episodes.
+
+        :param episodes: how many; as many as in training when left out
+        :param deterministic: take the most likely action; as in training when left out
+        :param seed: of the episodes; training's evaluations' when left out
+        :return: the statistics
+        :raises ValueError: if ``episodes`` is not positive
+        """
+        return evaluate_agent(find_agent(self.path), episodes, deterministic=deterministic, seed=seed)
+
+
+class TrainedRun(Run):
+    """
+    A run directory, of a living run or of one that ended. Every attribute is read when it is asked for.
+
+    :param directory: the run directory
+    :raises RunError: this is no run directory
+    """
+
+    @property
+    def best(self) -> RunCheckpoint:
+        """
+        The checkpoint with the highest score.
+
+        :raises CheckpointError: if none has a score yet
+        """
+        return RunCheckpoint(CheckpointStore(self.paths.checkpoints).resolve(BEST))
+
+    @property
+    def latest(self) -> RunCheckpoint:
+        """
+        The newest checkpoint.
+
+        :raises CheckpointError: if there is none yet
+        """
+        return RunCheckpoint(CheckpointStore(self.paths.checkpoints).resolve(LATEST))
+
+    def evaluate(
+        self, episodes: int | None = None, *, deterministic: bool | None = None, seed: int | None = None
+    ) -> Evaluation:
+        """
+        :meth:`RunCheckpoint.evaluate` of the best checkpoint, or of the latest if none has a score.
+        """
+        return evaluate_agent(find_agent(self.paths.root), episodes, deterministic=deterministic, seed=seed)
