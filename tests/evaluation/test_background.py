@@ -196,7 +196,9 @@ def test_a_killed_evaluator_is_an_outcome_and_the_next_model_gets_a_new_one(tmp_
 
         # Killed between two models: nothing is lost, and nothing needs saying.
         second.kill()
-        wait_until(lambda: second.status() == psutil.STATUS_ZOMBIE)
+        assert evaluator._worker is not None
+        worker = evaluator._worker
+        wait_until(lambda: not worker.is_alive)
         evaluator.submit(make_model())
         assert isinstance(evaluator.receive(PATIENCE_SECONDS), Evaluation)
         assert len({first, second, find_process(evaluator)}) == 3
