@@ -18,6 +18,8 @@ class EpisodeBudgetCallback(StopCallback, EpisodeCallback):
     :raises ValueError: if ``episodes`` is not positive
     """
 
+    is_patient = True
+
     def __init__(self, episodes: int, *, at_boundary: AtBoundary = False) -> None:
         super().__init__(at_boundary=at_boundary)
         if episodes <= 0:

@@ -20,7 +20,7 @@ from sb3_ext.triggers import EverySteps
 
 # DQN changes phase every few steps, and a fast environment takes 100 steps in no time; a beat takes nearly a
 # millisecond, since file systems write a file that replaces another one without delay.
-_MIN_SECONDS_BETWEEN_BEATS = 0.5
+_MIN_SECONDS_BETWEEN_BEATS = 1.0
 # An environment may need a second for one step: 100 of them would look like a stall.
 _MAX_SECONDS_BETWEEN_BEATS = 10.0
 _PHASES_OF_THE_LOOP = ("collecting", "updating")
@@ -31,7 +31,7 @@ class HeartbeatCallback(EpisodeCallback):
     Writes step, episodes, speed, phase and time to a status file, from the training loop itself.
 
     There is no thread, on purpose: it would keep beating while the environment hangs. During a long update the
-    optimizers' steps beat. The file is written at most twice a second as the loop goes round.
+    optimizers' steps beat. The file is written at most once a second as the loop goes round.
 
     :param status: the status to keep up to date; or a path, at which this callback then keeps one of its own, from
         ``running`` to ``completed`` or ``stopped``
@@ -40,6 +40,8 @@ class HeartbeatCallback(EpisodeCallback):
     :param total_steps: the step at which training ends; ``None`` if that is not known: then there is no ETA
     :raises ValueError: if ``every_steps`` is not positive
     """
+
+    is_patient = True
 
     def __init__(
         self,

@@ -16,7 +16,12 @@ class LightCallback(BaseCallback):
 
     SB3 copies the training loop's twenty-odd local variables into every callback at every step, which takes longer
     than most callbacks do. Here ``locals`` *is* the latest set of them.
+
+    A callback that may be called a tenth of a second late, where no episode has ended, sets ``is_patient``: then
+    :class:`~sb3_ext.callbacks.LightCallbackList` leaves it out of most steps.
     """
+
+    is_patient = False
 
     def update_locals(self, locals_: dict[str, Any]) -> None:
         """

@@ -35,6 +35,8 @@ class ProgressCallback(LightCallback):
     :raises ValueError: if ``every_seconds`` is not positive
     """
 
+    is_patient = True
+
     def __init__(self, total_steps: int | None = None, every_seconds: float = 5.0) -> None:
         super().__init__()
         if every_seconds <= 0:
@@ -106,7 +108,12 @@ def _make_bar(total_steps: int | None) -> Progress:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
 
-    columns = (MofNCompleteColumn(), BarColumn(bar_width=20), TaskProgressColumn(), TextColumn("{task.fields[details]}"))
+    columns = (
+        MofNCompleteColumn(),
+        BarColumn(bar_width=20),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[details]}"),
+    )
     # No thread of its own: a bar that moves while the environment hangs would lie.
     bar = Progress(*columns, console=Console(stderr=True), auto_refresh=False)
     bar.add_task("training", total=total_steps, details="")

@@ -27,9 +27,10 @@ class QValuesCallback(LightCallback):
     ``|y - Q(s, a)|`` with the update's own target ``y``. Quantiles are averaged first. Other algorithms have
     no Q-values, and nothing is recorded.
 
-    The hook hangs on the network during updates only. It computes nothing anew and takes no random numbers.
+    A reading is of the first gradient step of a call of ``train()``: a hook hangs on the network until then, takes
+    what is computed there anyway, and no random numbers.
 
-    :param every_updates: gradient steps between two readings
+    :param every_updates: gradient steps between two readings, at least
     :raises ValueError: if ``every_updates`` is not positive
     """
 
@@ -38,7 +39,7 @@ class QValuesCallback(LightCallback):
         if every_updates <= 0:
             raise ValueError(f"every_updates must be positive, but got {every_updates}")
         self._every_updates = every_updates
-        self._updates = 0
+        self._next_update = 0
         self._hook: RemovableHandle | None = None
 
     def state(self) -> dict[str, Any]:
@@ -47,7 +48,7 @@ class QValuesCallback(LightCallback):
 
         :return: plain JSON values for :meth:`restore`
         """
-        return {"updates": self._updates}
+        return {"next_update": self._next_update}
 
     def restore(self, state: dict[str, Any]) -> None:
         """
@@ -55,13 +56,15 @@ class QValuesCallback(LightCallback):
 
         :param state: what :meth:`state` gave then
         """
-        self._updates = state["updates"]
+        self._next_update = state["next_update"]
 
     def _on_rollout_start(self) -> None:
         self._remove_hook()
 
     def _on_rollout_end(self) -> None:
         self._remove_hook()
+        if self.model._n_updates < self._next_update:
+            return
         for name, read in _READERS.items():
             network = getattr(self.model, name, None)
             if isinstance(network, nn.Module):
@@ -78,17 +81,19 @@ class QValuesCallback(LightCallback):
     def _make_hook(self, read: Reader) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
         train_code = type(self.model).train.__code__  # type: ignore[attr-defined]
         batch_size: int = self.model.batch_size  # type: ignore[attr-defined]
+        # Some algorithms count an update before they make it, some after.
+        next_update = self.model._n_updates + self._every_updates
 
         # A function, not a method: whoever copies the network would copy a method's callback, model and all.
         def hook(network: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
             is_policy_update = any(argument.requires_grad for argument in arguments[1:])
             if not torch.is_grad_enabled() or not network.training or is_policy_update:
                 return
-            self._updates += 1
-            if (self._updates - 1) % self._every_updates == 0:
-                with torch.no_grad():
-                    for name, value in read(output, batch_size, _find_locals(train_code)).items():
-                        self.logger.record_mean(name, value.item())
+            self._remove_hook()
+            self._next_update = next_update
+            with torch.no_grad():
+                for name, value in read(output, batch_size, _find_locals(train_code)).items():
+                    self.logger.record_mean(name, value.item())
 
         return hook
 

@@ -26,6 +26,8 @@ class SignalStopCallback(StopCallback):
     :param at_boundary: stop only between two rollouts
     """
 
+    is_patient = True
+
     def __init__(self, signals: ReceivesSignals, *, at_boundary: AtBoundary = False) -> None:
         super().__init__(at_boundary=at_boundary)
         self._signals = signals

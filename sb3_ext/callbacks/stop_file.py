@@ -22,6 +22,8 @@ class StopFileCallback(StopCallback):
     :param at_boundary: stop only between two rollouts
     """
 
+    is_patient = True
+
     def __init__(self, path: Path | str, *, at_boundary: AtBoundary = False) -> None:
         super().__init__(at_boundary=at_boundary)
         self._path = os.fspath(path)

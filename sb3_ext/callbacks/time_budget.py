@@ -18,6 +18,8 @@ class TimeBudgetCallback(StopCallback):
     :raises ValueError: if ``seconds`` is not positive, or ``elapsed_before_seconds`` is negative
     """
 
+    is_patient = True
+
     def __init__(self, seconds: float, *, elapsed_before_seconds: float = 0.0, at_boundary: AtBoundary = False) -> None:
         super().__init__(at_boundary=at_boundary)
         if seconds <= 0:

@@ -123,15 +123,16 @@ def test_finds_every_optimizer_and_leaves_none_behind(
     assert callback._phases.listeners == []
 
 
-def test_writes_at_most_four_times_a_second(make_model: MakeModel, status: RecordingStatusFile) -> None:
+def test_writes_at_most_once_a_second(make_model: MakeModel, status: RecordingStatusFile) -> None:
     started_at = time.monotonic()
     make_model("dqn").learn(600, callback=[SlowStep(0.001), HeartbeatCallback(status, every_steps=1)])
-    assert len(status.written) <= 4 * (time.monotonic() - started_at) + 3  # at the start and at the end too
+    assert len(status.written) <= (time.monotonic() - started_at) + 3  # at the start and at the end too
 
 
 def test_beats_on_time_where_steps_are_slow(
     make_model: MakeModel, status: RecordingStatusFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(heartbeat, "_MIN_SECONDS_BETWEEN_BEATS", 0.1)
     monkeypatch.setattr(heartbeat, "_MAX_SECONDS_BETWEEN_BEATS", 0.3)
     make_model("ppo").learn(16, callback=[SlowStep(0.1), HeartbeatCallback(status, every_steps=10**6)])
     assert len([written for written in status.written if 0 < written.step < 16]) >= 3

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 
-from sb3_ext.callbacks import EpisodeCallback, LightCallback, LightCallbackList
+from sb3_ext.callbacks import EpisodeCallback, LightCallback, LightCallbackList, SignalStopCallback, light_list
 
 MakeModel = Callable[..., BaseAlgorithm]
 Journal = list[tuple[str, str, int]]
@@ -67,6 +68,42 @@ def test_calls_as_the_list_of_sb3_does(algorithm: str, make_model: MakeModel) ->
     journal = record_journal(LightCallbackList, make_model(algorithm))
     assert journal == record_journal(CallbackList, make_model(algorithm))
     assert ("Episodes", "episode 1 of 5", 5) in journal or algorithm == "ars"
+
+
+class Patient(LightCallback):
+    is_patient = True
+
+    def _on_step(self) -> bool:
+        return self.num_timesteps >= 0
+
+
+def test_calls_the_patient_at_episode_ends_and_now_and_then(
+    make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = {}
+    for seconds in (0.0, 1000.0):
+        monkeypatch.setattr(light_list, "_CALL_PATIENT_EVERY_SECONDS", seconds)
+        patient = Patient()
+        make_model("dqn").learn(20, callback=LightCallbackList([patient]))
+        counts[seconds] = patient.n_calls
+    assert counts == {0.0: 20, 1000.0: 1 + 4}
+
+
+@pytest.mark.parametrize(("name", "stopped_at"), [("dqn", 5), ("ppo", 17)])
+def test_a_patient_stop_that_waits_for_the_boundary_ends_at_the_step_behind_it(
+    name: str, stopped_at: int, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(light_list, "_CALL_PATIENT_EVERY_SECONDS", 1000.0)
+    signals = SimpleNamespace(received=None)
+
+    class Signal(BaseCallback):
+        def _on_step(self) -> bool:
+            signals.received = "SIGTERM" if self.num_timesteps == 2 else signals.received
+            return True
+
+    model = make_model(name, episode_steps=(100, 100))
+    model.learn(100, callback=LightCallbackList([Signal(), SignalStopCallback(signals, at_boundary=True)]))
+    assert model.num_timesteps == stopped_at
 
 
 def test_leaves_out_who_has_nothing_to_do(make_model: MakeModel) -> None:

@@ -119,12 +119,14 @@ def test_logs_the_td_error_of_every_update(name: str, n_steps: int, make_model: 
     assert values[-1]["train/td_error"] == pytest.approx(np.mean(expected), rel=1e-5)
 
 
-def test_reads_every_so_many_updates(make_model: MakeModel) -> None:
+@pytest.mark.parametrize(("every_updates", "distance"), [(1, 5), (5, 5), (6, 10), (100, 25)])
+def test_reads_the_first_of_some_updates(every_updates: int, distance: int, make_model: MakeModel) -> None:
     batches = BatchRecorder()
-    values = learn(make_model("dqn", gradient_steps=5), batches, QValuesCallback(4))
+    # Five times five gradient steps.
+    values = learn(make_model("dqn", gradient_steps=5), batches, QValuesCallback(every_updates))
     expected = [compute_mean_q("dqn", policy, batch) for batch, policy in batches.batches]
     assert len(expected) == 25
-    assert values[-1]["train/mean_q"] == pytest.approx(np.mean(expected[::4]), rel=1e-5)
+    assert values[-1]["train/mean_q"] == pytest.approx(np.mean(expected[::distance]), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", VALUE_BASED)
@@ -169,11 +171,15 @@ def test_logs_no_td_error_where_the_update_is_another_one(make_model: MakeModel)
     assert "train/td_error" not in values[-1]
 
 
-def test_goes_on_counting_after_a_resume(make_model: MakeModel) -> None:
-    callback = QValuesCallback(16)
-    callback.restore({"updates": 3})
-    assert "train/mean_q" not in learn(make_model("dqn"), callback)[-1]
-    assert callback.state() == {"updates": 8}
+def test_goes_on_after_a_resume(make_model: MakeModel) -> None:
+    first, second = QValuesCallback(16), QValuesCallback(16)
+    model = make_model("dqn")
+    assert "train/mean_q" in learn(model, first)[-1]
+    second.restore(first.state())
+    model.learn(8, callback=second, reset_num_timesteps=False)
+    assert "train/mean_q" not in model.logger.name_to_value
+    model.learn(40, callback=second, reset_num_timesteps=False)
+    assert "train/mean_q" in model.logger.name_to_value
 
 
 def test_refuses_an_interval_that_is_not_positive() -> None:
