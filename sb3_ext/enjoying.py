@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 
@@ -14,6 +16,7 @@ from sb3_ext.building.environments import choose_eval_seed, count_eval_envs, mak
 from sb3_ext.checkpoints.bundle import MANIFEST, Bundle
 from sb3_ext.checkpoints.loading import load_model
 from sb3_ext.checkpoints.normalization import restore_normalization
+from sb3_ext.checkpoints.spaces import make_space
 from sb3_ext.checkpoints.store import BEST, LATEST, CheckpointStore
 from sb3_ext.config import RunConfig, load_config
 from sb3_ext.errors import CheckpointError
@@ -39,6 +42,12 @@ class AgentSource:
     model_path: Path
     bundle: Bundle | None
     algorithm: str | None = None
+
+
+@dataclass
+class _Spaces:
+    observation_space: spaces.Space[Any]
+    action_space: spaces.Space[Any]
 
 
 def find_agent(
@@ -81,13 +90,16 @@ def make_agent_env(source: AgentSource, *, num_envs: int | None = None, render_m
     :param render_mode: as in Gymnasium
     :return: the environments
     :raises ConfigError: if they cannot be made
+    :raises CheckpointError: if the agent does not fit them: says how
     """
     env = make_eval_env(source.config, num_envs=num_envs, render_mode=render_mode)
-    normalize = unwrap_vec_normalize(env)
-    statistics = None if source.bundle is None else source.bundle.read_normalization()
-    if normalize is not None and statistics is not None:
-        restore_normalization(normalize, statistics)
-        normalize.training = normalize.norm_reward = False
+    if source.bundle is not None:
+        described = source.bundle.manifest.model
+        check_spaces(_Spaces(make_space(described.observation_space), make_space(described.action_space)), env)
+        normalize, statistics = unwrap_vec_normalize(env), source.bundle.read_normalization()
+        if normalize is not None and statistics is not None:
+            restore_normalization(normalize, statistics)
+            normalize.training = normalize.norm_reward = False
     return env
 
 

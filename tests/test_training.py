@@ -20,7 +20,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 import sb3_ext
 from sb3_ext import ConfigError, RunError, train
 from sb3_ext.algorithms.registry import ALGORITHMS
-from sb3_ext.training import start_run, train_run
+from sb3_ext.training.loop import train_run
+from sb3_ext.training.start import start_run
 
 TINY_NETWORK = {"net_arch": [8]}
 SMALL: dict[str, dict[str, Any]] = {
@@ -164,10 +165,8 @@ def test_kinds_of_environments(algorithm: str, env: Any, changes: dict[str, Any]
 def test_what_a_run_leaves_behind() -> None:
     run = train(make_config("dqn"), run_dir="run", overrides=["agent.params.gamma=0.9"], command="me --now")
     left = {str(path.relative_to(run.paths.root)) for path in run.paths.root.rglob("*") if path.is_file()}
-    events = {name for name in left if name.startswith("tensorboard/events")}
-    assert len(events) == 1
-    assert left - events == {
-        "checkpoints/latest/model.zip",
+    [events] = [name for name in left if name.startswith("tensorboard/events")]
+    assert {name for name in left if not name.startswith("checkpoints/")} - {events} == {
         "config.resolved.yaml",
         "config.yaml",
         "evaluations.jsonl",
@@ -178,7 +177,9 @@ def test_what_a_run_leaves_behind() -> None:
         "monitor/0.monitor.csv",
         "requirements.txt",
         "status.json",
+        "training_curves.png",
     }
+    assert {path.name for path in run.paths.checkpoints.iterdir()} == {"best", "latest", "step_000000064"}
     meta = read_json(run.paths.meta)
     assert (meta["command"], meta["overrides"], meta["seed"]) == ("me --now", {"agent.params.gamma": 0.9}, 1)
     assert meta["device"] in ("cpu", "cuda")

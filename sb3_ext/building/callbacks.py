@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
@@ -99,7 +100,7 @@ def make_callbacks(
     paths = session.paths
     metrics = MetricsCallback()
     timings = TimingsCallback(phases) if train.track_timings else None
-    evaluation = _make_evaluation(config, session, phases, metrics)
+    evaluation = _make_evaluation(config, session, phases, metrics, lambda: checkpoints.save_for_evaluation())
     checkpoints = _make_checkpoints(config, session, phases, evaluation)
     callbacks = Callbacks(
         checkpoints,
@@ -153,7 +154,11 @@ def _make_checkpoints(
 
 
 def _make_evaluation(
-    config: RunConfig, session: RunSession, phases: Phases, metrics: MetricsCallback
+    config: RunConfig,
+    session: RunSession,
+    phases: Phases,
+    metrics: MetricsCallback,
+    capture: Callable[[], Path],
 ) -> EvaluationCallback:
     judged = config.eval
     evaluation = EvaluationCallback(
@@ -166,6 +171,7 @@ def _make_evaluation(
         path=session.paths.evaluations,
         phases=phases,
         background=judged.background,
+        capture=capture,
     )
 
     def show(step: int, found: Evaluation) -> None:

@@ -118,6 +118,7 @@ class RunCheckpointCallback(EpisodeCallback):
         self._is_failing = False
         if evaluation is not None and best_by == "evaluation":
             evaluation.on_evaluation.append(self._on_evaluation)
+            evaluation.on_failure.append(lambda step: self._writer.spared.discard(step))
 
     def resume_if_possible(self, model: BaseAlgorithm, total_timesteps: int) -> int:
         """

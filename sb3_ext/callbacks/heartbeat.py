@@ -98,7 +98,7 @@ class HeartbeatCallback(EpisodeCallback):
         self._phases.enter("finished")
         if self._path is not None:
             assert self._status is not None
-            is_complete = self.num_timesteps >= self.model._total_timesteps
+            is_complete = self.model.num_timesteps >= self.model._total_timesteps
             self._status.update(
                 status="completed" if is_complete else "stopped", stop_reason="total_steps" if is_complete else None
             )

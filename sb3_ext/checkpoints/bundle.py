@@ -153,7 +153,8 @@ def _check_file(path: Path, name: str, expected_bytes: int) -> None:
         raise CheckpointError(f"checkpoint {path} is damaged: {name} is missing")
     found_bytes = file.stat().st_size
     if found_bytes != expected_bytes:
-        raise CheckpointError(f"checkpoint {path} is damaged: {name} has {found_bytes} bytes, expected {expected_bytes}")
+        sizes = f"{found_bytes} bytes, expected {expected_bytes}"
+        raise CheckpointError(f"checkpoint {path} is damaged: {name} has {sizes}")
 
 
 def verify_bundle(path: Path, *, known_good: Collection[str] = (), playing_only: bool = False) -> Bundle:

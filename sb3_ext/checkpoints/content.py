@@ -1,4 +1,4 @@
-"""Everything that a checkpoint will hold, copied at the boundary; hashing, compressing and writing can wait."""
+"""Everything that a checkpoint will hold, captured at the boundary; hashing, compressing and writing can wait."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class BundleContent:
     """
-    The content of a bundle; nothing in it is shared with the model or its environments.
+    The content of a bundle. It is shared with nothing that goes on changing: only the rows of a replay buffer that stay
+    where they are for long are not copied.
 
     :param step: environment transitions so far
     :param episode: episodes finished so far
@@ -86,6 +87,6 @@ def capture_content(
         description=describe_model(model),
         model=capture_model(model),
         normalization=None if normalize is None else capture_normalization(normalize),
-        replay=None if buffer is None else capture_replay(buffer, replay_since, step=model.num_timesteps),
+        replay=None if buffer is None else capture_replay(buffer, replay_since, read_step=lambda: model.num_timesteps),
         state=state,
     )

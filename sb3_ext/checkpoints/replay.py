@@ -3,20 +3,20 @@ Replay buffers that cost what was added since the last checkpoint, not their siz
 
 A replay buffer is a ring of rows (one transition of every environment each) that are written in order. Counted from the
 first row ever written, without wrapping, row ``i`` lies at ``i % buffer_rows``; of ``written_rows`` rows the last
-``buffer_rows`` are alive. A checkpoint copies the rows since the previous one and refers to files for the rest.
+``buffer_rows`` are alive. A checkpoint takes the rows since the previous one and refers to files for the rest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 from stable_baselines3.common.buffers import DictReplayBuffer, NStepReplayBuffer, ReplayBuffer
 from stable_baselines3.her import HerReplayBuffer
 
 from sb3_ext.checkpoints.arrays import Array
+from sb3_ext.checkpoints.replay_rows import CopiedRows, LiveRows, Rows, read_ring
 from sb3_ext.errors import CheckpointError
 
 SUPPORTED = (ReplayBuffer, DictReplayBuffer, NStepReplayBuffer, HerReplayBuffer)
@@ -68,31 +68,33 @@ class ReplayIndex:
 @dataclass(frozen=True)
 class ReplaySnapshot:
     """
-    What must be copied of a buffer at the boundary.
+    What a checkpoint takes of a buffer.
 
     :param index: what ``replay/`` will hold; its pieces are those already on disk and still alive
-    :param first: the first row copied
-    :param rows: the rows from there on, shape ``(rows, num_envs, …)``, by the name of the buffer's array
+    :param first: the first new row
+    :param rows: the rows from there on
     :param infos: the same rows' info dictionaries, a list for every row; ``None`` where the buffer keeps none
     :param extras: what is written whole every time: small, or changed after it was added
     """
 
     index: ReplayIndex
     first: int
-    rows: dict[str, Array]
+    rows: Rows
     infos: list[list[dict[str, Any]]] | None
     extras: dict[str, Array]
 
 
-def capture_replay(buffer: ReplayBuffer, previous: ReplayIndex | None, *, step: int) -> ReplaySnapshot:
+def capture_replay(
+    buffer: ReplayBuffer, previous: ReplayIndex | None, *, read_step: Callable[[], int]
+) -> ReplaySnapshot:
     """
-    Copy the rows that no file has yet.
+    Take the rows that no file has yet: without a copy, where training cannot overwrite them soon.
 
     :param buffer: SB3's own replay buffer, plain, for dictionaries, n-step or HER
     :param previous: what the previous checkpoint, or the one that this buffer was restored from, holds of it; ``None``
-        copies the whole buffer
-    :param step: the model's ``num_timesteps``
-    :return: the copy
+        takes the whole buffer
+    :param read_step: reads the model's ``num_timesteps``
+    :return: the rows as they are now
     :raises CheckpointError: if it is somebody's own kind of buffer
     """
     if type(buffer) not in SUPPORTED:
@@ -100,13 +102,16 @@ def capture_replay(buffer: ReplayBuffer, previous: ReplayIndex | None, *, step: 
         raise CheckpointError(
             f"the replay buffer is a {type(buffer).__name__}, which cannot be saved, but no {expected}"
         )
-    arrays = dict(list_row_arrays(buffer))
+    rings, step = dict(list_row_arrays(buffer)), read_step()
     index, first = _continue_index(buffer, previous, step) or _start_index(buffer, step)
+    stop = index.written_rows
+    # A writer that keeps pace with training is done long before training has come round to these rows.
+    is_safe = buffer.buffer_size - (stop - first) > stop - first
     return ReplaySnapshot(
         index=index,
         first=first,
-        rows={name: read_ring(array, first, index.written_rows) for name, array in arrays.items()},
-        infos=_copy_infos(buffer, first, index.written_rows),
+        rows=LiveRows(rings, first, stop, buffer, read_step) if is_safe else CopiedRows(rings, first, stop),
+        infos=_copy_infos(buffer, first, stop),
         extras=_copy_extras(buffer),
     )
 
@@ -122,31 +127,6 @@ def list_row_arrays(buffer: ReplayBuffer) -> Iterator[tuple[str, Array]]:
             yield from ((f"{name}/{key}", array) for key, array in value.items())
         elif value is not None:
             yield name, value
-
-
-def read_ring(ring: Array, first: int, stop: int) -> Array:
-    """
-    :param ring: an array of rows
-    :param first: the first row wanted, counted from the first ever written
-    :param stop: the row after the last one wanted; at most the ring's length after ``first``
-    :return: a copy of the rows, in the order written
-    """
-    start, end = first % len(ring), first % len(ring) + stop - first
-    if end <= len(ring):
-        return ring[start:end].copy()
-    return np.concatenate([ring[start:], ring[: end - len(ring)]])
-
-
-def write_ring(ring: Array, first: int, rows: Array) -> None:
-    """
-    :param ring: an array of rows
-    :param first: where the first of ``rows`` belongs, counted from the first ever written
-    :param rows: at most as many as the ring has
-    """
-    start = first % len(ring)
-    fitting = len(ring) - start
-    ring[start : start + len(rows)] = rows[:fitting]
-    ring[: max(0, len(rows) - fitting)] = rows[fitting:]
 
 
 def restore_extras(buffer: ReplayBuffer, index: ReplayIndex, extras: Mapping[str, Array]) -> None:
@@ -182,7 +162,9 @@ def _start_index(buffer: ReplayBuffer, step: int) -> tuple[ReplayIndex, int]:
 def _continue_index(buffer: ReplayBuffer, previous: ReplayIndex | None, step: int) -> tuple[ReplayIndex, int] | None:
     """``None``: the ring may have gone all the way round, or was emptied, and nothing on disk is of use."""
     rows = buffer.buffer_size
-    if previous is None or previous.buffer_rows != rows or step - previous.step >= rows * buffer.n_envs:
+    if previous is None or previous.buffer_rows != rows:
+        return None
+    if not 0 <= step - previous.step < rows * buffer.n_envs:
         return None
     written = previous.written_rows + (buffer.pos - previous.written_rows) % rows
     if buffer.full != (written >= rows):

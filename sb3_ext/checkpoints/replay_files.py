@@ -31,8 +31,8 @@ from sb3_ext.checkpoints.replay import (
     ReplaySnapshot,
     list_row_arrays,
     restore_extras,
-    write_ring,
 )
+from sb3_ext.checkpoints.replay_rows import write_ring
 from sb3_ext.errors import CheckpointError
 
 FOLDER = "replay"
@@ -53,11 +53,12 @@ def write_replay(
     :param source: the bundle that has the files named in the snapshot's index; ``None`` if it names none
     :param entries: that bundle's files
     :return: the index of what is in the bundle now
+    :raises CheckpointError: if training has overwritten the rows meanwhile
     :raises OSError: on a failing or full disk
     """
     kept, new = list(snapshot.index.pieces), []
     for first, stop in _split(snapshot.first, snapshot.index.written_rows, snapshot.index.segment_rows):
-        rows = {name: array[first - snapshot.first : stop - snapshot.first] for name, array in snapshot.rows.items()}
+        rows = snapshot.rows.read(first, stop)
         segment_first = first - first % snapshot.index.segment_rows
         earlier = [piece for piece in kept if piece.first >= segment_first]
         is_complete = stop == segment_first + snapshot.index.segment_rows

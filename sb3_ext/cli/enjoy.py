@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,11 +57,18 @@ def enjoy(
         raise click.UsageError(f"--episodes must be positive, but got {episodes}")
     if render and video is not None:
         raise click.UsageError("give --render or --video, not both")
+    if render:
+        check_display()
+    import gymnasium
+
     from sb3_ext.building.environments import choose_eval_seed, count_eval_envs
     from sb3_ext.enjoying import find_agent, load_agent, make_agent_env, play
+    from sb3_ext.errors import MissingExtraError
     from sb3_ext.evaluation.evaluate import summarize
 
     source = find_agent(target, checkpoint=checkpoint, env_id=env_id, algorithm=algo)
+    if video is not None:
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame draws without a screen
     is_shown = render or video is not None
     num_envs = 1 if is_shown else count_eval_envs(source.config, episodes)
     render_mode = "human" if render else "rgb_array" if video is not None else None
@@ -69,12 +78,24 @@ def enjoy(
         with closing(_film(make_agent_env(source, num_envs=num_envs, render_mode=render_mode), video)) as env:
             model = load_agent(source, env, trust=trust)
             played = play(source, model, env, episodes, deterministic=deterministic, seed=used_seed)
-            evaluation = summarize(_print_episodes(played), seed=used_seed)
+            try:
+                evaluation = summarize(_print_episodes(played), seed=used_seed)
+            except gymnasium.error.DependencyNotInstalled as error:
+                raise MissingExtraError(f"showing {source.config.env.id}", "video") from error
     _print_evaluation(evaluation)
     if video is not None:
         click.echo(f"video: {video}")
     if json_path is not None:
         _write_json(json_path, evaluation, source)
+
+
+def check_display() -> None:
+    """
+    :raises click.UsageError: if there is no screen to open a window on
+    """
+    has_display = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"))
+    if sys.platform == "linux" and not has_display:
+        raise click.UsageError("--render: there is no display here; `sb3-ext enjoy --video FILE.gif` needs none")
 
 
 def _film(env: VecEnv, video: Path | None) -> VecEnv:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sb3_ext.cli.console import show_log
+from sb3_ext.cli.enjoy import check_display, enjoy
 from sb3_ext.cli.flags import make_overrides, with_flags
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ EXIT_ERROR, EXIT_REQUEUE, EXIT_INTERRUPTED = 1, 75, 130  # 75: EX_TEMPFAIL of sy
     help="Carry a run on. Without a value: carry --run-dir on if it exists, else begin it.",
 )
 @click.option("--rewind", is_flag=True, help="With --resume CHECKPOINT: go back in place, not into a new run.")
+@click.option("--checkpoint-dir", type=click.Path(path_type=Path), metavar="DIR", help="Checkpoints go to DIR/<run>.")
+@click.option("--eval-only", is_flag=True, help="Train nothing; judge --checkpoint, as `sb3-ext enjoy` does.")
+@click.option("--checkpoint", metavar="RUN|CHECKPOINT", help="With --eval-only: whose agent.")
 @click.option("--mock-env", is_flag=True, help="Noise with the environment's spaces in its place: check a set-up.")
 @click.option("--render", is_flag=True, help="Show the environments in a window.")
 @click.option("--quiet", is_flag=True, help="Warnings, errors and the summary only.")
@@ -53,6 +57,9 @@ def train(
     run_dir: Path | None,
     resume: str | None,
     rewind: bool,
+    checkpoint_dir: Path | None,
+    eval_only: bool,
+    checkpoint: str | None,
     mock_env: bool,
     render: bool,
     quiet: bool,
@@ -66,11 +73,18 @@ def train(
     """
     from sb3_ext.config import find_shipped_configs, parse_override
 
+    if eval_only != (checkpoint is not None):
+        raise click.UsageError("--eval-only and --checkpoint go together; to train on, use --resume or --init-from")
+    if eval_only:
+        click.get_current_context().invoke(enjoy, target=checkpoint)
+        return
     if config_argument and config:
         raise click.UsageError("give CONFIG once, as an argument or with --config")
     if resume is None and not (config_argument or config or flags["agent_id"] or flags["env_id"] or assignments):
         shipped = ", ".join(find_shipped_configs())
         raise click.UsageError(f"what to train? Give CONFIG (a YAML file, or one of {shipped}), or --algo and --env")
+    if render:
+        check_display()
     if force_cpu:
         flags["agent_device"] = "cpu"
     click.get_current_context().with_resource(show_log(is_quiet=quiet, is_verbose=verbose))
@@ -83,6 +97,8 @@ def train(
     command = shlex.join(["sb3-ext", *sys.argv[1:]])
     if target is None:
         start = start_run(config_argument or config, run_dir, overrides, command=command, is_mock=mock_env)
+        if checkpoint_dir is not None:
+            start.place_checkpoints(checkpoint_dir)
     else:
         try:
             start = resume_run(target, overrides, run_dir=run_dir, is_rewinding=rewind, command=command)

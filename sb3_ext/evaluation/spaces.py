@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from gymnasium import spaces
-from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_ext.errors import CheckpointError
 
 
-def check_spaces(model: BaseAlgorithm, env: VecEnv) -> None:
+class HasSpaces(Protocol):
+    """A model, or what is known of one."""
+
+    observation_space: spaces.Space[Any]
+    action_space: spaces.Space[Any]
+
+
+def check_spaces(model: HasSpaces, env: VecEnv) -> None:
     """
     :param model: from a checkpoint, say
     :param env: where it is to play, with everything around it that training had

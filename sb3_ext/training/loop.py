@@ -19,7 +19,7 @@ from sb3_ext.atomic import write_text
 from sb3_ext.building.callbacks import Callbacks, make_callbacks
 from sb3_ext.building.environments import make_env
 from sb3_ext.building.model import fill_config, make_model
-from sb3_ext.callbacks import FunctionCallback, RenderCallback, StopCallback, TrainingStopped
+from sb3_ext.callbacks import FunctionCallback, LightCallbackList, RenderCallback, StopCallback, TrainingStopped
 from sb3_ext.checkpoints.loading import restore_weights
 from sb3_ext.config import RunConfig, dump_config
 from sb3_ext.enjoying import find_agent
@@ -86,7 +86,8 @@ def _learn(model: BaseAlgorithm, config: RunConfig, callbacks: list[BaseCallback
     bound = (sys.maxsize if total_steps is None else total_steps) - model.num_timesteps
     try:
         # Logging is EpisodeLoggingCallback's: None switches off SB3's own, although its annotation has no None.
-        model.learn(bound, callback=callbacks, log_interval=None, reset_num_timesteps=False)  # type: ignore[arg-type]
+        called = LightCallbackList(callbacks)
+        model.learn(bound, callback=called, log_interval=None, reset_num_timesteps=False)  # type: ignore[arg-type]
     except TrainingStopped as stopped:
         return stopped.reason
     reasons = (callback.stop_reason for callback in callbacks if isinstance(callback, StopCallback))

@@ -23,6 +23,7 @@ from sb3_ext.config import (
     parse_override,
     read_source,
 )
+from sb3_ext.errors import RunError
 from sb3_ext.runs.environment import describe_environment
 from sb3_ext.runs.run import Run
 from sb3_ext.runs.session import RunSession
@@ -46,6 +47,21 @@ class RunStart:
     def run(self) -> Run:
         """The run, as anybody sees it."""
         return Run(self.session.paths.root)
+
+    def place_checkpoints(self, directory: Path) -> None:
+        """
+        Keep the checkpoints elsewhere, on a larger disk say; the run directory has a link to them.
+
+        :param directory: gets a directory of the run's name
+        :raises RunError: if there is one already, or it cannot be made
+        """
+        place = directory.absolute() / self.session.paths.root.name
+        try:
+            place.mkdir(parents=True)
+            self.session.paths.checkpoints.symlink_to(place)
+        except OSError as error:
+            with self.session:  # takes the run directory away again
+                raise RunError(f"{place}: cannot be made for checkpoints: {error.strerror}") from error
 
 
 def start_run(

@@ -52,6 +52,8 @@ def self_test(env_fn: Callable[[], gymnasium.Env[Any, Any]], steps: int = 50, se
                 return Exactness(False, f"the environment took another course {step} steps after it was restored")
     except SnapshotError as error:
         return Exactness(False, str(error))
+    except Exception as error:  # whatever a user's environment raises, training is to show it, not this
+        return Exactness(False, f"the environment failed while this was tried out: {type(error).__name__}: {error}")
     finally:
         set_global_random_state(random_state)
         original.close()
