@@ -38,7 +38,8 @@ PARAMETERS: dict[str, dict[str, Any]] = {
 WITHOUT_DISCRETE = ("SAC", "TD3", "TQC", "CrossQ")
 WITHOUT_CONTINUOUS = ("DQN", "QRDQN", "MaskablePPO")
 WITH_GSDE = ("PPO", "A2C", "TRPO", "RecurrentPPO", "SAC", "TQC", "CrossQ")
-IMAGE = spaces.Box(0, 255, (36, 36, 1), np.uint8)
+OBSERVATIONS: dict[str, spaces.Space[Any]] = {"images": spaces.Box(0, 255, (36, 36, 1), np.uint8)}
+OBSERVATIONS["dict"] = spaces.Dict({"image": OBSERVATIONS["images"], "vector": spaces.Box(-1, 1, (3,))})
 
 
 class UnrulyEnv(gymnasium.Env[Any, Any]):
@@ -71,6 +72,7 @@ class UnrulyEnv(gymnasium.Env[Any, Any]):
 
 gymnasium.register("exactness/Unruly-v0", entry_point=UnrulyEnv)
 gymnasium.register("exactness/UnrulyBox-v0", entry_point=UnrulyEnv, kwargs={"is_continuous": True})
+gymnasium.register("exactness/BitFlipping-v0", entry_point="stable_baselines3.common.envs:BitFlippingEnv")
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,8 @@ class Case:
     :param n_envs: environments side by side
     :param normalize: with ``VecNormalize``
     :param frame_stack: frames, ``None`` for no stack
-    :param images: of noise, instead of ``env``'s observations
+    :param observations: of the mock environment: ``images`` or ``dict``
+    :param hindsight: with ``HerReplayBuffer``
     :param gsde: state-dependent exploration
     :param noise: action noise, ``normal`` or ``ornstein_uhlenbeck``
     :param loaded: resume a model made by ``load`` instead of by its constructor
@@ -97,7 +100,8 @@ class Case:
     n_envs: int = 2
     normalize: bool = False
     frame_stack: int | None = None
-    images: bool = False
+    observations: str | None = None
+    hindsight: bool = False
     gsde: bool = False
     noise: str | None = None
     loaded: bool = False
@@ -107,8 +111,8 @@ class Case:
     def name(self) -> str:
         """Says what differs from the simplest case."""
         words = [self.algorithm, self.env.rpartition("/")[2], "subproc" if self.subproc else "dummy"]
-        flags = ("normalize", "frame_stack", "images", "gsde", "loaded")
-        words += [flag for flag in flags if getattr(self, flag)] + [self.noise or ""]
+        flags = ("normalize", "frame_stack", "hindsight", "gsde", "loaded")
+        words += [flag for flag in flags if getattr(self, flag)] + [self.observations or "", self.noise or ""]
         words += [key + "".join(filter(str.isalnum, str(value))) for key, value in self.parameters.items()]
         return "-".join(filter(None, [*words, f"{self.n_envs}envs"]))
 
@@ -120,9 +124,10 @@ def list_quick_cases() -> list[Case]:
         Case("PPO", "exactness/Unruly-v0", subproc=True, normalize=True),
         Case("PPO", "Pendulum-v1", gsde=True, normalize=True),
         Case("PPO", "Pendulum-v1", gsde=True, loaded=True, parameters={"sde_sample_freq": 5}),
-        Case("PPO", "sb3_ext/Mock-v0", images=True, frame_stack=2),
+        Case("PPO", "sb3_ext/Mock-v0", observations="images", frame_stack=2),
         Case("A2C", "CartPole-v1", normalize=True, frame_stack=3),
         Case("A2C", "exactness/Unruly-v0"),
+        Case("A2C", "sb3_ext/Mock-v0", observations="dict", normalize=True, frame_stack=2),
         Case("TRPO", "Pendulum-v1"),
         Case("MaskablePPO", "sb3_ext/Mock-v0", subproc=True),
         Case("RecurrentPPO", "CartPole-v1", loaded=True),
@@ -130,13 +135,14 @@ def list_quick_cases() -> list[Case]:
         Case("DQN", "CartPole-v1", loaded=True),
         Case("DQN", "exactness/Unruly-v0", subproc=True, normalize=True),
         Case("DQN", "CartPole-v1", parameters={"n_steps": 3}),
-        Case("DQN", "sb3_ext/Mock-v0", images=True, frame_stack=2, n_envs=1),
+        Case("DQN", "sb3_ext/Mock-v0", observations="images", frame_stack=2, n_envs=1),
+        Case("DQN", "exactness/BitFlipping-v0", hindsight=True),
         Case("QRDQN", "exactness/Unruly-v0"),
         Case("SAC", "Pendulum-v1", normalize=True),
         Case("SAC", "Pendulum-v1", gsde=True, loaded=True),
         Case("TD3", "Pendulum-v1", noise="ornstein_uhlenbeck"),
         Case("TD3", "exactness/UnrulyBox-v0", noise="normal", n_envs=1, parameters={"train_freq": (1, "episode")}),
-        Case("TQC", "Pendulum-v1"),
+        Case("TQC", "InvertedPendulum-v5"),
         Case("CrossQ", "Pendulum-v1"),
     ]
 
@@ -154,7 +160,11 @@ def list_all_cases() -> list[Case]:
     """:return: the whole matrix"""
     product = itertools.product(PARAMETERS, (False, True), (False, True), (False, True), (False, True))
     cases = [case for parts in product for case in _combine(*parts)]
-    return list(dict.fromkeys([*list_quick_cases(), *list_mujoco_cases(), *cases]))
+    mujoco = [
+        Case(algorithm, env, subproc)
+        for algorithm, env, subproc in itertools.product(("PPO", "SAC"), ("Hopper-v5", "Humanoid-v5"), (False, True))
+    ]
+    return list(dict.fromkeys([*list_quick_cases(), *mujoco, *cases]))
 
 
 def _combine(algorithm: str, subproc: bool, normalize: bool, stack: bool, loaded: bool) -> Iterator[Case]:

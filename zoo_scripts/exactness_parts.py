@@ -19,7 +19,9 @@ import sb3_ext_envs  # noqa: F401 - registers its environments
 import stable_baselines3
 import torch
 from exactness_ablations import ABLATIONS
-from exactness_cases import IMAGE, PARAMETERS, Case, list_all_cases
+from exactness_cases import OBSERVATIONS, PARAMETERS, Case, list_all_cases
+from gymnasium import spaces
+from stable_baselines3 import HerReplayBuffer
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
@@ -119,8 +121,8 @@ def make_env(case: Case, folder: Path, resumed: bool) -> VecEnv:
 
     def make_one() -> gymnasium.Env[Any, Any]:
         arguments: dict[str, Any] = {"max_episode_steps": 40} if case.env == "Pendulum-v1" else {}
-        if case.images:
-            arguments["observation_space"] = IMAGE
+        if case.observations is not None:
+            arguments["observation_space"] = OBSERVATIONS[case.observations]
         if case.algorithm == "MaskablePPO":
             arguments["has_action_masks"] = True
         return gymnasium.make(case.env, **arguments)
@@ -149,10 +151,13 @@ def make_model(case: Case, env: VecEnv) -> BaseAlgorithm:
         kind = NormalActionNoise if case.noise == "normal" else OrnsteinUhlenbeckActionNoise
         shape = env.action_space.shape
         parameters["action_noise"] = kind(np.zeros(shape), np.full(shape, 0.3))
-    if case.images:
-        parameters["policy_kwargs"] = {**parameters["policy_kwargs"], "features_extractor_kwargs": {"features_dim": 8}}
-    recurrent = "LstmPolicy" if case.algorithm == "RecurrentPPO" else "Policy"
-    return algorithm(("Cnn" if case.images else "Mlp") + recurrent, env, **parameters)
+    if case.hindsight:
+        parameters["replay_buffer_class"] = HerReplayBuffer
+    if case.observations == "images":
+        parameters["policy_kwargs"]["features_extractor_kwargs"] = {"features_dim": 8}
+    prefix = "MultiInput" if isinstance(env.observation_space, spaces.Dict) else "Cnn" if case.observations else "Mlp"
+    policy = "LstmPolicy" if case.algorithm == "RecurrentPPO" else "Policy"
+    return algorithm(prefix + policy, env, **parameters)
 
 
 def save(model: BaseAlgorithm, state: CapturedState, folder: Path) -> None:
@@ -238,8 +243,10 @@ def digest_training(model: BaseAlgorithm, history: HistoryCallback, folder: Path
 
 def list_replay(model: Any) -> dict[str, Any]:
     """:return: the contents of the replay buffer"""
-    contents = vars(getattr(model, "replay_buffer", object)) if hasattr(model, "replay_buffer") else {}
-    return {name: value for name, value in contents.items() if isinstance(value, np.ndarray | int)}
+    if not hasattr(model, "replay_buffer"):
+        return {}
+    contents = {name: value for name, value in vars(model.replay_buffer).items() if name != "infos"}
+    return {name: value for name, value in contents.items() if isinstance(value, np.ndarray | int | dict)}
 
 
 def list_episodes(model: BaseAlgorithm, folder: Path) -> list[Any]:

@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from gymnasium.envs.classic_control import CartPoleEnv
+from gymnasium.utils import EzPickle
+from sb3_contrib import ARS
+from stable_baselines3 import A2C, DQN, PPO, SAC
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.utils import ConstantSchedule, FloatSchedule, LinearSchedule
+
+from sb3_ext.checkpoints.state import (
+    CapturedState,
+    capture_state,
+    restore_at_boundary,
+    restore_before_learn,
+    restore_callbacks,
+)
+from sb3_ext.errors import CheckpointError
+from sb3_ext.vec.exactness import Exactness
+
+
+def small(**parameters: Any) -> dict[str, Any]:
+    return {"policy_kwargs": {"net_arch": [8]}, "device": "cpu", "seed": 1, **parameters}
+
+
+class CaptureCallback(BaseCallback):
+    """Captures at the first boundary from a step on, and stops there."""
+
+    def __init__(self, from_step: int = 0, exactness: Exactness | None = None) -> None:
+        super().__init__()
+        self.from_step, self.exactness = from_step, exactness
+        self.captured: CapturedState | None = None
+
+    def _on_rollout_start(self) -> None:
+        if self.captured is None and self.num_timesteps >= self.from_step:
+            self.captured = capture_state(self.model, self, exactness=self.exactness)
+
+    def _on_step(self) -> bool:
+        return self.captured is None
+
+
+class RestoreCallback(BaseCallback):
+    """Restores at the first boundary, and hands the model over there."""
+
+    def __init__(self, captured: CapturedState, look: Callable[[Any], None] = lambda model: None) -> None:
+        super().__init__()
+        self.captured: CapturedState | None = captured
+        self.look = look
+
+    def _on_training_start(self) -> None:
+        assert self.captured is not None
+        restore_callbacks(self, self.captured)
+
+    def _on_rollout_start(self) -> None:
+        if self.captured is not None:
+            restore_at_boundary(self.model, self.captured, self)
+            self.captured = None
+            self.look(self.model)
+
+    def _on_step(self) -> bool:
+        return True
+
+
+class EzPickledCartPole(CartPoleEnv, EzPickle):
+    def __init__(self) -> None:
+        EzPickle.__init__(self)
+        CartPoleEnv.__init__(self)
+
+
+def make_ppo(env: Any = "CartPole-v1", **parameters: Any) -> PPO:
+    return PPO(
+        "MlpPolicy", make_vec_env(env, 2), **{**small(), "n_steps": 16, "batch_size": 16, "n_epochs": 1, **parameters}
+    )
+
+
+def capture(model: BaseAlgorithm, from_step: int = 64, exactness: Exactness | None = None) -> CaptureCallback:
+    callback = CaptureCallback(from_step, exactness)
+    model.learn(10**6, callback, log_interval=None)
+    return callback
+
+
+def resume(model: BaseAlgorithm, captured: CapturedState, steps: int = 0, look: Any = lambda model: None) -> None:
+    callback = RestoreCallback(captured, look)
+    restore_before_learn(model, captured)
+    model.learn(max(steps, 1), callback, log_interval=None, reset_num_timesteps=False)
+    assert callback.captured is None
+
+
+@pytest.mark.parametrize("kind", [PPO, A2C, DQN, SAC])
+def test_what_is_captured_is_plain_and_nobody_elses(kind: type[BaseAlgorithm]) -> None:
+    model = kind("MlpPolicy", make_vec_env("Pendulum-v1" if kind is SAC else "CartPole-v1", 2), **small())
+    captured = capture(model).captured
+    assert captured is not None
+    assert json.loads(json.dumps(captured.values, allow_nan=False)) == captured.values
+    assert all(array.base is None and array.dtype != object for array in captured.arrays.values())
+    assert all(isinstance(blob, bytes) for blob in captured.blobs.values())
+    assert captured.exactness == Exactness(True, "the environments were saved with their state")
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 5, 2), (3, 4, 5, 1), (1, 4, 5, 3), (1, 1, 1, 1)])
+@pytest.mark.parametrize("axes", [(0, 1, 2, 3), (0, 3, 1, 2), (3, 2, 1, 0)])
+def test_arrays_keep_their_order_in_memory(shape: tuple[int, ...], axes: tuple[int, ...]) -> None:
+    array = np.arange(np.prod(shape), dtype=np.float32).reshape(shape).transpose(axes)
+    state = CapturedState()
+    state.put_array("image", array)
+    assert state.arrays["image"].flags.c_contiguous
+    restored = state.get_array("image")
+    np.testing.assert_array_equal(restored, array)
+    assert restored.strides == array.strides
+
+
+def test_a_run_that_cannot_be_restored_exactly_begins_new_episodes() -> None:
+    model = make_ppo(EzPickledCartPole)
+    first_observation = model.env.reset()
+    captured = capture(make_ppo(EzPickledCartPole)).captured
+    assert captured is not None
+    assert not captured.exactness.exact
+    assert "EzPickledCartPole inherits EzPickle" in captured.exactness.reason
+    resumed = make_ppo(EzPickledCartPole)
+    seen: list[Any] = []
+    resume(resumed, captured, look=lambda model: seen.append((model.num_timesteps, model._last_obs, model._n_updates)))
+    [(steps, observation, updates)] = seen
+    assert (steps, updates) == (64, 2)
+    assert not np.array_equal(observation, first_observation)
+    assert np.abs(observation).max() < 0.06  # CartPole begins within 0.05
+
+
+def test_a_self_test_that_failed_is_believed() -> None:
+    captured = capture(make_ppo(), exactness=Exactness(False, "it took another course")).captured
+    assert captured is not None
+    assert captured.exactness.reason == "it took another course"
+    assert "environment" not in captured.blobs
+    resume(make_ppo(), captured)
+
+
+def test_learn_must_not_count_from_zero() -> None:
+    captured = capture(make_ppo()).captured
+    assert captured is not None
+    model = make_ppo()
+    restore_before_learn(model, captured)
+    with pytest.raises(
+        CheckpointError, match=r"resumes at step 64, but learn has started at step 0.*reset_num_timesteps"
+    ):
+        model.learn(100, RestoreCallback(captured))
+
+
+def test_another_environment_is_refused() -> None:
+    captured = capture(make_ppo()).captured
+    assert captured is not None
+    other = make_ppo(lambda: gymnasium.wrappers.TransformReward(gymnasium.make("CartPole-v1"), float))
+    with pytest.raises(CheckpointError, match="the snapshot is of"):
+        resume(other, captured)
+
+
+@pytest.mark.parametrize("use_sde", [False, True])
+def test_a_finished_run_is_extended_as_if_it_had_been_longer(use_sde: bool) -> None:
+    def train(steps: int) -> PPO:
+        model = make_ppo("Pendulum-v1", use_sde=use_sde)
+        return model.learn(steps, log_interval=None)
+
+    finished = train(64)
+    captured = capture_state(finished, after_learn=True)
+    extended = make_ppo("Pendulum-v1", use_sde=use_sde)
+    extended.set_parameters(finished.get_parameters())
+    np.random.random(3)
+    torch.rand(3)
+    resume(extended, captured, 64)
+    expected = train(128).policy.state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in extended.policy.state_dict().items())
+
+
+def test_time_and_steps_of_the_earlier_process_count() -> None:
+    model = make_ppo()
+    callback = capture(model)
+    assert callback.captured is not None
+    callback.captured.values["algorithm"]["elapsed_seconds"] = 1000.0
+    seen: list[Any] = []
+    resume(
+        make_ppo(),
+        callback.captured,
+        look=lambda model: seen.append(((time.time_ns() - model.start_time) / 1e9, model._num_timesteps_at_start)),
+    )
+    [(elapsed_seconds, first_step)] = seen
+    assert 1000 <= elapsed_seconds < 1100
+    assert first_step == 0
+
+
+def test_rates_that_callbacks_have_set_come_back() -> None:
+    model = DQN("MlpPolicy", make_vec_env("CartPole-v1"), **small())
+    model.lr_schedule = FloatSchedule(0.123)
+    model.exploration_schedule = ConstantSchedule(0.456)
+    captured = capture(model).captured
+    assert captured is not None
+    resumed = DQN("MlpPolicy", make_vec_env("CartPole-v1"), **small())
+    resume(resumed, captured)
+    assert (resumed.lr_schedule(0.3), resumed.exploration_schedule(0.3)) == (0.123, 0.456)
+
+
+def test_rates_that_nobody_has_set_are_the_new_models() -> None:
+    captured = capture(DQN("MlpPolicy", make_vec_env("CartPole-v1"), **small())).captured
+    assert captured is not None
+    resumed = DQN("MlpPolicy", make_vec_env("CartPole-v1"), learning_rate=0.5, **small())
+    resume(resumed, captured)
+    assert resumed.lr_schedule(0.3) == 0.5
+    assert isinstance(resumed.exploration_schedule, LinearSchedule)
+
+
+def test_the_entropy_coefficient_stays_the_one_that_its_optimizer_changes() -> None:
+    def make_sac() -> SAC:
+        return SAC("MlpPolicy", make_vec_env("Pendulum-v1"), learning_starts=8, batch_size=8, **small())
+
+    model = make_sac()
+    captured = capture(model).captured
+    assert captured is not None
+    assert model.log_ent_coef is not None
+    expected = model.log_ent_coef.item()
+    assert expected != 0
+
+    def look(resumed: SAC) -> None:
+        assert resumed.log_ent_coef is not None
+        assert resumed.ent_coef_optimizer is not None
+        assert resumed.log_ent_coef.item() == expected
+        assert resumed.ent_coef_optimizer.param_groups[0]["params"][0] is resumed.log_ent_coef
+
+    resume(make_sac(), captured, look=look)
+
+
+def test_ars_is_resumed_though_not_exactly() -> None:
+    def make_ars() -> ARS:
+        return ARS("LinearPolicy", make_vec_env("CartPole-v1"), n_delta=2, device="cpu", seed=1)
+
+    model = make_ars()
+    model.learn(200, log_interval=1000)
+    captured = capture_state(model, after_learn=True)
+    assert "ARS has no moment between two rollouts" in captured.exactness.reason
+    resumed = make_ars()
+    restore_before_learn(resumed, captured)
+    assert torch.equal(resumed.weights, model.weights)
+    assert resumed.num_timesteps == model.num_timesteps
