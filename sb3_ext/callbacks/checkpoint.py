@@ -54,7 +54,7 @@ class RunCheckpointCallback(EpisodeCallback):
         checkpoints = RunCheckpointCallback("checkpoints")
         steps = checkpoints.resume_if_possible(model, total_timesteps=100_000)
         model.learn(steps, callback=[…, checkpoints], reset_num_timesteps=False)
-        checkpoints.finish()
+        checkpoints.close()
 
     Put it last: it captures between two rollouts, when all other callbacks have done what they do there. What must be
     copied is copied then; hashing, compressing and writing happen behind the training loop. A disk that fails or is
@@ -167,7 +167,8 @@ class RunCheckpointCallback(EpisodeCallback):
         if self._rollout_began_at is None:
             return  # nothing has been trained
         if not self._is_in_rollout:
-            self._save(after_learn=True)
+            if self._saved_step != self.model.num_timesteps:
+                self._save(after_learn=True)
         elif self._boundary is not None:
             self._write(self._boundary)
         elif self._saved_step is None:
@@ -175,7 +176,8 @@ class RunCheckpointCallback(EpisodeCallback):
         self._writer_do(self._writer.flush)
 
     def close(self) -> None:
-        """End the background thread, after the last save."""
+        """:meth:`finish`, and end the background thread."""
+        self.finish()
         if self._lazy_writer is not None:
             self._writer_do(self._lazy_writer.close)
 
