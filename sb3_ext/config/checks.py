@@ -107,6 +107,8 @@ def _find_env_id_problems(env_id: str, params: Mapping[str, Any]) -> Iterator[Pr
     import sb3_ext_envs  # noqa: F401 - registers its environments
     from gymnasium.envs.registration import load_env_creator
 
+    from sb3_ext.vec.environments import describe_missing_dependency
+
     key = ("env", "id")
     module, _, name = env_id.rpartition(":")
     try:
@@ -116,6 +118,8 @@ def _find_env_id_problems(env_id: str, params: Mapping[str, Any]) -> Iterator[Pr
         function = load_env_creator(creator) if isinstance(creator, str) else creator
     except gymnasium.error.UnregisteredEnv:
         yield Problem(key, f"unknown environment '{env_id}'; {suggest_name(name, gymnasium.registry)}")
+    except gymnasium.error.DependencyNotInstalled as error:
+        yield Problem(key, str(describe_missing_dependency(env_id, error)).removeprefix("env.id: "))
     except gymnasium.error.Error as error:
         yield Problem(key, " ".join(str(error).split()))
     except ImportError as error:

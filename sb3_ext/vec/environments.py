@@ -9,10 +9,10 @@ from typing import Any
 import gymnasium
 
 from sb3_ext.arguments import import_name
-from sb3_ext.errors import ConfigError, MissingExtraError
+from sb3_ext.errors import ConfigError, MissingExtraError, Sb3ExtError
 from sb3_ext.vec.worker_process import prepare_worker_process
 
-_EXTRA_OF_MODULE = {"Box2D": "box2d", "box2d": "box2d", "pygame": "box2d"}
+_EXTRA_OF_MODULE = {"box2d": "box2d", "mujoco": "mujoco", "pygame": "video"}
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class EnvironmentFactory:
         try:
             return self._make()
         except gymnasium.error.DependencyNotInstalled as error:
-            raise _describe_missing_dependency(self.env_id, error) from error
+            raise describe_missing_dependency(self.env_id, error) from error
         except (gymnasium.error.Error, LookupError, TypeError, ValueError) as error:
             raise ConfigError(f"env.id: '{self.env_id}' cannot be made: {' '.join(str(error).split())}") from error
 
@@ -59,9 +59,14 @@ class EnvironmentFactory:
         return env
 
 
-def _describe_missing_dependency(env_id: str, error: gymnasium.error.DependencyNotInstalled) -> Exception:
+def describe_missing_dependency(env_id: str, error: gymnasium.error.DependencyNotInstalled) -> Sb3ExtError:
+    """
+    :param env_id: of the environment that cannot be made
+    :param error: why
+    :return: the same with the line that installs what is missing, where an extra of ours brings it
+    """
     text = " ".join(str(error).split())
     for module, extra in _EXTRA_OF_MODULE.items():
-        if module in text:
+        if module in text.lower():
             return MissingExtraError(f"environment '{env_id}'", extra)
     return ConfigError(f"env.id: '{env_id}' cannot be made: {text}")
