@@ -118,6 +118,8 @@ def resume_run(
     session = RunSession.resume(point.run.paths.root, entry=entry)
     if point.bundle is not None and not point.is_newest:
         CheckpointStore(point.run.paths.checkpoints).set_aside_newer(point.bundle.step)
+    if point.bundle is None:
+        session.paths.evaluations.unlink(missing_ok=True)  # of a training that left no checkpoint, and begins again
     return RunStart(config, session, point.bundle)
 
 
