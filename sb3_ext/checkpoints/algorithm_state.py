@@ -1,7 +1,8 @@
-"""Counters, clock, schedules and loose tensors of an algorithm."""
+"""Counters, clock, threads, schedules and loose tensors of an algorithm."""
 
 from __future__ import annotations
 
+import logging
 import pickle
 import time
 from collections import deque
@@ -14,6 +15,8 @@ from stable_baselines3.common.save_util import recursive_getattr
 from stable_baselines3.common.utils import ConstantSchedule, FloatSchedule
 
 from sb3_ext.checkpoints.captured_state import CapturedState
+
+logger = logging.getLogger(__name__)
 
 _COUNTERS = (
     "num_timesteps",
@@ -38,6 +41,7 @@ def capture_algorithm(model: BaseAlgorithm, state: CapturedState) -> None:
             name: value.item() if isinstance(value, np.generic) else value for name, value in counters.items()
         },
         "elapsed_seconds": (time.time_ns() - model.start_time) / 1e9,
+        "threads": torch.get_num_threads(),
         "schedules": _find_replaced_schedules(model),
     }
     state.blobs["episodes"] = pickle.dumps((list(model.ep_info_buffer or ()), list(model.ep_success_buffer or ())))
@@ -70,6 +74,18 @@ def restore_clock(model: BaseAlgorithm, state: CapturedState) -> None:
     captured = state.values["algorithm"]
     model.start_time = time.time_ns() - int(captured["elapsed_seconds"] * 1e9)
     model._num_timesteps_at_start = captured["counters"]["_num_timesteps_at_start"]
+
+
+def restore_threads(state: CapturedState) -> None:
+    """
+    Let torch use as many threads as before: sums over more or fewer of them round differently.
+
+    :param state: what was captured
+    """
+    threads = state.values["algorithm"]["threads"]
+    if threads != torch.get_num_threads():
+        logger.info("torch uses %d threads, as before, instead of %d", threads, torch.get_num_threads())
+        torch.set_num_threads(threads)
 
 
 def restore_schedules(model: Any, state: CapturedState) -> None:

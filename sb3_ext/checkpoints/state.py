@@ -101,6 +101,7 @@ def restore_at_boundary(
             f"the run resumes at step {expected_steps}, but learn has started at step {model.num_timesteps}:"
             " call learn(total - model.num_timesteps, reset_num_timesteps=False)"
         )
+    algorithm_state.restore_threads(state)
     algorithm_state.restore_clock(model, state)
     algorithm_state.restore_schedules(model, state)
     environment_state.restore_environment(model, state)

@@ -195,6 +195,18 @@ def test_time_and_steps_of_the_earlier_process_count() -> None:
     assert first_step == 0
 
 
+def test_torch_uses_as_many_threads_as_before() -> None:
+    threads = torch.get_num_threads()
+    captured = capture(make_ppo()).captured
+    assert captured is not None
+    torch.set_num_threads(threads + 1)
+    try:
+        resume(make_ppo(), captured)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(threads)
+
+
 def test_rates_that_callbacks_have_set_come_back() -> None:
     model = DQN("MlpPolicy", make_vec_env("CartPole-v1"), **small())
     model.lr_schedule = FloatSchedule(0.123)
