@@ -28,6 +28,8 @@ LEFT_OUT = (
 )
 """Constructor arguments that are not the model's: they belong to the run, to the machine, or to training only."""
 
+_SCHEDULES = ("learning_rate", "clip_range", "clip_range_vf")
+
 
 @dataclass(frozen=True)
 class ModelDescription:
@@ -123,7 +125,7 @@ def _list_plain_arguments(model: BaseAlgorithm) -> Iterator[tuple[str, JsonValue
         if name in LEFT_OUT or name not in vars(model):
             continue
         value = vars(model)[name]
-        if callable(value) and not inspect.isclass(value):
+        if name in _SCHEDULES and callable(value):
             value = value(model._current_progress_remaining)
         described = _describe_value(value)
         if described is not _NOT_PLAIN:

@@ -92,7 +92,7 @@ def write_bundle(path: Path, content: BundleContent, previous: Bundle | None = N
     :param content: what was captured at the boundary
     :param previous: the bundle that has the replay rows that the content only refers to
     :return: the bundle
-    :raises CheckpointError: on a failing or full disk; nothing is left behind
+    :raises CheckpointError: on a failing or full disk, or without memory; nothing is left behind
     """
     try:
         with create_directory(path) as folder:
@@ -110,8 +110,9 @@ def write_bundle(path: Path, content: BundleContent, previous: Bundle | None = N
                 files=files.entries,
             )
             BundleFiles(folder).write_bytes(MANIFEST, render_manifest(manifest).encode())
-    except OSError as error:
-        raise CheckpointError(f"checkpoint {path} could not be written: {error.strerror or error}") from error
+    except (OSError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or repr(error)
+        raise CheckpointError(f"checkpoint {path} could not be written: {reason}") from error
     return Bundle(path, manifest)
 
 

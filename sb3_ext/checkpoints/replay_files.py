@@ -148,7 +148,11 @@ def _write_piece(files: BundleFiles, first: int, rows: Mapping[str, Array]) -> P
 
 def _write_infos(files: BundleFiles, snapshot: ReplaySnapshot) -> Piece:
     piece = _name_piece("infos", snapshot.first, snapshot.index.written_rows, "pkl")
-    files.write(f"{FOLDER}/{piece.file}", lambda file: pickle.dump(snapshot.infos, file, pickle.HIGHEST_PROTOCOL))
+    try:
+        content = pickle.dumps(snapshot.infos, pickle.HIGHEST_PROTOCOL)
+    except Exception as error:  # whatever the environment has put into its info dictionaries
+        raise CheckpointError(f"the environment's info dictionaries cannot be saved: {error}") from error
+    files.write_bytes(f"{FOLDER}/{piece.file}", content)
     return piece
 
 

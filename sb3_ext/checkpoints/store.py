@@ -107,39 +107,43 @@ class CheckpointStore:
                 logger.debug("%s", error)
         return bundles
 
-    def find_latest(self, *, set_aside: bool = False) -> Bundle | None:
+    def find_latest(self, *, set_aside: bool = False, playing_only: bool = False) -> Bundle | None:
         """
         :param set_aside: rename damaged ones on the way, which only the owner of the run may do
+        :param playing_only: do not read what only a resume needs: a replay buffer can be large
         :return: the newest bundle that verifies, ``None`` without one
         """
-        return self._find_good(self._list_directories(), set_aside=set_aside)
+        return self._find_good(self._list_directories(), set_aside=set_aside, playing_only=playing_only)
 
-    def find_best(self, *, set_aside: bool = False) -> Bundle | None:
+    def find_best(self, *, set_aside: bool = False, playing_only: bool = False) -> Bundle | None:
         """
         :param set_aside: rename damaged ones on the way, which only the owner of the run may do
+        :param playing_only: do not read what only a resume needs
         :return: the bundle with the highest score that verifies, of several the newest; ``None`` without one
         """
         best_first = [bundle.path for bundle in rank_bundles(self.list_bundles())]
-        return self._find_good(best_first, set_aside=set_aside)
+        return self._find_good(best_first, set_aside=set_aside, playing_only=playing_only)
 
-    def resolve(self, which: str | int | Path) -> Bundle:
+    def resolve(self, which: str | int | Path, *, playing_only: bool = False) -> Bundle:
         """
         Find the checkpoint that a user means.
 
         :param which: ``best``, ``latest``, a step, or the path of a bundle or of its ``model.zip``
+        :param playing_only: do not read what only a resume needs
         :return: the bundle, verified
         :raises CheckpointError: if there is none, or it is damaged
         """
         if which in (BEST, LATEST):
-            bundle = self.find_best() if which == BEST else self.find_latest()
+            find = self.find_best if which == BEST else self.find_latest
+            bundle = find(playing_only=playing_only)
             if bundle is None:
-                reason = "has a score yet; try latest" if which == BEST and self.find_latest() else "is whole"
+                reason = "has a score yet; try latest" if which == BEST and self.list_bundles() else "is whole"
                 raise CheckpointError(f"no checkpoint in {self.directory} {reason}")
             return bundle
         if isinstance(which, int) or (isinstance(which, str) and which.isdecimal()):
-            return verify_bundle(self._find_step(int(which)))
+            return verify_bundle(self._find_step(int(which)), playing_only=playing_only)
         path = Path(which)
-        return verify_bundle((path if path.is_dir() else path.parent).resolve())
+        return verify_bundle((path if path.is_dir() else path.parent).resolve(), playing_only=playing_only)
 
     def set_aside(self, path: Path, suffix: str) -> Path:
         """
@@ -209,10 +213,10 @@ class CheckpointStore:
         kept = choose_kept(candidates, retention)
         return [bundle for bundle in bundles if bundle.step not in kept]
 
-    def _find_good(self, paths: Collection[Path], *, set_aside: bool) -> Bundle | None:
+    def _find_good(self, paths: Collection[Path], *, set_aside: bool, playing_only: bool = False) -> Bundle | None:
         for path in paths:
             try:
-                return verify_bundle(path)
+                return verify_bundle(path, playing_only=playing_only)
             except CheckpointError as error:
                 logger.warning("%s; trying the one before", error)
                 if set_aside:

@@ -131,7 +131,7 @@ def test_what_was_captured_does_not_change_any_more(tmp_path: Path) -> None:
     content = capture_content(model)
     before = write_bundle(tmp_path / "before", content)
 
-    model.learn(16)
+    model.learn(16, reset_num_timesteps=False)
     after = write_bundle(tmp_path / "after", content)
 
     names = before.manifest.files.keys() - {"model.zip"}  # has the time of day in its entries

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from stable_baselines3.her import HerReplayBuffer
 
 from sb3_ext.checkpoints import replay, replay_files
 from sb3_ext.checkpoints.files import BundleFiles
-from sb3_ext.checkpoints.replay import ReplayIndex, capture_replay, list_row_arrays
+from sb3_ext.checkpoints.replay import ReplayIndex, ReplaySnapshot, capture_replay, list_row_arrays
 from sb3_ext.checkpoints.replay_files import restore_replay, write_replay
 from sb3_ext.errors import CheckpointError
 
@@ -69,8 +70,14 @@ class Checkpoints:
 
     def save(self, buffer: ReplayBuffer, added: int) -> Path:
         self.step += added * buffer.n_envs
+        snapshot = self.capture(buffer)
+        return self.write(snapshot)
+
+    def capture(self, buffer: ReplayBuffer) -> ReplaySnapshot:
+        return capture_replay(buffer, self.index, read_step=lambda: self.step)
+
+    def write(self, snapshot: ReplaySnapshot) -> Path:
         files = BundleFiles(self.root / f"step_{len(list(self.root.iterdir())):03d}")
-        snapshot = capture_replay(buffer, self.index, step=self.step)
         source = None if self.index is None else self.files.folder
         self.index, self.files = write_replay(snapshot, files, source, self.files.entries), files
         return files.folder
@@ -141,10 +148,11 @@ def test_a_checkpoint_writes_what_was_added(tmp_path: Path) -> None:
     checkpoints.save(buffer, 100)
 
     add_rows(buffer, 2, random)
-    snapshot = capture_replay(buffer, checkpoints.index, step=checkpoints.step + 2 * ENVS)
     folder = checkpoints.save(buffer, 2)
 
-    assert {len(rows) for rows in snapshot.rows.values()} == {3}  # the last row again: SB3 may end its trajectory
+    assert checkpoints.index is not None
+    piece = checkpoints.index.pieces[-1]
+    assert piece.stop - piece.first == 3  # the last row again: SB3 may have ended its trajectory
     new = [path for path in (folder / "replay").glob("rows_*") if path.stat().st_nlink == 1]
     assert sum(path.stat().st_size for path in new) < 3 * 10**3
 
@@ -157,6 +165,56 @@ def test_many_small_checkpoints_do_not_leave_many_files(tmp_path: Path) -> None:
         folder = checkpoints.save(buffer, 1)
 
     assert len(list(folder.rglob("rows_*"))) <= 5 + 2 + 5  # segments of the ring, a cut one, pieces of the open one
+
+
+@pytest.mark.parametrize(("before", "new", "while_writing"), [(0, 5, 12), (60, 5, 12), (40, 20, 60), (0, 23, 40)])
+def test_rows_are_saved_as_they_were_although_training_goes_on(
+    tmp_path: Path, make_buffer: Callable[[], ReplayBuffer], before: int, new: int, while_writing: int
+) -> None:
+    buffer, checkpoints, random = make_buffer(), Checkpoints(tmp_path), np.random.default_rng(9)
+    add_rows(buffer, before, random)
+    checkpoints.save(buffer, before)
+    add_rows(buffer, new, random)
+    checkpoints.step += new * ENVS
+
+    snapshot, expected = checkpoints.capture(buffer), copy.deepcopy(list_state(buffer))
+    buffer.dones[buffer.pos - 1] = 1  # as SB3 does when learning starts anew
+    add_rows(buffer, while_writing, random)
+    checkpoints.step += while_writing * ENVS
+    folder = checkpoints.write(snapshot)
+
+    restored = make_buffer()
+    restore_replay(restored, folder)
+    for name, array in list_state(restored).items():
+        np.testing.assert_array_equal(array, expected[name], err_msg=name)
+
+
+@pytest.mark.parametrize("while_writing", [17, 18, 23, 200])
+def test_rows_that_training_overwrote_before_they_were_written_are_refused(tmp_path: Path, while_writing: int) -> None:
+    buffer, checkpoints, random = make_plain(), Checkpoints(tmp_path), np.random.default_rng(10)
+    add_rows(buffer, 5, random)
+    checkpoints.step += 5 * ENVS
+
+    snapshot = checkpoints.capture(buffer)
+    add_rows(buffer, while_writing, random)
+    checkpoints.step += while_writing * ENVS
+
+    with pytest.raises(CheckpointError, match="overwrote the replay buffer's rows"):
+        checkpoints.write(snapshot)
+
+
+def test_a_buffer_that_is_emptied_while_it_is_written_is_refused(tmp_path: Path) -> None:
+    buffer, checkpoints, random = make_plain(), Checkpoints(tmp_path), np.random.default_rng(11)
+    add_rows(buffer, 8, random)
+    checkpoints.step += 8 * ENVS
+
+    snapshot = checkpoints.capture(buffer)
+    buffer.reset()
+    add_rows(buffer, 2, random)
+    checkpoints.step += 2 * ENVS
+
+    with pytest.raises(CheckpointError, match="overwrote the replay buffer's rows"):
+        checkpoints.write(snapshot)
 
 
 def test_a_trajectory_that_sb3_ends_afterwards_is_saved_again(tmp_path: Path) -> None:
@@ -232,4 +290,13 @@ def test_somebodys_own_buffer_is_refused() -> None:
         pass
 
     with pytest.raises(CheckpointError, match="OwnBuffer"):
-        capture_replay(OwnBuffer(10, VECTOR, ACTIONS), None, step=0)
+        capture_replay(OwnBuffer(10, VECTOR, ACTIONS), None, read_step=int)
+
+
+def test_info_dictionaries_that_cannot_be_pickled_are_one_error(tmp_path: Path) -> None:
+    buffer, checkpoints = MAKERS["her with infos"](), Checkpoints(tmp_path)
+    add_rows(buffer, 3, np.random.default_rng(12))
+    vars(buffer)["infos"][1, 0] = {"function": lambda: None}
+
+    with pytest.raises(CheckpointError, match="info dictionaries cannot be saved"):
+        checkpoints.save(buffer, 3)

@@ -105,6 +105,17 @@ def test_a_damaged_one_is_passed_over_with_a_word(
     assert list_names(store) == {"step_000000010", "step_000000020", "best", "latest"}
 
 
+def test_a_player_does_not_read_what_only_a_resume_needs(store: CheckpointStore, make_content: MakeContent) -> None:
+    bundle = fill(store, make_content, {10: 1.0})[10]
+    path = bundle.path / "state" / "blobs" / "environment.bin"
+    path.write_bytes(bytes(path.stat().st_size))
+
+    for which in ("best", "latest", 10, bundle.path):
+        assert store.resolve(which, playing_only=True) == bundle
+        with pytest.raises(CheckpointError):
+            store.resolve(which)
+
+
 def test_the_owner_sets_a_damaged_one_aside(store: CheckpointStore, make_content: MakeContent) -> None:
     for _ in range(2):
         bundles = fill(store, make_content, {10: 1.0, 20: 2.0})
