@@ -26,7 +26,9 @@ class Exactness:
     reason: str
 
 
-def self_test(env_fn: Callable[[], gymnasium.Env[Any, Any]], steps: int = 50, seed: int = 0) -> Exactness:
+def self_test(
+    env_fn: Callable[[], gymnasium.Env[Any, Any]], steps: int = 50, seed: int = 0, max_bytes: int = 64 * 2**20
+) -> Exactness:
     """
     Step an environment, take a snapshot, step on; put the snapshot into a new environment, and step that the same way.
 
@@ -35,6 +37,8 @@ def self_test(env_fn: Callable[[], gymnasium.Env[Any, Any]], steps: int = 50, se
     :param env_fn: makes the environment with its wrappers; called twice, so without a ``Monitor`` that writes a file
     :param steps: environment steps to compare, half of them after one reset more
     :param seed: of the first reset and of the random actions
+    :param max_bytes: an environment whose snapshot is larger, for tables that never change, say, is better reset than
+        copied at every checkpoint
     :return: exact, if every observation, reward and end of an episode was the same
     """
     random_state = get_global_random_state()
@@ -43,6 +47,8 @@ def self_test(env_fn: Callable[[], gymnasium.Env[Any, Any]], steps: int = 50, se
         original.reset(seed=seed)
         list(_walk(original, steps, seed))
         snapshot, snapshot_random_state = freeze(list_layers(original)), get_global_random_state()
+        if len(snapshot) > max_bytes:
+            return Exactness(False, _explain_size(len(snapshot), max_bytes))
         expected = list(_walk(original, steps, seed + 1))
         restored.reset(seed=seed + 1)
         thaw(list_layers(restored), snapshot)
@@ -75,6 +81,13 @@ def _choose_action(env: gymnasium.Env[Any, Any], actions: spaces.Space[Any]) -> 
     if isinstance(actions, spaces.Discrete) and env.has_wrapper_attr("action_masks"):
         return actions.sample(np.asarray(env.get_wrapper_attr("action_masks")(), dtype=np.int8))
     return actions.sample()
+
+
+def _explain_size(size_bytes: int, max_bytes: int) -> str:
+    return (
+        f"a snapshot of the environment takes {size_bytes / 2**20:.0f} MiB, more than {max_bytes / 2**20:.0f}: give it"
+        " get_snapshot() and set_snapshot(snapshot), which leave out what never changes"
+    )
 
 
 def _is_same(found: Any, wanted: Any) -> bool:

@@ -24,7 +24,7 @@ from typing import Any, Protocol, runtime_checkable
 import gymnasium
 from gymnasium import spaces
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv, VecMonitor
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecMonitor
 
 from sb3_ext.errors import CheckpointError
 from sb3_ext.vec.mujoco_snapshots import LIVE_ATTRIBUTES, get_physics, is_mujoco, set_physics
@@ -62,10 +62,12 @@ _PHYSICS = "physics"
 _ARGUMENTS = frozenset(
     {"spec", "_cached_spec", "_saved_kwargs", "_ezpickle_args", "_ezpickle_kwargs", "class_attributes"}
 )
-# Open files and processes stay where they are. Monitor's lists of all episodes grow with the run; its file has them.
+# What belongs to its process, or is made anew by every step. Monitor's lists of all episodes grow with the run, and
+# its file has them.
 _LIVE_ATTRIBUTES: tuple[tuple[type, frozenset[str]], ...] = (
     (Monitor, frozenset({"results_writer", "episode_returns", "episode_lengths", "episode_times"})),
     (VecMonitor, frozenset({"results_writer"})),
+    (DummyVecEnv, frozenset({"actions", "buf_obs", "buf_rews", "buf_dones", "buf_infos"})),
     (SubprocVecEnv, frozenset({"processes", "remotes", "work_remotes", "waiting", "closed"})),
 )
 
@@ -83,15 +85,17 @@ def freeze(layers: Sequence[object]) -> bytes:
     pickler = _Pickler(buffer, live)
     pickler.dump([_describe(item) for item in live])
     for item in live:
-        state = _get_state(item)
-        pickler.dump(list(state))
-        for name, value in state.items():
-            try:
+        place = _describe(item)
+        try:
+            state = _get_state(item)
+            pickler.dump(list(state))
+            for name, value in state.items():
+                place = f"{_describe(item)}.{name}"
                 pickler.dump(value)
-            except SnapshotError:
-                raise
-            except Exception as error:  # pickling runs the code of any class
-                raise SnapshotError(f"{type(item).__name__}.{name} cannot be pickled: {error}") from error
+        except SnapshotError:
+            raise
+        except Exception as error:  # the code of any class runs here
+            raise SnapshotError(f"{place} cannot be saved: {error}") from error
     return buffer.getvalue()
 
 
@@ -101,16 +105,19 @@ def thaw(layers: Sequence[object], snapshot: bytes) -> None:
 
     :param layers: like those that were frozen, as a rule in a new process
     :param snapshot: from :func:`freeze`
-    :raises SnapshotError: if these are not the same kinds of layers
+    :raises SnapshotError: if these are not the same kinds of layers, or one cannot be restored
     """
     live = [*layers, *_find_spaces(layers)]
     unpickler = _Unpickler(io.BytesIO(snapshot), live)
     found, expected = [_describe(item) for item in live], unpickler.load()
     if found != expected:
         raise SnapshotError(f"the snapshot is of {' > '.join(expected)}, but the environment is {' > '.join(found)}")
-    states = [{name: unpickler.load() for name in unpickler.load()} for _ in live]
-    for item, state in zip(live, states, strict=True):
-        _set_state(item, state)
+    try:
+        states = [{name: unpickler.load() for name in unpickler.load()} for _ in live]
+        for item, state in zip(live, states, strict=True):
+            _set_state(item, state)
+    except Exception as error:  # the code of any class runs here
+        raise SnapshotError(f"{' > '.join(found)} cannot be restored: {error}") from error
 
 
 def list_layers(env: gymnasium.Env[Any, Any]) -> list[gymnasium.Env[Any, Any]]:

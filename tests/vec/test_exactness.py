@@ -62,6 +62,22 @@ class ForgetfulEnv(ProtocolEnv):
         self.steps = snapshot[0]
 
 
+class RaisingEnv(ProtocolEnv):
+    def get_snapshot(self) -> tuple[int, int]:
+        raise RuntimeError("not today")
+
+
+class UnrestorableEnv(ProtocolEnv):
+    def set_snapshot(self, snapshot: tuple[int, int]) -> None:
+        raise RuntimeError("not ever")
+
+
+class LargeEnv(CountingEnv):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = np.zeros(2**27, np.int8)
+
+
 class HiddenStateEnv(CountingEnv):
     """Keeps its state where nobody looks for it: in a generator's frame."""
 
@@ -129,7 +145,10 @@ def test_environment_is_exact(env_class: type[gymnasium.Env[Any, Any]]) -> None:
     [
         (EzPickledEnv, "EzPickledEnv inherits EzPickle"),
         (ForgetfulEnv, "another course"),
-        (HiddenStateEnv, "HiddenStateEnv.secret cannot be pickled"),
+        (RaisingEnv, "RaisingEnv cannot be saved: not today"),
+        (UnrestorableEnv, "cannot be restored: not ever"),
+        (LargeEnv, "takes 128 MiB, more than 64: give it get_snapshot()"),
+        (HiddenStateEnv, "HiddenStateEnv.secret cannot be saved"),
         (ClosureEnv, "another course 0 steps"),
     ],
 )
