@@ -62,6 +62,11 @@ class ForgetfulEnv(ProtocolEnv):
         self.steps = snapshot[0]
 
 
+class CarelessEnv(ProtocolEnv):
+    def set_snapshot(self, snapshot: tuple[int, int]) -> None:
+        self.steps, self.length = 0, snapshot[1]
+
+
 class RaisingEnv(ProtocolEnv):
     def get_snapshot(self) -> tuple[int, int]:
         raise RuntimeError("not today")
@@ -144,7 +149,8 @@ def test_environment_is_exact(env_class: type[gymnasium.Env[Any, Any]]) -> None:
     ("env_class", "reason"),
     [
         (EzPickledEnv, "EzPickledEnv inherits EzPickle"),
-        (ForgetfulEnv, "another course"),
+        (ForgetfulEnv, "failed 0 steps after it was restored: AttributeError"),
+        (CarelessEnv, "another course 0 steps"),
         (RaisingEnv, "RaisingEnv cannot be saved: not today"),
         (UnrestorableEnv, "cannot be restored: not ever"),
         (LargeEnv, "takes 128 MiB, more than 64: give it get_snapshot()"),
