@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
-_FUNCTIONS = ("fsync", "open", "link", "mkdir", "rename", "replace", "symlink", "unlink", "rmdir")
-_TAKE_NO_SPACE = ("unlink", "rmdir", "read")
+_FUNCTIONS = ("fsync", "open", "link", "mkdir", "rename", "replace", "symlink", "unlink", "rmdir", "listdir", "stat")
+_TAKE_NO_SPACE = ("unlink", "rmdir", "listdir", "stat", "read")
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,15 @@ LEFT_OUT = (
 _SCHEDULES = ("learning_rate", "clip_range", "clip_range_vf")
 
 
+_LISTS: tuple[tuple[Any, type[Any]], ...] = (
+    (torch.nn.modules.activation, torch.nn.Module),
+    (torch.optim, torch.optim.Optimizer),
+    (torch_layers, torch_layers.BaseFeaturesExtractor),
+    (buffers, buffers.ReplayBuffer),
+)
+_NOT_PLAIN: Any = object()
+
+
 @dataclass(frozen=True)
 class ModelDescription:
     """
@@ -102,14 +111,6 @@ def find_class(name: str) -> type[Any] | None:
     return next((known for known in elsewhere if known.__name__ == name), None)
 
 
-_LISTS: tuple[tuple[Any, type[Any]], ...] = (
-    (torch.nn.modules.activation, torch.nn.Module),
-    (torch.optim, torch.optim.Optimizer),
-    (torch_layers, torch_layers.BaseFeaturesExtractor),
-    (buffers, buffers.ReplayBuffer),
-)
-
-
 def _describe_arguments(model: BaseAlgorithm) -> dict[str, JsonValue]:
     arguments = dict(_list_plain_arguments(model))
     if "replay_buffer_class" not in arguments:
@@ -146,9 +147,6 @@ def _describe_policy_arguments(model: BaseAlgorithm) -> tuple[dict[str, JsonValu
         else:
             described[name] = plain
     return described, own_code
-
-
-_NOT_PLAIN: Any = object()
 
 
 def _describe_value(value: Any) -> Any:

@@ -29,6 +29,7 @@ from sb3_ext.checkpoints.versions import read_versions
 from sb3_ext.errors import CheckpointError
 
 MODEL, WEIGHTS, NORMALIZATION, MANIFEST = "model.zip", "weights.safetensors", "vecnormalize.npz", "manifest.json"
+_LARGEST_MANIFEST_BYTES = 64 * 2**20
 _FOR_RESUME = (f"{replay_files.FOLDER}/", f"{state_files.FOLDER}/")
 
 
@@ -137,25 +138,32 @@ def open_bundle(path: Path) -> Bundle:
     :return: the bundle
     :raises CheckpointError: if it is damaged, or no bundle
     """
+    manifest = _read_manifest(path)
     try:
-        manifest = parse_manifest((path / MANIFEST).read_bytes())
+        for name, entry in manifest.files.items():
+            _check_file(path, name, entry.size_bytes)
+    except (OSError, CheckpointError) as error:
+        raise CheckpointError(f"checkpoint {path} is damaged: {error}") from error
+    return Bundle(path, manifest)
+
+
+def _read_manifest(path: Path) -> Manifest:
+    try:
+        with open(path / MANIFEST, "rb") as file:
+            return parse_manifest(file.read(_LARGEST_MANIFEST_BYTES))
     except FileNotFoundError:
         raise CheckpointError(f"{path} is no checkpoint: it has no {MANIFEST}") from None
     except (OSError, CheckpointError) as error:
         raise CheckpointError(f"checkpoint {path}: {error}") from error
-    for name, entry in manifest.files.items():
-        _check_file(path, name, entry.size_bytes)
-    return Bundle(path, manifest)
 
 
 def _check_file(path: Path, name: str, expected_bytes: int) -> None:
     file = path / name
     if file.is_symlink() or not file.is_file():
-        raise CheckpointError(f"checkpoint {path} is damaged: {name} is missing")
+        raise CheckpointError(f"{name} is missing")
     found_bytes = file.stat().st_size
     if found_bytes != expected_bytes:
-        sizes = f"{found_bytes} bytes, expected {expected_bytes}"
-        raise CheckpointError(f"checkpoint {path} is damaged: {name} has {sizes}")
+        raise CheckpointError(f"{name} has {found_bytes} bytes, expected {expected_bytes}")
 
 
 def verify_bundle(path: Path, *, known_good: Collection[str] = (), playing_only: bool = False) -> Bundle:

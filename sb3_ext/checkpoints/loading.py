@@ -46,11 +46,9 @@ def load_model(
     if found.is_dir() or (folder / MANIFEST).is_file():
         bundle = verify_bundle(folder.resolve(), playing_only=True)
         chosen = _find_class(algorithm) if algorithm else _find_described_class(bundle.manifest.model, trust)
-        return (
-            _load_pickled(bundle.model_path, chosen, env, device)
-            if trust
-            else _load_bundle(bundle, chosen, env, device)
-        )
+        if trust:
+            return _load_pickled(bundle.model_path, chosen, env, device)
+        return _load_bundle(bundle, chosen, env, device)
     if not found.is_file():
         raise CheckpointError(f"{found} does not exist")
     if algorithm is None:

@@ -23,7 +23,7 @@ from sb3_ext.atomic import fsync_path, remove_abandoned
 from sb3_ext.checkpoints.bundle import Bundle, open_bundle, record_score, verify_bundle, write_bundle
 from sb3_ext.checkpoints.content import BundleContent
 from sb3_ext.checkpoints.links import point_link
-from sb3_ext.checkpoints.manifest import Score
+from sb3_ext.checkpoints.manifest import Score, is_inside
 from sb3_ext.checkpoints.retention import Candidate, Retention, choose_kept
 from sb3_ext.errors import CheckpointError
 
@@ -38,9 +38,12 @@ class CheckpointStore:
 
     :param directory: it; need not exist yet
     :param prefix: what new bundles' names begin with
+    :raises ValueError: if the prefix is no plain name
     """
 
     def __init__(self, directory: Path, *, prefix: str = "step") -> None:
+        if "/" in prefix or not is_inside(prefix):
+            raise ValueError(f"prefix must be a plain name, but got {prefix!r}")
         self.directory = directory
         self.prefix = prefix
 
@@ -231,16 +234,21 @@ class CheckpointStore:
         return paths[step]
 
     def _list_directories(self) -> list[Path]:
-        if not self.directory.is_dir():
+        try:
+            found = [path for path in self.directory.iterdir() if _NAME.fullmatch(path.name)]
+            directories = [path for path in found if path.is_dir() and not path.is_symlink()]
+        except FileNotFoundError:
             return []
-        found = [path for path in self.directory.iterdir() if _NAME.fullmatch(path.name) and not path.is_symlink()]
-        return sorted(filter(Path.is_dir, found), key=_read_step, reverse=True)
+        except OSError as error:
+            raise CheckpointError(f"{self.directory} cannot be read: {error.strerror}") from error
+        return sorted(directories, key=_read_step, reverse=True)
 
     def _remove(self, path: Path) -> None:
         # Renamed first: a bundle that is half removed would look like a damaged one.
         hidden = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         try:
             path.rename(hidden)
+            fsync_path(self.directory)
             shutil.rmtree(hidden)
         except OSError as error:
             raise CheckpointError(f"{path} could not be removed: {error.strerror}") from error

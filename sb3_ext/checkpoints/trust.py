@@ -24,7 +24,7 @@ from sb3_ext.errors import CheckpointError
 _MODEL_MEMBERS = re.compile(r"data|system_info\.txt|_stable_baselines3_version|[A-Za-z0-9_][A-Za-z0-9_.]*\.pth")
 _TORCH_MEMBERS = re.compile(r"[A-Za-z0-9_.\-]+(/[A-Za-z0-9_.\-]+)+")
 _MOST_MODEL_MEMBERS, _MOST_TORCH_MEMBERS = 32, 100_000
-_LARGEST_RATIO = 100
+_LARGEST_RATIO = 20
 _LARGEST_DATA_BYTES = 64 * 2**20
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_ext.checkpoints.bundle import Bundle
+from sb3_ext.checkpoints.captured_state import CapturedState
 from sb3_ext.checkpoints.content import BundleContent, capture_content
 from sb3_ext.checkpoints.manifest import Score
 from sb3_ext.checkpoints.replay import ReplayIndex
@@ -81,13 +82,22 @@ class BundleWriter:
         self._wait()
         self._buffer, self._replay, self._previous = getattr(model, "replay_buffer", None), replay, bundle
 
-    def capture(self, model: BaseAlgorithm, **more: Any) -> BundleContent:
+    def capture(
+        self,
+        model: BaseAlgorithm,
+        *,
+        episode: int = 0,
+        score: Score | None = None,
+        state: CapturedState | None = None,
+    ) -> BundleContent:
         """
         Copy what must be copied while training stands still. With a replay buffer, waits for a save that is still being
         written: how that ends decides what has to be copied.
 
         :param model: at a boundary
-        :param more: see :func:`sb3_ext.checkpoints.content.capture_content`
+        :param episode: episodes finished so far
+        :param score: its score, if known
+        :param state: what else an exact resume needs
         :return: the copy
         :raises CheckpointError: if the model has an attribute that cannot be pickled
         """
@@ -96,7 +106,7 @@ class BundleWriter:
             self._wait()
         if buffer is not self._buffer:
             self._buffer, self._replay = buffer, None
-        return capture_content(model, replay_since=self._replay, **more)
+        return capture_content(model, episode=episode, score=score, state=state, replay_since=self._replay)
 
     def save(self, content: BundleContent) -> None:
         """
@@ -160,8 +170,9 @@ class BundleWriter:
         self.close()
 
     def _wait(self) -> None:
-        pending, self._pending = self._pending, None
-        if pending is not None:
+        if self._pending is not None:
+            wait([self._pending])  # may be interrupted
+            pending, self._pending = self._pending, None
             pending.result()
 
     def _run(self, step: int, job: Callable[[], Bundle]) -> None:
@@ -172,12 +183,14 @@ class BundleWriter:
                 self.store.prune(self.retention, spare=self.spared)
         except CheckpointError as found:
             error = found
+        except OSError as found:
+            error = CheckpointError(f"checkpoint of step {step}: {found}")
         self._outcomes.append(SaveOutcome(step, bundle, error, time.monotonic() - start))
 
     def _save(self, content: BundleContent) -> Bundle:
         try:
             bundle = self.store.add(content, self._previous)
-        except CheckpointError:
+        except (CheckpointError, OSError):
             if self._previous is not None and not self._previous.path.is_dir():
                 self._previous, self._replay = None, None
             raise

@@ -238,3 +238,9 @@ def test_a_directory_that_cannot_be_made_is_one_error(tmp_path: Path) -> None:
 
     with pytest.raises(CheckpointError, match="cannot be used for checkpoints: File exists"):
         CheckpointStore(tmp_path / "checkpoints").prepare()
+
+
+@pytest.mark.parametrize("prefix", ["", ".hidden", "a/b", "..", "a\nb"])
+def test_a_prefix_is_a_plain_name(tmp_path: Path, prefix: str) -> None:
+    with pytest.raises(ValueError, match="prefix must be a plain name, but got"):
+        CheckpointStore(tmp_path, prefix=prefix)
