@@ -59,7 +59,8 @@ class HeartbeatCallback(EpisodeCallback):
         self._phases = Phases() if phases is None else phases
         self._total_steps = total_steps
         self._throughput = Throughput()
-        self._last_beat_at = 0.0
+        self._may_beat_at = 0.0
+        self._must_beat_at = 0.0
         self._optimizer_hooks: list[RemovableHandle] = []
 
     def _on_training_start(self) -> None:
@@ -79,10 +80,8 @@ class HeartbeatCallback(EpisodeCallback):
 
     def _on_step(self) -> bool:
         super()._on_step()
-        quiet_seconds = time.monotonic() - self._last_beat_at
-        if quiet_seconds >= _MIN_SECONDS_BETWEEN_BEATS and (
-            self._trigger.is_due(self.num_timesteps) or quiet_seconds >= _MAX_SECONDS_BETWEEN_BEATS
-        ):
+        now = time.monotonic()
+        if now >= self._may_beat_at and (self._trigger.is_due(self.num_timesteps) or now >= self._must_beat_at):
             self._beat()
         return True
 
@@ -106,21 +105,20 @@ class HeartbeatCallback(EpisodeCallback):
 
     def _on_phase(self, name: str) -> None:
         # Evaluating and saving are rare and may last: whoever looks meanwhile must not see the phase before.
-        if name not in _PHASES_OF_THE_LOOP or self._is_quiet():
+        if name not in _PHASES_OF_THE_LOOP or time.monotonic() >= self._may_beat_at:
             self._beat()
 
     def _on_optimizer_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        if self._is_quiet():
+        if time.monotonic() >= self._may_beat_at:
             self._beat()
-
-    def _is_quiet(self) -> bool:
-        return time.monotonic() - self._last_beat_at >= _MIN_SECONDS_BETWEEN_BEATS
 
     def _beat(self) -> None:
         assert self._status is not None
-        self._last_beat_at = time.monotonic()
+        now = time.monotonic()
+        self._may_beat_at = now + _MIN_SECONDS_BETWEEN_BEATS
+        self._must_beat_at = now + _MAX_SECONDS_BETWEEN_BEATS
         step = self.model.num_timesteps
-        self._throughput.add(self._last_beat_at, step)
+        self._throughput.add(now, step)
         latest = self.model.ep_info_buffer
         self._status.update(
             phase=self._phases.current,
