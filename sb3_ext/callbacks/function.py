@@ -36,6 +36,8 @@ class FunctionCallback(StopCallback, EpisodeCallback):
     :raises ValueError: if ``function`` cannot be called with one argument
     """
 
+    is_patient = True
+
     def __init__(
         self,
         function: Callable[[dict[str, Any]], Any],

@@ -79,7 +79,7 @@ class QValuesCallback(LightCallback):
             self._hook = None
 
     def _make_hook(self, read: Reader) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
-        train_code = type(self.model).train.__code__  # type: ignore[attr-defined]
+        train_code = getattr(getattr(type(self.model), "train", None), "__code__", None)
         batch_size: int = self.model.batch_size  # type: ignore[attr-defined]
         # Some algorithms count an update before they make it, some after.
         next_update = self.model._n_updates + self._every_updates
@@ -98,7 +98,7 @@ class QValuesCallback(LightCallback):
         return hook
 
 
-def _find_locals(code: CodeType) -> Mapping[str, Any]:
+def _find_locals(code: CodeType | None) -> Mapping[str, Any]:
     """:return: local variables of the nearest running function with this code, none if it is not running"""
     frame: FrameType | None = sys._getframe(1)
     for _ in range(_MAX_FRAMES):
