@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -22,11 +21,11 @@ DICT = spaces.Dict({"image": IMAGES, "speed": spaces.Box(-1.0, 1.0, (2,))})
 
 
 @pytest.fixture(autouse=True)
-def _use_two_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
+def _pretend_two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch only notes how many it is to use: on a busy machine two that wait for each other are very slow."""
+    noted = [2]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: noted[0])
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: noted.__setitem__(0, count))
 
 
 def make_timed_model(
@@ -98,6 +97,17 @@ def test_weighs_steps_and_minibatches_as_training_does() -> None:
     assert threads._count_steps_per_minibatch(make_timed_model("ppo", n_steps=64, batch_size=32, n_epochs=4)) == 4
     assert threads._count_steps_per_minibatch(make_timed_model("a2c", n_steps=5)) == 5
     assert threads._count_steps_per_minibatch(make_timed_model("dqn", train_freq=256, gradient_steps=128)) == 2
+
+
+def test_measures_real_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert measure_threads(make_timed_model("dqn"), budget_seconds=0.01) in {1, 2}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_has_nothing_to_choose_with_one_thread() -> None:
