@@ -14,8 +14,10 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import safe_mean
 
+from sb3_ext.callbacks.checkpoint_saver import CheckpointSaver
 from sb3_ext.callbacks.episodes import EpisodeCallback
 from sb3_ext.callbacks.evaluation import EvaluationCallback
+from sb3_ext.callbacks.rollout_watch import RolloutWatch
 from sb3_ext.callbacks.save_triggers import SaveTriggers
 from sb3_ext.callbacks.stopping import StopCallback
 from sb3_ext.checkpoints.bundle import Bundle
@@ -33,17 +35,13 @@ from sb3_ext.checkpoints.state import (
 )
 from sb3_ext.checkpoints.state_files import read_state
 from sb3_ext.checkpoints.store import CheckpointStore
-from sb3_ext.checkpoints.writer import BundleWriter, SaveOutcome
-from sb3_ext.errors import CheckpointError
+from sb3_ext.checkpoints.writer import SaveOutcome
 from sb3_ext.evaluation.evaluate import Evaluation
 from sb3_ext.phases import Phases
 from sb3_ext.vec.exactness import Exactness
 
 logger = logging.getLogger(__name__)
 
-_NEAR_SECONDS = 1.0
-_KEEP_EVERY_SECONDS = 1.0
-_MAX_SHARE_OF_KEEPING = 0.02
 _IN_ROLLOUT = Exactness(False, "saved in the middle of a rollout")
 
 
@@ -97,28 +95,26 @@ class RunCheckpointCallback(EpisodeCallback):
         if best_by not in ("training_return", "evaluation") or (best_by == "evaluation" and evaluation is None):
             raise ValueError(f"best_by must be training_return, or evaluation with an evaluation, but got {best_by!r}")
         self.store = CheckpointStore(Path(directory), prefix=prefix)
-        #: called with the outcome of every save, from the training loop
-        self.on_outcome: list[Callable[[SaveOutcome], None]] = []
-        self._retention = Retention(keep_last, keep_best, milestone_steps, max_disk_bytes)
+        self._saver = CheckpointSaver(self.store, Retention(keep_last, keep_best, milestone_steps, max_disk_bytes))
+        self._rollouts = RolloutWatch()
         self._triggers = SaveTriggers(interval, every_episodes, every_minutes)
         self._best_by = best_by
         self._evaluation = evaluation
         self._exactness = exactness
         self._phases = phases
-        self._lazy_writer: BundleWriter | None = None
         self._resumed: CapturedState | None = None
         self._is_due = False
         self._evaluated: tuple[int, Score] | None = None
         self._saved_step: int | None = None
         self._boundary: BundleContent | None = None
-        self._keep_at = 0.0
-        self._is_in_rollout = False
-        self._rollout_began_at: float | None = None
-        self._is_boundary_near = False
-        self._is_failing = False
         if evaluation is not None and best_by == "evaluation":
             evaluation.on_evaluation.append(self._on_evaluation)
-            evaluation.on_failure.append(lambda step: self._writer.spared.discard(step))
+            evaluation.on_failure.append(self._saver.release)
+
+    @property
+    def on_outcome(self) -> list[Callable[[SaveOutcome], None]]:
+        """Called with the outcome of every save, from the training loop."""
+        return self._saver.on_outcome
 
     def resume_if_possible(self, model: BaseAlgorithm, total_timesteps: int) -> int:
         """
@@ -144,7 +140,7 @@ class RunCheckpointCallback(EpisodeCallback):
         """
         replay = restore_model(model, bundle)
         if replay is not None and bundle.path.parent == self.store.directory:
-            self._writer.continue_from(model, bundle, replay)
+            self._saver.continue_from(model, bundle, replay)
         self._resumed = read_state(bundle.path)
         restore_before_learn(model, self._resumed)
         logger.info("resuming from step %d (%s)", bundle.step, bundle.path)
@@ -154,7 +150,7 @@ class RunCheckpointCallback(EpisodeCallback):
         Whether a stop can wait for the end of the rollout: rollouts last less than a second. Otherwise a checkpoint
         of the rollout's beginning is kept in memory, and :meth:`finish` writes that.
         """
-        return self._is_boundary_near
+        return self._rollouts.is_short
 
     def finish(self) -> None:
         """
@@ -164,22 +160,21 @@ class RunCheckpointCallback(EpisodeCallback):
         of this rollout's beginning, or, where rollouts are short, of a second ago. Weights that are not finite are not
         saved at all.
         """
-        if self._rollout_began_at is None:
+        if not self._rollouts.has_begun:
             return  # nothing has been trained
-        if not self._is_in_rollout:
+        if not self._rollouts.is_in_rollout:
             if self._saved_step != self.model.num_timesteps:
                 self._save(after_learn=True)
         elif self._boundary is not None:
             self._write(self._boundary)
         elif self._saved_step is None:
             self._save(exactness=_IN_ROLLOUT)
-        self._writer_do(self._writer.flush)
+        self._saver.wait(self.model.num_timesteps)
 
     def close(self) -> None:
         """:meth:`finish`, and end the background thread."""
         self.finish()
-        if self._lazy_writer is not None:
-            self._writer_do(self._lazy_writer.close)
+        self._saver.close(self.num_timesteps)
 
     def save_for_evaluation(self) -> Path:
         """
@@ -187,10 +182,10 @@ class RunCheckpointCallback(EpisodeCallback):
 
         :return: its ``model.zip``
         """
-        self._save()
-        self._writer_do(self._writer.flush)
         step = self.model.num_timesteps
-        self._writer.spared.add(step)
+        self._saver.reserve(step)
+        self._save()
+        self._saver.wait(step)
         return self.store.resolve(step).model_path
 
     def state(self) -> dict[str, Any]:
@@ -222,32 +217,19 @@ class RunCheckpointCallback(EpisodeCallback):
         if self._resumed is not None:
             restore_at_boundary(self.model, self._resumed, self._callbacks)
             self._resumed = None
-        self._watch_rollouts()
-        self._is_in_rollout = True
-        self._report_outcomes()
+        self._rollouts.begin()
+        self._saver.report()
         self._is_due = self._triggers.is_due(self.model.num_timesteps, self.episodes) or self._is_due
         if (self._is_due or self._is_stopping()) and self._saved_step != self.model.num_timesteps:
             self._save()
-        elif not self._is_boundary_near or time.monotonic() >= self._keep_at:
-            self._keep_boundary()
+        elif self._rollouts.should_keep() and has_finite_weights(self.model):
+            began_at = time.monotonic()
+            self._boundary = self._capture()
+            self._rollouts.note_keeping(time.monotonic() - began_at)
 
     def _on_rollout_end(self) -> None:
         super()._on_rollout_end()
-        self._is_in_rollout = False
-
-    def _keep_boundary(self) -> None:
-        """In memory, for an end in the midst of a rollout: every time if rollouts are long, now and then if not."""
-        if has_finite_weights(self.model):
-            began_at = time.monotonic()
-            self._boundary = self._capture()
-            now = time.monotonic()
-            self._keep_at = now + max(_KEEP_EVERY_SECONDS, (now - began_at) / _MAX_SHARE_OF_KEEPING)
-
-    def _watch_rollouts(self) -> None:
-        now = time.monotonic()
-        if self._rollout_began_at is not None:
-            self._is_boundary_near = now - self._rollout_began_at < _NEAR_SECONDS
-        self._rollout_began_at = now
+        self._rollouts.end()
 
     def _is_stopping(self) -> bool:
         return any(isinstance(callback, StopCallback) and callback.stop_reason for callback in self._flat_callbacks)
@@ -263,25 +245,18 @@ class RunCheckpointCallback(EpisodeCallback):
                 self._write(content)
 
     def _capture(self, *, after_learn: bool = False, exactness: Exactness | None = None) -> BundleContent | None:
-        try:
+        def capture_more() -> dict[str, Any]:
             state = capture_state(
                 self.model, self._callbacks, exactness=exactness or self._exactness, after_learn=after_learn
             )
-            return self._writer.capture(
-                self.model,
-                episode=self.episodes,
-                score=self._find_score(),
-                state=state,
-            )
-        except CheckpointError as error:
-            self._report_failure(self.model.num_timesteps, error)
-            return None
+            return {"episode": self.episodes, "score": self._find_score(), "state": state}
+
+        return self._saver.capture(self.model, capture_more)
 
     def _write(self, content: BundleContent) -> None:
         self._saved_step = content.step
         self._boundary = None
-        self._writer_do(self._writer.flush)
-        self._writer_do(lambda: self._writer.save(content))
+        self._saver.save(content)
 
     def _find_score(self) -> Score | None:
         if self._best_by == "evaluation":
@@ -296,38 +271,10 @@ class RunCheckpointCallback(EpisodeCallback):
             return
         score = Score(evaluation.mean_return, self._best_by)
         if step == self._saved_step or step != self.model.num_timesteps:
-            self._writer_do(lambda: self._writer.record_score(step, score))
-            self._writer.spared.discard(step)
+            self._saver.record_score(step, score)
         else:
             self._evaluated = (step, score)
             self._is_due = self._is_due or (self._evaluation is not None and self._evaluation.best_step == step)
-
-    def _writer_do(self, job: Callable[[], None]) -> None:
-        try:
-            job()
-        except CheckpointError as error:
-            self._report_failure(self.model.num_timesteps, error)
-        self._report_outcomes()
-
-    def _report_outcomes(self) -> None:
-        for outcome in self._writer.take_outcomes():
-            if outcome.error is not None:
-                self._report_failure(outcome.step, outcome.error)
-            else:
-                self._is_failing = False
-            for listener in self.on_outcome:
-                listener(outcome)
-
-    def _report_failure(self, step: int, error: CheckpointError) -> None:
-        if not self._is_failing:
-            logger.warning("no checkpoint at step %d; training goes on: %s", step, error)
-        self._is_failing = True
-
-    @property
-    def _writer(self) -> BundleWriter:
-        if self._lazy_writer is None:
-            self._lazy_writer = BundleWriter(self.store, retention=self._retention)
-        return self._lazy_writer
 
     @property
     def _callbacks(self) -> BaseCallback:
