@@ -18,6 +18,7 @@ from sb3_ext.errors import ConfigError
 from sb3_ext.evaluation.video import LastFrameWrapper
 from sb3_ext.vec.environments import EnvironmentFactory
 from sb3_ext.vec.snapshot_wrapper import SnapshotWrapper
+from sb3_ext.vec.worker_process import shield_new_processes
 
 _MAX_EVAL_ENVS = 8
 _EVAL_SEED_DISTANCE = 10_000
@@ -70,15 +71,16 @@ def make_env(
     is_subproc = config.parallel.mode == "subproc"
     if is_subproc:
         factory().close()  # a mistake shows here as itself, not as a closed pipe
-    env: VecEnv = make_vec_env(
-        factory,
-        n_envs=config.parallel.num_envs,
-        seed=config.seed,
-        monitor_dir=str(monitor_directory),
-        monitor_kwargs={"override_existing": not is_resumed},
-        wrapper_class=SnapshotWrapper if is_subproc else None,
-        vec_env_cls=SubprocVecEnv if is_subproc else DummyVecEnv,
-    )
+    with shield_new_processes():
+        env: VecEnv = make_vec_env(
+            factory,
+            n_envs=config.parallel.num_envs,
+            seed=config.seed,
+            monitor_dir=str(monitor_directory),
+            monitor_kwargs={"override_existing": not is_resumed},
+            wrapper_class=SnapshotWrapper if is_subproc else None,
+            vec_env_cls=SubprocVecEnv if is_subproc else DummyVecEnv,
+        )
     return _wrap_vec_env(env, config, is_training=True)
 
 

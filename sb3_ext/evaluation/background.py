@@ -12,7 +12,6 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -26,6 +25,7 @@ from sb3_ext.errors import Sb3ExtError
 from sb3_ext.evaluation.evaluate import Evaluation, evaluate
 from sb3_ext.evaluation.evaluators import EvaluationSettings
 from sb3_ext.evaluation.normalization import copy_statistics, set_statistics
+from sb3_ext.vec.worker_process import shield_new_processes
 
 # A model that only plays needs no replay buffer; at its full size it might not fit a second time.
 _WITHOUT_REPLAY: dict[str, Any] = {"buffer_size": 1, "replay_buffer_class": None, "replay_buffer_kwargs": {}}
@@ -144,14 +144,8 @@ class _Worker:
         self._process: BaseProcess = context.Process(
             target=_serve, args=(far_connection, CloudpickleWrapper(make_env)), name="evaluator"
         )
-        # The new process inherits the mask: Ctrl+C, which goes to all of them, is for the training, which ends the
-        # others. (The resource tracker, started along, would lift it.)
-        resource_tracker.ensure_running()
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
+        with shield_new_processes():
             self._process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         far_connection.close()
         # multiprocessing waits for its processes when Python exits: this one has to be ended before.
         atexit.register(self.end)
