@@ -47,21 +47,18 @@ class BundleFiles:
         """:meth:`write` for content that is ready."""
         self.write(name, lambda file: file.write(content))
 
-    def share(self, name: str, source: Path, entry: FileEntry) -> None:
+    def share(self, name: str, source: Path, entry: FileEntry, *, may_link: bool) -> None:
         """
         Take over a file of an earlier bundle, which is never written to again.
 
         :param name: its path in the folder, with ``/``
         :param source: the file there
         :param entry: its entry there
+        :param may_link: as a hard link, where the file system has them; else as a copy
         :raises OSError: on a failing or full disk
         """
         path = self._make_place(name)
-        try:
-            os.link(source, path)
-        except OSError as error:
-            if error.errno not in _CANNOT_LINK:
-                raise
+        if not (may_link and _link(source, path)):
             shutil.copyfile(source, path)
             fsync_path(path)
         self.entries[name] = entry
@@ -72,6 +69,16 @@ class BundleFiles:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
+
+
+def _link(source: Path, path: Path) -> bool:
+    try:
+        path.hardlink_to(source)
+    except OSError as error:
+        if error.errno in _CANNOT_LINK:
+            return False
+        raise
+    return True
 
 
 def describe_file(path: Path) -> FileEntry:

@@ -5,9 +5,12 @@ A replay buffer on disk.
 
     replay/
     ├── index.json                             which rows lie where
-    ├── rows_000000000000_000000004096.npz     rows, never written again; later bundles have them as hard links
+    ├── rows_000000000000_000000004096.npz     rows, never written again; later bundles share them
     ├── infos_000000000000_000000004096.pkl    HER's info dictionaries of these rows, where it keeps them
     └── extras.npz                             what is written whole every time
+
+Large buffers are shared as hard links: a bundle then costs what was added, but a disk that damages a shared file
+damages every bundle that has it. Small ones are shared as copies, so that every bundle stands alone.
 """
 
 from __future__ import annotations
@@ -39,7 +42,13 @@ FOLDER = "replay"
 INDEX, _EXTRAS = f"{FOLDER}/index.json", f"{FOLDER}/extras.npz"
 _MOST_PIECES = 8
 """A segment that was completed in more pieces than this becomes one file."""
+_COPIED_BYTES = 16 * 2**20
+"""Up to here, rows are copied from bundle to bundle."""
 _ADAPTER = TypeAdapter(ReplayIndex)
+
+
+class LostRowsError(CheckpointError):
+    """Rows that an earlier bundle should have are not there, or damaged: they must be captured again."""
 
 
 def write_replay(
@@ -53,6 +62,7 @@ def write_replay(
     :param source: the bundle that has the files named in the snapshot's index; ``None`` if it names none
     :param entries: that bundle's files
     :return: the index of what is in the bundle now
+    :raises LostRowsError: if the earlier bundle does not have its rows
     :raises CheckpointError: if training has overwritten the rows meanwhile
     :raises OSError: on a failing or full disk
     """
@@ -67,11 +77,7 @@ def write_replay(
             first, rows = _merge(source / FOLDER, earlier, first, rows)
         new.append(_write_piece(files, first, rows))
     infos = list(snapshot.index.infos)
-    for piece in (*kept, *infos):
-        if source is None:
-            raise CheckpointError(f"the rows in {piece.file} were expected in an earlier checkpoint, but there is none")
-        name = f"{FOLDER}/{piece.file}"
-        files.share(name, source / name, entries[name])
+    _share_pieces([*kept, *infos], files, source, entries)
     if snapshot.infos is not None:
         infos.append(_write_infos(files, snapshot))
     if snapshot.extras:
@@ -120,6 +126,20 @@ def read_replay_index(bundle: Path) -> ReplayIndex:
         raise CheckpointError(f"{bundle / INDEX} cannot be read: {reason}") from error
 
 
+def _share_pieces(
+    pieces: list[Piece], files: BundleFiles, source: Path | None, entries: Mapping[str, FileEntry]
+) -> None:
+    names = [f"{FOLDER}/{piece.file}" for piece in pieces]
+    for name in names:
+        if source is None or name not in entries:
+            raise LostRowsError(f"{name} was expected in the checkpoint before, {source}")
+        may_link = sum(entries[name].size_bytes for name in names) > _COPIED_BYTES
+        try:
+            files.share(name, source / name, entries[name], may_link=may_link)
+        except FileNotFoundError as error:
+            raise LostRowsError(f"{source / name} is no longer there") from error
+
+
 def _split(first: int, stop: int, segment_rows: int) -> Iterator[tuple[int, int]]:
     while first < stop:
         end = min(stop, first - first % segment_rows + segment_rows)
@@ -132,9 +152,12 @@ def _merge(folder: Path, earlier: list[Piece], first: int, rows: dict[str, Array
     start = earlier[0].first
     merged = {name: np.empty((stop - start, *array.shape[1:]), array.dtype) for name, array in rows.items()}
     for piece in earlier:
-        with open(folder / piece.file, "rb") as file:
-            for name, array in read_arrays(file):
-                merged[name][piece.first - start : piece.stop - start] = array
+        try:
+            with open(folder / piece.file, "rb") as file:
+                for name, array in read_arrays(file):
+                    merged[name][piece.first - start : piece.stop - start] = array
+        except (FileNotFoundError, ValueError) as error:
+            raise LostRowsError(f"{folder / piece.file} cannot be read: {error}") from error
     for name, array in rows.items():
         merged[name][first - start :] = array
     return start, merged

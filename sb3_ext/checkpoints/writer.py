@@ -17,7 +17,7 @@ from sb3_ext.checkpoints.captured_state import CapturedState
 from sb3_ext.checkpoints.content import BundleContent, capture_content
 from sb3_ext.checkpoints.manifest import Score
 from sb3_ext.checkpoints.replay import ReplayIndex
-from sb3_ext.checkpoints.replay_files import read_replay_index
+from sb3_ext.checkpoints.replay_files import LostRowsError, read_replay_index
 from sb3_ext.checkpoints.retention import Retention
 from sb3_ext.checkpoints.store import CheckpointStore
 from sb3_ext.errors import CheckpointError
@@ -190,9 +190,8 @@ class BundleWriter:
     def _save(self, content: BundleContent) -> Bundle:
         try:
             bundle = self.store.add(content, self._previous)
-        except (CheckpointError, OSError):
-            if self._previous is not None and not self._previous.path.is_dir():
-                self._previous, self._replay = None, None
+        except LostRowsError:
+            self._previous, self._replay = None, None
             raise
         self._previous = bundle
         self._replay = read_replay_index(bundle.path) if bundle.has_replay else None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import errno
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from stable_baselines3.her import HerReplayBuffer
 from sb3_ext.checkpoints import replay, replay_files
 from sb3_ext.checkpoints.files import BundleFiles
 from sb3_ext.checkpoints.replay import ReplayIndex, ReplaySnapshot, capture_replay, list_row_arrays
-from sb3_ext.checkpoints.replay_files import restore_replay, write_replay
+from sb3_ext.checkpoints.replay_files import LostRowsError, restore_replay, write_replay
 from sb3_ext.errors import CheckpointError
 
 ROWS, ENVS = 23, 2
@@ -103,6 +105,7 @@ def assert_same(restored: ReplayBuffer, original: ReplayBuffer) -> None:
 def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replay, "_MOST_SEGMENT_ROWS", 5)
     monkeypatch.setattr(replay_files, "_MOST_PIECES", 2)
+    monkeypatch.setattr(replay_files, "_COPIED_BYTES", 0)
 
 
 @pytest.fixture(params=list(MAKERS))
@@ -300,3 +303,54 @@ def test_info_dictionaries_that_cannot_be_pickled_are_one_error(tmp_path: Path) 
 
     with pytest.raises(CheckpointError, match="info dictionaries cannot be saved"):
         checkpoints.save(buffer, 3)
+
+
+def test_bundles_with_small_buffers_stand_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay_files, "_COPIED_BYTES", 10**6)
+    buffer, checkpoints, random = make_plain(), Checkpoints(tmp_path), np.random.default_rng(13)
+    for _ in range(2):
+        add_rows(buffer, 4, random)
+        folder = checkpoints.save(buffer, 4)
+
+    assert {path.stat().st_nlink for path in tmp_path.rglob("*.npz")} == {1}
+    restored = make_plain()
+    restore_replay(restored, folder)
+    assert_same(restored, buffer)
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EMLINK, errno.EXDEV])
+def test_a_file_system_without_hard_links_gets_copies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fail(_link: Path, _target: Path) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "hardlink_to", fail)
+    buffer, checkpoints, random = make_plain(), Checkpoints(tmp_path), np.random.default_rng(14)
+    for _ in range(2):
+        add_rows(buffer, 4, random)
+        folder = checkpoints.save(buffer, 4)
+
+    restored = make_plain()
+    restore_replay(restored, folder)
+    assert_same(restored, buffer)
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "not listed"])
+def test_rows_that_an_earlier_bundle_lost_are_an_error_of_their_own(tmp_path: Path, damage: str) -> None:
+    buffer, checkpoints, random = make_plain(), Checkpoints(tmp_path), np.random.default_rng(15)
+    for _ in range(4):
+        add_rows(buffer, 1, random)
+        folder = checkpoints.save(buffer, 1)
+    name = min(path.name for path in folder.rglob("rows_*"))
+    if damage == "missing":
+        (folder / "replay" / name).unlink()
+    elif damage == "cut":
+        os.truncate(folder / "replay" / name, 100)
+    else:
+        del checkpoints.files.entries[f"replay/{name}"]
+
+    added = 0 if damage == "not listed" else 1  # completes the segment: its pieces are read and merged
+    add_rows(buffer, added, random)
+    with pytest.raises(LostRowsError):
+        checkpoints.save(buffer, added)
