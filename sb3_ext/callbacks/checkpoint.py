@@ -156,13 +156,13 @@ class RunCheckpointCallback(EpisodeCallback):
         """
         Save what ``learn`` has left, and wait until it is on the disk. However ``learn`` ended, and more than once.
 
-        What a stop or an error in the midst of a rollout leaves is the state between two rollouts that was kept last:
-        of this rollout's beginning, or, where rollouts are short, of a second ago. Weights that are not finite are not
-        saved at all.
+        What a stop or an error in the midst of a rollout or an update leaves is the state between two rollouts that was
+        kept last: of this rollout's beginning, or, where rollouts are short, of a second ago. Weights that are not
+        finite are not saved at all.
         """
         if not self._rollouts.has_begun:
             return  # nothing has been trained
-        if not self._rollouts.is_in_rollout:
+        if self._rollouts.is_at_boundary:
             if self._saved_step != self.model.num_timesteps:
                 self._save(after_learn=True)
         elif self._boundary is not None:
@@ -230,6 +230,10 @@ class RunCheckpointCallback(EpisodeCallback):
     def _on_rollout_end(self) -> None:
         super()._on_rollout_end()
         self._rollouts.end()
+
+    def _on_training_end(self) -> None:
+        super()._on_training_end()
+        self._rollouts.end_learning()
 
     def _is_stopping(self) -> bool:
         return any(isinstance(callback, StopCallback) and callback.stop_reason for callback in self._flat_callbacks)

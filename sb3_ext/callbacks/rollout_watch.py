@@ -17,14 +17,16 @@ class RolloutWatch:
     with such a state being kept in memory; where they are short, now and then one does.
 
     :ivar has_begun: whether there has been a rollout at all
-    :ivar is_in_rollout: whether one has begun and not ended
+    :ivar is_at_boundary: whether ``learn`` has ended after an update, rather than in the midst of a rollout or of an
+        update, where an exception leaves it
     :ivar is_short: whether the last one, with its update, took less than a second: then a stop can wait for its end
     """
 
     def __init__(self) -> None:
         self.has_begun = False
-        self.is_in_rollout = False
+        self.is_at_boundary = False
         self.is_short = False
+        self._is_in_rollout = False
         self._began_at = 0.0
         self._keep_at = 0.0
 
@@ -32,12 +34,17 @@ class RolloutWatch:
         """A rollout begins."""
         now = time.monotonic()
         self.is_short = self.has_begun and now - self._began_at < _SHORT_SECONDS
-        self.has_begun = self.is_in_rollout = True
+        self.has_begun = self._is_in_rollout = True
+        self.is_at_boundary = False
         self._began_at = now
 
     def end(self) -> None:
-        """It has ended."""
-        self.is_in_rollout = False
+        """It has ended, and an update begins."""
+        self._is_in_rollout = False
+
+    def end_learning(self) -> None:
+        """``learn`` returns normally, if only because a callback has returned ``False``."""
+        self.is_at_boundary = not self._is_in_rollout
 
     def should_keep(self) -> bool:
         """:return: whether the state at this beginning is to be kept"""

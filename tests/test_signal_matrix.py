@@ -1,0 +1,67 @@
+"""Runs that are signalled in the midst of anything; see ``zoo_scripts/signal_matrix.py``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import pytest
+import torch
+from stable_baselines3 import DQN, PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.env_util import make_vec_env
+
+from sb3_ext.callbacks import RunCheckpointCallback
+
+
+class InterruptUpdate(BaseCallback):
+    """Raises, as a second signal does, in the midst of the update after a step."""
+
+    def __init__(self, step: int | None) -> None:
+        super().__init__()
+        self._step = step
+        self._calls = 0
+
+    def _on_training_start(self) -> None:
+        self.model.policy.optimizer.register_step_post_hook(self._on_optimizer_step)
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_optimizer_step(self, *_: Any) -> None:
+        if self._step is not None and self.num_timesteps >= self._step:
+            self._calls += 1
+            if self._calls == 2:
+                raise KeyboardInterrupt
+
+
+def make_model(kind: type[BaseAlgorithm]) -> BaseAlgorithm:
+    env = make_vec_env(lambda: gymnasium.make("CartPole-v1", max_episode_steps=30), 2, seed=1)
+    keywords: dict[str, Any] = {"policy_kwargs": {"net_arch": [8]}, "seed": 1, "device": "cpu"}
+    if kind is PPO:
+        return PPO("MlpPolicy", env, n_steps=16, batch_size=16, n_epochs=2, **keywords)
+    return DQN("MlpPolicy", env, learning_starts=20, buffer_size=300, gradient_steps=4, batch_size=8, **keywords)
+
+
+def learn(model: BaseAlgorithm, directory: Path, interrupted_at: int | None = None) -> None:
+    checkpoints = RunCheckpointCallback(directory, 96)
+    steps = checkpoints.resume_if_possible(model, 320)
+    try:
+        model.learn(steps, callback=[InterruptUpdate(interrupted_at), checkpoints], reset_num_timesteps=False)
+    finally:
+        checkpoints.finish()
+        checkpoints.close()
+
+
+@pytest.mark.parametrize("kind", [PPO, DQN])
+def test_what_is_half_updated_is_not_saved(kind: type[BaseAlgorithm], tmp_path: Path) -> None:
+    whole, parts = make_model(kind), make_model(kind)
+    learn(whole, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        learn(make_model(kind), tmp_path / "parts", interrupted_at=128)
+    learn(parts, tmp_path / "parts")
+    assert parts.num_timesteps == whole.num_timesteps
+    for name, tensor in whole.policy.state_dict().items():
+        assert torch.equal(parts.policy.state_dict()[name], tensor), name
