@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -66,8 +67,7 @@ def capture_content(
     :param episode: episodes finished so far
     :param score: its score, if known
     :param state: what else an exact resume needs
-    :param replay_since: what of the replay buffer is already on disk, see
-        :meth:`sb3_ext.checkpoints.writer.BundleWriter.find_replay`
+    :param replay_since: what of the replay buffer is already on disk
     :return: the copy
     :raises CheckpointError: if the model has an attribute that cannot be pickled
     """
@@ -76,7 +76,7 @@ def capture_content(
     buffer: Any = getattr(model, "replay_buffer", None)
     if buffer is not None and type(buffer) not in SUPPORTED:
         exactness = Exactness(False, f"the replay buffer is a {type(buffer).__name__}, which cannot be saved")
-        logger.warning("Checkpoint at step %d: %s.", model.num_timesteps, exactness.reason)
+        _warn_once(exactness.reason)
         buffer = None
     return BundleContent(
         step=model.num_timesteps,
@@ -90,3 +90,8 @@ def capture_content(
         replay=None if buffer is None else capture_replay(buffer, replay_since, read_step=lambda: model.num_timesteps),
         state=state,
     )
+
+
+@functools.cache
+def _warn_once(reason: str) -> None:
+    logger.warning("checkpoints will lack something: %s", reason)

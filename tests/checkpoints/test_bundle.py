@@ -11,12 +11,14 @@ import zipfile
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 from stable_baselines3 import DQN, PPO, SAC
+from stable_baselines3.common.buffers import ReplayBuffer
 
 from sb3_ext.checkpoints.bundle import Bundle, open_bundle, record_score, verify_bundle, write_bundle
 from sb3_ext.checkpoints.captured_state import CapturedState
@@ -88,6 +90,20 @@ def test_a_bundle_without_state_says_that_it_is_not_exact(tmp_path: Path, tiny_p
     assert (bundle.manifest.exact, bundle.manifest.exact_reason) == (False, "no state was captured")
     with pytest.raises(CheckpointError, match="no run can resume from it"):
         read_state(bundle.path)
+
+
+def test_a_replay_buffer_of_ones_own_is_left_out_with_one_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, captured_state: CapturedState
+) -> None:
+    own: Any = type("PrioritizedBuffer", (ReplayBuffer,), {})
+    model = DQN("MlpPolicy", "CartPole-v1", replay_buffer_class=own, buffer_size=10, device="cpu")
+
+    bundles = [write_bundle(tmp_path / name, capture_content(model, state=captured_state)) for name in ("a", "b")]
+
+    assert not bundles[0].has_replay
+    assert not bundles[0].manifest.exact
+    assert bundles[0].manifest.exact_reason == "the replay buffer is a PrioritizedBuffer, which cannot be saved"
+    assert len(caplog.records) == 1
 
 
 def test_model_zip_has_what_stock_save_writes(bundle: Bundle, tiny_ppo: PPO) -> None:
