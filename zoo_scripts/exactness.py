@@ -26,8 +26,10 @@ PARTS = Path(__file__).with_name("exactness_parts.py")
 
 def run_part(part: str, folder: Path, cases: list[Case], *options: str) -> dict[str, dict[str, str]]:
     """:return: the digests of what was trained in a new process"""
-    command = [sys.executable, PARTS, part, folder, *(case.name for case in cases), *options]
-    digests: dict[str, dict[str, str]] = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+    command = [sys.executable, PARTS, part, folder, *options]
+    names = "\n".join(case.name for case in cases)
+    output = subprocess.run(command, input=names, stdout=subprocess.PIPE, text=True, check=True).stdout
+    digests: dict[str, dict[str, str]] = json.loads(output)
     return digests
 
 

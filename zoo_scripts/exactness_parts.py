@@ -8,6 +8,7 @@ import hashlib
 import json
 import multiprocessing
 import random
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -298,21 +299,21 @@ def train_to_end(names: list[str], folder: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Train the named cases, one after the other, and print the digests as JSON."""
+    """Train the cases whose names are read from the standard input, and print the digests as JSON."""
     parser = argparse.ArgumentParser()
     parser.add_argument("part", choices=("whole", "to-stop", "to-end"))
     parser.add_argument("folder", type=Path)
-    parser.add_argument("names", nargs="+")
     parser.add_argument("--stop-step", type=int)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     multiprocessing.set_forkserver_preload(["exactness_parts"])
+    names = sys.stdin.read().split()
     if arguments.part == "whole":
-        digests = train_whole(arguments.names, arguments.folder)
+        digests = train_whole(names, arguments.folder)
     elif arguments.part == "to-stop":
-        digests = train_to_stop(arguments.names, arguments.folder, arguments.stop_step)
+        digests = train_to_stop(names, arguments.folder, arguments.stop_step)
     else:
-        digests = train_to_end(arguments.names, arguments.folder)
+        digests = train_to_end(names, arguments.folder)
     print(json.dumps(digests))
 
 
