@@ -68,7 +68,7 @@ def find_agent(
     folder = path if path.is_dir() else path.parent
     if (folder / MANIFEST).is_file():
         folder = folder.resolve()
-        bundle, run = CheckpointStore(folder.parent).resolve(folder), folder.parents[1]
+        bundle, run = CheckpointStore(folder.parent).resolve(folder, playing_only=True), folder.parents[1]
         if is_run(run):
             return AgentSource(_load_run_config(Run(run), env_id), bundle.path, bundle)
     if path.suffix == ".zip" and path.is_file():
@@ -178,11 +178,11 @@ def play(
 
 def _choose_bundle(store: CheckpointStore, which: str | None) -> Bundle:
     if which is not None:
-        return store.resolve(which)
+        return store.resolve(which, playing_only=True)
     try:
-        return store.resolve(BEST)
+        return store.resolve(BEST, playing_only=True)
     except CheckpointError:
-        return store.resolve(LATEST)
+        return store.resolve(LATEST, playing_only=True)
 
 
 def _load_run_config(run: Run, env_id: str | None) -> RunConfig:

@@ -73,7 +73,7 @@ class TrainedRun(Run):
 
         :raises CheckpointError: if none has a score yet
         """
-        return RunCheckpoint(CheckpointStore(self.paths.checkpoints).resolve(BEST))
+        return RunCheckpoint(CheckpointStore(self.paths.checkpoints).resolve(BEST, playing_only=True))
 
     @property
     def latest(self) -> RunCheckpoint:
@@ -82,7 +82,7 @@ class TrainedRun(Run):
 
         :raises CheckpointError: if there is none yet
         """
-        return RunCheckpoint(CheckpointStore(self.paths.checkpoints).resolve(LATEST))
+        return RunCheckpoint(CheckpointStore(self.paths.checkpoints).resolve(LATEST, playing_only=True))
 
     def evaluate(
         self, episodes: int | None = None, *, deterministic: bool | None = None, seed: int | None = None

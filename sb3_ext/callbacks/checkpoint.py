@@ -186,7 +186,7 @@ class RunCheckpointCallback(EpisodeCallback):
         self._saver.reserve(step)
         self._save()
         self._saver.wait(step)
-        return self.store.resolve(step).model_path
+        return self.store.resolve(step, playing_only=True).model_path
 
     def state(self) -> dict[str, Any]:
         """
