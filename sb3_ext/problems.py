@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 Key = tuple[str | int, ...]
 
 _LONGEST_LIST = 30
+_LEAST_LIKENESS = 0.65  # of 1; less suggests what nobody meant
 
 
 class Problem(NamedTuple):
@@ -41,7 +42,7 @@ def suggest_name(name: object, known: Iterable[str]) -> str:
     """
     names = sorted(known)
     by_lower_case = {candidate.lower(): candidate for candidate in names}
-    near = get_close_matches(str(name).lower(), by_lower_case, n=1)
+    near = get_close_matches(str(name).lower(), by_lower_case, n=1, cutoff=_LEAST_LIKENESS)
     if near:
         return f"did you mean '{by_lower_case[near[0]]}'?"
     if not names:

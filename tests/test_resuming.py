@@ -122,8 +122,9 @@ def test_a_completed_run_says_so_and_new_bounds_extend_it() -> None:
     assert extended.record.step >= 300
     resolved = yaml.safe_load(extended.paths.resolved_config.read_text())
     assert resolved["train"]["total_steps"] == 300
-    with pytest.raises(AlreadyCompleted):
+    with pytest.raises(ConfigError, match=r"train\.total_steps: 250 is not beyond step 320, where the run is"):
         resume_run("run", ["train.total_steps=250"])
+    assert resume("run", overrides=["train.total_steps=300"]).record.step == extended.record.step
 
 
 def test_what_would_alter_the_past_is_refused_and_what_is_no_change_is_not() -> None:

@@ -44,7 +44,7 @@ def measure_threads(model: BaseAlgorithm, budget_seconds: float = 0.3) -> int:
             step_seconds = _time_fastest(step, budget_seconds / 4)
             minibatch_seconds = _time_fastest(minibatch, budget_seconds / 4)
             costs[threads] = step_seconds * _count_steps_per_minibatch(model) + minibatch_seconds
-            logger.info(
+            logger.debug(
                 "threads: %d: %.3f ms a step, %.3f ms a minibatch", threads, 1e3 * step_seconds, 1e3 * minibatch_seconds
             )
     return min(costs, key=lambda threads: costs[threads])

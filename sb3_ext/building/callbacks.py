@@ -142,7 +142,8 @@ def _make_checkpoints(
     exactness = Exactness(True, "not tried out, as configured")
     if section.self_test:
         exactness = self_test(make_environment_factory(config.env))
-        logger.info("resuming will be %s: %s", "exact" if exactness.exact else "approximate", exactness.reason)
+        label = "exact" if exactness.exact else "approximate"
+        logger.info("carrying this run on from its checkpoints will be %s: %s", label, exactness.reason)
     return RunCheckpointCallback(
         session.paths.checkpoints,
         **section.model_dump(exclude={"best_by", "self_test"}),

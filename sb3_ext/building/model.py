@@ -54,7 +54,8 @@ def fill_config(config: RunConfig, model: BaseAlgorithm) -> RunConfig:
     algorithm = get_algorithm(agent.id)
     policy = agent.policy or choose_policy(algorithm, model.observation_space)
     params = fill_parameters(algorithm, agent.params)
-    return config.model_copy(update={"agent": agent.model_copy(update={"policy": policy, "params": params})})
+    filled = agent.model_copy(update={"policy": policy, "params": params})
+    return config.model_copy(update={"agent": filled, "train": config.train.with_checkpoint()})
 
 
 def _check_device(device: str) -> str:

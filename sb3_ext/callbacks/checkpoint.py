@@ -241,7 +241,8 @@ class RunCheckpointCallback(EpisodeCallback):
     def _save(self, *, after_learn: bool = False, exactness: Exactness | None = None) -> None:
         self._is_due = False
         if not has_finite_weights(self.model):
-            logger.error("the weights are not finite at step %d; no checkpoint is made of them", self.num_timesteps)
+            step = self.model.num_timesteps
+            logger.error("the weights are not finite at step %d; no checkpoint is made of them", step)
             return
         with self._saving():
             content = self._capture(after_learn=after_learn, exactness=exactness)

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -71,6 +72,11 @@ class EvaluationCallback(EpisodeCallback):
         capture: Callable[[], Path] | None = None,
     ) -> None:
         super().__init__()
+        if not isinstance(env, VecEnv) and (isinstance(env, gymnasium.Env) or not callable(env)):
+            raise ValueError(
+                "env must be a VecEnv, or a function that makes one, such as "
+                f"lambda: make_vec_env('CartPole-v1', 8), but got {env!r}"
+            )
         #: called with the step and the evaluation of it
         self.on_evaluation: list[Callable[[int, Evaluation], None]] = []
         #: called with the step of an evaluation that failed in the other process

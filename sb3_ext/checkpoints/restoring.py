@@ -27,6 +27,9 @@ def restore_model(model: BaseAlgorithm, bundle: Bundle) -> ReplayIndex | None:
     :return: what :meth:`sb3_ext.checkpoints.writer.BundleWriter.continue_from` needs; ``None`` without a replay buffer
     :raises CheckpointError: if the model or its environments are others
     """
+    trained = bundle.manifest.model.algorithm_class.rpartition(".")[2]
+    if trained != type(model).__name__:
+        raise CheckpointError(f"checkpoint {bundle.path} is of a {trained}, but the model is a {type(model).__name__}")
     _restore_parameters(model, bundle)
     normalize, statistics = model.get_vec_normalize_env(), bundle.read_normalization()
     if (normalize is None) != (statistics is None):

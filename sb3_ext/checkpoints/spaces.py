@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -83,8 +82,8 @@ def _make_space(description: Any, *, may_nest: bool) -> spaces.Space[Any]:
         return spaces.MultiBinary(list(_read_shape(n)) if isinstance(n, list) else _read_size(n))
     if kind == "Dict" and may_nest:
         members = description["spaces"].items()
-        # Gymnasium sorts the keys of a plain mapping; the order decides how features are concatenated.
-        return spaces.Dict(OrderedDict((str(key), _make_space(member, may_nest=False)) for key, member in members))
+        # Gymnasium sorts the keys of a mapping, not of pairs; the order decides how features are concatenated.
+        return spaces.Dict([(str(key), _make_space(member, may_nest=False)) for key, member in members])
     raise ValueError(f"spaces of type {str(kind)[:40]!r} are not supported here")
 
 

@@ -13,7 +13,7 @@ def config() -> None:
     """Check and show configurations."""
 
 
-@config.command()
+@config.command(short_help="Look for mistakes.")
 @click.argument("file")
 @click.option("--env", "checks_env", is_flag=True, help="Also make the environment and run SB3's check_env on it.")
 def check(file: str, checks_env: bool) -> None:
@@ -28,7 +28,7 @@ def check(file: str, checks_env: bool) -> None:
     click.echo(f"{file}: valid")
 
 
-@config.command()
+@config.command(short_help="A configuration with every default filled in.")
 @click.argument("file")
 def show(file: str) -> None:
     """Print FILE with every default filled in, those of the algorithm too."""
@@ -39,10 +39,11 @@ def show(file: str) -> None:
     loaded = load_config(file)
     params = fill_parameters(get_algorithm(loaded.agent.id), loaded.agent.params)
     agent = loaded.agent.model_copy(update={"params": params})
-    click.echo(dump_config(loaded.model_copy(update={"agent": agent})), nl=False)
+    train = loaded.train.with_checkpoint()
+    click.echo(dump_config(loaded.model_copy(update={"agent": agent, "train": train})), nl=False)
 
 
-@config.command()
+@config.command(short_help="The JSON Schema, for editors.")
 def schema() -> None:
     """Print the JSON Schema, with which editors complete and check the file."""
     from sb3_ext.config import RunConfig
@@ -50,12 +51,16 @@ def schema() -> None:
     click.echo(json.dumps(RunConfig.model_json_schema(), indent=2))
 
 
-@config.command()
+@config.command(short_help="What train.callbacks knows by name.")
 def callbacks() -> None:
     """List what train.callbacks knows by name, with parameters and their defaults."""
     from sb3_ext.arguments import read_parameters
     from sb3_ext.config.callback_types import CALLBACK_TYPES, load_callback_class
+    from sb3_ext.config.schema import CHECKPOINT_TYPE, CheckpointConfig
 
+    click.echo(f"{CHECKPOINT_TYPE}: Keeps the best, the latest and periodic checkpoints; always on.")
+    for name, field in CheckpointConfig.model_fields.items():
+        click.echo(f"  {name}: {field.description}, default {field.default!r}")
     for name in sorted(CALLBACK_TYPES):
         found = load_callback_class(name)
         click.echo(f"{name}: {(inspect.getdoc(found) or '').partition(chr(10))[0]}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,7 +14,8 @@ class _ConsoleHandler(logging.Handler):
     """Writes to whatever ``sys.stderr`` is at the moment: a progress bar redirects it to print above itself."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        click.echo(self.format(record), err=True)
+        # Not click.echo, which looks behind that and writes into the bar.
+        print(self.format(record), file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -35,3 +37,19 @@ def show_log(*, is_quiet: bool, is_verbose: bool) -> Iterator[None]:
     finally:
         package_logger.removeHandler(handler)
         package_logger.setLevel(level_before)
+
+
+def confirm(question: str) -> None:
+    """
+    Ask before something that cannot be undone.
+
+    :param question: to be answered with yes or no
+    :raises click.Abort: if the answer is no
+    :raises click.UsageError: if nobody is there to answer
+    """
+    try:
+        agreed = click.confirm(question)
+    except click.Abort:
+        raise click.UsageError("nobody has answered; --yes does not ask") from None
+    if not agreed:
+        raise click.Abort

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sb3_ext.evaluation.evaluate import Evaluation
 
 
-@click.command()
+@click.command(short_help="Judge an agent, show it, film it.")
 @click.argument("target", metavar="RUN|CHECKPOINT|ZIP")
 @click.option("--checkpoint", metavar="best|latest|STEP", help="Of a run.  [default: best]")
 @click.option("--env", "env_id", metavar="ID", help="Environment of a zip that belongs to no run.")
@@ -55,6 +55,8 @@ def enjoy(
     """
     if episodes is not None and episodes < 1:
         raise click.UsageError(f"--episodes must be positive, but got {episodes}")
+    if video is not None and video.suffix not in (".mp4", ".gif"):
+        raise click.UsageError(f"--video: a video must be an .mp4 or a .gif file, but got '{video}'")
     if render and video is not None:
         raise click.UsageError("give --render or --video, not both")
     if render:

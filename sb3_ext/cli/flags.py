@@ -32,7 +32,7 @@ _CHECKPOINT = "train.callbacks.checkpoint.params"
 FLAGS = (
     Flag(("--algo",), "agent.id", "ID", "Algorithm, such as ppo or dqn."),
     Flag(("--env",), "env.id", "ID", "Gymnasium environment."),
-    Flag(("--total-timesteps", "--total-steps"), "train.total_steps", "N", "End after N environment transitions."),
+    Flag(("--total-steps", "--total-timesteps"), "train.total_steps", "N", "End after N environment transitions."),
     Flag(("--episodes", "--num-episodes", "-e"), "train.total_episodes", "N", "End after N episodes."),
     Flag(("--duration",), "train.duration", "TIME", "End after 90s, 10m, 1.5h, or a number of hours."),
     Flag(("--max-steps",), "env.max_steps", "N", "Truncate episodes after N steps."),

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sb3_ext.runs.run import Run
 
 
-@click.command()
+@click.command(short_help="Draw runs over each other, or all curves of one.")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN…")
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path), default=Path("plot.png"), show_default=True,
@@ -27,6 +27,8 @@ def plot(runs: tuple[str, ...], output: Path, x: str, csv: Path | None) -> None:
     One run alone is drawn with all its curves. Runs whose configurations differ in nothing but the seed are one line,
     with the mean and, from three on, its confidence band.
     """
+    if output.suffix not in (".png", ".svg"):
+        raise click.UsageError(f"--output {output}: expected a name that ends in .png or .svg")
     from sb3_ext.errors import Sb3ExtError
     from sb3_ext.reports.curves import plot_curves
     from sb3_ext.reports.overlay import export_runs, plot_runs
@@ -43,7 +45,9 @@ def plot(runs: tuple[str, ...], output: Path, x: str, csv: Path | None) -> None:
     except ValueError as error:
         raise Sb3ExtError(f"{output}: {error}") from error
     except OSError as error:
-        raise Sb3ExtError(f"{error.filename or output}: cannot be written: {error.strerror}") from error
+        raise Sb3ExtError(
+            f"{output if csv is None else f'{output} or {csv}'}: cannot be written: {error.strerror}"
+        ) from error
     for path in (output, csv):
         if path is not None:
             click.echo(path)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import click
 
-from sb3_ext.cli.console import show_log
+from sb3_ext.cli.console import confirm, show_log
 from sb3_ext.cli.run_lines import format_bytes
 from sb3_ext.cli.train import carry_out
 
 
-@click.command()
+@click.command(short_help="Carry a run on from its latest checkpoint.")
 @click.argument("run")
 @click.option("--set", "assignments", metavar="KEY=VALUE", multiple=True, help="A new bound, say. Repeatable.")
 def resume(run: str, assignments: tuple[str, ...]) -> None:
@@ -30,7 +30,7 @@ def resume(run: str, assignments: tuple[str, ...]) -> None:
     sys.exit(status)
 
 
-@click.command()
+@click.command(short_help="Remove old checkpoints of runs that have ended.")
 @click.argument("runs", nargs=-1, required=True)
 @click.option("--keep-last", type=click.IntRange(min=1), default=2, show_default=True, help="Of the newest.")
 @click.option("--keep-best", type=click.IntRange(min=1), default=1, show_default=True, help="Of the best.")
@@ -51,7 +51,8 @@ def prune(runs: tuple[str, ...], keep_last: int, keep_best: int, yes: bool) -> N
         if not doomed:
             click.echo(f"{run.name}: nothing to remove")
             continue
-        if yes or click.confirm(f"{run.name}: remove {len(doomed)} of {len(store.list_bundles())} checkpoints?"):
-            before = run.measure_bytes()
-            store.prune(retention)
-            click.echo(f"{run.name}: removed {len(doomed)}, {format_bytes(before - run.measure_bytes())} freed")
+        if not yes:
+            confirm(f"{run.name}: remove {len(doomed)} of {len(store.list_bundles())} checkpoints?")
+        before = run.measure_bytes()
+        store.prune(retention)
+        click.echo(f"{run.name}: removed {len(doomed)}, {format_bytes(before - run.measure_bytes())} freed")

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
+from sb3_ext.cli.console import confirm
 from sb3_ext.cli.run_details import format_details
 from sb3_ext.cli.run_lines import format_bytes, format_lines
 from sb3_ext.errors import RunError
@@ -164,7 +165,7 @@ def remove(run: tuple[str, ...], yes: bool, root: Path) -> None:
         if not yes:
             click.echo(f"  {removed.paths.root}  {format_bytes(removed.measure_bytes())}")
     if not yes:
-        click.confirm(f"Delete {len(chosen)} run{'s' if len(chosen) > 1 else ''} for ever?", abort=True)
+        confirm(f"Delete {len(chosen)} run{'s' if len(chosen) > 1 else ''} for ever?")
     for removed in chosen.values():
         remove_run(removed)
         click.echo(f"removed {removed.paths.root}")

@@ -21,8 +21,9 @@ EXIT_ERROR, EXIT_REQUEUE, EXIT_INTERRUPTED = 1, 75, 130  # 75: EX_TEMPFAIL of sy
 
 
 @click.command(
+    short_help="Train, or carry a training on.",
     epilog="Exit status: 0 done, or stopped by a stop file; 2 a mistake in what was asked for; 130 Ctrl+C; "
-    "75 SIGTERM, the model is saved; 1 anything else."
+    "75 SIGTERM, the model is saved; 1 anything else.",
 )
 @click.argument("config_argument", metavar="[CONFIG]", required=False)
 @click.option("-c", "--config", metavar="CONFIG", help="The same as the argument.")
@@ -101,7 +102,14 @@ def train(
             start.place_checkpoints(checkpoint_dir)
     else:
         try:
-            start = resume_run(target, overrides, run_dir=run_dir, is_rewinding=rewind, command=command)
+            start = resume_run(
+                target,
+                overrides,
+                config=config_argument or config,
+                run_dir=run_dir,
+                is_rewinding=rewind,
+                command=command,
+            )
         except AlreadyCompleted as completed:
             click.echo(str(completed))
             return
@@ -125,7 +133,8 @@ def carry_out(start: RunStart, *, is_rendered: bool = False) -> int:
         if not start.session.paths.status.exists():
             raise  # nothing was trained: the message is all there is
     except Exception as error:
-        click.echo(f"failed: {type(error).__name__}: {error}", err=True)
+        reason = (start.run.record.stop_reason or "").removeprefix("error: ")
+        click.echo(f"failed: {reason or error}", err=True)
         click.echo(f"traceback: {_shorten(start.session.paths.log)}", err=True)
         return EXIT_ERROR
     _print_summary(start.run)

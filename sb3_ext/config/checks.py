@@ -116,12 +116,10 @@ def _find_env_id_problems(env_id: str, params: Mapping[str, Any]) -> Iterator[Pr
             importlib.import_module(module)
         creator = gymnasium.spec(name).entry_point
         function = load_env_creator(creator) if isinstance(creator, str) else creator
-    except gymnasium.error.UnregisteredEnv:
-        yield Problem(key, f"unknown environment '{env_id}'; {suggest_name(name, gymnasium.registry)}")
     except gymnasium.error.DependencyNotInstalled as error:
         yield Problem(key, str(describe_missing_dependency(env_id, error)).removeprefix("env.id: "))
-    except gymnasium.error.Error as error:
-        yield Problem(key, " ".join(str(error).split()))
+    except gymnasium.error.Error:
+        yield Problem(key, f"unknown environment '{env_id}'; {suggest_name(name, gymnasium.registry)}")
     except ImportError as error:
         yield Problem(key, f"cannot import the code of '{env_id}': {error}")
     else:

@@ -134,6 +134,12 @@ class TrainConfig(Section):
         entries = [entry for entry in self.callbacks if entry.type == CHECKPOINT_TYPE]
         return CheckpointConfig.model_validate(entries[-1].params) if entries else CheckpointConfig()
 
+    def with_checkpoint(self) -> TrainConfig:
+        """The same, with the entry of type ``checkpoint`` written out, whether there was one or not."""
+        entry = CallbackConfig(type=CHECKPOINT_TYPE, params=self.checkpoint.model_dump())
+        others = [callback for callback in self.callbacks if callback.type != CHECKPOINT_TYPE]
+        return self.model_copy(update={"callbacks": [entry, *others]})
+
     @property
     def duration_seconds(self) -> float | None:
         """The wall-clock bound in seconds."""

@@ -131,7 +131,7 @@ def _choose_time_axis(runs: Sequence[RunCurves]) -> _Axis:
 def _describe(seeds: int) -> str:
     if seeds == 1:
         return "moving average, quartiles"
-    return f"mean of {seeds} seeds" + (", 95 % interval" if seeds >= _MIN_SEEDS_FOR_INTERVAL else "")
+    return f"mean of {seeds} runs" + (", 95 % interval" if seeds >= _MIN_SEEDS_FOR_INTERVAL else "")
 
 
 def _draw_training(axes: Axes, members: list[Series], look: dict[str, Any]) -> None:

@@ -104,4 +104,4 @@ def _list_directories(parent: Path) -> list[Path]:
 
 
 def _make_refusal(run: Run) -> RunError:
-    return RunError(f"{run.paths.root}: this run is alive and is not removed: stop it first")
+    return RunError(f"{run.paths.root}: this run is alive, nothing of it is removed: stop it first")

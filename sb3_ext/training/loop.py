@@ -23,6 +23,7 @@ from sb3_ext.callbacks import FunctionCallback, LightCallbackList, RenderCallbac
 from sb3_ext.checkpoints.loading import restore_weights
 from sb3_ext.config import RunConfig, dump_config
 from sb3_ext.enjoying import find_agent
+from sb3_ext.errors import CheckpointError
 from sb3_ext.phases import Phases
 from sb3_ext.runs.run import Run
 from sb3_ext.runs.session import RunSession
@@ -65,11 +66,10 @@ def _train(start: RunStart, extra_callbacks: Sequence[BaseCallback], render_mode
         if start.bundle is not None:
             callbacks.checkpoints.resume_from(start.bundle, model)
         elif config.agent.init_from is not None:
-            restore_weights(model, find_agent(config.agent.init_from).model_path)
-        with closing(model.logger), closing(callbacks):
+            _restore_weights(model, config.agent.init_from)
+        with closing(model.logger), closing(callbacks), _use_threads(config.agent.threads, model):
             try:
-                with _use_threads(config.agent.threads, model):
-                    stop_reason = _learn(model, config, callbacks.all)
+                stop_reason = _learn(model, config, callbacks.all)
             finally:
                 phases.listeners.append(partial(_show_phase, session))
                 with phases.during("saving"):
@@ -78,6 +78,15 @@ def _train(start: RunStart, extra_callbacks: Sequence[BaseCallback], render_mode
             if status_for(stop_reason) == "completed":
                 _evaluate(callbacks)
         return stop_reason
+
+
+def _restore_weights(model: BaseAlgorithm, checkpoint: str) -> None:
+    try:
+        restore_weights(model, find_agent(checkpoint).model_path)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"agent.init_from: {checkpoint} does not fit this {type(model).__name__}: {error}"
+        ) from error
 
 
 def _learn(model: BaseAlgorithm, config: RunConfig, callbacks: list[BaseCallback]) -> str:
@@ -98,8 +107,12 @@ def _learn(model: BaseAlgorithm, config: RunConfig, callbacks: list[BaseCallback
 def _evaluate(callbacks: Callbacks) -> None:
     """Judge the final model."""
     if callbacks.metrics.episodes == 0:
-        logger.warning("no episode has ended during training, so there is no final evaluation; set env.max_steps?")
+        logger.info(
+            "no episode has ended in this training, so there is no final evaluation; "
+            "if episodes never end by themselves, env.max_steps truncates them"
+        )
         return
+    logger.info("final evaluation …")
     callbacks.evaluation.finish()
     callbacks.checkpoints.finish()
     callbacks.write_reports(is_final=True)

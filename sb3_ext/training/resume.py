@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sb3_ext.checkpoints.bundle import MANIFEST, Bundle
 from sb3_ext.checkpoints.store import CheckpointStore
-from sb3_ext.config import Override, RunConfig, dump_config, load_config
+from sb3_ext.config import Override, RunConfig, dump_config, load_config, read_source
 from sb3_ext.config.schema import CHECKPOINT_TYPE
 from sb3_ext.errors import ConfigError
 from sb3_ext.problems import Key
@@ -18,6 +19,8 @@ from sb3_ext.runs.registry import resolve_run
 from sb3_ext.runs.run import Run
 from sb3_ext.runs.session import RunSession
 from sb3_ext.training.start import RunStart, describe_run, name_run_directory, parse_overrides
+
+logger = logging.getLogger(__name__)
 
 _CHANGEABLE: tuple[Key, ...] = (
     ("train", "total_steps"),
@@ -85,6 +88,7 @@ def resume_run(
     target: str | Path,
     overrides: Iterable[str | Override] = (),
     *,
+    config: str | Path | Mapping[str, Any] | None = None,
     run_dir: str | Path | None = None,
     is_rewinding: bool = False,
     command: str | None = None,
@@ -94,6 +98,7 @@ def resume_run(
 
     :param target: a run directory, the name of a run below ``runs``, or a checkpoint of a run
     :param overrides: of what does not alter the past: bounds, evaluation, logging
+    :param config: what the run was begun with, if it is given again; the run's own is used, and a difference is said
     :param run_dir: where another way from an older checkpoint goes, see below
     :param is_rewinding: with an older checkpoint: go back in place, and set the newer ones aside; otherwise it
         branches into a new run directory
@@ -105,10 +110,11 @@ def resume_run(
     """
     point = find_resume_point(target)
     parsed = parse_overrides(overrides)
-    config = _load_resumed_config(point.run, parsed)
+    _compare_config(config, point.run)
+    resumed = _load_resumed_config(point.run, parsed)
     if not point.is_newest and not is_rewinding:
-        return _branch(point, config, run_dir, command)
-    if point.is_newest and _is_done(point.run, config):
+        return _branch(point, resumed, run_dir, command)
+    if point.is_newest and _is_done(point.run, resumed):
         raise AlreadyCompleted(point.run)
     entry = {
         "checkpoint": None if point.bundle is None else point.bundle.path.name,
@@ -120,7 +126,7 @@ def resume_run(
         CheckpointStore(point.run.paths.checkpoints).set_aside_newer(point.bundle.step)
     if point.bundle is None:
         session.paths.evaluations.unlink(missing_ok=True)  # of a training that left no checkpoint, and begins again
-    return RunStart(config, session, point.bundle)
+    return RunStart(resumed, session, point.bundle)
 
 
 def _branch(point: ResumePoint, config: RunConfig, run_dir: str | Path | None, command: str | None) -> RunStart:
@@ -143,6 +149,15 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copytree(source, target)
     elif source.exists():
         shutil.copy2(source, target)
+
+
+def _compare_config(config: str | Path | Mapping[str, Any] | None, run: Run) -> None:
+    if config is None:
+        return
+    source = read_source(config)
+    load_config(source)
+    if source.text != run.config_text:
+        logger.warning("%s is not what this run was begun with; the run's own configuration is used", source.place)
 
 
 def _load_resumed_config(run: Run, overrides: list[Override]) -> RunConfig:
@@ -187,6 +202,11 @@ def _is_done(run: Run, config: RunConfig) -> bool:
         return False
     before = load_config(run.paths.resolved_config).train
     bounds = ("total_steps", "total_episodes", "duration")
-    return all(getattr(before, bound) == getattr(config.train, bound) for bound in bounds) or (
-        config.train.total_steps is not None and config.train.total_steps <= record.step
-    )
+    if all(getattr(before, bound) == getattr(config.train, bound) for bound in bounds):
+        return True
+    total_steps = config.train.total_steps
+    if total_steps is not None and total_steps <= record.step:
+        raise ConfigError(
+            f"train.total_steps: {total_steps} is not beyond step {record.step}, where the run is already"
+        )
+    return False

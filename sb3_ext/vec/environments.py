@@ -46,7 +46,7 @@ class EnvironmentFactory:
             return self._make()
         except gymnasium.error.DependencyNotInstalled as error:
             raise describe_missing_dependency(self.env_id, error) from error
-        except (gymnasium.error.Error, LookupError, TypeError, ValueError) as error:
+        except (gymnasium.error.Error, AssertionError, LookupError, TypeError, ValueError) as error:
             raise ConfigError(f"env.id: '{self.env_id}' cannot be made: {' '.join(str(error).split())}") from error
 
     def _make(self) -> gymnasium.Env[Any, Any]:

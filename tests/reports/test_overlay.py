@@ -49,7 +49,7 @@ def test_seeds_of_a_group_become_one_line(figures: list[Figure]) -> None:
 
     [figure] = figures
     assert list_labels(figure) == [
-        "a: mean of 3 seeds, 95 % interval", "b: moving average, quartiles", "c: mean of 2 seeds"
+        "a: mean of 3 runs, 95 % interval", "b: moving average, quartiles", "c: mean of 2 runs"
     ]  # fmt: skip
     mean = figure.axes[0].lines[3]
     assert set(mean.get_ydata()) == {3.0}
