@@ -47,7 +47,9 @@ class EnvironmentFactory:
         except gymnasium.error.DependencyNotInstalled as error:
             raise describe_missing_dependency(self.env_id, error) from error
         except (gymnasium.error.Error, AssertionError, LookupError, TypeError, ValueError) as error:
-            raise ConfigError(f"env.id: '{self.env_id}' cannot be made: {' '.join(str(error).split())}") from error
+            # Gymnasium's wrappers check by assertions, some without a word.
+            message = " ".join(str(error).split()) or type(error).__name__
+            raise ConfigError(f"env.id: '{self.env_id}' cannot be made: {message}") from error
 
     def _make(self) -> gymnasium.Env[Any, Any]:
         arguments = dict(self.params)
