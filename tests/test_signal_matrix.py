@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +18,10 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 
+from sb3_ext import train
 from sb3_ext.callbacks import RunCheckpointCallback
+from sb3_ext.checkpoints.store import CheckpointStore
+from sb3_ext.runs.run import Run
 
 
 class InterruptUpdate(BaseCallback):
@@ -65,3 +73,57 @@ def test_what_is_half_updated_is_not_saved(kind: type[BaseAlgorithm], tmp_path: 
     assert parts.num_timesteps == whole.num_timesteps
     for name, tensor in whole.policy.state_dict().items():
         assert torch.equal(parts.policy.state_dict()[name], tensor), name
+
+
+UNEVEN = """
+import time
+import gymnasium
+
+class Uneven(gymnasium.Wrapper):
+    def reset(self, *, seed=None, options=None):
+        self.seconds = getattr(self, "seconds", 0.0) if seed is None else 0.5 * (seed % 2)
+        return super().reset(seed=seed, options=options)
+
+    def step(self, action):
+        time.sleep(self.seconds)
+        return super().step(action)
+"""
+
+
+class InterruptStep(BaseCallback):
+    """Raises, as a second signal does, while one of two environments has answered and the other has not."""
+
+    def _on_step(self) -> bool:
+        if self.n_calls == 1:
+            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+        return True
+
+
+@pytest.fixture
+def sigusr1_interrupts() -> Iterator[None]:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    yield
+    signal.signal(signal.SIGUSR1, before)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.usefixtures("sigusr1_interrupts")
+def test_an_interrupted_step_does_not_hang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "uneven.py").write_text(UNEVEN)
+    monkeypatch.syspath_prepend(tmp_path)
+    config = {
+        "seed": 0,
+        "env": {"id": "CartPole-v1", "wrappers": ["uneven.Uneven"]},
+        "parallel": {"num_envs": 2, "mode": "subproc"},
+        "agent": {"id": "ppo", "threads": 1, "params": {"n_steps": 16, "batch_size": 16}},
+        "train": {"total_steps": 1000},
+    }
+    with pytest.raises(KeyboardInterrupt):
+        train(config, run_dir=tmp_path / "run", callback=InterruptStep())
+    run = Run(tmp_path / "run")
+    assert (run.status, run.record.stop_reason) == ("stopped", "signal SIGINT")
+    assert CheckpointStore(run.paths.checkpoints).find_latest() is not None
+    assert multiprocessing.active_children() == []

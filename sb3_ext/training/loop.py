@@ -29,6 +29,7 @@ from sb3_ext.runs.run import Run
 from sb3_ext.runs.session import RunSession
 from sb3_ext.runs.status import status_for
 from sb3_ext.training.start import RunStart
+from sb3_ext.vec.closing import closing_environments
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +57,8 @@ def _train(start: RunStart, extra_callbacks: Sequence[BaseCallback], render_mode
     """:return: the reason that the run ended"""
     config, session = start.config, start.session
     is_resumed = start.bundle is not None
-    with closing(make_env(config, session.paths.monitor, render_mode=render_mode, is_resumed=is_resumed)) as env:
+    made = make_env(config, session.paths.monitor, render_mode=render_mode, is_resumed=is_resumed)
+    with closing_environments(made) as env:
         model = make_model(config, env)
         write_text(session.paths.resolved_config, dump_config(fill_config(config, model)))
         logger.info("run directory: %s", session.paths.root)
