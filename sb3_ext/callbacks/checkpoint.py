@@ -42,8 +42,6 @@ from sb3_ext.vec.exactness import Exactness
 
 logger = logging.getLogger(__name__)
 
-_IN_ROLLOUT = Exactness(False, "saved in the middle of a rollout")
-
 
 class RunCheckpointCallback(EpisodeCallback):
     """
@@ -167,8 +165,6 @@ class RunCheckpointCallback(EpisodeCallback):
                 self._save(after_learn=True)
         elif self._boundary is not None:
             self._write(self._boundary)
-        elif self._saved_step is None:
-            self._save(exactness=_IN_ROLLOUT)
         self._saver.wait(self.model.num_timesteps)
 
     def close(self) -> None:
@@ -238,22 +234,20 @@ class RunCheckpointCallback(EpisodeCallback):
     def _is_stopping(self) -> bool:
         return any(isinstance(callback, StopCallback) and callback.stop_reason for callback in self._flat_callbacks)
 
-    def _save(self, *, after_learn: bool = False, exactness: Exactness | None = None) -> None:
+    def _save(self, *, after_learn: bool = False) -> None:
         self._is_due = False
         if not has_finite_weights(self.model):
             step = self.model.num_timesteps
             logger.error("the weights are not finite at step %d; no checkpoint is made of them", step)
             return
         with self._saving():
-            content = self._capture(after_learn=after_learn, exactness=exactness)
+            content = self._capture(after_learn=after_learn)
             if content is not None:
                 self._write(content)
 
-    def _capture(self, *, after_learn: bool = False, exactness: Exactness | None = None) -> BundleContent | None:
+    def _capture(self, *, after_learn: bool = False) -> BundleContent | None:
         def capture_more() -> dict[str, Any]:
-            state = capture_state(
-                self.model, self._callbacks, exactness=exactness or self._exactness, after_learn=after_learn
-            )
+            state = capture_state(self.model, self._callbacks, exactness=self._exactness, after_learn=after_learn)
             return {"episode": self.episodes, "score": self._find_score(), "state": state}
 
         return self._saver.capture(self.model, capture_more)
