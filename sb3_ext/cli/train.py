@@ -149,9 +149,9 @@ def _find_resume_target(resume: str | None, run_dir: Path | None) -> str | None:
         return resume
     if run_dir is None:
         raise click.UsageError("--resume without a value needs --run-dir; or name a run: --resume RUN")
-    from sb3_ext.runs.run import is_run
+    from sb3_ext.runs.run import is_half_created, is_run
 
-    return str(run_dir) if is_run(run_dir) else None
+    return str(run_dir) if is_run(run_dir) and not is_half_created(run_dir) else None
 
 
 def _find_exit_status(run: Run) -> int:

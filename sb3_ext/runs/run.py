@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,18 @@ def is_run(directory: Path) -> bool:
         return paths.status.exists() or paths.meta.exists()
     except PermissionError:  # a stranger's closed directory
         return False
+
+
+def is_half_created(directory: Path) -> bool:
+    """
+    Whether a process has begun to create a run there and has not got to the last file, ``meta.json``. If it does not
+    live any more, nobody can want what is there.
+    """
+    paths = RunPaths(directory)
+    written = [paths.lock, paths.pid, paths.status, paths.config, paths.resolved_config, paths.requirements]
+    entries = set(directory.iterdir())
+    temporary = {entry for entry in entries if _find_final_path(entry) in [*written, paths.meta]}
+    return paths.lock in entries and entries - temporary <= set(written)
 
 
 class Run:
@@ -122,6 +135,12 @@ class Run:
             # A lock that is free here may be held there, if the shared file system keeps locks to each host.
             return locked is None or record.heartbeat_age_seconds <= self.stale_after_seconds
         return locked is None and owner.is_alive()
+
+
+def _find_final_path(entry: Path) -> Path | None:
+    """What a file is to become that is still being written: see :mod:`sb3_ext.atomic`."""
+    match = re.fullmatch(r"\.(.+)\.\w+", entry.name)
+    return None if match is None else entry.with_name(match[1])
 
 
 def _read(path: Path) -> bytes:

@@ -12,12 +12,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sb3_ext.atomic import write_json, write_text
+from sb3_ext.atomic import remove_abandoned, write_json, write_text
 from sb3_ext.errors import RunError, Sb3ExtError
 from sb3_ext.runs.environment import list_requirements
 from sb3_ext.runs.lock import RunLock, is_locked
 from sb3_ext.runs.log import TrainingLog, find_place
 from sb3_ext.runs.paths import RunPaths
+from sb3_ext.runs.run import is_half_created
 from sb3_ext.runs.signals import Interrupted, SignalWatch
 from sb3_ext.runs.status import RunStatus, StatusFile, read_status, status_for
 
@@ -66,7 +67,7 @@ class RunSession:
         """
         Make the run directory and own it. Enter the ``with`` block at once.
 
-        :param directory: must not exist, or be empty; its parents are created
+        :param directory: must not exist, be empty, or have what a killed creation has left; its parents are created
         :param config_text: the config file as given
         :param resolved_config_text: every value, defaults filled in
         :param meta: content of ``meta.json``, plain data
@@ -180,7 +181,10 @@ def _check_name(directory: Path) -> None:
 
 
 def _claim(paths: RunPaths) -> RunLock:
-    """Make the directory, or take an empty one, and lock it: of several processes exactly one succeeds."""
+    """
+    Make the directory, or take one that is empty or that a killed process has begun to fill, and lock it: of several
+    processes exactly one succeeds.
+    """
     try:
         paths.root.mkdir(parents=True, exist_ok=True)
         if not _is_unused(paths):
@@ -193,6 +197,7 @@ def _claim(paths: RunPaths) -> RunLock:
     if not _is_unused(paths):
         lock.release()
         raise _make_refusal(paths)
+    remove_abandoned(paths.root)
     return lock
 
 
@@ -206,7 +211,7 @@ def _take_over(paths: RunPaths) -> RunLock:
 
 
 def _is_unused(paths: RunPaths) -> bool:
-    return all(entry == paths.lock for entry in paths.root.iterdir())
+    return not any(paths.root.iterdir()) or is_half_created(paths.root)
 
 
 def _make_refusal(paths: RunPaths) -> RunError:
