@@ -170,7 +170,7 @@ def test_overrides_win_and_are_named_in_errors() -> None:
         ("a..b=3", "--set a..b=3: expected KEY=VALUE"),
         ("seed=[", "not valid YAML"),
         ("seed.deep=3", "seed.deep: expected a mapping, found 1 above this key"),
-        ("env.wrappers.3=x", "env.wrappers.3: no item 3; the list has 0"),
+        ("env.wrappers.3=x", "env.wrappers.3: no item '3' in a list of 0"),
     ],
 )
 def test_overrides_that_cannot_be(override: str, message: str) -> None:
@@ -262,3 +262,20 @@ def test_wrong_types_inside_sections_get_messages(section: str, key: str, value:
     data = {**MINIMAL, section: {**MINIMAL.get(section, {}), key: value}}
     with suppress(ConfigError):
         load_config(data)
+
+
+def test_callbacks_go_by_their_type_in_overrides() -> None:
+    overrides = ["train.callbacks.checkpoint.params.interval=50", "train.callbacks.checkpoint.params.keep_last=1"]
+    checkpoint = load_config(MINIMAL, overrides).train.checkpoint
+    assert (checkpoint.interval, checkpoint.keep_last) == (50, 1)
+    [problem] = problems_of(MINIMAL, ["train.callbacks.checkpoint.params.intervall=50"])
+    assert problem == "--set: train.callbacks.0.params.intervall: unknown key; did you mean 'interval'?"
+
+
+def test_mistakes_in_the_checkpoint_entry_have_their_lines() -> None:
+    entry = {"type": "checkpoint", "enabled": False, "params": {"keep_last": 0}}
+    problems = problems_of({**MINIMAL, "train": {"callbacks": [entry]}})
+    assert any("checkpoints are always on" in problem for problem in problems)
+    assert any("params.keep_last: expected a positive integer, found 0" in problem for problem in problems)
+    [problem] = problems_of({**MINIMAL, "train": {"callbacks": [{"type": "chekpoint"}]}})
+    assert "unknown callback 'chekpoint'; did you mean 'checkpoint'?" in problem
