@@ -18,7 +18,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 
-from sb3_ext import train
+from sb3_ext import resume, train
 from sb3_ext.callbacks import RunCheckpointCallback
 from sb3_ext.checkpoints.store import CheckpointStore
 from sb3_ext.runs.run import Run
@@ -127,3 +127,20 @@ def test_an_interrupted_step_does_not_hang(tmp_path: Path, monkeypatch: pytest.M
     assert (run.status, run.record.stop_reason) == ("stopped", "signal SIGINT")
     assert CheckpointStore(run.paths.checkpoints).find_latest() is not None
     assert multiprocessing.active_children() == []
+
+
+def test_after_a_signal_no_time_is_spent_on_drawing(tmp_path: Path) -> None:
+    def signal_at_once(metrics: dict[str, Any]) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    config = {
+        "env": {"id": "CartPole-v1", "max_steps": 10},
+        "agent": {"id": "ppo", "threads": 1, "params": {"n_steps": 32, "batch_size": 32}},
+        "train": {"total_steps": 64},
+        "eval": {"episodes": 1},
+    }
+    run = train(config, run_dir=tmp_path / "run", callback=signal_at_once)
+    assert run.record.stop_reason == "signal SIGTERM"
+    assert not run.paths.training_curves.exists()
+    assert resume(run.paths.root).status == "completed"
+    assert run.paths.training_curves.exists()

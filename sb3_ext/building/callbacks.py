@@ -65,17 +65,17 @@ class Callbacks:
     reports: ReportWriter
     all: list[BaseCallback]
 
-    def write_reports(self, *, is_final: bool = False) -> None:
-        """
-        Write metrics and curves as of now.
+    def write_reports(self) -> None:
+        """Write metrics and curves as of now, when there is time."""
+        self.reports.submit(self.metrics.history, self._make_sections())
 
-        :param is_final: wait for them, instead of letting them be written when there is time
+    def finish_reports(self, *, is_hurried: bool = False) -> None:
         """
-        sections: dict[str, Any] = {"summary": self.metrics.summarize(), **self.metrics.sections}
-        if self.timings is not None:
-            sections["timings_seconds"] = self.timings.seconds
-        write = self.reports.finish if is_final else self.reports.submit
-        write(self.metrics.history, sections)
+        Write metrics and curves, and wait for them.
+
+        :param is_hurried: leave out the curves, which take a second to draw
+        """
+        self.reports.finish(self.metrics.history, self._make_sections(), is_drawn=not is_hurried)
 
     def close(self) -> None:
         """Give back what callbacks hold: processes, threads, environments, the terminal's last line."""
@@ -83,6 +83,12 @@ class Callbacks:
             if isinstance(callback, EvaluationCallback | ProgressCallback | RunCheckpointCallback):
                 callback.close()
         self.reports.close()
+
+    def _make_sections(self) -> dict[str, Any]:
+        sections: dict[str, Any] = {"summary": self.metrics.summarize(), **self.metrics.sections}
+        if self.timings is not None:
+            sections["timings_seconds"] = self.timings.seconds
+        return sections
 
 
 def make_callbacks(

@@ -6,6 +6,7 @@ These modules import nothing heavy at import time, so that ``--help`` answers at
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import Any
 
@@ -59,4 +60,7 @@ def main() -> None:
     # A configuration may name classes in the current directory, as with `python script.py` there.
     if "" not in sys.path:
         sys.path.insert(0, "")
-    cli(prog_name="sb3-ext")
+    try:
+        cli(prog_name="sb3-ext")
+    finally:
+        gc.freeze()  # Python would look for cycles in all of torch once more before it ends, which takes a second

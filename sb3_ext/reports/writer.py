@@ -51,14 +51,15 @@ class ReportWriter:
         copied = MetricsHistory.from_arrays(history.to_arrays())
         self._pending = self._executor.submit(self._write, copied, dict(sections), is_drawn)
 
-    def finish(self, history: MetricsHistory, sections: Mapping[str, Any]) -> None:
+    def finish(self, history: MetricsHistory, sections: Mapping[str, Any], *, is_drawn: bool = True) -> None:
         """
         Write everything now, and wait for it.
 
         :param history: of the whole training
         :param sections: further sections of the file
+        :param is_drawn: the picture, too
         """
-        self._executor.submit(self._write, history, dict(sections), True).result()
+        self._executor.submit(self._write, history, dict(sections), is_drawn).result()
 
     def close(self) -> None:
         """Wait for what is being written."""

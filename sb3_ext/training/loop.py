@@ -76,7 +76,8 @@ def _train(start: RunStart, extra_callbacks: Sequence[BaseCallback], render_mode
                 phases.listeners.append(partial(_show_phase, session))
                 with phases.during("saving"):
                     callbacks.checkpoints.finish()
-                    callbacks.write_reports(is_final=True)
+                    # After a signal there may be no more than a few seconds.
+                    callbacks.finish_reports(is_hurried=session.signals.received is not None)
             if status_for(stop_reason) == "completed":
                 _evaluate(callbacks)
         return stop_reason
@@ -117,7 +118,7 @@ def _evaluate(callbacks: Callbacks) -> None:
     logger.info("final evaluation …")
     callbacks.evaluation.finish()
     callbacks.checkpoints.finish()
-    callbacks.write_reports(is_final=True)
+    callbacks.finish_reports()
 
 
 def _make_logger(session: RunSession) -> Logger:
