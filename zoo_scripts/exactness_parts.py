@@ -286,10 +286,10 @@ def train_to_stop(names: list[str], folder: Path, stop_step: int) -> dict[str, A
     return {}
 
 
-def train_to_end(names: list[str], folder: Path) -> dict[str, Any]:
+def train_to_end(names: list[str], folder: Path, with_ablations: bool) -> dict[str, Any]:
     """:return: the digests of resumed trainings, and of the same with a part of the restore undone"""
     interrupted = folder / "interrupted"
-    ablations = {name: (case, spoil) for name, (case, spoil) in ABLATIONS.items() if case.name in names}
+    ablations = {name: pair for name, pair in ABLATIONS.items() if with_ablations and pair[0].name in names}
     return {
         "spoiled": {
             name: train_part(case, interrupted / case.name, spoil=spoil) for name, (case, spoil) in ablations.items()
@@ -304,6 +304,7 @@ def main() -> None:
     parser.add_argument("part", choices=("whole", "to-stop", "to-end"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--stop-step", type=int)
+    parser.add_argument("--ablations", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     multiprocessing.set_forkserver_preload(["exactness_parts"])
@@ -313,7 +314,7 @@ def main() -> None:
     elif arguments.part == "to-stop":
         digests = train_to_stop(names, arguments.folder, arguments.stop_step)
     else:
-        digests = train_to_end(names, arguments.folder)
+        digests = train_to_end(names, arguments.folder, arguments.ablations)
     print(json.dumps(digests))
 
 
