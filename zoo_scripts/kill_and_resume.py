@@ -1,0 +1,217 @@
+"""
+Kill a training with SIGKILL again and again: does it end as if nothing had happened?
+
+A run is trained once without interruption, and once more in parts: the same command every time, killed at random
+moments, at least half of them in the midst of a save. After every kill each checkpoint that had been there must still
+verify, unless the retention rule lets it go, and no process may be left. At the end weights, optimizer, replay buffer,
+metrics, Monitor files and evaluations must be those of the uninterrupted run, to the bit::
+
+    python zoo_scripts/kill_and_resume.py --algorithm ppo --kills 40
+    python zoo_scripts/kill_and_resume.py --algorithm dqn --kills 200 --subproc
+    python zoo_scripts/kill_and_resume.py my.yaml --kills 10
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import signal
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from checkpoint_ledger import CheckpointLedger
+from run_digests import digest_run
+from run_processes import RunProcess, train_to_the_end
+
+from sb3_ext.checkpoints.retention import Retention
+from sb3_ext.config import load_config
+
+_PARAMS: dict[str, dict[str, Any]] = {
+    "ppo": {"n_steps": 8, "batch_size": 8, "n_epochs": 2, "learning_rate": "linear(1e-3)"},
+    "dqn": {"train_freq": 8, "learning_starts": 50, "batch_size": 8, "buffer_size": 200},
+}
+_STEPS_BETWEEN_SAVES = 16
+_MOST_SAVES_BEFORE_A_KILL = 3
+_SAVES_A_KILL = 8  # generous: the run must not end before its last kill
+
+
+@dataclass(frozen=True)
+class Kill:
+    """
+    What a kill found, and what it left.
+
+    :param moment: ``saving``; ``starting``, before the first save; or ``training``
+    :param step: of the newest checkpoint
+    :param problems: what is wrong
+    """
+
+    moment: str
+    step: int
+    problems: list[str]
+
+
+class Killer:
+    """
+    Kills the processes of one run.
+
+    :param config: a YAML file
+    :param directory: the run directory
+    :param seed: of the moments
+    """
+
+    def __init__(self, config: Path, directory: Path, seed: int) -> None:
+        section = load_config(config).train.checkpoint
+        names = ("keep_last", "keep_best", "milestone_steps", "max_disk_bytes")
+        self.kills: list[Kill] = []
+        self._config = config
+        self._directory = directory
+        self._dice = random.Random(seed)
+        self._ledger = CheckpointLedger(
+            directory / "checkpoints", Retention(**{name: getattr(section, name) for name in names})
+        )
+        self._seconds_to_first_save = 1.0
+
+    def kill_once(self) -> bool:
+        """
+        Begin the run or carry it on, and kill it.
+
+        :return: ``False`` if it ended before
+        """
+        saves = sum(kill.moment == "saving" for kill in self.kills)
+        with RunProcess(self._config, self._directory) as process:
+            saved_before = self._ledger.look()
+            wait = self._wait_for_save if 2 * saves <= len(self.kills) else self._wait_anywhere
+            if not wait(process):
+                return False
+            process.send(signal.SIGKILL)
+            if process.wait() != -signal.SIGKILL:
+                return False
+            if self._ledger.find_save():
+                moment = "saving"
+            else:
+                moment = "training" if self._ledger.look() > saved_before else "starting"
+            problems = [*process.list_orphans(), *self._ledger.check()]
+        self.kills.append(Kill(moment, self._ledger.newest_step, problems))
+        return True
+
+    def _wait_for_save(self, process: RunProcess) -> bool:
+        """Wait for a save some saves from now, and for a random moment in it; as long as the first of them takes."""
+        ledger = self._ledger
+        if not self._wait_until_claimed(process):
+            return False
+        claimed_at = time.monotonic()
+        if not process.wait_until(lambda: ledger.find_save() is not None):
+            return False
+        began_at = time.monotonic()
+        self._seconds_to_first_save = began_at - claimed_at
+        process.wait_until(lambda: ledger.find_save() is None)
+        save_seconds = time.monotonic() - began_at
+        wanted = ledger.look() + self._dice.randint(0, _MOST_SAVES_BEFORE_A_KILL)
+        is_saving = process.wait_until(lambda: ledger.look() >= wanted and ledger.find_save() is not None)
+        time.sleep(self._dice.uniform(0.0, save_seconds))
+        return is_saving
+
+    def _wait_anywhere(self, process: RunProcess) -> bool:
+        """Wait for a random moment, which is about as likely before the first save as after it."""
+        most = self._ledger.look() + _MOST_SAVES_BEFORE_A_KILL
+        is_claimed = self._wait_until_claimed(process)
+        moment = time.monotonic() + self._dice.uniform(0.0, 2 * self._seconds_to_first_save)
+        process.wait_until(lambda: time.monotonic() >= moment or self._ledger.look() > most)
+        return is_claimed
+
+    def _wait_until_claimed(self, process: RunProcess) -> bool:
+        """What comes before the process owns the run, mostly imports, can do no harm."""
+        if not self._directory.exists():
+            return process.wait_until(self._directory.exists)
+        return process.wait_until(lambda: _read_owner(self._directory) == process.pid)
+
+
+def _read_owner(directory: Path) -> int | None:
+    try:
+        return int((directory / "pid").read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def make_config(algorithm: str, kills: int, *, has_subprocesses: bool = False) -> dict[str, Any]:
+    """
+    :param algorithm: ``ppo`` or ``dqn``
+    :param kills: how many times the run is to be killed
+    :param has_subprocesses: each environment has a process of its own
+    :return: a configuration that saves at every boundary, and lasts long enough
+    """
+    params = {**_PARAMS[algorithm], "policy_kwargs": {"net_arch": [8]}}
+    return {
+        "seed": 1,
+        "env": {"id": "CartPole-v1", "max_steps": 60},
+        "parallel": {"num_envs": 2, "mode": "subproc" if has_subprocesses else "sequential"},
+        "agent": {"id": algorithm, "threads": 1, "device": "cpu", "params": params},
+        "train": {
+            "total_steps": _STEPS_BETWEEN_SAVES * _SAVES_A_KILL * (kills + 1),
+            "callbacks": [{"type": "checkpoint", "params": {"interval": 1}}],
+            "log_every_episodes": 3,
+        },
+        "eval": {"every_steps": 150, "episodes": 2},
+    }
+
+
+def compare(config: Path, kills: int, seed: int, folder: Path) -> int:
+    """
+    Train whole and in parts, and print what came out.
+
+    :param config: a YAML file
+    :param kills: how many, at least
+    :param seed: of their moments
+    :param folder: an empty directory
+    :return: how many things are wrong
+    """
+    whole, parts = folder / "whole", folder / "parts"
+    ends = train_to_the_end(config, whole)
+    killer, problems = Killer(config, parts, seed), []
+    print(f"{'kill':>4}  {'while':<8}  {'newest checkpoint':>17}  problems")
+    while len(killer.kills) < kills or sum(kill.moment == "saving" for kill in killer.kills) * 2 < kills:
+        if not killer.kill_once():
+            problems.append(f"the run ended after {len(killer.kills)} of {kills} kills")
+            break
+        kill = killer.kills[-1]
+        print(f"{len(killer.kills):>4}  {kill.moment:<8}  {kill.step:>17}  {'; '.join(kill.problems) or 'none'}")
+        sys.stdout.flush()
+        problems += kill.problems
+    ends += train_to_the_end(config, parts)
+    if not ends:
+        of_whole, of_parts = digest_run(whole), digest_run(parts)
+        print(f"\n{'':<16}  {'uninterrupted':<13}  killed and resumed")
+        for name, digest in of_whole.items():
+            verdict = "same" if of_parts[name] == digest else "DIFFERENT"
+            print(f"{name:<16}  {digest[:12]:<13}  {of_parts[name][:12]}  {verdict}")
+            problems += [f"{name}: different"] * (verdict != "same")
+    problems += ends
+    print("", *problems, sep="\n")
+    return len(problems)
+
+
+def main() -> int:
+    """:return: the exit status: 0 if nothing is wrong"""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", nargs="?", type=Path, help="a YAML file, instead of a small run of --algorithm")
+    parser.add_argument("--algorithm", choices=sorted(_PARAMS), default="ppo")
+    parser.add_argument("--subproc", action="store_true", help="environments in processes of their own")
+    parser.add_argument("--kills", type=int, default=6)
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        config = options.config
+        if config is None:
+            config = Path(directory) / "config.yaml"
+            made = make_config(options.algorithm, options.kills, has_subprocesses=options.subproc)
+            config.write_text(yaml.safe_dump(made))
+        return int(compare(config, options.kills, options.seed, Path(directory)) > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
