@@ -55,6 +55,8 @@ def self_test(
         return _compare(_walk(restored, steps, seed + 1), expected)
     except SnapshotError as error:
         return Exactness(False, str(error))
+    except Exception as error:  # whatever a user's environment raises, training is to show it, not this
+        return Exactness(False, f"the environment failed while this was tried out: {error!r}")
     finally:
         set_global_random_state(random_state)
         original.close()
