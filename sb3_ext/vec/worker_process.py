@@ -49,7 +49,7 @@ def prepare_worker_process() -> None:
     if not _IS_LINUX:
         return
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() == 1:  # the parent died before prctl took effect
+    if not parent.is_alive():  # it died before prctl took effect
         os.kill(os.getpid(), signal.SIGKILL)
     if all(thread.name != _LISTENER for thread in threading.enumerate()):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
