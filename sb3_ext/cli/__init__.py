@@ -19,6 +19,7 @@ from sb3_ext.cli.resume import prune, resume
 from sb3_ext.cli.runs import runs
 from sb3_ext.cli.train import EXIT_INTERRUPTED, train
 from sb3_ext.errors import Sb3ExtError
+from sb3_ext.runs.signals import ignore_signals
 from sb3_ext.version import __version__
 
 
@@ -63,4 +64,5 @@ def main() -> None:
     try:
         cli(prog_name="sb3-ext")
     finally:
+        ignore_signals()  # the exit status stands: a signal while Python ends is not to alter it
         gc.freeze()  # Python would look for cycles in all of torch once more before it ends, which takes a second

@@ -125,20 +125,22 @@ def carry_out(start: RunStart, *, is_rendered: bool = False) -> int:
     :return: the exit status
     """
     from sb3_ext.errors import Sb3ExtError
+    from sb3_ext.runs.signals import ignoring_signals
     from sb3_ext.training.loop import train_run
 
-    try:
-        train_run(start, is_rendered=is_rendered)
-    except (Sb3ExtError, KeyboardInterrupt):
-        if not start.session.paths.status.exists():
-            raise  # nothing was trained: the message is all there is
-    except Exception as error:
-        reason = (start.run.record.stop_reason or "").removeprefix("error: ")
-        click.echo(f"failed: {reason or error}", err=True)
-        click.echo(f"traceback: {_shorten(start.session.paths.log)}", err=True)
-        return EXIT_ERROR
-    _print_summary(start.run)
-    return _find_exit_status(start.run)
+    with ignoring_signals():  # training watches them itself, and after it they come too late
+        try:
+            train_run(start, is_rendered=is_rendered)
+        except (Sb3ExtError, KeyboardInterrupt):
+            if not start.session.paths.status.exists():
+                raise  # nothing was trained: the message is all there is
+        except Exception as error:
+            reason = (start.run.record.stop_reason or "").removeprefix("error: ")
+            click.echo(f"failed: {reason or error}", err=True)
+            click.echo(f"traceback: {_shorten(start.session.paths.log)}", err=True)
+            return EXIT_ERROR
+        _print_summary(start.run)
+        return _find_exit_status(start.run)
 
 
 def _find_resume_target(resume: str | None, run_dir: Path | None) -> str | None:

@@ -6,12 +6,34 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # `timeout` signals the process and then its group: what comes again this soon is the same wish.
 _REPEAT_SECONDS = 0.3
+
+
+def ignore_signals() -> dict[signal.Signals, Any]:
+    """
+    Ignore SIGINT and SIGTERM in this process.
+
+    :return: the handlers that were there before
+    """
+    return {number: signal.signal(number, signal.SIG_IGN) for number in _SIGNALS}
+
+
+@contextmanager
+def ignoring_signals() -> Iterator[None]:
+    """Around a :class:`SignalWatch`, so that a signal just after its end does not spoil what is left to be done."""
+    previous = ignore_signals()
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            _put_back(number, handler)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -70,6 +92,9 @@ class SignalWatch:
             raise Interrupted(self.received)
 
     def _restore(self, number: int) -> None:
-        previous = self._previous.pop(number)
-        # None: the handler was not installed from Python and cannot be put back from it either.
-        signal.signal(number, signal.SIG_DFL if previous is None else previous)
+        _put_back(number, self._previous.pop(number))
+
+
+def _put_back(number: int, handler: Any) -> None:
+    # None: the handler was not installed from Python and cannot be put back from it either.
+    signal.signal(number, signal.SIG_DFL if handler is None else handler)
