@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
-from sb3_ext import RunError
+from sb3_ext import RunError, train
+from sb3_ext.checkpoints.retention import Retention
+from sb3_ext.checkpoints.store import CheckpointStore
 from sb3_ext.cli import cli
 from sb3_ext.runs.run import Run
 from sb3_ext.runs.session import RunSession
 
+SCRIPTS = Path(__file__).parents[1] / "zoo_scripts"
 CREATION = """
 import os, sys
 from pathlib import Path
@@ -69,3 +75,92 @@ def test_what_somebody_has_put_there_is_not_taken_for_a_killed_creation(strange:
     (tmp_path / "run" / strange).mkdir()
     with pytest.raises(RunError, match="not empty"):
         RunSession.create(tmp_path / "run", config_text="", resolved_config_text="", meta={})
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    config = {
+        "seed": 1,
+        "env": {"id": "CartPole-v1", "max_steps": 20},
+        "agent": {"id": "ppo", "threads": 1, "params": {"n_steps": 16, "batch_size": 16}},
+        "train": {
+            "total_steps": 96,
+            "callbacks": [{"type": "checkpoint", "params": {"interval": 16, "keep_last": None}}],
+        },
+        "eval": {"episodes": 1, "every_steps": None},
+    }
+    return train(config, run_dir=tmp_path / "run")
+
+
+@pytest.fixture
+def ledger(run: Run, scripts: None) -> Any:
+    made = importlib.import_module("checkpoint_ledger").CheckpointLedger(run.paths.checkpoints, Retention())
+    assert made.check() == []
+    return made
+
+
+@pytest.fixture
+def scripts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(SCRIPTS)
+
+
+def test_the_ledger_misses_a_checkpoint_that_is_gone(ledger: Any) -> None:
+    shutil.rmtree(ledger.directory / "step_000000080")
+    assert ledger.check() == ["the checkpoint of step 80 is lost"]
+    shutil.rmtree(ledger.directory / "step_000000096")
+    assert "the newest step went back from 96 to 64" in ledger.check()
+
+
+def test_the_ledger_notices_a_checkpoint_that_is_damaged(ledger: Any) -> None:
+    weights = ledger.directory / "step_000000096" / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    assert any("damaged" in problem for problem in ledger.check())
+
+
+def test_the_ledger_lets_go_what_the_rule_lets_go(ledger: Any) -> None:
+    prunable = CheckpointStore(ledger.directory).find_prunable(Retention())
+    assert prunable
+    for bundle in prunable:
+        shutil.rmtree(bundle.path)
+    assert ledger.check() == []
+
+
+def test_the_ledger_sees_a_save_under_way(ledger: Any) -> None:
+    assert ledger.find_save() is None
+    (ledger.directory / ".step_000000080.abcdefgh").mkdir()
+    assert ledger.find_save() is None
+    (ledger.directory / ".step_000000112.abcdefgh").mkdir()
+    assert ledger.find_save() == ".step_000000112.abcdefgh"
+    ledger.check()
+    assert ledger.find_save() is None
+
+
+@pytest.mark.usefixtures("scripts")
+def test_digests_tell_runs_apart(run: Run) -> None:
+    digest_run = importlib.import_module("run_digests").digest_run
+    before = digest_run(run.paths.root)
+    assert digest_run(run.paths.root) == before
+    (monitor,) = run.paths.monitor.iterdir()
+    monitor.write_text(monitor.read_text() + "1.0,1,0.1\n")
+    after = digest_run(run.paths.root)
+    assert {name for name in before if after[name] != before[name]} == {"Monitor rows"}
+
+
+def kill_and_resume(*options: str) -> None:
+    command = [sys.executable, SCRIPTS / "kill_and_resume.py", *options]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
+def test_three_kills(algorithm: str) -> None:
+    kill_and_resume("--algorithm", algorithm, "--kills", "3")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(
+    "options", [("ppo", "--kills", "15"), ("dqn", "--kills", "15"), ("dqn", "--kills", "10", "--subproc")]
+)
+def test_forty_kills(options: tuple[str, ...]) -> None:
+    kill_and_resume("--seed", "1", "--algorithm", *options)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +24,8 @@ from sb3_ext import resume, train
 from sb3_ext.callbacks import RunCheckpointCallback
 from sb3_ext.checkpoints.store import CheckpointStore
 from sb3_ext.runs.run import Run
+
+SCRIPT = Path(__file__).parents[1] / "zoo_scripts" / "signal_matrix.py"
 
 
 class InterruptUpdate(BaseCallback):
@@ -144,3 +148,45 @@ def test_after_a_signal_no_time_is_spent_on_drawing(tmp_path: Path) -> None:
     assert not run.paths.training_curves.exists()
     assert resume(run.paths.root).status == "completed"
     assert run.paths.training_curves.exists()
+
+
+def try_signals(*options: str) -> None:
+    result = subprocess.run([sys.executable, SCRIPT, *options], capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.timeout(600)
+def test_a_selection_of_signals() -> None:
+    try_signals("--quick", "--jobs", "3", "--slack-seconds", "30")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_the_whole_matrix_of_signals() -> None:
+    try_signals("--slack-seconds", "30")
+
+
+ENDING = """
+import atexit, os, signal, sys
+from sb3_ext.cli import main
+
+def send_both(*arguments):
+    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+train = sys.modules["sb3_ext.cli.train"]
+train._find_exit_status = lambda run: send_both() or 75
+atexit.register(send_both)
+sys.argv[1:] = [
+    "train", "--algo", "ppo", "--env", "CartPole-v1", "--set", "agent.params.n_steps=16", "--batch-size", "16",
+    "--threads", "1", "--total-steps", "32", "--set", "eval.episodes=1", "--run-dir", "run",
+]
+main()
+"""
+
+
+def test_a_signal_after_the_end_does_not_alter_the_exit_status(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", ENDING]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert (result.returncode, "Traceback" in result.stderr) == (75, False), result.stderr
+    assert result.stdout.startswith("completed (total_steps)")

@@ -71,7 +71,7 @@ class Training:
 
 TRAININGS = (
     Training("short", "ppo", 16, 0.5, 8, 0.3, rollouts=5),
-    Training("long", "ppo", 32, 1.6, 16, 1.6, rollouts=3),
+    Training("long", "ppo", 32, 1.3, 16, 1.3, rollouts=3),
     Training("off-policy", "dqn", 4, 0.4, 4, 0.4, rollouts=8),
 )
 
@@ -125,7 +125,6 @@ def list_quick_cases() -> list[Case]:
     short, long, off_policy = TRAININGS
     return [
         Case(long, True, "collecting", signal.SIGTERM, is_double=False, to_group=True),
-        Case(long, True, "updating", signal.SIGINT, is_double=True, to_group=False),
+        Case(off_policy, True, "updating", signal.SIGINT, is_double=True, to_group=False),
         Case(short, False, "saving", signal.SIGINT, is_double=False, to_group=True),
-        Case(off_policy, False, "updating", signal.SIGTERM, is_double=False, to_group=False),
     ]
