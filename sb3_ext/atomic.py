@@ -10,9 +10,10 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -109,13 +110,25 @@ def create_directory(path: Path) -> Iterator[Path]:
     fsync_path(path.parent)
 
 
-def remove_abandoned(directory: Path) -> None:
+def find_target(temporary: Path) -> Path | None:
     """
-    Remove what writers that were killed have left: every hidden entry that no living process is writing.
+    :param temporary: any path
+    :return: what it is to become, if its name is one that this module gives to what is still being written
+    """
+    match = re.fullmatch(r"\.(.+)\.\w{8}", temporary.name)
+    return None if match is None else temporary.with_name(match[1])
 
-    :param directory: whose hidden entries are all temporary
+
+def remove_abandoned(directory: Path, targets: Collection[Path] | None = None) -> None:
+    """
+    Remove what writers that were killed have left: hidden entries that no living process is writing.
+
+    :param directory: where they wrote
+    :param targets: only what was to become one of these; every hidden entry if left out
     """
     for entry in directory.glob(".*"):
+        if targets is not None and find_target(entry) not in targets:
+            continue
         if entry.is_symlink() or not entry.is_dir():
             entry.unlink(missing_ok=True)
         elif not _is_locked(entry):

@@ -116,5 +116,13 @@ class RunPaths:
         return self.root / "training_curves.png"
 
     @property
+    def replaced_files(self) -> tuple[Path, ...]:
+        """Those that are written under a hidden name first, which a kill leaves behind."""
+        return (
+            *(self.config, self.resolved_config, self.meta, self.requirements, self.status, self.pid),
+            *(self.evaluations, self.metrics, self.benchmark_metrics, self.training_curves),
+        )
+
+    @property
     def videos(self) -> Path:
         return self.root / "videos"

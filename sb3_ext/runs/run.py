@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import re
 from pathlib import Path
 from typing import Any
 
+from sb3_ext.atomic import find_target
 from sb3_ext.errors import RunError
 from sb3_ext.runs.lock import is_locked
 from sb3_ext.runs.paths import RunPaths
@@ -35,7 +35,7 @@ def is_half_created(directory: Path) -> bool:
     paths = RunPaths(directory)
     written = [paths.lock, paths.pid, paths.status, paths.config, paths.resolved_config, paths.requirements]
     entries = set(directory.iterdir())
-    temporary = {entry for entry in entries if _find_final_path(entry) in [*written, paths.meta]}
+    temporary = {entry for entry in entries if find_target(entry) in [*written, paths.meta]}
     return paths.lock in entries and entries - temporary <= set(written)
 
 
@@ -135,12 +135,6 @@ class Run:
             # A lock that is free here may be held there, if the shared file system keeps locks to each host.
             return locked is None or record.heartbeat_age_seconds <= self.stale_after_seconds
         return locked is None and owner.is_alive()
-
-
-def _find_final_path(entry: Path) -> Path | None:
-    """What a file is to become that is still being written: see :mod:`sb3_ext.atomic`."""
-    match = re.fullmatch(r"\.(.+)\.\w+", entry.name)
-    return None if match is None else entry.with_name(match[1])
 
 
 def _read(path: Path) -> bytes:

@@ -106,6 +106,7 @@ class RunSession:
         earlier = read_status(paths.status)
         lock = _take_over(paths)
         try:
+            remove_abandoned(paths.root, paths.replaced_files)
             status = earlier.resume()
             paths.stop.unlink(missing_ok=True)  # an old wish, not this stretch's
             write_text(paths.pid, f"{status.pid}\n", durable=False)

@@ -262,3 +262,16 @@ def test_a_process_ends_well_on_sigterm(tmp_path: Path, start_run: Callable[[Pat
 
     assert process.wait(timeout=30) == 0
     assert read_status(tmp_path / "a" / "status.json").stop_reason == "signal SIGTERM"
+
+
+def test_a_resume_removes_what_a_killed_writer_left_and_nothing_of_the_users(tmp_path: Path) -> None:
+    with create_session(tmp_path / "a") as session:
+        session.finish("signal SIGTERM")
+    left = [tmp_path / "a" / name for name in (".metrics.json.liav_i32", ".status.json.abcdefgh")]
+    users = [tmp_path / "a" / name for name in (".gitignore", ".notes.txt.abcdefgh", ".metrics.json")]
+    for path in [*left, *users]:
+        path.touch()
+    with RunSession.resume(tmp_path / "a", entry={}) as session:
+        session.finish("total_steps")
+    assert not any(path.exists() for path in left)
+    assert all(path.exists() for path in users)
