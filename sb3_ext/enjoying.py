@@ -23,8 +23,8 @@ from sb3_ext.errors import CheckpointError
 from sb3_ext.evaluation.episodes import Episode, play_episodes
 from sb3_ext.evaluation.evaluate import Evaluation, summarize
 from sb3_ext.evaluation.spaces import check_spaces
-from sb3_ext.runs.registry import resolve_run
-from sb3_ext.runs.run import Run, is_run
+from sb3_ext.runs.registry import find_run_of, resolve_run
+from sb3_ext.runs.run import Run
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,10 @@ def find_agent(
     path = Path(target)
     folder = path if path.is_dir() else path.parent
     if (folder / MANIFEST).is_file():
-        folder = folder.resolve()
-        bundle, run = CheckpointStore(folder.parent).resolve(folder, playing_only=True), folder.parents[1]
-        if is_run(run):
-            return AgentSource(_load_run_config(Run(run), env_id), bundle.path, bundle)
+        run, folder = find_run_of(folder), folder.resolve()
+        bundle = CheckpointStore(folder.parent).resolve(folder, playing_only=True)
+        if run is not None:
+            return AgentSource(_load_run_config(run, env_id), bundle.path, bundle)
     if path.suffix == ".zip" and path.is_file():
         if env_id is None or algorithm is None:
             raise CheckpointError(f"{path}: belongs to no run; say what it plays with --env, what it is with --algo")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ from stable_baselines3.common.callbacks import BaseCallback
 import sb3_ext
 from sb3_ext import ConfigError, RunError, resume, train
 from sb3_ext.checkpoints.store import CheckpointStore
+from sb3_ext.enjoying import find_agent
 from sb3_ext.runs.run import Run
 from sb3_ext.training.loop import train_run
-from sb3_ext.training.resume import AlreadyCompleted, resume_run
+from sb3_ext.training.resume import AlreadyCompleted, find_resume_point, resume_run
 from sb3_ext.training.start import start_run
 
 PARAMS: dict[str, dict[str, Any]] = {
@@ -100,9 +102,12 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_happened(algorithm: str) -> Non
     assert line.keys() == {"time", "host", "checkpoint", "command", "overrides"}
 
 
-def test_tensorboard_curves_have_no_step_twice() -> None:
+def test_tensorboard_curves_have_no_step_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.summary.writer import event_file_writer
 
+    # It reads files in the order of their names, which end with a count in this process: 10 would come before 9.
+    monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(0))
     train(make_config(), run_dir="run", callback=SignalCallback(230))
     run = resume("run")
     events = EventAccumulator(str(run.paths.tensorboard))
@@ -152,6 +157,45 @@ def test_an_older_checkpoint_branches_into_a_new_run() -> None:
     assert hash_weights(branch) == hash_weights(run)
     assert branch.metrics["episodes"]["return"] == run.metrics["episodes"]["return"]
     assert branch.record.run_id != run.record.run_id
+
+
+def test_a_branch_that_was_killed_before_its_first_checkpoint_begins_where_it_branched_off() -> None:
+    run = train(make_config(), run_dir="run")
+    oldest = CheckpointStore(run.paths.checkpoints).list_bundles()[-1]
+    with resume_run(oldest.path, run_dir="branch").session as session:
+        session.finish("signal SIGTERM")  # killed before it has trained
+    shutil.rmtree("branch/monitor")
+    branch = resume("branch")
+    assert hash_weights(branch) == hash_weights(run)
+    assert branch.metrics["episodes"]["return"] == run.metrics["episodes"]["return"]
+
+
+def test_a_branch_whose_origin_is_gone_says_so() -> None:
+    run = train(make_config(), run_dir="run")
+    oldest = CheckpointStore(run.paths.checkpoints).list_bundles()[-1]
+    with resume_run(oldest.path, run_dir="branch").session as session:
+        session.finish("signal SIGTERM")
+    shutil.rmtree(oldest.path)
+    with pytest.raises(RunError, match=r"branched from .* cannot be used any more"):
+        resume("branch")
+
+
+@pytest.mark.parametrize("place", ["run/checkpoints", "elsewhere/run"])
+def test_a_checkpoint_kept_elsewhere_is_known_as_its_runs(place: str) -> None:
+    start = start_run(make_config(train={"total_steps": 200}), "run")
+    start.place_checkpoints(Path("elsewhere"))
+    train_run(start)
+    (newest, *_) = CheckpointStore(Path(place)).list_bundles()
+    assert find_resume_point(newest.path).run.paths.root.samefile("run")
+    assert find_resume_point(Path(place) / "latest").is_newest
+    assert find_agent(newest.path).config.seed == 1
+
+
+def test_a_checkpoint_of_no_run_cannot_go_on() -> None:
+    run = train(make_config(), run_dir="run")
+    shutil.copytree(run.paths.checkpoints, "copied/checkpoints", symlinks=True)
+    with pytest.raises(RunError, match="belongs to no run"):
+        resume("copied/checkpoints/latest")
 
 
 def test_rewinding_goes_back_in_place() -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+RUN_LINK = "run"
+"""Among checkpoints that are kept outside of their run directory: a link back to it."""
+
 
 @dataclass(frozen=True)
 class RunPaths:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sb3_ext.errors import RunError
 from sb3_ext.runs.lock import RunLock, is_locked
+from sb3_ext.runs.paths import RUN_LINK
 from sb3_ext.runs.run import LIVE_STATUSES, STALE_AFTER_SECONDS, Run, is_run
 
 
@@ -52,6 +53,16 @@ def resolve_run(text: str, root: Path, *, stale_after_seconds: float = STALE_AFT
     nearest = difflib.get_close_matches(text, [run.name for run in runs], n=1)
     hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
     raise RunError(f"{text}: no run has this path, or this name below {root}{hint}")
+
+
+def find_run_of(checkpoint: Path) -> Run | None:
+    """
+    :param checkpoint: its folder, by any path: that in the run directory, or that of where it really is
+    :return: the run that it is a checkpoint of, if it can be told
+    """
+    real = checkpoint.resolve()
+    places = (checkpoint.absolute().parents[1], real.parents[1], (real.parent / RUN_LINK).resolve())
+    return next((Run(place) for place in places if is_run(place)), None)
 
 
 def check_removable(run: Run) -> None:

@@ -13,9 +13,10 @@ from sb3_ext.checkpoints.bundle import MANIFEST, Bundle
 from sb3_ext.checkpoints.store import CheckpointStore
 from sb3_ext.config import Override, RunConfig, dump_config, load_config, read_source
 from sb3_ext.config.schema import CHECKPOINT_TYPE
-from sb3_ext.errors import ConfigError
+from sb3_ext.errors import CheckpointError, ConfigError, RunError
 from sb3_ext.problems import Key
-from sb3_ext.runs.registry import resolve_run
+from sb3_ext.runs.paths import RunPaths
+from sb3_ext.runs.registry import find_run_of, resolve_run
 from sb3_ext.runs.run import Run
 from sb3_ext.runs.session import RunSession
 from sb3_ext.training.start import RunStart, describe_run, name_run_directory, parse_overrides
@@ -33,6 +34,10 @@ _CHANGEABLE: tuple[Key, ...] = (
     ("early_stopping",),
 )
 """What a resume may change, beside checkpoints: nothing that the steps already taken depend on."""
+
+
+BRANCHED_FROM = "branched_from"
+"""In ``meta.json``: the checkpoint of another run from which this one goes another way."""
 
 
 class AlreadyCompleted(Exception):
@@ -75,13 +80,30 @@ def find_resume_point(target: str | Path, root: Path = Path("runs")) -> ResumePo
     path = Path(target)
     folder = path if path.is_dir() else path.parent
     if (folder / MANIFEST).is_file():
-        folder = folder.resolve()
+        run, folder = find_run_of(folder), folder.resolve()
         store = CheckpointStore(folder.parent)
         latest = store.find_latest()
         bundle = store.resolve(folder)
-        return ResumePoint(Run(folder.parents[1]), bundle, latest is not None and latest.step == bundle.step)
+        if run is None:
+            raise RunError(f"{target}: belongs to no run that could go on; to begin one from its weights: --init-from")
+        return ResumePoint(run, bundle, latest is not None and latest.step == bundle.step)
     run = resolve_run(str(target), root)
-    return ResumePoint(run, CheckpointStore(run.paths.checkpoints).find_latest(), True)
+    return ResumePoint(run, CheckpointStore(run.paths.checkpoints).find_latest() or _find_origin(run), True)
+
+
+def _find_origin(run: Run) -> Bundle | None:
+    """Where a branch that has no checkpoint of its own yet branched off."""
+    origin = run.meta.get(BRANCHED_FROM)
+    if origin is None:
+        return None
+    path = Path(origin)
+    try:
+        return CheckpointStore(path.parent).resolve(path)
+    except CheckpointError as error:
+        raise RunError(
+            f"{run.paths.root}: branched from {path}, has no checkpoint of its own yet, and that one cannot be "
+            f"used any more: {error}; branch again from another"
+        ) from error
 
 
 def resume_run(
@@ -126,6 +148,8 @@ def resume_run(
         CheckpointStore(point.run.paths.checkpoints).set_aside_newer(point.bundle.step)
     if point.bundle is None:
         session.paths.evaluations.unlink(missing_ok=True)  # of a training that left no checkpoint, and begins again
+    elif (source := find_run_of(point.bundle.path)) is not None and not source.paths.root.samefile(session.paths.root):
+        _copy_records(source.paths, session.paths)  # it may have been killed before it had them
     return RunStart(resumed, session, point.bundle)
 
 
@@ -137,18 +161,17 @@ def _branch(point: ResumePoint, config: RunConfig, run_dir: str | Path | None, c
         name_run_directory(config, source.root) if run_dir is None else Path(run_dir),
         config_text=point.run.config_text,
         resolved_config_text=dump_config(config),
-        meta={**describe_run(config, command), "branched_from": str(point.bundle.path)},
+        meta={**describe_run(config, command), BRANCHED_FROM: str(point.bundle.path)},
     )
-    for name in ("monitor", "evaluations"):
-        _copy(getattr(source, name), getattr(session.paths, name))
+    _copy_records(source, session.paths)
     return RunStart(config, session, point.bundle)
 
 
-def _copy(source: Path, target: Path) -> None:
-    if source.is_dir():
-        shutil.copytree(source, target)
-    elif source.exists():
-        shutil.copy2(source, target)
+def _copy_records(source: RunPaths, target: RunPaths) -> None:
+    if source.monitor.exists():
+        shutil.copytree(source.monitor, target.monitor, dirs_exist_ok=True)
+    if source.evaluations.exists():
+        shutil.copy2(source.evaluations, target.evaluations)
 
 
 def _compare_config(config: str | Path | Mapping[str, Any] | None, run: Run) -> None:

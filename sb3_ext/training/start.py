@@ -25,6 +25,7 @@ from sb3_ext.config import (
 )
 from sb3_ext.errors import RunError
 from sb3_ext.runs.environment import describe_environment
+from sb3_ext.runs.paths import RUN_LINK
 from sb3_ext.runs.run import Run
 from sb3_ext.runs.session import RunSession
 
@@ -58,6 +59,7 @@ class RunStart:
         place = directory.absolute() / self.session.paths.root.name
         try:
             place.mkdir(parents=True)
+            (place / RUN_LINK).symlink_to(self.session.paths.root)
             self.session.paths.checkpoints.symlink_to(place)
         except OSError as error:
             with self.session:  # takes the run directory away again
