@@ -152,7 +152,6 @@ def kill_and_resume(*options: str) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
 def test_three_kills(algorithm: str) -> None:

@@ -155,7 +155,6 @@ def try_signals(*options: str) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_selection_of_signals() -> None:
     try_signals("--quick", "--jobs", "3", "--slack-seconds", "30")

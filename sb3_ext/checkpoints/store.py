@@ -29,6 +29,7 @@ from sb3_ext.errors import CheckpointError
 
 logger = logging.getLogger(__name__)
 _NAME = re.compile(r"(?!\.).+_(\d{9,})")
+_SET_ASIDE = re.compile(_NAME.pattern + r"\.(corrupt|rewound)(-\d+)?")
 BEST, LATEST = "best", "latest"
 
 
@@ -180,6 +181,20 @@ class CheckpointStore:
         aside = [self.set_aside(path, "rewound") for path in newer]
         self.update_links()
         return aside
+
+    def list_set_aside(self) -> list[Path]:
+        """:return: what :meth:`set_aside` has renamed"""
+        entries = self.directory.iterdir() if self.directory.is_dir() else ()
+        return sorted(path for path in entries if _SET_ASIDE.fullmatch(path.name) and path.is_dir())
+
+    def remove_set_aside(self) -> None:
+        """
+        Remove what :meth:`set_aside` has renamed.
+
+        :raises CheckpointError: if one cannot be removed
+        """
+        for path in self.list_set_aside():
+            self._remove(path)
 
     def update_links(self) -> None:
         """Let ``latest`` and ``best`` point where the scan says. They are hints: a failure is logged, no more."""

@@ -15,7 +15,8 @@ import click
 from sb3_ext.cli.config import config
 from sb3_ext.cli.enjoy import enjoy
 from sb3_ext.cli.plot import plot
-from sb3_ext.cli.resume import prune, resume
+from sb3_ext.cli.prune import prune
+from sb3_ext.cli.resume import resume
 from sb3_ext.cli.runs import runs
 from sb3_ext.cli.train import EXIT_INTERRUPTED, train
 from sb3_ext.errors import Sb3ExtError

@@ -1,0 +1,47 @@
+"""``sb3-ext runs prune``: free the disk of old checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sb3_ext.cli.console import confirm
+from sb3_ext.cli.run_lines import format_bytes
+
+
+@click.command(short_help="Remove old checkpoints of runs that have ended.")
+@click.argument("runs", nargs=-1, required=True)
+@click.option("--keep-last", type=click.IntRange(min=1), default=2, show_default=True, help="Of the newest.")
+@click.option("--keep-best", type=click.IntRange(min=1), default=1, show_default=True, help="Of the best.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def prune(runs: tuple[str, ...], keep_last: int, keep_best: int, yes: bool) -> None:
+    """
+    Remove old checkpoints of RUNS that have ended, and those set aside as damaged or by --rewind; the best and the last
+    two always stay.
+    """
+    from sb3_ext.checkpoints.retention import Retention
+    from sb3_ext.checkpoints.store import CheckpointStore
+    from sb3_ext.runs.registry import check_removable, resolve_run
+
+    found = [resolve_run(run, Path("runs")) for run in runs]
+    for run in found:
+        check_removable(run)
+    for run in found:
+        store = CheckpointStore(run.paths.checkpoints)
+        retention = Retention(keep_last, keep_best)
+        doomed, aside = store.find_prunable(retention), store.list_set_aside()
+        if not doomed and not aside:
+            click.echo(f"{run.name}: nothing to remove")
+            continue
+        if not yes:
+            confirm(f"{run.name}: remove {_count(len(doomed), len(store.list_bundles()), len(aside))}?")
+        before = run.measure_bytes()
+        store.prune(retention)
+        store.remove_set_aside()
+        freed = format_bytes(before - run.measure_bytes())
+        click.echo(f"{run.name}: removed {len(doomed) + len(aside)}, {freed} freed")
+
+
+def _count(doomed: int, total: int, aside: int) -> str:
+    return f"{doomed} of {total} checkpoints" + (f" and {aside} set aside" if aside else "")
