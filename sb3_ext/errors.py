@@ -40,3 +40,7 @@ class MissingExtraError(Sb3ExtError):
     def __init__(self, feature: str, extra: str) -> None:
         self.extra = extra
         super().__init__(f"{feature} needs an optional dependency: pip install 'sb3-ext[{extra}]'")
+
+
+class SelfPlayError(Sb3ExtError):
+    """A game, an opponent or a pool of opponents cannot be used, or does what the rules forbid."""

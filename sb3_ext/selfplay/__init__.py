@@ -1,0 +1,25 @@
+"""Two-player games: a seat for the agent, and opponents for the other one. Importing this loads no torch."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sb3_ext.selfplay.seat import SelfPlayVecEnv
+
+_MODULES = {
+    "SelfPlayVecEnv": "seat",
+}
+
+__all__ = ["SelfPlayVecEnv"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'sb3_ext.selfplay' has no attribute '{name}'")
+    return getattr(import_module(f"sb3_ext.selfplay.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

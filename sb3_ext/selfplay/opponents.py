@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sb3_ext.selfplay.games import Boards, Game
 
 
+@runtime_checkable
 class Opponent(Protocol):
     """
     Picks moves. It gets the game itself, which it must not change, and encodes the position as it likes.

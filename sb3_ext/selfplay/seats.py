@@ -1,0 +1,46 @@
+"""Who moves first."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+StartPolicy: TypeAlias = Literal["random", "agent_first", "opponent_first", "alternate"]
+_FIXED_SEATS = {"agent_first": 0, "opponent_first": 1}
+
+
+class SeatDraw:
+    """
+    Draws the agent's seats: 0 moves first.
+
+    :param policy: ``alternate`` gives it both in turn, and begins with 0 on every second board
+    :param num_boards: how many
+    :raises ValueError: if there is no such policy
+    """
+
+    def __init__(self, policy: StartPolicy, num_boards: int) -> None:
+        if policy not in get_args(StartPolicy):
+            raise ValueError(f"start_policy must be one of {', '.join(get_args(StartPolicy))}, but got {policy}")
+        self._policy = policy
+        self._num_boards = num_boards
+
+    def first(self, generator: np.random.Generator) -> NDArray[np.int8]:
+        """
+        :param generator: of random seats
+        :return: for the first game on each board
+        """
+        return self.next(((np.arange(self._num_boards) + 1) % 2).astype(np.int8), generator)
+
+    def next(self, seats: NDArray[np.int8], generator: np.random.Generator) -> NDArray[np.int8]:
+        """
+        :param seats: in the games that have ended
+        :param generator: of random seats
+        :return: for the next games there
+        """
+        if self._policy == "alternate":
+            return (1 - seats).astype(np.int8)
+        if self._policy == "random":
+            return generator.integers(0, 2, len(seats), dtype=np.int8)
+        return np.full(len(seats), _FIXED_SEATS[self._policy], dtype=np.int8)
