@@ -8,7 +8,7 @@ A run passes through ``starting``, ``collecting`` and ``updating`` in turn, ``ev
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 
@@ -23,14 +23,25 @@ class Phases:
         self.current = "starting"
         self.listeners: list[Callable[[str], None]] = []
         self._seconds: dict[str, float] = {}
+        self._earlier_seconds: dict[str, float] = {}
         self._entered_at = time.perf_counter()
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Time spent in each phase so far, the running stretch of the current one included."""
-        seconds = dict(self._seconds)
+        """Time spent in each phase so far, that of an earlier process and of the current phase included."""
+        seconds = dict(self._earlier_seconds)
+        for name, spent in self._seconds.items():
+            seconds[name] = seconds.get(name, 0.0) + spent
         seconds[self.current] = seconds.get(self.current, 0.0) + time.perf_counter() - self._entered_at
         return seconds
+
+    def restore(self, seconds: Mapping[str, float]) -> None:
+        """
+        Count on from what an earlier process has spent, on top of what this one has. Twice is the same as once.
+
+        :param seconds: what :attr:`seconds` was then
+        """
+        self._earlier_seconds = dict(seconds)
 
     def enter(self, name: str) -> None:
         """

@@ -56,3 +56,12 @@ def test_during_goes_back_after_an_exception() -> None:
     with pytest.raises(KeyError), phases.during("saving"):
         raise KeyError
     assert phases.current == "starting"
+
+
+def test_goes_on_from_an_earlier_process() -> None:
+    phases = Phases()
+    phases.enter("collecting")
+    for _ in range(2):
+        phases.restore({"collecting": 100.0, "saving": 7.0})
+    assert 100 <= phases.seconds["collecting"] < 107
+    assert phases.seconds["saving"] == 7.0

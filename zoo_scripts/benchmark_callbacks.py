@@ -1,9 +1,10 @@
 """
 Measure the time that callbacks take, inside a DQN and a PPO training on CartPole with hyperparameters like RL Zoo's.
 
-Everything that a run switches on is on: phases, heartbeat, metrics, Q-values, logging, stop file, signals and a time
-budget. The clock stands around what SB3 calls (the list's own work included) and around the hooks on networks and
-optimizers. "Of it log" is the model's logger writing for TensorBoard, which stock SB3 does as well, in its loop::
+Everything that a run switches on is on: phases, heartbeat, metrics, Q-values, logging, measurement, stop file, signals
+and a time budget. The clock stands around what SB3 calls (the list's own work included) and around the hooks on
+networks and optimizers. "Of it log" is the model's logger writing for TensorBoard, which stock SB3 does as well, in
+its loop::
 
     python zoo_scripts/benchmark_callbacks.py --repeats 5
 """
@@ -30,6 +31,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
 
 from sb3_ext.callbacks import (
+    BenchmarkCallback,
     EpisodeLoggingCallback,
     HeartbeatCallback,
     LightCallbackList,
@@ -119,6 +121,7 @@ def make_callbacks(directory: Path, steps: int) -> list[BaseCallback]:
         QValuesCallback(),
         EpisodeLoggingCallback(10, total_steps=steps),
         MetricsCallback(directory / "metrics.json"),
+        BenchmarkCallback(directory / "benchmark_metrics.json", phases),
         HeartbeatCallback(directory / "status.json", 100, phases, steps),
         StopFileCallback(directory / "stop"),
         SignalStopCallback(SimpleNamespace(received=None)),

@@ -13,6 +13,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_ext.building.environments import choose_eval_seed, make_environment_factory, make_eval_env
 from sb3_ext.callbacks import (
+    BenchmarkCallback,
     ConvergenceStopCallback,
     DeterministicCollectionCallback,
     EpisodeBudgetCallback,
@@ -80,7 +81,7 @@ class Callbacks:
     def close(self) -> None:
         """Give back what callbacks hold: processes, threads, environments, the terminal's last line."""
         for callback in self.all:
-            if isinstance(callback, EvaluationCallback | ProgressCallback | RunCheckpointCallback):
+            if isinstance(callback, BenchmarkCallback | EvaluationCallback | ProgressCallback | RunCheckpointCallback):
                 callback.close()
         self.reports.close()
 
@@ -121,6 +122,7 @@ def make_callbacks(
             *_make_configured_callbacks(train),
             EpisodeLoggingCallback(train.log_every_episodes, total_steps=train.total_steps),
             metrics,
+            BenchmarkCallback(paths.benchmark_metrics, phases, train.duration_seconds),
             HeartbeatCallback(session.status, train.status_every_steps, phases, train.total_steps),
             ProgressCallback(train.total_steps),
             *extra_callbacks,

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sb3_ext.callbacks.benchmark import BenchmarkCallback
     from sb3_ext.callbacks.checkpoint import RunCheckpointCallback
     from sb3_ext.callbacks.convergence_stop import ConvergenceStopCallback
     from sb3_ext.callbacks.deterministic import DeterministicCollectionCallback
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from sb3_ext.callbacks.timings import TimingsCallback
 
 __all__ = [
+    "BenchmarkCallback",
     "ConvergenceStopCallback",
     "DeterministicCollectionCallback",
     "EpisodeBudgetCallback",
@@ -67,6 +69,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "BenchmarkCallback": "benchmark",
     "ConvergenceStopCallback": "convergence_stop",
     "DeterministicCollectionCallback": "deterministic",
     "EpisodeBudgetCallback": "episode_budget",

@@ -23,15 +23,11 @@ class TimingsCallback(PhaseCallback):
 
     def __init__(self, phases: Phases | None = None) -> None:
         super().__init__(Phases() if phases is None else phases)
-        self._earlier_seconds: dict[str, float] = {}
 
     @property
     def seconds(self) -> dict[str, float]:
         """Time per phase so far, earlier stretches of a resumed training included."""
-        seconds = dict(self._earlier_seconds)
-        for name, spent in self.phases.seconds.items():
-            seconds[name] = seconds.get(name, 0.0) + spent
-        return seconds
+        return self.phases.seconds
 
     def state(self) -> dict[str, Any]:
         """
@@ -47,7 +43,7 @@ class TimingsCallback(PhaseCallback):
 
         :param state: what :meth:`state` gave then
         """
-        self._earlier_seconds = dict(state["seconds"])
+        self.phases.restore(state["seconds"])
 
     def _on_training_end(self) -> None:
         super()._on_training_end()

@@ -113,6 +113,15 @@ class Run:
         """
         return _read_json(self.paths.metrics) if self.paths.metrics.exists() else {}
 
+    @property
+    def benchmark(self) -> dict[str, Any]:
+        """
+        What ``benchmark_metrics.json`` says; empty until the run has written one, at its end.
+
+        :raises RunError: it cannot be read
+        """
+        return _read_json(self.paths.benchmark_metrics) if self.paths.benchmark_metrics.exists() else {}
+
     def measure_bytes(self) -> int:
         """:return: size of all files of the run in bytes; one that has several names (hard links) counts once"""
         sizes: dict[tuple[int, int], int] = {}
