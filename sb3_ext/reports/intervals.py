@@ -1,13 +1,15 @@
-"""Confidence intervals of a mean from few values, by Student's t distribution."""
+"""Confidence intervals: of a mean from few values, by Student's t distribution; of a proportion, by Wilson's score."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from statistics import fmean
+from statistics import NormalDist, fmean
 
 import numpy as np
+
+_Z95 = NormalDist().inv_cdf(0.975)
 
 
 def find_interval95(values: Sequence[float]) -> tuple[float, float] | None:
@@ -34,6 +36,27 @@ def find_standard_error(values: Sequence[float]) -> float | None:
         return None
     with np.errstate(invalid="ignore"):  # infinite values give NaN, not a warning
         return float(np.std(values, ddof=1)) / math.sqrt(len(values))
+
+
+def find_wilson_interval95(proportion: float, count: float) -> tuple[float, float]:
+    """
+    The 95 % interval of a proportion: Wilson, Probable inference, the law of succession, and statistical inference,
+    Journal of the American Statistical Association 22 (1927).
+
+    :param proportion: what was found, in [0, 1]. The mean score of games with draws may stand here: its spread is
+        smaller, so that the interval is, if anything, too wide
+    :param count: how many trials it was found in
+    :return: lower and upper end, within [0, 1]; (0, 1) if there was no trial
+    :raises ValueError: if the proportion is none
+    """
+    if count == 0:
+        return 0.0, 1.0
+    if not 0 <= proportion <= 1:
+        raise ValueError(f"proportion must be in [0, 1], but got {proportion}")
+    scale = 1 + _Z95**2 / count
+    center = (proportion + _Z95**2 / (2 * count)) / scale
+    half_width = _Z95 / scale * math.sqrt(proportion * (1 - proportion) / count + _Z95**2 / (4 * count**2))
+    return max(0.0, center - half_width), min(1.0, center + half_width)
 
 
 @lru_cache(maxsize=256)

@@ -1,4 +1,4 @@
-"""Student's t interval, against the printed tables."""
+"""Student's t interval, against the printed tables; Wilson's, against its own equation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from sb3_ext.reports.intervals import find_interval95, find_t95
+from sb3_ext.reports.intervals import find_interval95, find_t95, find_wilson_interval95
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,21 @@ def test_infinite_values_give_nan() -> None:
     interval = find_interval95([math.inf, 1.0])
     assert interval is not None
     assert math.isnan(interval[0])
+
+
+@pytest.mark.parametrize(("proportion", "count"), [(0.5, 10), (0.9, 1000), (0.0, 50), (1.0, 50), (0.33, 7)])
+def test_ends_of_wilsons_interval_are_1_96_standard_errors_of_their_own_away(proportion: float, count: int) -> None:
+    low, high = find_wilson_interval95(proportion, count)
+    assert 0 <= low <= proportion <= high <= 1
+    for end in {low, high} - {0.0, 1.0, proportion}:
+        assert abs(proportion - end) == pytest.approx(1.959964 * math.sqrt(end * (1 - end) / count), rel=1e-5)
+
+
+def test_wilsons_interval_of_a_perfect_score_has_width() -> None:
+    assert find_wilson_interval95(1.0, 1000) == pytest.approx((0.99617, 1.0), abs=1e-5)
+    assert find_wilson_interval95(0.0, 0) == (0, 1)
+
+
+def test_what_is_no_proportion_has_no_interval() -> None:
+    with pytest.raises(ValueError, match="but got 2"):
+        find_wilson_interval95(2, 10)
