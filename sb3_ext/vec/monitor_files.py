@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
-from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common import monitor as monitor_module
+from stable_baselines3.common.monitor import Monitor, ResultsWriter
 from stable_baselines3.common.vec_env import VecMonitor
 
 
@@ -58,3 +62,18 @@ def cut_monitor_file(monitor: Monitor[Any, Any] | VecMonitor, size_bytes: int) -
     if first_line.startswith("#"):
         monitor.t_start = json.loads(first_line[1:])["t_start"]
     return get_monitor_file(monitor)
+
+
+@contextmanager
+def appending_monitor_files() -> Iterator[None]:
+    """
+    Every ``Monitor`` that is made inside goes on with the file that it finds, whatever its ``override_existing`` says.
+    For environments that are made again in the midst of a training.
+    """
+
+    class AppendingWriter(ResultsWriter):
+        def __init__(self, *arguments: Any, **keywords: Any) -> None:
+            super().__init__(*arguments, **{**keywords, "override_existing": False})
+
+    with patch.object(monitor_module, "ResultsWriter", AppendingWriter):
+        yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import multiprocessing
 import os
 import signal
@@ -49,11 +50,23 @@ def prepare_worker_process() -> None:
     if not _IS_LINUX:
         return
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if not parent.is_alive():  # it died before prctl took effect
+    _end_when_closed(parent.sentinel)
+    if not parent.is_alive():  # it died before that took effect
         os.kill(os.getpid(), signal.SIGKILL)
     if all(thread.name != _LISTENER for thread in threading.enumerate()):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_obey, args=(parent.pid,), name=_LISTENER, daemon=True).start()
+
+
+def _end_when_closed(pipe: int) -> None:
+    """
+    To the kernel the parent of a worker is the server that forked it, which lives on as long as any worker does. This
+    pipe's other end belongs to the process that it works for: when that is gone, the kernel sends SIGKILL, where a
+    thread that watches the pipe might never have its turn.
+    """
+    fcntl.fcntl(pipe, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(pipe, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
 
 
 def _obey(parent_pid: int | None) -> None:

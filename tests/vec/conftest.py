@@ -4,4 +4,4 @@ from __future__ import annotations
 
 import multiprocessing
 
-multiprocessing.set_forkserver_preload(["sb3_ext.vec.snapshot_wrapper"])
+multiprocessing.set_forkserver_preload(["sb3_ext.vec.snapshot_wrapper", "sb3_ext.vec.worker_loop"])

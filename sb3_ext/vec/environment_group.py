@@ -1,0 +1,190 @@
+"""The environments of one worker process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from stable_baselines3.common.env_util import is_wrapped
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env.patch_gym import _patch_env
+from stable_baselines3.common.vec_env.util import obs_space_info
+
+from sb3_ext.vec.global_random import GlobalRandomState, get_global_random_state, set_global_random_state
+from sb3_ext.vec.monitor_files import MonitorFile, cut_monitor_file, get_monitor_file
+from sb3_ext.vec.shared_memory import StepArrays
+from sb3_ext.vec.snapshots import freeze, list_layers, thaw
+
+EnvFn = Callable[[], gymnasium.Env[Any, Any]]
+# The position of an environment, its info, and what its reset gave if its episode has ended.
+StepInfo = tuple[int, dict[str, Any], dict[str, Any] | None]
+
+
+class EnvironmentGroup:
+    """
+    Steps, resets, asks and saves environments exactly as SB3's ``DummyVecEnv`` does.
+
+    :ivar envs: as many as were made
+    :ivar arrays: where actions come from, and results go to
+    :ivar current: position of the environment that is at work, to be named if it fails
+    """
+
+    arrays: StepArrays
+
+    def __init__(self) -> None:
+        self.envs: list[gymnasium.Env[Any, Any]] = []
+        self.current = 0
+
+    def make(self, env_fns: Sequence[EnvFn]) -> None:
+        """
+        :param env_fns: make the environments
+        :raises ValueError: if two of them give the same environment
+        """
+        for self.current, env_fn in enumerate(env_fns):
+            self.envs.append(_patch_env(env_fn()))
+        if len({id(env.unwrapped) for env in self.envs}) != len(self.envs):
+            raise ValueError("two functions have returned the same environment; each must make one of its own")
+        self._keys = obs_space_info(self.envs[0].observation_space)[0]
+
+    def describe(self) -> tuple[list[spaces.Space[Any]], list[spaces.Space[Any]], dict[str, Any]]:
+        """
+        :return: observation and action space of each environment, and the first one's metadata
+        """
+        observation_spaces = [env.observation_space for env in self.envs]
+        return observation_spaces, [env.action_space for env in self.envs], dict(self.envs[0].metadata)
+
+    def step(self, actions: Sequence[Any] | np.ndarray | None = None) -> list[StepInfo] | None:
+        """
+        Step every environment; one whose episode ends is reset at once.
+
+        :param actions: one each; ``None``, if they are in the shared array
+        :return: every info that says more than ``TimeLimit.truncated: False``, ``None`` if there is none
+        """
+        arrays = self.arrays
+        if actions is None:
+            assert arrays.actions is not None
+            actions = arrays.actions.copy()  # an environment may keep its own
+        rewards, dones = arrays.rewards, arrays.dones
+        told: list[StepInfo] = []
+        for index, env in enumerate(self.envs):
+            self.current = index
+            observation, rewards[index], terminated, truncated, info = env.step(actions[index])
+            dones[index] = is_done = terminated or truncated
+            info["TimeLimit.truncated"] = truncated and not terminated
+            reset_info = None
+            if is_done:
+                info["terminal_observation"] = observation
+                observation, reset_info = env.reset()
+            self._save_observation(index, observation)
+            if len(info) > 1:
+                told.append((index, info, reset_info))
+        return told or None
+
+    def reset(self, seeds: Sequence[int | None], options: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """
+        :param seeds: one each
+        :param options: one each; an empty one is not passed on
+        :return: infos
+        """
+        infos = []
+        for index, env in enumerate(self.envs):
+            self.current = index
+            maybe_options = {"options": options[index]} if options[index] else {}
+            observation, info = env.reset(seed=seeds[index], **maybe_options)
+            self._save_observation(index, observation)
+            infos.append(info)
+        return infos
+
+    def ask(self, question: str, indices: Sequence[int], *arguments: Any) -> list[Any]:
+        """
+        :param question: one of ``_QUESTIONS``
+        :param indices: of the environments
+        :param arguments: of the question
+        :return: answers, one each
+        """
+        function, answers = _QUESTIONS[question], []
+        for index in indices:
+            self.current = index
+            answers.append(function(self.envs[index], *arguments))
+        return answers
+
+    def get_snapshot(self) -> tuple[bytes, GlobalRandomState]:
+        """
+        :return: the state of the environments, and of this process's generators, which they share
+        :raises SnapshotError: if it cannot be taken
+        """
+        return freeze(self._list_layers()), get_global_random_state()
+
+    def set_snapshot(self, layers: bytes, random_state: GlobalRandomState) -> None:
+        """
+        :param layers: the first of what :meth:`get_snapshot` gives
+        :param random_state: the second
+        :raises SnapshotError: if it does not fit
+        """
+        thaw(self._list_layers(), layers)
+        set_global_random_state(random_state)
+
+    def get_monitor_files(self) -> list[MonitorFile | None]:
+        """
+        :return: of each environment's ``Monitor``, ``None`` if it writes none
+        """
+        return [None if monitor is None else get_monitor_file(monitor) for monitor in map(_find_monitor, self.envs)]
+
+    def cut_monitor_files(self, sizes_bytes: Sequence[int | None]) -> None:
+        """
+        :param sizes_bytes: see :func:`sb3_ext.vec.monitor_files.cut_monitor_file`; ``None`` leaves a file alone
+        """
+        for env, size_bytes in zip(self.envs, sizes_bytes, strict=True):
+            monitor = _find_monitor(env)
+            if monitor is not None and size_bytes is not None:
+                cut_monitor_file(monitor, size_bytes)
+
+    def continue_monitor_files(self) -> None:
+        """Let times in files that were there before count from their beginning."""
+        self.cut_monitor_files([None if file is None else file.size_bytes for file in self.get_monitor_files()])
+
+    def close(self) -> None:
+        """Close the environments."""
+        for env in self.envs:
+            env.close()
+
+    def _save_observation(self, index: int, observation: Any) -> None:
+        for key, array in zip(self._keys, self.arrays.observations, strict=True):
+            array[index] = observation if key is None else observation[key]
+
+    def _list_layers(self) -> list[Any]:
+        return [layer for env in self.envs for layer in list_layers(env)]
+
+
+def _call_method(env: Any, name: str, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+    return env.get_wrapper_attr(name)(*arguments, **keywords)
+
+
+def _has_attribute(env: Any, name: str) -> bool:
+    try:
+        env.get_wrapper_attr(name)
+    except AttributeError:
+        return False
+    return True
+
+
+def _render(env: Any) -> np.ndarray | None:
+    frame: np.ndarray | None = env.render()
+    return frame
+
+
+def _find_monitor(env: gymnasium.Env[Any, Any]) -> Monitor[Any, Any] | None:
+    return next((layer for layer in list_layers(env) if isinstance(layer, Monitor)), None)
+
+
+_QUESTIONS: dict[str, Callable[..., Any]] = {
+    "env_method": _call_method,
+    "get_attr": lambda env, name: env.get_wrapper_attr(name),
+    "has_attr": _has_attribute,
+    "is_wrapped": is_wrapped,
+    "render": _render,
+    "set_attr": setattr,
+}

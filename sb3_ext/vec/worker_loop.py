@@ -1,0 +1,67 @@
+"""What a worker process does: it answers messages until its parent hangs up."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
+from multiprocessing.connection import Connection
+from typing import Any
+
+from sb3_ext.vec.environment_group import EnvironmentGroup
+from sb3_ext.vec.monitor_files import appending_monitor_files
+from sb3_ext.vec.shared_memory import ArraySpec, SharedBlock, StepArrays
+from sb3_ext.vec.worker_messages import Failure, pack, unpack
+from sb3_ext.vec.worker_process import prepare_worker_process
+
+
+def run_worker(end: socket.socket, env_fns: bytes, is_replacement: bool) -> None:
+    """
+    The main function of a worker process.
+
+    :param end: of a pair of sockets
+    :param env_fns: functions that make the environments
+    :param is_replacement: of a worker that was lost: its environments go on with their Monitor files
+    """
+    prepare_worker_process()
+    worker = _Worker(end)
+    with suppress(EOFError, OSError):  # the parent has hung up, or is gone
+        worker.answer(worker.make, env_fns, is_replacement)
+        worker.serve()
+    worker.group.close()
+
+
+class _Worker:
+    def __init__(self, end: socket.socket) -> None:
+        self.group = EnvironmentGroup()
+        self._socket = end
+        self._connection = Connection(os.dup(end.fileno()))
+
+    def serve(self) -> None:
+        group, receive = self.group, self._connection.recv_bytes
+        while True:
+            message = receive()
+            if not message:
+                self.answer(group.step)
+                continue
+            name, *arguments = unpack(message)
+            self.answer(self.attach if name == "attach" else getattr(group, name), *arguments)
+
+    def answer(self, work: Callable[..., Any], *arguments: Any) -> None:
+        try:
+            packed = pack(work(*arguments), "answer")
+        except Exception as error:  # the code of any environment runs here
+            packed = pack(Failure.describe(self.group.current, error), "failure")
+        self._connection.send_bytes(packed)
+
+    def make(self, env_fns: bytes, is_replacement: bool) -> Any:
+        with appending_monitor_files() if is_replacement else nullcontext():
+            self.group.make(unpack(env_fns))
+        if is_replacement:
+            self.group.continue_monitor_files()
+        return self.group.describe()
+
+    def attach(self, specs: list[ArraySpec], has_actions: bool, first: int, last: int) -> None:
+        _, descriptors, _, _ = socket.recv_fds(self._socket, 1, 1)
+        self.group.arrays = StepArrays.view(SharedBlock(specs, descriptors[0]), has_actions, first, last)

@@ -1,0 +1,98 @@
+"""
+What the training process and its workers say to each other, through a socket.
+
+A message is the name of a method of :class:`~sb3_ext.vec.environment_group.EnvironmentGroup` with its arguments, an
+answer what it returns or a :class:`Failure`. All are pickled but ``NOTHING``: the message that comes with every step,
+and the answer if there is nothing to tell.
+"""
+
+from __future__ import annotations
+
+import pickle
+import traceback
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import cloudpickle  # type: ignore[import-untyped]
+
+from sb3_ext.vec.unpicklable import find_unpicklable
+from sb3_ext.vec.worker_errors import RemoteTraceback, WorkerError
+
+NOTHING = b""
+
+
+def pack(value: Any, name: str) -> bytes:
+    """
+    :param value: anything
+    :param name: of it, for the error
+    :return: for :func:`unpack`
+    :raises TypeError: if it cannot be pickled: which part of it
+    """
+    if value is None:
+        return NOTHING
+    try:
+        return pickle.dumps(value, protocol=5)
+    except Exception:  # local functions and classes, which only cloudpickle knows how to send
+        try:
+            packed: bytes = cloudpickle.dumps(value)
+        except Exception as error:
+            part = find_unpicklable(value, name)
+            raise TypeError(f"{part} cannot be sent to another process: {error}") from error
+        return packed
+
+
+def unpack(packed: bytes) -> Any:
+    """
+    :param packed: by :func:`pack`
+    :return: a copy of the value
+    """
+    return pickle.loads(packed) if packed else None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """
+    An exception on its way from a worker.
+
+    :param position: of the environment in its worker
+    :param summary: its kind and message
+    :param traceback: as text
+    :param error: pickled, ``None`` if it cannot be
+    """
+
+    position: int
+    summary: str
+    traceback: str
+    error: bytes | None
+
+    @classmethod
+    def describe(cls, position: int, error: Exception) -> Failure:
+        """
+        :param position: of the environment in its worker
+        :param error: being handled
+        :return: what the training process is told
+        """
+        try:
+            pickled = pickle.dumps(error)
+            pickle.loads(pickled)
+        except Exception:  # the code of any class runs here
+            pickled = None
+        summary = "".join(traceback.format_exception_only(error)).strip()
+        return cls(position, summary, traceback.format_exc(), pickled)
+
+    def raise_error(self, place: str, *, as_itself: bool) -> NoReturn:
+        """
+        :param place: which environment, in which worker
+        :param as_itself: raise the exception that the environment raised, if that can be
+        :raises WorkerError: or the exception itself, with the traceback of its process
+        """
+        cause = RemoteTraceback(f"{place}:\n{self.traceback}")
+        error = self._load_error() if as_itself else None
+        raise error or WorkerError(f"{place} failed: {self.summary}") from cause
+
+    def _load_error(self) -> Exception | None:
+        try:
+            error = pickle.loads(self.error or b"")
+        except Exception:  # its class may be known in the worker only
+            return None
+        return error if isinstance(error, Exception) else None

@@ -1,0 +1,205 @@
+"""All worker processes together: asked at the same time, replaced if they are lost, ended within seconds."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+import cloudpickle  # type: ignore[import-untyped]
+
+from sb3_ext.errors import ConfigError
+from sb3_ext.vec.shared_memory import ArraySpec, SharedBlock
+from sb3_ext.vec.unpicklable import find_unpicklable
+from sb3_ext.vec.worker_errors import WorkerLostError
+from sb3_ext.vec.worker_handle import WorkerHandle
+from sb3_ext.vec.worker_messages import Failure, pack
+
+logger = logging.getLogger(__name__)
+
+_CLOSE_SECONDS = 5.0
+
+Result = TypeVar("Result")
+
+
+class WorkerPool:
+    """
+    Workers with as many environments each.
+
+    :param env_fns: make the environments
+    :param num_workers: divides their number
+    :param start_method: ``forkserver`` or ``spawn``
+    :param timeout_seconds: within which a worker has to answer; ``None`` waits for ever
+    :param max_restarts: how many lost workers are replaced; after that the loss is an error
+    :raises ConfigError: if an environment cannot be sent to another process
+    :ivar handles: the workers
+    :ivar seed: of the first environment, which the seeds of new environments follow from
+    :ivar replaced: what ``reset`` gave in workers that were replaced since the last step, by the worker's index
+    """
+
+    def __init__(
+        self,
+        env_fns: Sequence[Callable[[], Any]],
+        num_workers: int,
+        *,
+        start_method: str,
+        timeout_seconds: float | None,
+        max_restarts: int,
+    ) -> None:
+        each = len(env_fns) // num_workers
+        groups = [range(first, first + each) for first in range(0, len(env_fns), each)]
+        self.handles = [
+            WorkerHandle(
+                index,
+                ranks,
+                _pack_env_fns(env_fns, ranks),
+                start_method=start_method,
+                timeout_seconds=timeout_seconds,
+            )
+            for index, ranks in enumerate(groups)
+        ]
+        self.seed: int | None = None
+        self.replaced: dict[int, list[dict[str, Any]]] = {}
+        self._num_envs = len(env_fns)
+        self._max_restarts = max_restarts
+        self._restarts = 0
+        self._shared: tuple[SharedBlock, list[ArraySpec], bool] | None = None
+
+    def start(self) -> list[Any]:
+        """
+        :return: what :meth:`~sb3_ext.vec.environment_group.EnvironmentGroup.describe` gives, of each worker
+        """
+        for handle in self.handles:
+            handle.start()
+        return _do_for_each(self.handles, lambda handle: self._receive(handle, as_itself=True))
+
+    def share(self, block: SharedBlock, specs: list[ArraySpec], has_actions: bool) -> None:
+        """
+        :param block: of memory, where the workers are to put their results
+        :param specs: that it was made with
+        :param has_actions: whether actions are the first array
+        """
+        self._shared = block, specs, has_actions
+        _do_for_each(self.handles, self._attach)
+
+    def send_steps(self, messages: Iterable[bytes]) -> None:
+        """
+        :param messages: one each
+        """
+        for handle, message in zip(self.handles, messages, strict=True):
+            if handle.index not in self.replaced:
+                handle.send(message, "stepping")
+
+    def receive_steps(self) -> list[Any]:
+        """
+        :return: an answer each; it does not count for a worker in :attr:`replaced`
+        :raises WorkerError: if an environment has failed, or a worker is lost that may not be replaced
+        """
+        return _do_for_each(self.handles, self._receive_step)
+
+    def ask(self, questions: Sequence[tuple[int, Any]], task: str, *, as_itself: bool = True) -> list[Any]:
+        """
+        :param questions: index of the worker and message, one for each worker that is asked
+        :param task: what they are to do, for errors
+        :param as_itself: raise the exception that an environment raises, rather than a ``WorkerError``
+        :return: the answers
+        :raises WorkerError: if an environment has failed, or a worker is lost that may not be replaced
+        """
+        asked = [(self.handles[index], pack(message, task)) for index, message in questions]
+        for handle, packed in asked:
+            handle.send(packed, task)
+
+        def receive(question: tuple[WorkerHandle, bytes]) -> Any:
+            handle, packed = question
+            try:
+                return self._receive(handle, as_itself=as_itself)
+            except WorkerLostError as error:
+                self._replace(handle, error)
+                handle.send(packed, task)
+                return self._receive(handle, as_itself=as_itself)
+
+        return _do_for_each(asked, receive)
+
+    def stop(self) -> None:
+        """Ask the workers to end, then make them; within seconds, whatever they do."""
+        for handle in self.handles:
+            handle.hang_up()
+        deadline = time.monotonic() + _CLOSE_SECONDS
+        for handle in self.handles:
+            handle.end(deadline)
+        if self._shared is not None:
+            self._shared[0].close()
+
+    def _receive(self, handle: WorkerHandle, *, as_itself: bool = False) -> Any:
+        answer = handle.receive()
+        if isinstance(answer, Failure):
+            rank = handle.ranks[answer.position]
+            answer.raise_error(f"environment {rank} (in worker {handle.index})", as_itself=as_itself)
+        return answer
+
+    def _receive_step(self, handle: WorkerHandle) -> Any:
+        if handle.index in self.replaced:
+            return None
+        try:
+            return self._receive(handle)
+        except WorkerLostError as error:
+            self._replace(handle, error)
+            return None
+
+    def _attach(self, handle: WorkerHandle) -> None:
+        if self._shared is None:
+            return
+        block, specs, has_actions = self._shared
+        handle.send(pack(("attach", specs, has_actions, handle.ranks.start, handle.ranks.stop), "attach"), "attaching")
+        handle.send_descriptor(block.fileno())
+        self._receive(handle)
+
+    def _replace(self, handle: WorkerHandle, error: WorkerLostError) -> None:
+        while self._restarts < self._max_restarts:
+            self._restarts += 1
+            logger.warning(
+                "%s; it is replaced (%d of at most %d), and its episodes are truncated",
+                error,
+                self._restarts,
+                self._max_restarts,
+            )
+            try:
+                self.replaced[handle.index] = self._start_anew(handle)
+                return
+            except WorkerLostError as another:
+                error = another
+        raise error
+
+    def _start_anew(self, handle: WorkerHandle) -> list[dict[str, Any]]:
+        handle.start(is_replacement=True)
+        self._receive(handle, as_itself=True)
+        self._attach(handle)
+        shift = self._restarts * self._num_envs  # other episodes than the first time
+        seeds = [None if self.seed is None else self.seed + shift + rank for rank in handle.ranks]
+        handle.send(pack(("reset", seeds, [{} for _ in seeds]), "reset"), "resetting")
+        infos: list[dict[str, Any]] = self._receive(handle)
+        return infos
+
+
+def _pack_env_fns(env_fns: Sequence[Callable[[], Any]], ranks: range) -> bytes:
+    chosen = [env_fns[rank] for rank in ranks]
+    try:
+        packed: bytes = cloudpickle.dumps(chosen)
+    except Exception as error:  # the code of any class runs here
+        culprit = find_unpicklable(list(env_fns), "env_fns")
+        raise ConfigError(f"{culprit} cannot be sent to a worker process: {error}") from error
+    return packed
+
+
+def _do_for_each(items: Iterable[Any], work: Callable[[Any], Result]) -> list[Result]:
+    """Whatever fails, every answer is received: the next message would get it otherwise."""
+    results, errors = [], []
+    for item in items:
+        try:
+            results.append(work(item))
+        except Exception as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
+    return results

@@ -1,0 +1,39 @@
+"""How many workers share the environments."""
+
+from __future__ import annotations
+
+import os
+
+from sb3_ext.errors import ConfigError
+
+
+def split_environments(num_envs: int, num_workers: int | None = None, num_envs_per_worker: int | None = None) -> int:
+    """
+    :param num_envs: environments in all
+    :param num_workers: if ``None``, it follows from the other two, or there are as many as this process has cores, at
+        most, that share the environments evenly
+    :param num_envs_per_worker: if ``None``, it follows from the other two
+    :return: number of workers, each of which has as many environments
+    :raises ConfigError: if the numbers contradict each other
+    """
+    if num_workers is None and num_envs_per_worker is None:
+        most = min(count_cores(), num_envs)
+        return next(workers for workers in range(most, 0, -1) if num_envs % workers == 0)
+    workers = num_workers or max(1, num_envs // (num_envs_per_worker or 1))
+    if workers > num_envs:
+        count = f"{num_envs} environment{'s' * (num_envs > 1)}"
+        raise ConfigError(f"num_workers: {workers} workers for {count}; each needs at least one")
+    each = num_envs_per_worker or num_envs // workers
+    if workers * each != num_envs:
+        raise ConfigError(
+            f"num_workers: {workers} workers x {each} environments in each are not num_envs = {num_envs}; any one of "
+            "the three may be left out and follows from the other two"
+        )
+    return workers
+
+
+def count_cores() -> int:
+    """
+    :return: of this process, which may have fewer than the machine
+    """
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,156 @@
+"""WorkerVecEnv does what DummyVecEnv does, to the bit."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+
+from sb3_ext.vec import WorkerVecEnv
+
+OBSERVATION_SPACES: dict[str, spaces.Space[Any]] = {
+    "box": spaces.Box(-1.0, 1.0, (3, 2), np.float32),
+    "image": spaces.Box(0, 255, (8, 8, 3), np.uint8),
+    "discrete": spaces.Discrete(5),
+    "multi-discrete": spaces.MultiDiscrete([3, 4]),
+    "multi-binary": spaces.MultiBinary(4),
+    "dict": spaces.Dict({"image": spaces.Box(0, 255, (4, 4, 1), np.uint8), "a": spaces.Box(-1, 1, (2,), np.float64)}),
+    "tuple": spaces.Tuple([spaces.Discrete(3), spaces.Box(-1, 1, (2,))]),
+}
+ACTION_SPACES: dict[str, spaces.Space[Any]] = {
+    "discrete": spaces.Discrete(3),
+    "box": spaces.Box(-1.0, 1.0, (2,), np.float32),
+    "multi-discrete": spaces.MultiDiscrete([3, 4]),
+    "multi-binary": spaces.MultiBinary(3),
+    "dict": spaces.Dict({"a": spaces.Discrete(2), "b": spaces.Box(-1, 1, (2,))}),
+    "tuple": spaces.Tuple([spaces.Discrete(2), spaces.Box(-1, 1, (2,))]),
+}
+
+
+class SampleEnv(gymnasium.Env[Any, Any]):
+    """Observes samples of its space, which depend on everything that it was told; ends and truncates at random."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 7}  # noqa: RUF012 - as in Gymnasium
+
+    def __init__(self, observations: str = "box", actions: str = "discrete", render_mode: str | None = None) -> None:
+        self.observation_space = copy.deepcopy(OBSERVATION_SPACES[observations])
+        self.action_space = copy.deepcopy(ACTION_SPACES[actions])
+        self.render_mode = render_mode
+        self.level = 0
+        self.received: list[Any] = []
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        if seed is not None:
+            self.observation_space.seed(seed)
+        if options:
+            self.level = options["level"]
+        self.received = []
+        return self.observation_space.sample(), {"level": self.level} if self.level else {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.received.append(action)
+        terminated, truncated = (bool(flag) for flag in self.np_random.random(2) < 0.15)
+        info = {"noise": self.np_random.random(2)} if self.np_random.random() < 0.3 else {}
+        reward = float(self.np_random.normal()) + float(np.sum(_flatten(action)))
+        return self.observation_space.sample(), reward, terminated, truncated, info
+
+    def render(self) -> np.ndarray:
+        return np.full((4, 4, 3), self.level, np.uint8)
+
+    def describe(self, first: int, *, second: int = 0) -> tuple[int, int, int]:
+        return self.level, first, second
+
+    def get_received(self) -> list[Any]:
+        return self.received
+
+    def action_masks(self) -> np.ndarray:
+        return np.arange(3) != self.level
+
+    def fail(self) -> None:
+        raise KeyError("no such thing")
+
+
+def _flatten(action: Any) -> np.ndarray:
+    if isinstance(action, dict):
+        action = tuple(action.values())
+    return np.concatenate([np.ravel(part) for part in action]) if isinstance(action, tuple) else np.ravel(action)
+
+
+MakePair = Callable[..., tuple[VecEnv, VecEnv]]
+
+
+@pytest.fixture
+def make_pair() -> Iterator[MakePair]:
+    """WorkerVecEnv with 2 workers of 2 environments, and DummyVecEnv with the same four."""
+    made: list[VecEnv] = []
+
+    def make(env: Any = SampleEnv, seed: int = 5, **arguments: Any) -> tuple[VecEnv, VecEnv]:
+        for kind, keywords in ((WorkerVecEnv, {"num_workers": 2}), (DummyVecEnv, {})):
+            made.append(
+                make_vec_env(env, 4, seed=seed, env_kwargs=arguments, vec_env_cls=kind, vec_env_kwargs=keywords)
+            )
+        return made[-2], made[-1]
+
+    yield make
+    for env in made:
+        env.close()
+
+
+def assert_same(found: Any, expected: Any) -> None:
+    """Types, too."""
+    if isinstance(expected, dict):
+        assert found.keys() == expected.keys()
+        for key in expected:
+            if key != "t":  # seconds
+                assert_same(found[key], expected[key])
+    elif isinstance(expected, list | tuple):
+        assert len(found) == len(expected)
+        for one, other in zip(found, expected, strict=True):
+            assert_same(one, other)
+    elif isinstance(expected, np.ndarray | np.generic):
+        assert type(found) is type(expected)
+        assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
+        assert found.tobytes() == expected.tobytes()
+    else:
+        assert found == expected
+
+
+def sample_actions(env: VecEnv, seed: int) -> Any:
+    env.action_space.seed(seed)
+    actions = [env.action_space.sample() for _ in range(env.num_envs)]
+    return actions if isinstance(env.action_space, spaces.Dict | spaces.Tuple) else np.array(actions)
+
+
+def assert_same_walk(workers: VecEnv, dummy: VecEnv, steps: int = 60) -> None:
+    assert_same(workers.reset(), dummy.reset())
+    assert_same(workers.reset_infos, dummy.reset_infos)
+    for step in range(steps):
+        actions = sample_actions(dummy, step)
+        assert_same(workers.step(actions), dummy.step(actions))
+        assert_same(workers.reset_infos, dummy.reset_infos)
+
+
+CASES = [(name, "discrete") for name in OBSERVATION_SPACES] + [("box", name) for name in list(ACTION_SPACES)[1:]]
+
+
+@pytest.mark.parametrize(("observations", "actions"), CASES)
+def test_every_step_is_the_same(make_pair: MakePair, observations: str, actions: str) -> None:
+    workers, dummy = make_pair(observations=observations, actions=actions)
+    assert workers.observation_space == dummy.observation_space
+    assert workers.action_space == dummy.action_space
+    assert workers.metadata == dummy.metadata
+    assert_same_walk(workers, dummy)
+    assert_same(workers.env_method("get_received"), dummy.env_method("get_received"))
+
+
+def test_stock_environments_are_the_same(make_pair: MakePair) -> None:
+    assert_same_walk(*make_pair("CartPole-v1"), steps=200)
+    assert_same_walk(*make_pair("Pendulum-v1"), steps=210)
