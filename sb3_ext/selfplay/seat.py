@@ -14,6 +14,7 @@ from sb3_ext.selfplay.boards import BoardVecEnv, pick_observation
 from sb3_ext.selfplay.function_opponent import FunctionOpponent
 from sb3_ext.selfplay.games import Boards, Game
 from sb3_ext.selfplay.legality import IllegalMoves, check_moves, draw_legal, find_illegal
+from sb3_ext.selfplay.openings import play_random_openings
 from sb3_ext.selfplay.opponents import Opponent
 from sb3_ext.selfplay.samplers import MixedSampler, OpponentSampler
 from sb3_ext.selfplay.seats import SeatDraw, StartPolicy
@@ -190,26 +191,11 @@ class SelfPlayVecEnv(BoardVecEnv):
         self._opponents[boards] = [self._find_place(name) for name in self.sampler.draw(len(boards))]
         self.game.reset(boards)
         if self._opening_plies[1] > 0:
-            self._play_openings(boards)
+            play_random_openings(self.game, boards, self._generator, *self._opening_plies)
         dones = np.zeros(self.num_envs, dtype=np.bool_)
         self._let_opponents_move(boards, np.zeros(self.num_envs, dtype=np.float32), dones)
         if dones.any():
             raise SelfPlayError(f"{self.game.id}: a game was over before the agent could move")
-
-    def _play_openings(self, boards: Boards) -> None:
-        """Some random moves; where they end the game, it begins without any."""
-        plies = self._generator.integers(self._opening_plies[0], self._opening_plies[1], len(boards), endpoint=True)
-        left = np.ones(len(boards), dtype=np.bool_)
-        for ply in range(self._opening_plies[1]):
-            chosen = left & (plies > ply)
-            moving = boards[chosen]
-            if not moving.size:
-                return
-            actions = draw_legal(self.game.find_legal(moving), self._generator)
-            ended = self.game.play(moving, actions).ends
-            if ended.any():
-                left[np.flatnonzero(chosen)[ended]] = False
-                self.game.reset(moving[ended])
 
     def _find_place(self, name: str) -> int:
         if name not in self._names:

@@ -1,0 +1,34 @@
+"""Random first moves: players who repeat themselves would otherwise play the same game over and over."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sb3_ext.selfplay.games import Boards, Game
+from sb3_ext.selfplay.legality import draw_legal
+
+
+def play_random_openings(
+    game: Game, boards: Boards, generator: np.random.Generator, min_plies: int, max_plies: int
+) -> None:
+    """
+    Begin games with some random moves; where they end the game, it begins without any.
+
+    :param game: is changed
+    :param boards: where new games have just begun
+    :param generator: of the moves and their numbers
+    :param min_plies: the fewest moves
+    :param max_plies: the most; every number in between is as likely
+    """
+    plies = generator.integers(min_plies, max_plies, len(boards), endpoint=True)
+    left: NDArray[np.bool_] = np.ones(len(boards), dtype=np.bool_)
+    for ply in range(max_plies):
+        chosen = left & (plies > ply)
+        moving = boards[chosen]
+        if not moving.size:
+            return
+        ended = game.play(moving, draw_legal(game.find_legal(moving), generator)).ends
+        if ended.any():
+            left[np.flatnonzero(chosen)[ended]] = False
+            game.reset(moving[ended])
