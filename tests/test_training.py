@@ -167,6 +167,7 @@ def test_what_a_run_leaves_behind() -> None:
     left = {str(path.relative_to(run.paths.root)) for path in run.paths.root.rglob("*") if path.is_file()}
     [events] = [name for name in left if name.startswith("tensorboard/events")]
     assert {name for name in left if not name.startswith("checkpoints/")} - {events} == {
+        "benchmark_metrics.json",
         "config.resolved.yaml",
         "config.yaml",
         "evaluations.jsonl",
