@@ -80,13 +80,12 @@ def plot_runs(runs: Sequence[RunCurves], path: Path, *, x: Literal["steps", "tim
     groups: dict[str, list[RunCurves]] = {}
     for run in runs:
         groups.setdefault(run.group, []).append(run)
-    axis = _Axis("step", "steps") if x == "steps" else _choose_time_axis(runs)
+    axis = _choose_axis(runs, x)
     has_evaluations = any(run.evaluations for run in runs)
     figure = make_figure(14.0 if has_evaluations else 9.0, 5.5)
     panels = figure.subplots(1, 1 + has_evaluations, sharey=True, squeeze=False)[0]
-    looks = itertools.product(_LINE_STYLES, COLORS)
-    for (group, members), (line_style, color) in zip(groups.items(), itertools.cycle(looks), strict=False):
-        look = {"color": color, "linestyle": line_style, "label": f"{group}: {_describe(len(members))}"}
+    for (group, members), look in zip(groups.items(), list_looks(len(groups)), strict=True):
+        look["label"] = f"{group}: {_describe(len(members))}"
         _draw_training(panels[0], [axis.read_returns(run) for run in members], look)
         if has_evaluations:
             _draw_evaluations(panels[1], members, axis, look)
@@ -97,6 +96,28 @@ def plot_runs(runs: Sequence[RunCurves], path: Path, *, x: Literal["steps", "tim
     if panels[0].has_data():
         panels[0].legend(fontsize=10, frameon=False, loc="best")
     save_figure(figure, path)
+
+
+def draw_returns(axes: Axes, runs: Sequence[RunCurves], *, x: Literal["steps", "time"] = "steps") -> None:
+    """
+    Draw the returns of training into a panel, a line with quartiles for each run.
+
+    :param axes: the panel
+    :param runs: in the order of their looks
+    :param x: what is counted horizontally
+    """
+    axis = _choose_axis(runs, x)
+    for run, look in zip(runs, list_looks(len(runs)), strict=True):
+        _draw_training(axes, [axis.read_returns(run)], {**look, "label": run.name})
+    style_axes(axes, title="Return of training episodes", x_label=axis.label)
+    if x == "steps":
+        label_steps(axes)
+
+
+def list_looks(count: int) -> list[dict[str, Any]]:
+    """:return: for so many lines, what tells them apart: colour and line style, as matplotlib's keyword arguments"""
+    looks = itertools.cycle(itertools.product(_LINE_STYLES, COLORS))
+    return [{"color": color, "linestyle": style} for style, color in itertools.islice(looks, count)]
 
 
 def export_runs(runs: Sequence[RunCurves], path: Path) -> None:
@@ -119,6 +140,10 @@ def export_runs(runs: Sequence[RunCurves], path: Path) -> None:
         writer.writerows([run.group, run.name, "episode", *row] for row in zip(*episodes, strict=True))
         writer.writerows([run.group, run.name, "evaluation", *row] for row in evaluations)
     write_text(path, table.getvalue(), durable=False)
+
+
+def _choose_axis(runs: Sequence[RunCurves], x: Literal["steps", "time"]) -> _Axis:
+    return _Axis("step", "steps") if x == "steps" else _choose_time_axis(runs)
 
 
 def _choose_time_axis(runs: Sequence[RunCurves]) -> _Axis:

@@ -1,0 +1,125 @@
+"""In what runs differ that makes comparing them say something else than it seems to."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import combinations
+from typing import Any
+
+from sb3_ext.reports.comparison import ComparedRun
+
+_VALUE_CHARACTERS = 40
+_TASK = "their returns are those of different tasks"
+_LEARNING = "they learn differently, whatever their speed"
+_SPEED = "their speeds are those of different machines"
+_SEED = "some of the difference is chance: compare several seeds of each"
+_MIN_OVERLAP = 0.1
+_UNKNOWN = "–"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """
+    :param key: what differs: a key of the configuration, or a fact of the machine
+    :param values: of each run, as text
+    :param meaning: what it makes of the comparison
+    """
+
+    key: str
+    values: tuple[str, ...]
+    meaning: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: {' / '.join(self.values)}: {self.meaning}"
+
+
+def find_differences(runs: Sequence[ComparedRun]) -> list[Difference]:
+    """
+    :param runs: at least two
+    :return: everything that a fair comparison would hold equal: environment, what decides how the agent learns, seed,
+        machine, versions
+    """
+    found = [
+        difference
+        for read, meaning in (
+            (_read_task, _TASK),
+            (_read_learning, _LEARNING),
+            (lambda run: {"seed": run.config.get("seed")}, _SEED),
+            (_read_machine, _SPEED),
+        )
+        for difference in _compare(runs, read, meaning)
+    ]
+    return [*found, *_find_overlap(runs)]
+
+
+def _compare(
+    runs: Sequence[ComparedRun], read: Callable[[ComparedRun], Mapping[str, Any]], meaning: str
+) -> Iterator[Difference]:
+    contents = [read(run) for run in runs]
+    for key in dict.fromkeys(key for content in contents for key in content):
+        if any(key not in content for content in contents) and key.startswith("agent.params."):
+            continue  # a parameter of another algorithm, and agent.id says that
+        values = tuple(_format(content.get(key)) for content in contents)
+        is_unknown = meaning == _SPEED and _UNKNOWN in values  # of a run without a measurement
+        if len(set(values)) > 1 and not is_unknown:
+            yield Difference(key, values, meaning)
+
+
+def _read_task(run: ComparedRun) -> dict[str, Any]:
+    return {
+        f"{section}.{key}": value
+        for section in ("env", "game")
+        for key, value in (run.config.get(section) or {}).items()
+    }
+
+
+def _read_learning(run: ComparedRun) -> dict[str, Any]:
+    agent = dict(run.config["agent"])
+    params = agent.pop("params", {})
+    learning = {f"agent.{key}": agent.get(key) for key in ("id", "backend", "policy", "init_from") if key in agent}
+    learning |= {f"agent.params.{key}": value for key, value in params.items()}
+    learning["parallel.num_envs"] = run.config["parallel"]["num_envs"]
+    learning["train.deterministic"] = run.config["train"].get("deterministic")
+    return learning
+
+
+def _read_machine(run: ComparedRun) -> dict[str, Any]:
+    measured = run.benchmark.get("machine") or {}
+    return {
+        "host": run.record.host,
+        "cores": run.meta.get("cpu_count"),
+        "device": run.meta.get("device"),
+        "processor": measured.get("cpu_model"),
+        "torch threads": measured.get("torch_threads"),
+        "torch": run.meta.get("torch_version"),
+        "stable-baselines3": run.meta.get("sb3_version"),
+        "gymnasium": run.meta.get("gymnasium_version"),
+        "numpy": run.meta.get("numpy_version"),
+        "python": run.meta.get("python_version"),
+    }
+
+
+def _find_overlap(runs: Sequence[ComparedRun]) -> Iterator[Difference]:
+    """Runs that were there at the same time, on the same machine."""
+    for first, second in combinations(runs, 2):
+        if first.record.host != second.record.host or first.record.run_id == second.record.run_id:
+            continue
+        (began, ended), (other_began, other_ended) = _find_span(first), _find_span(second)
+        shorter = min(ended - began, other_ended - other_began)
+        if min(ended, other_ended) - max(began, other_began) > _MIN_OVERLAP * shorter > 0:
+            yield Difference("time", (first.name, second.name), "they ran at the same time and slowed each other")
+
+
+def _find_span(run: ComparedRun) -> tuple[float, float]:
+    times = (run.record.start_time, run.record.last_heartbeat)
+    began, ended = (0.0 if text is None else datetime.fromisoformat(text).timestamp() for text in times)
+    return began, ended
+
+
+def _format(value: Any) -> str:
+    if value is None:
+        return _UNKNOWN
+    return textwrap.shorten(str(value), _VALUE_CHARACTERS, placeholder=" …")

@@ -1,0 +1,99 @@
+"""``sb3-ext compare`` on runs that were really trained."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+import sb3_ext
+from sb3_ext.cli import cli
+from sb3_ext.cli.compare import _print_tables
+from sb3_ext.reports.comparison import Comparison, RunFigures
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("compared")
+    for name, seed, steps in (("one", 1, 128), ("two", 2, 192)):
+        overrides = [
+            "agent.id=ppo", "env.id=CartPole-v1", "agent.params.n_steps=32", "agent.params.batch_size=32",
+            "agent.params.policy_kwargs.net_arch=[8]", "agent.threads=1", "eval.episodes=1",
+            f"seed={seed}", f"train.total_steps={steps}",
+        ]  # fmt: skip
+        sb3_ext.train(None, run_dir=root / name, overrides=overrides)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def compare(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(cli, ["compare", *map(str, arguments)])
+
+
+def test_table_picture_report_and_figures(trained: Path) -> None:
+    result = compare(trained / "one", trained / "two", "--json", "c.json")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[-3:] == ["comparison.png", "comparison.md", "c.json"]
+    assert "return at 128 steps" in result.stdout
+    assert "seed: 1 / 2" in result.stderr
+    assert "total_steps" not in result.stderr
+    assert Path("comparison.png").read_bytes().startswith(b"\x89PNG")
+    assert "(comparison.png)" in Path("comparison.md").read_text()
+    content = json.loads(Path("c.json").read_text())
+    assert [run["steps"] for run in content["runs"]] == [128, 192]
+    assert content["common_steps"] == 128
+    assert content["runs"][0]["memory_peak_bytes"] > 0
+    assert content["runs"][0]["speed_up"] == 1.0
+
+
+def test_a_run_without_a_measurement(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / "one", tmp_path / "old", symlinks=True)
+    (tmp_path / "old" / "benchmark_metrics.json").unlink()
+    result = compare(trained / "two", tmp_path / "old", "-o", "c.svg")
+    assert result.exit_code == 0, result.output
+    assert "steps/s, overall" in result.stdout
+    assert "–" in next(line for line in result.stdout.splitlines() if line.startswith("peak memory"))
+    assert Path("c.md").exists()
+
+
+def test_mistakes(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / "one", tmp_path / "young", symlinks=True)
+    (tmp_path / "young" / "metrics.json").unlink()
+    shutil.copytree(trained / "one", tmp_path / "torn", symlinks=True)
+    (tmp_path / "torn" / "benchmark_metrics.json").write_text("{")
+    for arguments, message in (
+        ([trained / "one"], "give two runs or more"),
+        ([trained / "one", "nothing"], "no run has this path"),
+        ([trained / "one", tmp_path], "no run"),
+        ([trained / "one", "young"], "has written no metrics.json yet"),
+        ([trained / "one", "torn"], "benchmark_metrics.json: corrupt"),
+        ([trained / "one", trained / "two", "-o", "c.txt"], "ends in .png or .svg"),
+        ([trained / "one", trained / "two", "-o", "no/such/c.png"], "cannot be written"),
+    ):
+        result = compare(*arguments)
+        assert result.exit_code == 2, result.output
+        assert message in result.stderr
+        assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(("columns", "tables", "runs"), [(80, 4, 3), (120, 2, 5)])
+def test_many_runs_go_below_each_other(
+    columns: int, tables: int, runs: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    figures = tuple(
+        RunFigures(f"a-run-with-a-long-name-{n}", "completed", 1e5, 10**8, 12345.0, 10000.0, 20000.0, 1.0, 0.1, 0.5,
+                   0.5, 3e9, 2e9, 1.9, 10**6, 123.45, 123.45, 123.45) for n in range(8)
+    )  # fmt: skip
+    _print_tables(Comparison(figures, 10**8, 1e5, is_fps_overall=False))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= columns
+    assert sum(line.startswith("status") for line in lines) == tables
+    assert next(line for line in lines if line.startswith("steps ")).count("100,000,000") == runs
