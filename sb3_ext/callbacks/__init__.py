@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sb3_ext.callbacks.plateau_stop import PlateauStopCallback
     from sb3_ext.callbacks.progress import ProgressCallback
     from sb3_ext.callbacks.q_values import QValuesCallback
+    from sb3_ext.callbacks.rating import RatingCallback
     from sb3_ext.callbacks.render import RenderCallback
     from sb3_ext.callbacks.signal_stop import SignalStopCallback
     from sb3_ext.callbacks.stop_file import StopFileCallback
@@ -58,6 +59,7 @@ __all__ = [
     "PlateauStopCallback",
     "ProgressCallback",
     "QValuesCallback",
+    "RatingCallback",
     "RenderCallback",
     "RunCheckpointCallback",
     "SignalStopCallback",
@@ -88,6 +90,7 @@ _MODULES = {
     "PlateauStopCallback": "plateau_stop",
     "ProgressCallback": "progress",
     "QValuesCallback": "q_values",
+    "RatingCallback": "rating",
     "RenderCallback": "render",
     "RunCheckpointCallback": "checkpoint",
     "SignalStopCallback": "signal_stop",

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from sb3_ext.cli.run_lines import STATUS_COLOURS, format_bytes, format_duration, format_steps
+from sb3_ext.cli.run_lines import STATUS_COLOURS, format_bytes, format_duration, format_rating, format_steps
 from sb3_ext.runs.run import LIVE_STATUSES, Run
 from sb3_ext.runs.status import RunStatus
 
@@ -54,6 +54,7 @@ def _list_progress(record: RunStatus) -> _Rows:
     yield "ε", None if record.epsilon is None else f"{record.epsilon:.4f}"
     yield "mean return", _round(record.episode_return_mean)
     yield "best evaluation", _round(record.best_evaluation)
+    yield "rating", format_rating(record)
     yield "speed", None if record.fps is None else f"{record.fps:.0f} steps/s"
 
 

@@ -50,6 +50,13 @@ def format_steps(record: RunStatus) -> str:
     return f"{record.step}/{record.total_steps} ({record.step / record.total_steps:.1%})"
 
 
+def format_rating(record: RunStatus) -> str | None:
+    """:return: such as ``31.20 ± 1.65``, of an agent that plays against others"""
+    if record.rating is None or record.rating_sigma is None:
+        return None
+    return f"{record.rating:.2f} ± {record.rating_sigma:.2f}"
+
+
 def format_lines(runs: Sequence[tuple[str, RunStatus | RunError]]) -> list[str]:
     """
     Write runs below each other in columns.

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sb3_ext.cli.curve import average_bins, draw_curve, draw_sparkline
-from sb3_ext.cli.run_lines import STATUS_COLOURS, format_duration
+from sb3_ext.cli.run_lines import STATUS_COLOURS, format_duration, format_rating
 from sb3_ext.errors import RunError
 from sb3_ext.runs.episodes import EpisodeReturns
 from sb3_ext.runs.run import LIVE_STATUSES, Run
@@ -136,6 +136,7 @@ def _draw_facts(record: RunStatus) -> RenderableType:
         ("ε", None if record.epsilon is None else f"{record.epsilon:.4f}"),
         ("return", None if record.episode_return_mean is None else f"{record.episode_return_mean:,.2f}"),
         ("best evaluation", None if record.best_evaluation is None else f"{record.best_evaluation:,.2f}"),
+        ("rating", format_rating(record)),
     ]
     text = Text()
     for name, value in facts:

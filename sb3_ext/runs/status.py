@@ -41,6 +41,8 @@ class RunStatus:
     :param elapsed_seconds: the time since the start, earlier stretches of a resumed run included
     :param episode_return_mean: mean return of the latest episodes
     :param best_evaluation: best mean return of an evaluation
+    :param rating: the agent's among its opponents, in a game of two: the mean of openskill's
+    :param rating_sigma: how unsure that is: the standard deviation
     :param start_time: ISO 8601, UTC
     :param last_heartbeat: ISO 8601, UTC
     :param stop_reason: why the run ended; see :func:`status_for`
@@ -64,6 +66,8 @@ class RunStatus:
     elapsed_seconds: float = 0.0
     episode_return_mean: float | None = None
     best_evaluation: float | None = None
+    rating: float | None = None
+    rating_sigma: float | None = None
     start_time: str | None = None
     last_heartbeat: str | None = None
     stop_reason: str | None = None

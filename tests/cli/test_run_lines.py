@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import pytest
 
-from sb3_ext.cli.run_lines import format_bytes, format_duration, format_lines
+from sb3_ext.cli.run_lines import format_bytes, format_duration, format_lines, format_rating
 from sb3_ext.errors import RunError
 from sb3_ext.runs.status import RunStatus
 
@@ -50,6 +50,11 @@ def test_a_long_reason_is_shortened() -> None:
 
     assert format_plain(("a", failed))[0].endswith("very …")
     assert len(format_plain(("a", failed))[0]) < 110
+
+
+def test_a_rating_is_a_mean_and_how_unsure_it_is() -> None:
+    assert format_rating(RunStatus(rating=31.204, rating_sigma=1.65)) == "31.20 ± 1.65"
+    assert format_rating(RunStatus()) is None
 
 
 def test_no_runs_are_no_lines() -> None:

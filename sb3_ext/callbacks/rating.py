@@ -1,0 +1,65 @@
+"""Rate the agent while it trains against others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+from sb3_ext.callbacks.episodes import EpisodeCallback
+from sb3_ext.selfplay.ratings import OnlineRating, OnlineRatings
+
+
+class RatingCallback(EpisodeCallback):
+    """
+    Rates the agent and its opponents after every game, and logs the agent's rating: ``rating/mu``, ``rating/sigma``.
+
+    Games are what :class:`~sb3_ext.selfplay.seat.SelfPlayVecEnv` tells of: episodes whose last ``info`` has
+    ``opponent`` and ``result``. Other episodes are passed over.
+
+    :param past_self_prefix: opponents whose names begin so are earlier copies of the agent: they start with its rating
+    :param unrated: opponents that say nothing about strength, such as the agent itself
+    """
+
+    def __init__(self, past_self_prefix: str | None = None, unrated: Collection[str] = ()) -> None:
+        super().__init__()
+        self.ratings = OnlineRatings()
+        #: called with the agent's rating after every rollout in which it has changed
+        self.on_rating: list[Callable[[OnlineRating], None]] = []
+        self._past_self_prefix = past_self_prefix
+        self._unrated = frozenset(unrated)
+        self._shown_games = 0
+
+    def state(self) -> dict[str, Any]:
+        """
+        Capture what a resumed training has to know.
+
+        :return: plain JSON values for :meth:`restore`
+        """
+        return {**super().state(), "ratings": self.ratings.to_json()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """
+        Carry on from where an earlier training was.
+
+        :param state: what :meth:`state` gave then
+        """
+        super().restore(state)
+        self.ratings = OnlineRatings.from_json(state["ratings"])
+        self._shown_games = 0
+
+    def _on_episode(self, episode_return: float | None, episode_length: int | None, info: dict[str, Any]) -> None:
+        opponent, result = info.get("opponent"), info.get("result")
+        if opponent is None or result is None or opponent in self._unrated:
+            return
+        if self._past_self_prefix is not None and opponent.startswith(self._past_self_prefix):
+            self.ratings.add_past_self(opponent)
+        self.ratings.record(opponent, result)
+
+    def _on_rollout_end(self) -> None:
+        super()._on_rollout_end()
+        if self.ratings.games > self._shown_games:
+            self._shown_games = self.ratings.games
+            self.logger.record("rating/mu", self.ratings.agent.mu)
+            self.logger.record("rating/sigma", self.ratings.agent.sigma)
+            for listener in self.on_rating:
+                listener(self.ratings.agent)
