@@ -161,7 +161,14 @@ def test_three_kills(algorithm: str) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
-    "options", [("ppo", "--kills", "15"), ("dqn", "--kills", "15"), ("dqn", "--kills", "10", "--subproc")]
+    "options",
+    [
+        ("ppo", "--kills", "15"),
+        ("dqn", "--kills", "15"),
+        ("dqn", "--kills", "10", "--mode", "subproc"),
+        ("ppo", "--kills", "10", "--mode", "workers"),
+        ("dqn", "--kills", "10", "--mode", "workers"),
+    ],
 )
 def test_forty_kills(options: tuple[str, ...]) -> None:
     kill_and_resume("--seed", "1", "--algorithm", *options)

@@ -6,6 +6,7 @@ at every boundary. The digests (weights, optimizers, replay buffer, statistics, 
 must be equal. With the default stops, also one part of the restore at a time is undone, and the digests must differ.
 
     python zoo_scripts/exactness.py
+    python zoo_scripts/exactness.py --mode workers
     python zoo_scripts/exactness.py --full --stop-steps 60 150 270 --filter SAC
 """
 
@@ -19,7 +20,7 @@ import tempfile
 from pathlib import Path
 
 from exactness_ablations import ABLATIONS
-from exactness_cases import Case, list_all_cases, list_quick_cases
+from exactness_cases import MODES, Case, list_all_cases, list_quick_cases
 
 STOP_STEPS = [70, 180]
 PARTS = Path(__file__).with_name("exactness_parts.py")
@@ -62,13 +63,13 @@ def main() -> int:
     """:return: the exit status: 0 if everything is as it should be"""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true", help="the whole matrix instead of a quick selection")
+    parser.add_argument("--mode", choices=MODES, help="parallel.mode of all cases, instead of various ones")
     parser.add_argument("--filter", default="", help="only cases whose name has this in it")
     parser.add_argument("--stop-steps", type=int, nargs="+", default=STOP_STEPS, help="where to interrupt (of 300)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
-    cases = [
-        case for case in (list_all_cases() if arguments.full else list_quick_cases()) if arguments.filter in case.name
-    ]
+    list_cases = list_all_cases if arguments.full else list_quick_cases
+    cases = [case for case in list_cases(arguments.mode) if arguments.filter in case.name]
     with tempfile.TemporaryDirectory() as folder:
         results = compare(cases, arguments.stop_steps, Path(folder))
     if arguments.json:

@@ -18,8 +18,8 @@ DQN = Case("DQN", "CartPole-v1", loaded=True)
 GSDE = Case("PPO", "Pendulum-v1", gsde=True, normalize=True)
 STACKED = Case("A2C", "CartPole-v1", normalize=True, frame_stack=3)
 RECURRENT = Case("RecurrentPPO", "CartPole-v1", loaded=True)
-WORKERS = Case("PPO", "exactness/Unruly-v0", subproc=True, normalize=True)
-OFF_POLICY = Case("DQN", "exactness/Unruly-v0", subproc=True, normalize=True)
+WORKERS = Case("PPO", "exactness/Unruly-v0", mode="subproc", normalize=True)
+OFF_POLICY = Case("DQN", "exactness/Unruly-v0", mode="subproc", normalize=True)
 NOISY = Case("TD3", "Pendulum-v1", noise="ornstein_uhlenbeck")
 
 

@@ -38,6 +38,8 @@ PARAMETERS: dict[str, dict[str, Any]] = {
 WITHOUT_DISCRETE = ("SAC", "TD3", "TQC", "CrossQ")
 WITHOUT_CONTINUOUS = ("DQN", "QRDQN", "MaskablePPO")
 WITH_GSDE = ("PPO", "A2C", "TRPO", "RecurrentPPO", "SAC", "TQC", "CrossQ")
+MODES = ("sequential", "subproc", "workers")
+_LISTED_MODES = ("sequential", "subproc")
 OBSERVATIONS: dict[str, spaces.Space[Any]] = {"images": spaces.Box(0, 255, (36, 36, 1), np.uint8)}
 OBSERVATIONS["dict"] = spaces.Dict({"image": OBSERVATIONS["images"], "vector": spaces.Box(-1, 1, (3,))})
 
@@ -82,7 +84,7 @@ class Case:
 
     :param algorithm: class name in SB3 or sb3-contrib
     :param env: Gymnasium id
-    :param subproc: environments in worker processes
+    :param mode: ``parallel.mode``
     :param n_envs: environments side by side
     :param normalize: with ``VecNormalize``
     :param frame_stack: frames, ``None`` for no stack
@@ -96,7 +98,7 @@ class Case:
 
     algorithm: str
     env: str
-    subproc: bool = False
+    mode: str = "sequential"
     n_envs: int = 2
     normalize: bool = False
     frame_stack: int | None = None
@@ -110,18 +112,22 @@ class Case:
     @property
     def name(self) -> str:
         """Says what differs from the simplest case."""
-        words = [self.algorithm, self.env.rpartition("/")[2], "subproc" if self.subproc else "dummy"]
+        words = [self.algorithm, self.env.rpartition("/")[2], self.mode]
         flags = ("normalize", "frame_stack", "hindsight", "gsde", "loaded")
         words += [flag for flag in flags if getattr(self, flag)] + [self.observations or "", self.noise or ""]
         words += [key + "".join(filter(str.isalnum, str(value))) for key, value in self.parameters.items()]
         return "-".join(filter(None, [*words, f"{self.n_envs}envs"]))
 
 
-def list_quick_cases() -> list[Case]:
-    """:return: every algorithm and every feature at least once, simplest first"""
-    return [
+def list_quick_cases(mode: str | None = None) -> list[Case]:
+    """
+    :param mode: ``parallel.mode`` of all of them
+    :return: every algorithm and every feature at least once, simplest first
+    """
+    cases = [
         Case("PPO", "CartPole-v1"),
-        Case("PPO", "exactness/Unruly-v0", subproc=True, normalize=True),
+        Case("PPO", "exactness/Unruly-v0", mode="subproc", normalize=True),
+        Case("PPO", "exactness/Unruly-v0", mode="workers", n_envs=4, normalize=True, frame_stack=2),
         Case("PPO", "Pendulum-v1", gsde=True, normalize=True),
         Case("PPO", "Pendulum-v1", gsde=True, loaded=True, parameters={"sde_sample_freq": 5}),
         Case("PPO", "sb3_ext/Mock-v0", observations="images", frame_stack=2),
@@ -129,11 +135,13 @@ def list_quick_cases() -> list[Case]:
         Case("A2C", "exactness/Unruly-v0"),
         Case("A2C", "sb3_ext/Mock-v0", observations="dict", normalize=True, frame_stack=2),
         Case("TRPO", "Pendulum-v1"),
-        Case("MaskablePPO", "sb3_ext/Mock-v0", subproc=True),
+        Case("MaskablePPO", "sb3_ext/Mock-v0", mode="subproc"),
+        Case("MaskablePPO", "sb3_ext/Mock-v0", mode="workers"),
         Case("RecurrentPPO", "CartPole-v1", loaded=True),
-        Case("RecurrentPPO", "Pendulum-v1", gsde=True, subproc=True),
+        Case("RecurrentPPO", "Pendulum-v1", gsde=True, mode="subproc"),
         Case("DQN", "CartPole-v1", loaded=True),
-        Case("DQN", "exactness/Unruly-v0", subproc=True, normalize=True),
+        Case("DQN", "exactness/Unruly-v0", mode="subproc", normalize=True),
+        Case("DQN", "exactness/Unruly-v0", mode="workers", n_envs=4),
         Case("DQN", "CartPole-v1", parameters={"n_steps": 3}),
         Case("DQN", "sb3_ext/Mock-v0", observations="images", frame_stack=2, n_envs=1),
         Case("DQN", "exactness/BitFlipping-v0", hindsight=True),
@@ -145,30 +153,38 @@ def list_quick_cases() -> list[Case]:
         Case("TQC", "InvertedPendulum-v5"),
         Case("CrossQ", "Pendulum-v1"),
     ]
+    return _with_mode(cases, mode)
 
 
 def list_mujoco_cases() -> list[Case]:
     """:return: cases that need MuJoCo"""
     envs = ("InvertedPendulum-v5", "Humanoid-v5")
     return [
-        Case(algorithm, env, subproc)
-        for algorithm, env, subproc in itertools.product(("PPO", "SAC"), envs, (False, True))
+        Case(algorithm, env, mode) for algorithm, env, mode in itertools.product(("PPO", "SAC"), envs, _LISTED_MODES)
     ]
 
 
-def list_all_cases() -> list[Case]:
-    """:return: the whole matrix"""
-    product = itertools.product(PARAMETERS, (False, True), (False, True), (False, True), (False, True))
+def list_all_cases(mode: str | None = None) -> list[Case]:
+    """
+    :param mode: ``parallel.mode`` of all of them
+    :return: the whole matrix
+    """
+    product = itertools.product(PARAMETERS, _LISTED_MODES, (False, True), (False, True), (False, True))
     cases = [case for parts in product for case in _combine(*parts)]
     mujoco = [
-        Case(algorithm, env, subproc)
-        for algorithm, env, subproc in itertools.product(("PPO", "SAC"), ("Hopper-v5", "Humanoid-v5"), (False, True))
+        Case(algorithm, env, mode)
+        for algorithm, env, mode in itertools.product(("PPO", "SAC"), ("Hopper-v5", "Humanoid-v5"), _LISTED_MODES)
     ]
-    return list(dict.fromkeys([*list_quick_cases(), *mujoco, *cases]))
+    return _with_mode([*list_quick_cases(), *mujoco, *cases], mode)
 
 
-def _combine(algorithm: str, subproc: bool, normalize: bool, stack: bool, loaded: bool) -> Iterator[Case]:
-    base = Case(algorithm, "", subproc, normalize=normalize, frame_stack=3 if stack else None, loaded=loaded)
+def _with_mode(cases: list[Case], mode: str | None) -> list[Case]:
+    changed = cases if mode is None else [dataclasses.replace(case, mode=mode) for case in cases]
+    return list({case.name: case for case in changed}.values())
+
+
+def _combine(algorithm: str, mode: str, normalize: bool, stack: bool, loaded: bool) -> Iterator[Case]:
+    base = Case(algorithm, "", mode, normalize=normalize, frame_stack=3 if stack else None, loaded=loaded)
     if algorithm == "MaskablePPO":
         yield dataclasses.replace(base, env="sb3_ext/Mock-v0")
         return

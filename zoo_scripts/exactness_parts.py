@@ -20,7 +20,7 @@ import sb3_ext_envs  # noqa: F401 - registers its environments
 import stable_baselines3
 import torch
 from exactness_ablations import ABLATIONS
-from exactness_cases import OBSERVATIONS, PARAMETERS, Case, list_all_cases
+from exactness_cases import MODES, OBSERVATIONS, PARAMETERS, Case, list_all_cases
 from gymnasium import spaces
 from stable_baselines3 import HerReplayBuffer
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -28,8 +28,9 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import KVWriter, Logger
 from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
-from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecFrameStack, VecNormalize
+from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecNormalize
 
+from sb3_ext.building.parallel import choose_vec_env
 from sb3_ext.checkpoints.bundle import verify_bundle, write_bundle
 from sb3_ext.checkpoints.content import capture_content
 from sb3_ext.checkpoints.normalization import capture_normalization, restore_normalization
@@ -42,10 +43,10 @@ from sb3_ext.checkpoints.state import (
     restore_callbacks,
 )
 from sb3_ext.checkpoints.state_files import read_state
-from sb3_ext.vec.snapshot_wrapper import SnapshotWrapper
+from sb3_ext.config.schema import ParallelConfig
 
 TOTAL_STEPS = 300
-CASES = {case.name: case for case in list_all_cases()}
+CASES = {case.name: case for mode in (None, *MODES) for case in list_all_cases(mode)}
 
 
 class HistoryCallback(BaseCallback, KVWriter):
@@ -128,14 +129,17 @@ def make_env(case: Case, folder: Path, resumed: bool) -> VecEnv:
             arguments["has_action_masks"] = True
         return gymnasium.make(case.env, **arguments)
 
+    workers = {"num_workers": max(1, case.n_envs // 2)} if case.mode == "workers" else {}
+    kind = choose_vec_env(ParallelConfig(mode=case.mode, num_envs=case.n_envs, **workers))
     env: VecEnv = make_vec_env(
         make_one,
         case.n_envs,
         seed=5,
         monitor_dir=str(folder / "monitor"),
         monitor_kwargs={"override_existing": not resumed},
-        wrapper_class=SnapshotWrapper if case.subproc else None,
-        vec_env_cls=SubprocVecEnv if case.subproc else DummyVecEnv,
+        wrapper_class=kind.wrapper_class,
+        vec_env_cls=kind.vec_env_class,
+        vec_env_kwargs=kind.arguments,
     )
     if case.frame_stack is not None:
         env = VecFrameStack(env, case.frame_stack)
@@ -307,7 +311,7 @@ def main() -> None:
     parser.add_argument("--ablations", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    multiprocessing.set_forkserver_preload(["exactness_parts"])
+    multiprocessing.set_forkserver_preload(["exactness_parts", "sb3_ext.vec.worker_loop"])
     names = sys.stdin.read().split()
     if arguments.part == "whole":
         digests = train_whole(names, arguments.folder)

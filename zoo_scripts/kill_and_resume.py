@@ -7,7 +7,7 @@ verify, unless the retention rule lets it go, and no process may be left. At the
 metrics, Monitor files and evaluations must be those of the uninterrupted run, to the bit::
 
     python zoo_scripts/kill_and_resume.py --algorithm ppo --kills 40
-    python zoo_scripts/kill_and_resume.py --algorithm dqn --kills 200 --subproc
+    python zoo_scripts/kill_and_resume.py --algorithm dqn --kills 200 --mode workers
     python zoo_scripts/kill_and_resume.py my.yaml --kills 10
 """
 
@@ -138,18 +138,20 @@ def _read_owner(directory: Path) -> int | None:
         return None
 
 
-def make_config(algorithm: str, kills: int, *, has_subprocesses: bool = False) -> dict[str, Any]:
+def make_config(algorithm: str, kills: int, *, mode: str = "sequential") -> dict[str, Any]:
     """
     :param algorithm: ``ppo`` or ``dqn``
     :param kills: how many times the run is to be killed
-    :param has_subprocesses: each environment has a process of its own
+    :param mode: ``parallel.mode``
     :return: a configuration that saves at every boundary, and lasts long enough
     """
     params = {**_PARAMS[algorithm], "policy_kwargs": {"net_arch": [8]}}
     return {
         "seed": 1,
         "env": {"id": "CartPole-v1", "max_steps": 60},
-        "parallel": {"num_envs": 2, "mode": "subproc" if has_subprocesses else "sequential"},
+        "parallel": {"mode": mode, "num_envs": 4, "num_workers": 2}
+        if mode == "workers"
+        else {"mode": mode, "num_envs": 2},
         "agent": {"id": algorithm, "threads": 1, "device": "cpu", "params": params},
         "train": {
             "total_steps": _STEPS_BETWEEN_SAVES * _SAVES_A_KILL * (kills + 1),
@@ -200,7 +202,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", nargs="?", type=Path, help="a YAML file, instead of a small run of --algorithm")
     parser.add_argument("--algorithm", choices=sorted(_PARAMS), default="ppo")
-    parser.add_argument("--subproc", action="store_true", help="environments in processes of their own")
+    parser.add_argument("--mode", choices=("sequential", "subproc", "workers"), default="sequential")
     parser.add_argument("--kills", type=int, default=6)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     options = parser.parse_args()
@@ -208,7 +210,7 @@ def main() -> int:
         config = options.config
         if config is None:
             config = Path(directory) / "config.yaml"
-            made = make_config(options.algorithm, options.kills, has_subprocesses=options.subproc)
+            made = make_config(options.algorithm, options.kills, mode=options.mode)
             config.write_text(yaml.safe_dump(made))
         return int(compare(config, options.kills, options.seed, Path(directory)) > 0)
 

@@ -9,15 +9,15 @@ from typing import Any
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.env_checker import check_env
 from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecFrameStack, VecNormalize
+from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecNormalize
 
 from sb3_ext.algorithms.parameters import fill_parameters
 from sb3_ext.algorithms.registry import get_algorithm
+from sb3_ext.building.parallel import choose_vec_env, prepare_processes
 from sb3_ext.config.schema import EnvConfig, RunConfig
 from sb3_ext.errors import ConfigError
 from sb3_ext.evaluation.video import LastFrameWrapper
 from sb3_ext.vec.environments import EnvironmentFactory
-from sb3_ext.vec.snapshot_wrapper import SnapshotWrapper
 from sb3_ext.vec.worker_process import shield_new_processes
 
 _MAX_EVAL_ENVS = 8
@@ -68,9 +68,10 @@ def make_env(
     :raises ConfigError: if they cannot be made
     """
     factory = make_environment_factory(config.env, render_mode)
-    is_subproc = config.parallel.mode == "subproc"
-    if is_subproc:
+    kind = choose_vec_env(config.parallel)
+    if kind.has_processes:
         factory().close()  # a mistake shows here as itself, not as a closed pipe
+        prepare_processes()
     with shield_new_processes():
         env: VecEnv = make_vec_env(
             factory,
@@ -78,8 +79,9 @@ def make_env(
             seed=config.seed,
             monitor_dir=str(monitor_directory),
             monitor_kwargs={"override_existing": not is_resumed},
-            wrapper_class=SnapshotWrapper if is_subproc else None,
-            vec_env_cls=SubprocVecEnv if is_subproc else DummyVecEnv,
+            wrapper_class=kind.wrapper_class,
+            vec_env_cls=kind.vec_env_class,  # type: ignore[arg-type]
+            vec_env_kwargs=kind.arguments,
         )
     return _wrap_vec_env(env, config, is_training=True)
 

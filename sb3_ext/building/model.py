@@ -11,6 +11,7 @@ from sb3_ext.algorithms.parameters import build_parameters, fill_parameters
 from sb3_ext.algorithms.policies import check_fit, choose_policy
 from sb3_ext.algorithms.registry import get_algorithm
 from sb3_ext.arguments import import_name
+from sb3_ext.building.parallel import fill_parallel
 from sb3_ext.config.schema import RunConfig
 from sb3_ext.errors import ConfigError
 
@@ -48,14 +49,16 @@ def fill_config(config: RunConfig, model: BaseAlgorithm) -> RunConfig:
 
     :param config: the whole configuration
     :param model: made from it
-    :return: the same with the policy chosen and every parameter of the algorithm
+    :return: the same with the policy chosen, every parameter of the algorithm, and the number of workers
     """
     agent = config.agent
     algorithm = get_algorithm(agent.id)
     policy = agent.policy or choose_policy(algorithm, model.observation_space)
     params = fill_parameters(algorithm, agent.params)
     filled = agent.model_copy(update={"policy": policy, "params": params})
-    return config.model_copy(update={"agent": filled, "train": config.train.with_checkpoint()})
+    return config.model_copy(
+        update={"agent": filled, "train": config.train.with_checkpoint(), "parallel": fill_parallel(config.parallel)}
+    )
 
 
 def _check_device(device: str) -> str:

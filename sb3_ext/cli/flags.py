@@ -37,6 +37,8 @@ FLAGS = (
     Flag(("--duration",), "train.duration", "TIME", "End after 90s, 10m, 1.5h, or a number of hours."),
     Flag(("--max-steps",), "env.max_steps", "N", "Truncate episodes after N steps."),
     Flag(("--num-envs",), "parallel.num_envs", "N", "Number of environments."),
+    Flag(("--num-workers",), "parallel.num_workers", "N", "Step them in N processes."),
+    Flag(("--num-envs-per-worker",), "parallel.num_envs_per_worker", "N", "Environments in each process."),
     Flag(("--batch-size",), "agent.params.batch_size", "N", "Minibatch size."),
     Flag(("--learning-rate",), "agent.params.learning_rate", "RATE", "Number or schedule, such as 'linear(3e-4)'."),
     Flag(("--gamma",), "agent.params.gamma", "NUMBER", "Discount factor."),

@@ -31,8 +31,12 @@ from sb3_ext.config.fields import (
     Wrapper,
     parse_duration,
 )
+from sb3_ext.errors import ConfigError
+from sb3_ext.vec.worker_split import split_environments
 
 CHECKPOINT_TYPE = "checkpoint"
+
+_WORKER_KEYS = ("num_workers", "num_envs_per_worker", "step_timeout_seconds", "max_worker_restarts")
 
 
 class Section(BaseModel):
@@ -59,8 +63,48 @@ class EnvConfig(Section):
 class ParallelConfig(Section):
     """How many environments, and where they are stepped."""
 
-    mode: Mode = Field(default="sequential", description="sequential: in this process; subproc: one process each")
+    mode: Mode = Field(
+        default="sequential",
+        description="sequential: in this process; subproc: a process each; workers: several in each of some processes",
+    )
     num_envs: PositiveInt = Field(default=1, description="number of environments in all")
+    num_workers: PositiveInt | None = Field(
+        default=None, description="workers: number of processes; null: as many as cores, at most"
+    )
+    num_envs_per_worker: PositiveInt | None = Field(
+        default=None, description="workers: num_workers x num_envs_per_worker = num_envs"
+    )
+    step_timeout_seconds: Positive | None = Field(
+        default=300.0, description="workers: one that needs longer for a step is ended; null: none is"
+    )
+    max_worker_restarts: NonNegativeInt = Field(
+        default=0, description="workers: how many that died or hung are replaced, their episodes truncated"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _infer_from_workers(cls, data: Any) -> Any:
+        """Who says how many workers wants workers, and who says both numbers has said how many environments."""
+        if not isinstance(data, dict):
+            return data
+        workers, each = data.get("num_workers"), data.get("num_envs_per_worker")
+        inferred: dict[str, Any] = {} if workers is None and each is None else {"mode": "workers"}
+        if isinstance(workers, int) and isinstance(each, int):
+            inferred["num_envs"] = workers * each
+        return {**inferred, **data}
+
+    @model_validator(mode="after")
+    def _check_workers(self) -> ParallelConfig:
+        fields = type(self).model_fields
+        foreign = [name for name in _WORKER_KEYS if getattr(self, name) != fields[name].default]
+        if self.mode != "workers" and foreign:
+            raise ValueError(f"{foreign[0]} is for mode workers, but the mode is {self.mode}")
+        if self.mode == "workers":
+            try:
+                split_environments(self.num_envs, self.num_workers, self.num_envs_per_worker)
+            except ConfigError as error:
+                raise ValueError(str(error)) from None
+        return self
 
 
 class AgentConfig(Section):

@@ -30,6 +30,8 @@ _CHANGEABLE: tuple[Key, ...] = (
     ("train", "track_timings"),
     ("train", "log_every_episodes"),
     ("train", "status_every_steps"),
+    ("parallel", "step_timeout_seconds"),
+    ("parallel", "max_worker_restarts"),
     ("eval",),
     ("early_stopping",),
 )

@@ -2,7 +2,7 @@
 The state of all environments of a ``VecEnv``, with its wrappers: stacked frames, running statistics, partial episodes.
 
 Possible for ``DummyVecEnv``, for ``SubprocVecEnv`` whose environments are in a ``SnapshotWrapper``, and for a
-``VecEnv`` that knows how to save itself.
+``VecEnv`` that knows how to save itself, as ``WorkerVecEnv`` does.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv,
 from sb3_ext.vec.monitor_files import MonitorFile, cut_monitor_file, get_monitor_file
 from sb3_ext.vec.snapshot_wrapper import SnapshotWrapper
 from sb3_ext.vec.snapshots import SnapshotError, freeze, has_protocol, list_layers, thaw
+from sb3_ext.vec.workers import WorkerVecEnv
 
 
 def get_vec_snapshot(venv: VecEnv) -> bytes:
@@ -63,6 +64,8 @@ def get_monitor_files(venv: VecEnv) -> list[MonitorFile | None]:
     """
     files = [get_monitor_file(monitor) for monitor in _list_monitors(venv)]
     base = venv.unwrapped
+    if isinstance(base, WorkerVecEnv):
+        return files + base.get_monitor_files()
     return files + (base.env_method("get_monitor_file") if _has_snapshot_workers(base) else [])
 
 
@@ -79,7 +82,9 @@ def cut_monitor_files(venv: VecEnv, sizes_bytes: Sequence[int | None]) -> list[M
         if size_bytes is not None:
             cut_monitor_file(monitor, size_bytes)
     base = venv.unwrapped
-    if _has_snapshot_workers(base):
+    if isinstance(base, WorkerVecEnv):
+        base.cut_monitor_files(sizes_bytes[len(monitors) :])
+    elif _has_snapshot_workers(base):
         for index, size_bytes in enumerate(sizes_bytes[len(monitors) :]):
             if size_bytes is not None:
                 base.env_method("cut_monitor_file", size_bytes, indices=index)

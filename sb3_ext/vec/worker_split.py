@@ -22,12 +22,12 @@ def split_environments(num_envs: int, num_workers: int | None = None, num_envs_p
     workers = num_workers or max(1, num_envs // (num_envs_per_worker or 1))
     if workers > num_envs:
         count = f"{num_envs} environment{'s' * (num_envs > 1)}"
-        raise ConfigError(f"num_workers: {workers} workers for {count}; each needs at least one")
+        raise ConfigError(f"{workers} workers for {count}; each needs at least one")
     each = num_envs_per_worker or num_envs // workers
     if workers * each != num_envs:
         raise ConfigError(
-            f"num_workers: {workers} workers x {each} environments in each are not num_envs = {num_envs}; any one of "
-            "the three may be left out and follows from the other two"
+            f"{workers} workers x {each} environments in each are not num_envs = {num_envs}; leave out any one of "
+            "the three, it follows from the other two"
         )
     return workers
 

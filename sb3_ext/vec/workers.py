@@ -256,7 +256,8 @@ class WorkerVecEnv(VecEnv):
         :param sizes_bytes: of each environment, see :func:`sb3_ext.vec.monitor_files.cut_monitor_file`
         """
         ranks = [handle.ranks for handle in self._pool.handles]
-        messages = [("cut_monitor_files", sizes_bytes[r.start : r.stop]) for r in ranks]
+        sizes = [*sizes_bytes, *[None] * (self.num_envs - len(sizes_bytes))]
+        messages = [("cut_monitor_files", sizes[r.start : r.stop]) for r in ranks]
         self._pool.ask(list(enumerate(messages)), "cutting Monitor files")
 
     def _ask_all(self, method: str) -> list[Any]:

@@ -52,6 +52,13 @@ def test_an_incomplete_restore_is_noticed(quick_results: dict[str, Any], name: s
 
 
 @pytest.mark.slow
+def test_all_kinds_of_trainings_with_workers(tmp_path: Path) -> None:
+    results = run_matrix(tmp_path, "--mode", "workers", "--stop-steps", "120")
+    assert len(results["cases"]) > 20
+    assert [name for name, is_same in results["cases"].items() if not is_same] == []
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_the_whole_matrix(tmp_path: Path) -> None:
     results = run_matrix(tmp_path, "--full", "--stop-steps", "31", "120", "263")

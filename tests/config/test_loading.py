@@ -142,7 +142,10 @@ def test_five_mistakes_give_five_lines_in_the_order_of_the_file(tmp_path: Path) 
         ({"early_stopping": {"plateau": {"min_delta": -1}}}, "plateau.min_delta: expected a number >= 0, found -1"),
         ({"eval": {"env": {"parms": {}}}}, "eval.env.parms: unknown key; did you mean 'params'?"),
         ({"seed": -1}, "seed: expected an integer from 0 to 4294967295, found -1"),
-        ({"parallel": {"mode": "threads"}}, "parallel.mode: expected one of sequential, subproc, found 'threads'"),
+        (
+            {"parallel": {"mode": "threads"}},
+            "parallel.mode: expected one of sequential, subproc, workers, found 'threads'",
+        ),
         ({"colour": 1}, "colour: unknown key; expected one of agent, early_stopping, env, eval, parallel, seed, train"),
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else "",
