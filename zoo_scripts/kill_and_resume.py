@@ -32,8 +32,14 @@ from sb3_ext.checkpoints.retention import Retention
 from sb3_ext.config import load_config
 
 _PARAMS: dict[str, dict[str, Any]] = {
-    "ppo": {"n_steps": 8, "batch_size": 8, "n_epochs": 2, "learning_rate": "linear(1e-3)"},
-    "dqn": {"train_freq": 8, "learning_starts": 50, "batch_size": 8, "buffer_size": 200},
+    "ppo": {"batch_size": 8, "n_epochs": 2, "learning_rate": "linear(1e-3)"},
+    "dqn": {"learning_starts": 50, "batch_size": 8, "buffer_size": 200},
+}
+_ROLLOUT_LENGTH = {"ppo": "n_steps", "dqn": "train_freq"}
+_PARALLEL: dict[str, dict[str, int]] = {
+    "sequential": {"num_envs": 2},
+    "subproc": {"num_envs": 2},
+    "workers": {"num_envs": 4, "num_workers": 2},
 }
 _STEPS_BETWEEN_SAVES = 16
 _MOST_SAVES_BEFORE_A_KILL = 3
@@ -145,13 +151,13 @@ def make_config(algorithm: str, kills: int, *, mode: str = "sequential") -> dict
     :param mode: ``parallel.mode``
     :return: a configuration that saves at every boundary, and lasts long enough
     """
-    params = {**_PARAMS[algorithm], "policy_kwargs": {"net_arch": [8]}}
+    parallel = _PARALLEL[mode]
+    length = _STEPS_BETWEEN_SAVES // parallel["num_envs"]
+    params = {**_PARAMS[algorithm], _ROLLOUT_LENGTH[algorithm]: length, "policy_kwargs": {"net_arch": [8]}}
     return {
         "seed": 1,
         "env": {"id": "CartPole-v1", "max_steps": 60},
-        "parallel": {"mode": mode, "num_envs": 4, "num_workers": 2}
-        if mode == "workers"
-        else {"mode": mode, "num_envs": 2},
+        "parallel": {"mode": mode, **parallel},
         "agent": {"id": algorithm, "threads": 1, "device": "cpu", "params": params},
         "train": {
             "total_steps": _STEPS_BETWEEN_SAVES * _SAVES_A_KILL * (kills + 1),
@@ -202,7 +208,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", nargs="?", type=Path, help="a YAML file, instead of a small run of --algorithm")
     parser.add_argument("--algorithm", choices=sorted(_PARAMS), default="ppo")
-    parser.add_argument("--mode", choices=("sequential", "subproc", "workers"), default="sequential")
+    parser.add_argument("--mode", choices=sorted(_PARALLEL), default="sequential", help="parallel.mode")
     parser.add_argument("--kills", type=int, default=6)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     options = parser.parse_args()

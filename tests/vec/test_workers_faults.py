@@ -1,0 +1,281 @@
+"""Environments and workers that fail; see also ``zoo_scripts/worker_faults.py``."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import psutil
+import pytest
+from gymnasium.envs.classic_control import CartPoleEnv
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.monitor import load_results
+
+from sb3_ext.errors import ConfigError
+from sb3_ext.vec import WorkerVecEnv
+from sb3_ext.vec.worker_errors import WorkerError, WorkerLostError
+from sb3_ext.vec.worker_split import count_cores, split_environments
+
+SCRIPTS = Path(__file__).parents[2] / "zoo_scripts"
+UNCLOSED = """
+import os, signal
+from stable_baselines3.common.env_util import make_vec_env
+from sb3_ext.vec import WorkerVecEnv
+
+if __name__ == "__main__":
+    env = make_vec_env("CartPole-v1", 2, vec_env_cls=WorkerVecEnv, vec_env_kwargs={"num_workers": 2})
+    os.kill(env.worker_pids[1], signal.SIGSTOP)
+    print(*env.worker_pids, flush=True)
+"""
+
+MakeEnv = Callable[..., WorkerVecEnv]
+
+
+@pytest.fixture
+def faulty_env(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(SCRIPTS)
+    return importlib.import_module("faulty_env").FaultyEnv
+
+
+@pytest.fixture
+def make_env(faulty_env: Any) -> Iterator[MakeEnv]:
+    """2 workers of 2 environments, of which the one with the rank ``seed`` fails."""
+    made: list[WorkerVecEnv] = []
+
+    def make(fault: str, restarts: int = 0, timeout_seconds: float | None = 60.0, **arguments: Any) -> WorkerVecEnv:
+        env_fn = partial(faulty_env, fault, **arguments)
+        made.append(WorkerVecEnv([env_fn] * 4, 2, step_timeout_seconds=timeout_seconds, max_worker_restarts=restarts))
+        made[-1].seed(0)
+        return made[-1]
+
+    yield make
+    for env in made:
+        env.close()
+
+
+def step(env: WorkerVecEnv, times: int = 1) -> Any:
+    for _ in range(times):
+        result = env.step(np.zeros(env.num_envs, np.int64))
+    return result
+
+
+def test_an_exception_has_its_rank_and_its_traceback_and_the_worker_goes_on(make_env: MakeEnv) -> None:
+    env = make_env("raise", seed=3)
+    env.reset()
+    step(env, 2)
+    with pytest.raises(
+        WorkerError, match=r"environment 3 \(in worker 1\) failed: ArithmeticError: the engine is on fire"
+    ):
+        step(env)
+    try:
+        env.reset()
+        step(env, 3)
+    except WorkerError as error:
+        text = "".join(traceback.format_exception(error))
+        assert "in break_down" in text
+        assert "faulty_env.py" in text
+    env.reset()
+    assert step(env)[0].tolist() == [[7.0, 0.0], [7.0, 1.0], [7.0, 2.0], [7.0, 3.0]]
+
+
+@pytest.mark.parametrize(("where", "expected"), [("make", ArithmeticError), ("reset", WorkerError)])
+def test_an_exception_before_the_first_step(make_env: MakeEnv, where: str, expected: type[Exception]) -> None:
+    with pytest.raises(expected, match="the engine is on fire"):
+        make_env("raise", where=where).reset()
+
+
+def test_a_method_raises_what_it_raises_in_the_same_process(make_env: MakeEnv) -> None:
+    env = make_env("raise", at_step=None)
+    env.reset()
+    with pytest.raises(ArithmeticError, match="the engine is on fire"):
+        env.env_method("break_down", indices=2)
+    with pytest.raises(AttributeError, match="no_such_thing"):
+        env.get_attr("no_such_thing")
+    assert step(env)[1].tolist() == [1.0] * 4
+
+
+@pytest.mark.parametrize("where", ["make", "reset"])
+def test_a_worker_that_dies_before_the_first_step_is_named(make_env: MakeEnv, where: str) -> None:
+    with pytest.raises(WorkerLostError, match=r"worker 0 \(environments 0 to 1\) ended with exit status 3 while"):
+        make_env("exit", where=where, restarts=2 if where == "reset" else 0).reset()
+
+
+def test_a_lost_worker_stays_named(make_env: MakeEnv) -> None:
+    env = make_env("kill", seed=1)
+    env.reset()
+    for _ in range(2):
+        with pytest.raises(WorkerLostError, match=r"worker 0 \(environments 0 to 1\) was killed by SIGKILL"):
+            step(env, 3)
+
+
+def test_a_worker_that_hangs_in_a_call_is_named_and_no_other_suffers(make_env: MakeEnv) -> None:
+    env = make_env("stop", at_step=None, timeout_seconds=1.0)
+    env.reset()
+    with pytest.raises(WorkerLostError, match=r"worker 1 .* hangs: it has been asked for env_method 'break_down'"):
+        env.env_method("break_down", indices=[3])
+    assert env.get_attr("steps", indices=[0, 1]) == [0, 0]
+
+
+def test_a_replaced_worker_truncates_its_episodes(make_env: MakeEnv, tmp_path: Path) -> None:
+    env = make_env("exit", restarts=1, seed=2, marker=str(tmp_path / "marker"))
+    env.reset()
+    before = step(env, 2)[0]
+    observations, rewards, dones, infos = step(env)
+    assert dones.tolist() == [False, False, True, True]
+    assert rewards.tolist() == [1.0, 1.0, 0.0, 0.0]
+    assert [info["TimeLimit.truncated"] for info in infos] == dones.tolist()
+    for rank in (2, 3):
+        assert infos[rank]["terminal_observation"].tolist() == before[rank].tolist()
+    assert observations.tolist() == [[3, 0], [3, 1], [0, 2 + 4], [0, 3 + 4]]  # other seeds than the first time
+    observations, rewards, dones, infos = step(env)
+    assert (observations[:, 0].tolist(), dones.any()) == ([4.0, 4.0, 1.0, 1.0], False)
+
+
+def test_a_worker_that_is_lost_between_two_steps_is_replaced_too(make_env: MakeEnv) -> None:
+    env = make_env("exit", restarts=3, at_step=None)
+    env.reset()
+    step(env)
+    psutil.Process(env.worker_pids[1]).kill()
+    assert env.get_attr("steps") == [1, 1, 0, 0]
+    assert step(env)[2].tolist() == [False, False, True, True]
+    psutil.Process(env.worker_pids[0]).kill()
+    assert env.reset()[:, 0].tolist() == [0.0] * 4
+    assert step(env)[2].tolist() == [False] * 4
+
+
+def test_a_replaced_worker_goes_on_with_its_monitor_files(tmp_path: Path) -> None:
+    env = make_vec_env(
+        partial(gymnasium.make, "CartPole-v1", max_episode_steps=5),
+        4,
+        monitor_dir=str(tmp_path),
+        vec_env_cls=WorkerVecEnv,
+        vec_env_kwargs={"num_workers": 2, "max_worker_restarts": 1},
+    )
+    env.reset()
+    step(env, 10)
+    before = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    psutil.Process(env.worker_pids[0]).kill()
+    step(env, 11)
+    env.close()
+    after = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    for name, text in before.items():
+        assert after[name].startswith(text)
+        assert len(after[name].splitlines()) == len(text.splitlines()) + 2
+    assert load_results(str(tmp_path))["t"].is_monotonic_increasing
+
+
+def test_an_interrupted_step_leaves_the_environments_usable(make_env: MakeEnv) -> None:
+    env = make_env("hang", seed=1, at_step=None)
+    env.reset()
+    env.step_async(np.zeros(4, np.int64))
+    with pytest.raises(RuntimeError, match="between step_async"):
+        env.get_attr("steps")
+    assert env.reset()[:, 0].tolist() == [1.0] * 4
+    assert step(env)[0][:, 0].tolist() == [2.0] * 4
+
+
+@pytest.mark.parametrize("fault", ["hang", "stop", "spin"])
+def test_close_is_bounded_whatever_a_worker_does(make_env: MakeEnv, fault: str) -> None:
+    env = make_env(fault, seed=1, at_step=1, timeout_seconds=None)
+    processes = [psutil.Process(pid) for pid in env.worker_pids]
+    env.reset()
+    env.step_async(np.zeros(4, np.int64))
+    env.close()
+    assert not any(process.is_running() for process in processes)
+    env.close()
+    with pytest.raises(WorkerLostError, match="worker 0"):
+        env.reset()
+
+
+def test_python_ends_although_nobody_has_closed_a_stopped_worker(start_python: Callable[..., Any]) -> None:
+    process = start_python(UNCLOSED)
+    stdout, stderr = process.communicate(timeout=120)
+    assert (process.returncode, stderr) == (0, "")
+    assert not any(psutil.pid_exists(int(pid)) for pid in stdout.split())
+
+
+def test_dropped_environments_end_their_workers(make_env: MakeEnv) -> None:
+    env = make_vec_env("CartPole-v1", 2, vec_env_cls=WorkerVecEnv)
+    processes = [psutil.Process(pid) for pid in env.unwrapped.worker_pids]
+    del env
+    psutil.wait_procs(processes, timeout=60)
+    assert not any(process.is_running() for process in processes)
+
+
+def test_what_cannot_be_sent_to_a_worker_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"env_fns\[0\]\.env_kwargs\['lock'\] \(_thread.lock\) cannot be sent"):
+        make_vec_env("CartPole-v1", 2, env_kwargs={"lock": threading.Lock()}, vec_env_cls=WorkerVecEnv)
+    env = CartPoleEnv()
+    env.handle = threading.Lock()  # type: ignore[attr-defined]
+    with pytest.raises(ConfigError, match=r"env_fns\[0\]\.env\.handle \(_thread.lock\) cannot be sent"):
+        WorkerVecEnv([lambda: env])
+
+
+def test_the_same_environment_twice_is_refused() -> None:
+    env = CartPoleEnv()
+    with pytest.raises(ValueError, match="have returned the same environment"):
+        WorkerVecEnv([lambda: env, lambda: env], 1)
+
+
+def test_environments_with_other_spaces_are_refused() -> None:
+    env_fns = [partial(gymnasium.make, "CartPole-v1"), partial(gymnasium.make, "Acrobot-v1")]
+    with pytest.raises(ConfigError, match=r"environment 1 has the spaces .* but environment 0 has"):
+        WorkerVecEnv(env_fns, 2)
+
+
+def test_processes_are_never_forked() -> None:
+    with pytest.raises(ConfigError, match="start_method must be one of forkserver, spawn, but got 'fork'"):
+        WorkerVecEnv([CartPoleEnv], start_method="fork")
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [((8, 2, None), 2), ((8, None, 2), 4), ((8, 4, 2), 4), ((1, None, None), 1), ((8, None, 8), 1)],
+)
+def test_how_many_workers(numbers: tuple[int, int | None, int | None], expected: int) -> None:
+    assert split_environments(*numbers) == expected
+
+
+def test_as_many_workers_as_cores_at_most() -> None:
+    assert split_environments(4 * count_cores()) == count_cores()
+    assert 7 % split_environments(7) == 0
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ((8, 3, None), "3 workers x 2 environments in each are not num_envs = 8"),
+        ((8, None, 3), "2 workers x 3 environments in each are not num_envs = 8"),
+        ((8, 4, 4), "4 workers x 4 environments in each are not num_envs = 8"),
+        ((1, 4, None), "4 workers for 1 environment; each needs at least one"),
+    ],
+)
+def test_numbers_that_contradict_each_other(numbers: tuple[int, int | None, int | None], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        split_environments(*numbers)
+
+
+def run_script(*options: str) -> None:
+    command = [sys.executable, SCRIPTS / "worker_faults.py", *options]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.timeout(600)
+def test_some_faults() -> None:
+    run_script("--repeats", "1", "--ranks", "1", "--faults", "raise", "kill", "spin", "--timeout-seconds", "1")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_every_fault_at_every_rank() -> None:
+    run_script("--repeats", "3")
