@@ -1,0 +1,88 @@
+"""
+Boards as bits: which cells a player's stones are on, and whether they make a line.
+
+A column has a bit for each row, from the bottom up, and one more that stays empty, so that no line runs on from the
+top of a column into the next one. Columns follow each other; boards of more than 64 bits take several words.
+(The layout is the well-known one of John Tromp's Fhourstones, https://tromp.github.io/c4/fhour.html.)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+WORD_BITS = 64
+LARGEST_ROWS = 60
+
+Bitboards = NDArray[np.uint64]
+"""Shape (..., words)."""
+
+
+class BitLayout:
+    """
+    Where each cell has its bit, and which distances between bits make a line.
+
+    :param rows: of the board, at least 1, at most 60
+    :param cols: of the board, at least 1
+    :param in_a_row: stones in a line that win, at least 2 and at most the longer side of the board
+    :raises ValueError: if the numbers are not as they should be
+    """
+
+    def __init__(self, rows: int, cols: int, in_a_row: int) -> None:
+        if not 1 <= rows <= LARGEST_ROWS:
+            raise ValueError(f"rows must be from 1 to {LARGEST_ROWS}, but got {rows}")
+        if cols < 1:
+            raise ValueError(f"cols must be positive, but got {cols}")
+        if not 2 <= in_a_row <= max(rows, cols):
+            raise ValueError(
+                f"in_a_row must be from 2 to the longer side of the board, {max(rows, cols)}, but got {in_a_row}"
+            )
+        self.rows, self.cols, self.in_a_row = rows, cols, in_a_row
+        self.column_bits = rows + 1
+        self.num_words = -(-cols * self.column_bits // WORD_BITS)
+        has_columns, has_rows = in_a_row <= rows, in_a_row <= cols
+        steps = {1: has_columns, self.column_bits: has_rows}
+        steps |= dict.fromkeys((self.column_bits - 1, self.column_bits + 1), has_columns and has_rows)
+        self._line_steps = [step for step, fits in steps.items() if fits]
+
+    def has_line(self, stones: Bitboards) -> NDArray[np.bool_]:
+        """
+        :param stones: of one player on each board, shape (boards, words)
+        :return: whether there are ``in_a_row`` in a row, a column or a diagonal, shape (boards,)
+        """
+        lines = np.zeros_like(stones)
+        for step in self._line_steps:
+            starts, length = stones, 1  # bits at which a line of this length begins
+            while length < self.in_a_row:
+                longer = min(length, self.in_a_row - length)
+                starts = starts & _shift_down(starts, longer * step)
+                length += longer
+            lines |= starts
+        return np.asarray(lines[:, 0] != 0 if self.num_words == 1 else lines.any(axis=-1))
+
+    def unpack(self, stones: Bitboards) -> NDArray[np.int8]:
+        """
+        :param stones: shape (..., words)
+        :return: 1 where there is a stone, else 0; row 0 is the top; shape (..., rows, cols)
+        """
+        bits = np.unpackbits(
+            stones.astype("<u8", order="C").view(np.uint8),
+            axis=-1,
+            count=self.cols * self.column_bits,
+            bitorder="little",
+        )
+        columns = bits.reshape(*stones.shape[:-1], self.cols, self.column_bits)[..., : self.rows]
+        return np.ascontiguousarray(columns.swapaxes(-1, -2)[..., ::-1, :]).view(np.int8)
+
+
+def _shift_down(words: Bitboards, distance: int) -> Bitboards:
+    """:return: the bits moved towards the first one, across words; what leaves is lost"""
+    if words.shape[-1] == 1 and distance < WORD_BITS:
+        return words >> np.uint64(distance)
+    skipped, bits = divmod(distance, WORD_BITS)
+    shifted = np.zeros_like(words)
+    kept = words[..., skipped:]
+    shifted[..., : kept.shape[-1]] = kept >> np.uint64(bits)
+    if bits and kept.shape[-1] > 1:
+        shifted[..., : kept.shape[-1] - 1] |= kept[..., 1:] << np.uint64(WORD_BITS - bits)
+    return shifted

@@ -1,0 +1,192 @@
+"""
+Tests that every game must pass. Inherit them in a test of a game of one's own, and pytest runs them::
+
+    class TestMyGame(GameConformance):
+        def make_game(self, num_boards: int) -> Game:
+            return MyGame(num_boards)
+"""
+
+from __future__ import annotations
+
+import pickle
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sb3_ext.selfplay.games import Game, MoveResults
+from sb3_ext.selfplay.heuristics import RandomOpponent
+
+
+class GameConformance(ABC):
+    """
+    What :class:`~sb3_ext.selfplay.games.Game` promises, tried on random games.
+
+    Set :attr:`is_zero_sum` and :attr:`longest_game_plies` to what the game has.
+    """
+
+    num_boards = 7
+    is_zero_sum = True
+    longest_game_plies = 500
+    """A random game that takes longer fails."""
+
+    @abstractmethod
+    def make_game(self, num_boards: int) -> Game:
+        """
+        :param num_boards: games that are played side by side
+        :return: a new game; every call with the same seed of its own, if it has one
+        """
+
+    def test_a_new_game_has_the_first_player_to_move(self) -> None:
+        game = self.make_game(self.num_boards)
+
+        assert game.num_boards == self.num_boards
+        assert game.movers.shape == (self.num_boards,)
+        assert not game.movers.any()
+        assert game.id
+        assert isinstance(game.render(0), str)
+
+    def test_legal_moves_are_a_mask_with_at_least_one_move(self) -> None:
+        for game, boards in self._play_randomly():
+            legal = game.find_legal(boards)
+            assert legal.shape == (len(boards), game.action_space.n)
+            assert legal.dtype == np.bool_
+            assert legal.any(axis=1).all()
+
+    def test_observations_are_of_the_space_and_new_arrays(self) -> None:
+        for game, boards in self._play_randomly():
+            for players in (game.movers[boards], 1 - game.movers[boards]):
+                observations = game.observe(boards, players)
+                assert observations.dtype == game.observation_space.dtype
+                assert all(observation in game.observation_space for observation in observations)
+                again = game.observe(boards, players)
+                observations[...] = game.observation_space.high
+                assert np.array_equal(game.observe(boards, players), again)
+
+    def test_every_game_ends_with_rewards_for_both(self) -> None:
+        game = self.make_game(self.num_boards)
+        boards, opponent = np.arange(self.num_boards), RandomOpponent(0)
+        for _ in range(self.longest_game_plies):
+            results = game.play(boards, opponent.act(game, boards))
+            assert isinstance(results, MoveResults)
+            assert results.rewards.shape == (len(boards), 2)
+            assert results.rewards.dtype == np.float32
+            assert results.ends.shape == boards.shape
+            assert results.ends.dtype == np.bool_
+            assert not self.is_zero_sum or not results.rewards.sum(axis=1).any()
+            boards = boards[~results.ends]
+            if not len(boards):
+                return
+        raise AssertionError(f"{len(boards)} of {self.num_boards} games are not over after {self.longest_game_plies}")
+
+    def test_a_move_changes_only_the_boards_that_are_named(self) -> None:
+        for game, boards in self._play_randomly():
+            before = _describe(game, boards)
+            chosen = np.arange(len(boards)) % 2 == 0
+            copy = game.branch(boards)
+            copy.play(np.flatnonzero(chosen), RandomOpponent(1).act(game, boards[chosen]))
+            after = _describe(copy, np.arange(len(boards)))
+            assert [a for a, is_chosen in zip(after, chosen, strict=True) if not is_chosen] == [
+                b for b, is_chosen in zip(before, chosen, strict=True) if not is_chosen
+            ]
+
+    def test_the_order_of_boards_is_the_order_of_answers(self) -> None:
+        for game, boards in self._play_randomly():
+            actions = RandomOpponent(2).act(game, boards)
+            assert np.array_equal(game.find_legal(boards[::-1]), game.find_legal(boards)[::-1])
+            forward, backward = game.branch(boards), game.branch(boards[::-1])
+            results = forward.play(np.arange(len(boards)), actions)
+            reversed_results = backward.play(np.arange(len(boards)), actions[::-1])
+            assert np.array_equal(results.rewards, reversed_results.rewards[::-1])
+            assert np.array_equal(results.ends, reversed_results.ends[::-1])
+
+    def test_branches_are_independent_and_may_repeat_a_board(self) -> None:
+        for game, boards in self._play_randomly():
+            before = _describe(game, boards)
+            branch = game.branch(np.repeat(boards, 2))
+            everywhere = np.arange(branch.num_boards)
+            assert branch.num_boards == 2 * len(boards)
+            assert _describe(branch, everywhere) == [position for position in before for _ in range(2)]
+            branch.play(everywhere[::2], RandomOpponent(3).act(branch, everywhere[::2]))
+            assert _describe(branch, everywhere[1::2]) == before
+            branch.reset(everywhere)
+            assert _describe(game, boards) == before
+
+    def test_a_snapshot_brings_everything_back(self) -> None:
+        game = self.make_game(self.num_boards)
+        everywhere = np.arange(self.num_boards)
+        for _ in range(2):
+            game.play(everywhere, RandomOpponent(4).act(game, everywhere))
+        stored = pickle.dumps(game.get_snapshot())
+        snapshot = game.get_snapshot()
+        first = self._record_play(game)
+        other = self.make_game(self.num_boards)
+        other.set_snapshot(pickle.loads(stored))
+
+        assert self._record_play(other) == first
+        game.set_snapshot(snapshot)
+        assert self._record_play(game) == first
+
+    def test_a_reset_begins_anew_on_the_boards_that_are_named(self) -> None:
+        game = self.make_game(self.num_boards)
+        everywhere = np.arange(self.num_boards)
+        for _ in range(2):
+            game.play(everywhere, RandomOpponent(5).act(game, everywhere))
+        before = _describe(game, everywhere)
+        game.reset(everywhere[:1])
+
+        assert _describe(game, everywhere[1:]) == before[1:]
+        assert game.movers[0] == 0
+        assert _describe(game, everywhere[:1]) != before[:1]
+
+    def test_a_board_that_is_over_stays_and_can_be_observed(self) -> None:
+        game = self.make_game(self.num_boards)
+        everywhere = np.arange(self.num_boards)
+        running, opponent = everywhere, RandomOpponent(6)
+        final: dict[int, NDArray[Any]] = {}
+        while len(running):
+            ends = game.play(running, opponent.act(game, running)).ends
+            for board in running[ends]:
+                final[int(board)] = game.observe(np.array([board]), np.array([0]))
+            running = running[~ends]
+
+        for board, observation in final.items():
+            assert np.array_equal(game.observe(np.array([board]), np.array([0])), observation)
+            assert game.render(board)
+        game.reset(everywhere)
+        assert not game.movers.any()
+        assert game.find_legal(everywhere).any(axis=1).all()
+
+    def _play_randomly(self) -> Any:
+        """:return: the game before every move, and the boards whose games are not over"""
+        game = self.make_game(self.num_boards)
+        boards, opponent = np.arange(self.num_boards), RandomOpponent(7)
+        while len(boards):
+            yield game, boards
+            boards = boards[~game.play(boards, opponent.act(game, boards)).ends]
+
+    def _record_play(self, game: Game) -> list[Any]:
+        """:return: what can be seen while all games are played to their ends, and one more is begun"""
+        record: list[Any] = []
+        boards, opponent = np.arange(game.num_boards), RandomOpponent(8)
+        while len(boards):
+            actions = opponent.act(game, boards)
+            results = game.play(boards, actions)
+            record.append((actions.tolist(), results.rewards.tolist(), _describe(game, boards[~results.ends])))
+            boards = boards[~results.ends]
+        game.reset(np.arange(game.num_boards))
+        return [*record, _describe(game, np.arange(game.num_boards))]
+
+
+def _describe(game: Game, boards: NDArray[np.intp]) -> list[tuple[int, bytes, bytes, bytes]]:
+    """:return: all that can be seen of each board"""
+    first, second = np.zeros(len(boards), np.intp), np.ones(len(boards), np.intp)
+    views = zip(
+        game.movers[boards],
+        game.find_legal(boards),
+        game.observe(boards, first),
+        game.observe(boards, second),
+        strict=True,
+    )
+    return [(int(mover), legal.tobytes(), mine.tobytes(), theirs.tobytes()) for mover, legal, mine, theirs in views]

@@ -1,0 +1,64 @@
+"""Games by the names that they have in a configuration."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sb3_ext.arguments import find_argument_problems, import_name
+from sb3_ext.errors import ConfigError
+from sb3_ext.problems import suggest_name
+from sb3_ext.selfplay.games import Game
+
+GAMES = {"connect4": "sb3_ext.selfplay.connect4:Connect4"}
+"""The built-in ones: where their classes are."""
+
+_OTHER_GAMES = "a PettingZoo game such as pettingzoo.classic.tictactoe_v3, or a class of your own as 'module:Class'"
+
+
+def make_game(
+    game_id: str, num_boards: int, params: Mapping[str, Any] | None = None, *, seed: int | None = None
+) -> Game:
+    """
+    :param game_id: ``connect4``; a module with a PettingZoo game, such as ``pettingzoo.classic.tictactoe_v3``; or
+        ``module:Class`` of one's own, which is called with ``num_boards``, the parameters, and ``seed`` if it takes one
+    :param num_boards: games that are played side by side, at least 1
+    :param params: the game's own keyword arguments
+    :param seed: for games with chance in them
+    :raises ConfigError: if there is no such game, or its parameters are not as they should be
+    :raises MissingExtraError: if it is a PettingZoo game, and PettingZoo is not installed
+    """
+    if num_boards < 1:
+        raise ValueError(f"num_boards must be positive, but got {num_boards}")
+    factory, params = load_game_class(game_id), dict(params or {})
+    owned = {"num_boards": "it follows from parallel.num_envs", "seed": "it follows from the top-level seed"}
+    problems = find_argument_problems(factory, params, owned=owned)
+    if problems:
+        places = [".".join(map(str, ("game.params", *problem.key))) for problem in problems]
+        raise ConfigError(f"{place}: {problem.message}" for place, problem in zip(places, problems, strict=True))
+    if "seed" in inspect.signature(factory).parameters:
+        params["seed"] = seed
+    try:
+        game: Game = factory(num_boards=num_boards, **params)
+    except ValueError as error:
+        raise ConfigError(f"game.params: {error}") from error
+    return game
+
+
+def load_game_class(game_id: str) -> Callable[..., Any]:
+    """
+    :param game_id: see :func:`make_game`
+    :return: what makes the game
+    :raises ConfigError: if there is no such game
+    """
+    if game_id not in GAMES and ":" not in game_id:
+        raise ConfigError(f"game.id: unknown game '{game_id}'; {suggest_name(game_id, GAMES)}; or {_OTHER_GAMES}")
+    try:
+        found = import_name(GAMES.get(game_id, game_id))
+    except LookupError as error:
+        raise ConfigError(f"game.id: {error}") from error
+    if not callable(found):
+        raise ConfigError(f"game.id: expected a class, but '{game_id}' is {found!r}")
+    factory: Callable[..., Any] = found
+    return factory
