@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sb3_ext.callbacks.lr_decay import LearningRateDecayCallback
     from sb3_ext.callbacks.metrics import MetricsCallback
     from sb3_ext.callbacks.nan_stop import NanStopCallback
+    from sb3_ext.callbacks.opponent_pool import OpponentPoolCallback
     from sb3_ext.callbacks.phase import PhaseCallback
     from sb3_ext.callbacks.plateau_stop import PlateauStopCallback
     from sb3_ext.callbacks.progress import ProgressCallback
@@ -55,6 +56,7 @@ __all__ = [
     "LightCallbackList",
     "MetricsCallback",
     "NanStopCallback",
+    "OpponentPoolCallback",
     "PhaseCallback",
     "PlateauStopCallback",
     "ProgressCallback",
@@ -86,6 +88,7 @@ _MODULES = {
     "LightCallbackList": "light_list",
     "MetricsCallback": "metrics",
     "NanStopCallback": "nan_stop",
+    "OpponentPoolCallback": "opponent_pool",
     "PhaseCallback": "phase",
     "PlateauStopCallback": "plateau_stop",
     "ProgressCallback": "progress",

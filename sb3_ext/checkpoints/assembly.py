@@ -15,9 +15,9 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from sb3_ext.checkpoints.architecture import LEFT_OUT, ModelDescription, find_class
 from sb3_ext.checkpoints.spaces import make_space
+from sb3_ext.checkpoints.weights import Weights
 from sb3_ext.errors import CheckpointError
 
-Weights = Mapping[str, torch.Tensor]
 _CLASS_ARGUMENTS = ("activation_fn", "features_extractor_class", "optimizer_class", "replay_buffer_class")
 _LARGEST_BUFFER = 20_000_000
 

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import importlib
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.type_aliases import GymEnv
 
 from sb3_ext.algorithms.registry import ALGORITHMS, get_algorithm
 from sb3_ext.checkpoints.architecture import ModelDescription
-from sb3_ext.checkpoints.assembly import Weights, build_model, load_weights
+from sb3_ext.checkpoints.assembly import build_model, load_weights
 from sb3_ext.checkpoints.bundle import MANIFEST, Bundle, verify_bundle
 from sb3_ext.checkpoints.foreign import load_foreign_model
 from sb3_ext.checkpoints.trust import read_tensors
+from sb3_ext.checkpoints.weights import Weights, read_weights_file
 from sb3_ext.errors import CheckpointError, ConfigError
 
 
@@ -83,14 +82,7 @@ def read_weights(bundle: Bundle) -> Weights:
     :return: the policy's whole state dict on the CPU, shared tensors under each of their names
     :raises CheckpointError: if it cannot be read
     """
-    try:
-        with safe_open(bundle.weights_path, framework="pt") as file:
-            names = file.keys()
-            tensors = {name: file.get_tensor(name) for name in names}
-            aliases = json.loads((file.metadata() or {}).get("aliases", "{}"))
-        return {**tensors, **{alias: tensors[name] for alias, name in aliases.items()}}
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CheckpointError(f"{bundle.weights_path} cannot be read ({type(error).__name__})") from error
+    return read_weights_file(bundle.weights_path)
 
 
 def _load_bundle(

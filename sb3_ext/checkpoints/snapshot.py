@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,10 +10,10 @@ from io import BufferedRandom
 from typing import Any
 
 import torch
-from safetensors.torch import save as save_tensors
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.save_util import data_to_json, recursive_getattr, save_to_zip_file
 
+from sb3_ext.checkpoints.weights import serialize_weights
 from sb3_ext.errors import CheckpointError
 
 
@@ -44,21 +43,11 @@ class ModelSnapshot:
 
     def serialize_weights(self) -> bytes:
         """
-        The policy as safetensors: every tensor once, under its first name; the metadata has ``aliases``, a JSON object
-        from each further name to the first.
+        The policy's tensors; see :func:`~sb3_ext.checkpoints.weights.serialize_weights`.
 
         :return: the file's content
         """
-        first_names: dict[int, str] = {}
-        aliases: dict[str, str] = {}
-        tensors: dict[str, torch.Tensor] = {}
-        for name, tensor in self.parameters["policy"].items():
-            first = first_names.setdefault(id(tensor), name)
-            if first == name:
-                tensors[name] = tensor.contiguous()
-            else:
-                aliases[name] = first
-        return bytes(save_tensors(tensors, {"aliases": json.dumps(aliases)}))
+        return serialize_weights(self.parameters["policy"])
 
 
 def capture_model(model: BaseAlgorithm) -> ModelSnapshot:

@@ -6,13 +6,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sb3_ext.selfplay.pool import OpponentPool
     from sb3_ext.selfplay.seat import SelfPlayVecEnv
 
 _MODULES = {
+    "OpponentPool": "pool",
     "SelfPlayVecEnv": "seat",
 }
 
-__all__ = ["SelfPlayVecEnv"]
+__all__ = ["OpponentPool", "SelfPlayVecEnv"]
 
 
 def __getattr__(name: str) -> Any:

@@ -118,6 +118,10 @@ class SelfPlayVecEnv(BoardVecEnv):
         self._note_change()
         return self._observe(self._all, self._seats), rewards, dones, infos
 
+    def find_opponents(self) -> set[str]:
+        """:return: the names of those who sit opposite now"""
+        return {self._names[place] for place in set(self._opponents.tolist())} if self._names else set()
+
     def _settle_illegal(self, rewards: NDArray[np.float32], dones: NDArray[np.bool_]) -> Boards:
         """Deal with the agent's illegal moves; what comes back are the boards on which there is a legal one."""
         legal = self.action_masks()

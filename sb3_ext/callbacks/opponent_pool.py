@@ -1,0 +1,86 @@
+"""Lets a pool of opponents grow with the agent."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from sb3_ext.callbacks.checkpoint import RunCheckpointCallback
+from sb3_ext.callbacks.light import LightCallback
+from sb3_ext.errors import CheckpointError, Sb3ExtError
+from sb3_ext.selfplay.pool import OpponentPool
+from sb3_ext.selfplay.seat import SelfPlayVecEnv
+from sb3_ext.triggers import EveryEpisodes
+
+logger = logging.getLogger(__name__)
+
+
+class OpponentPoolCallback(LightCallback):
+    """
+    Takes snapshots of the agent into the pool that its environments draw opponents from.
+
+    It does so at the end of a rollout, before what was learned from it. The share of points in the last 100 games goes
+    to the model's logger as ``selfplay/…``: against each heuristic, against itself, and against past selves. With a
+    :class:`~sb3_ext.callbacks.RunCheckpointCallback` a resumed training meets the same opponents.
+
+    :param pool: also given to :class:`~sb3_ext.selfplay.SelfPlayVecEnv`
+    """
+
+    def __init__(self, pool: OpponentPool) -> None:
+        super().__init__()
+        self.pool = pool
+        self._trigger = EveryEpisodes(pool.settings.save_every)
+        self._checkpoints: RunCheckpointCallback | None = None
+
+    def state(self) -> dict[str, Any]:
+        """
+        Capture what a resumed training has to know. The pool's random state is the environments', whose snapshot has
+        it; what it knows is here too, since not every game can be captured in the midst of itself.
+
+        :return: plain JSON values for :meth:`restore`
+        """
+        return {"pool": self.pool.get_record()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """
+        Carry on from where an earlier training was. Snapshots taken later are removed.
+
+        :param state: what :meth:`state` gave then
+        """
+        self.pool.set_record(state["pool"])
+        self._trigger.skip_to(self.pool.episodes)
+
+    def _init_callback(self) -> None:
+        seat = self.training_env.unwrapped
+        if not isinstance(seat, SelfPlayVecEnv) or seat.sampler is not self.pool:
+            raise Sb3ExtError(
+                "the model's environments do not draw their opponents from this pool: give both to SelfPlayVecEnv,"
+                f" but the environments are a {type(seat).__name__}"
+            )
+        self._seat = seat
+        self.pool.attach(self.model)
+
+    def _on_training_start(self) -> None:
+        super()._on_training_start()
+        self._trigger.skip_to(self.pool.episodes)
+        called = getattr(self.locals.get("callback"), "callbacks", [])
+        self._checkpoints = next((other for other in called if isinstance(other, RunCheckpointCallback)), None)
+
+    def _on_rollout_end(self) -> None:
+        super()._on_rollout_end()
+        if not self._trigger.is_due(self.pool.episodes):
+            return
+        try:
+            self.pool.add(self.model)
+        except CheckpointError as error:
+            logger.warning("%s; the pool does not grow this time", error)
+        self.pool.note_games(self._seat.find_opponents(), self.model.num_timesteps)
+        self.pool.remove_unneeded(self._list_kept_steps())
+        for group, score in self.pool.find_recent_scores().items():
+            self.logger.record(f"selfplay/score_{group}", score)
+        self.logger.record("selfplay/snapshots", len(self.pool.members))
+
+    def _list_kept_steps(self) -> list[int]:
+        if self._checkpoints is None:
+            return [self.model.num_timesteps]
+        return [bundle.step for bundle in self._checkpoints.store.list_bundles()]

@@ -1,0 +1,148 @@
+"""Opponents from checkpoints: of a run of one's own, or any zip that SB3 has saved."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from gymnasium import spaces
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from sb3_ext.checkpoints.arrays import Array
+from sb3_ext.checkpoints.bundle import MANIFEST, verify_bundle
+from sb3_ext.checkpoints.loading import load_model
+from sb3_ext.checkpoints.normalization import capture_normalization
+from sb3_ext.checkpoints.store import CheckpointStore
+from sb3_ext.errors import CheckpointError, SelfPlayError
+from sb3_ext.runs.run import Run, is_run
+from sb3_ext.selfplay.boards import BoardVecEnv
+from sb3_ext.selfplay.games import Game
+from sb3_ext.selfplay.normalization import make_normalize
+from sb3_ext.selfplay.policy_opponent import PolicyOpponent, copy_policy
+from sb3_ext.selfplay.seat import SelfPlayVecEnv
+
+
+def freeze_model(
+    model: BaseAlgorithm, name: str = "frozen", *, deterministic: bool = False, seed: int | None = None
+) -> PolicyOpponent:
+    """
+    :param model: as it is now; what it learns later does not show
+    :param name: in tables and pictures
+    :param deterministic: take the best move always
+    :param seed: of its random moves
+    :return: a copy of the model's policy on the CPU, with the statistics of its ``VecNormalize``, if it has one
+    :raises SelfPlayError: if the model's policy is of a kind that cannot be seated
+    """
+    normalize = model.get_vec_normalize_env()
+    return PolicyOpponent(
+        copy_policy(model.policy),
+        name,
+        np.random.default_rng(seed),
+        deterministic=deterministic,
+        normalize=make_normalize(None if normalize is None else capture_normalization(normalize)),
+    )
+
+
+def load_opponent(
+    path: str | Path,
+    game: Game,
+    *,
+    algorithm: str | None = None,
+    trust: bool = False,
+    name: str | None = None,
+    deterministic: bool = False,
+    seed: int | None = None,
+) -> PolicyOpponent:
+    """
+    Seat what was trained before. Nothing that came with it is run, unless it is trusted.
+
+    :param path: a run directory (its best checkpoint, else its latest), a checkpoint, or any zip that SB3 has saved
+    :param game: what it is to play
+    :param algorithm: what a zip that is no checkpoint was trained with, such as ``ppo``
+    :param trust: load everything as stock SB3 does, **running whatever code the file brings**
+    :param name: in tables and pictures; the path's when left out
+    :param deterministic: take the best move always
+    :param seed: of its random moves
+    :return: the opponent
+    :raises CheckpointError: if it cannot be loaded
+    :raises SelfPlayError: if it was trained for another game
+    """
+    found = _find_checkpoint(Path(path))
+    model = _load(found, game, algorithm, trust)
+    statistics = _read_statistics(found)
+    check_spaces_of_game(model.policy, game, str(path), is_normalized=statistics is not None)
+    return PolicyOpponent(
+        copy_policy(model.policy),
+        name or _name(found),
+        np.random.default_rng(seed),
+        deterministic=deterministic,
+        normalize=make_normalize(statistics),
+    )
+
+
+def check_spaces_of_game(policy: HasSpaces, game: Game, what: str, *, is_normalized: bool) -> None:
+    """
+    :param policy: a policy, or what is known of one
+    :param game: what it is to play
+    :param what: the policy's, in the words of a message
+    :param is_normalized: it was trained on normalised observations, whose bounds are others
+    :raises SelfPlayError: if it was trained for another game
+    """
+    seen, shown = policy.observation_space, game.observation_space
+    if isinstance(seen, spaces.Dict) and "observation" in seen.spaces:
+        seen = seen["observation"]
+    is_same = seen.shape == shown.shape if is_normalized else seen == shown
+    if not is_same:
+        raise SelfPlayError(f"{what} was trained on observations {seen}, but {game.id} has {shown}")
+    if policy.action_space != game.action_space:
+        raise SelfPlayError(
+            f"{what} was trained on actions {policy.action_space}, but {game.id} has {game.action_space}"
+        )
+
+
+class HasSpaces(Protocol):
+    """A policy, or what is known of one."""
+
+    observation_space: spaces.Space[Any]
+    action_space: spaces.Space[Any]
+
+
+def _find_checkpoint(path: Path) -> Path:
+    if not is_run(path):
+        return path
+    store = CheckpointStore(Run(path).paths.checkpoints)
+    bundle = store.find_best(playing_only=True) or store.find_latest(playing_only=True)
+    if bundle is None:
+        raise CheckpointError(f"{path} has no checkpoint to play with")
+    return bundle.path
+
+
+def _load(path: Path, game: Game, algorithm: str | None, trust: bool) -> BaseAlgorithm:
+    if path.is_dir() or (path.parent / MANIFEST).is_file() or trust:
+        return load_model(path, device="cpu", trust=trust, algorithm=algorithm)
+    # The spaces of a stranger's zip are pickled, which is not read; these are the two that there can be.
+    try:
+        return load_model(path, env=_show(game, has_masks=False), device="cpu", algorithm=algorithm)
+    except CheckpointError as error:
+        with suppress(CheckpointError):
+            return load_model(path, env=_show(game, has_masks=True), device="cpu", algorithm=algorithm)
+        raise error
+
+
+def _show(game: Game, *, has_masks: bool) -> BoardVecEnv:
+    board = game.branch(np.zeros(1, dtype=np.intp))
+    return SelfPlayVecEnv(board, lambda _observations, legal: legal.argmax(axis=1), masks_in_observation=has_masks)
+
+
+def _read_statistics(path: Path) -> dict[str, Array] | None:
+    folder = path if path.is_dir() else path.parent
+    if not (folder / MANIFEST).is_file():
+        return None
+    return verify_bundle(folder.resolve(), playing_only=True).read_normalization()
+
+
+def _name(path: Path) -> str:
+    folder = path.resolve() if path.is_dir() else path.resolve().parent
+    return folder.name if (folder / MANIFEST).is_file() else path.stem

@@ -1,0 +1,56 @@
+"""What a pool of opponents can be told, and what it cannot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from sb3_ext.errors import SelfPlayError
+from sb3_ext.selfplay.matchmaking import Eviction, Sampling
+
+
+@dataclass(frozen=True)
+class PoolSettings:
+    """
+    Parameters of a pool; see :class:`~sb3_ext.selfplay.pool.OpponentPool`.
+
+    :raises SelfPlayError: if one is out of its range
+    """
+
+    start_episode: int = 1000
+    current_self_fraction: float = 0.3
+    past_self_fraction: float = 0.3
+    max_frozen_agents: int = 10
+    save_every: int = 500
+    sampling: Sampling = "uniform"
+    eviction: Eviction = "oldest"
+    max_in_memory: int = 16
+
+    def __post_init__(self) -> None:
+        for name in ("max_frozen_agents", "save_every", "max_in_memory"):
+            _check(name, getattr(self, name), getattr(self, name) >= 1, "a positive number")
+        _check("start_episode", self.start_episode, self.start_episode >= 0, "a number >= 0")
+        for name in ("current_self_fraction", "past_self_fraction"):
+            _check(name, getattr(self, name), 0 <= getattr(self, name) <= 1, "a number from 0 to 1")
+        total = self.current_self_fraction + self.past_self_fraction
+        _check("current_self_fraction + past_self_fraction", total, total <= 1 + 1e-9, "at most 1")
+        for name, choices in (("sampling", get_args(Sampling)), ("eviction", get_args(Eviction))):
+            _check(name, getattr(self, name), getattr(self, name) in choices, f"one of {', '.join(choices)}")
+
+    def check_opponents(self, *, has_heuristics: bool) -> None:
+        """
+        :param has_heuristics: whether there are any
+        :raises SelfPlayError: if there would be nobody to play against
+        """
+        if has_heuristics:
+            return
+        total = self.current_self_fraction + self.past_self_fraction
+        _check(
+            "current_self_fraction + past_self_fraction", total, total >= 1 - 1e-9, "1, since there are no heuristics"
+        )
+        _check("start_episode", self.start_episode, self.start_episode == 0, "0, since there are no heuristics")
+
+
+def _check(name: str, value: Any, is_good: bool, expected: str) -> None:
+    if not is_good:
+        raise SelfPlayError(f"{name}: expected {expected}, found {value}")

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sb3_contrib import QRDQN, MaskablePPO, RecurrentPPO
+from stable_baselines3 import A2C, DQN, PPO, SAC
+from stable_baselines3.common.vec_env import VecNormalize
+
+from sb3_ext.checkpoints.bundle import write_bundle
+from sb3_ext.checkpoints.content import capture_content
+from sb3_ext.errors import CheckpointError, SelfPlayError
+from sb3_ext.selfplay.frozen import freeze_model, load_opponent
+from sb3_ext.selfplay.policy_opponent import PolicyOpponent
+from sb3_ext.selfplay.seat import SelfPlayVecEnv
+
+BOARDS = np.arange(64)
+SMALL = {"policy_kwargs": {"net_arch": [8]}, "device": "cpu", "seed": 0}
+
+
+@pytest.fixture
+def make_model(make_toy: Any, make_player: Any) -> Any:
+    def make(algorithm: Any, *, has_masks: bool = False, **arguments: Any) -> Any:
+        env = SelfPlayVecEnv(make_toy(2), make_player(), masks_in_observation=has_masks, illegal_move="random_legal")
+        if algorithm in (DQN, QRDQN):
+            arguments["buffer_size"] = 64
+        return algorithm("MultiInputPolicy" if has_masks else "MlpPolicy", env, **SMALL, **arguments)
+
+    return make
+
+
+@pytest.fixture
+def game(make_toy: Any) -> Any:
+    """Boards with one stone each, on various cells."""
+    game = make_toy(64)
+    game.play(BOARDS, BOARDS % 9)
+    return game
+
+
+@pytest.mark.parametrize("has_masks", [False, True])
+@pytest.mark.parametrize("algorithm", [PPO, A2C, MaskablePPO, DQN, QRDQN])
+def test_every_kind_of_policy_plays_legal_moves(algorithm: Any, has_masks: bool, make_model: Any, game: Any) -> None:
+    opponent = freeze_model(make_model(algorithm, has_masks=has_masks), seed=0)
+    legal = game.find_legal(BOARDS)
+    for _ in range(5):
+        assert legal[BOARDS, opponent.act(game, BOARDS)].all()
+
+
+@pytest.mark.parametrize("algorithm", [PPO, MaskablePPO])
+def test_it_samples_from_the_policy_s_distribution_over_legal_moves(
+    algorithm: Any, make_model: Any, make_toy: Any
+) -> None:
+    model, game = make_model(algorithm), make_toy(1)
+    boards = np.zeros(1, dtype=int)
+    game.play(boards, np.array([4]))
+    with torch.no_grad():
+        observation = torch.as_tensor(game.observe(boards, np.array([1])))
+        probabilities = model.policy.get_distribution(observation).distribution.probs.numpy()[0]
+    probabilities[4] = 0.0
+    opponent = freeze_model(model, seed=0)
+    many = game.branch(np.zeros(20_000, dtype=int))
+    actions = opponent.act(many, np.arange(20_000))
+    assert np.bincount(actions, minlength=9) / 20_000 == pytest.approx(probabilities / probabilities.sum(), abs=0.02)
+
+
+@pytest.mark.parametrize("algorithm", [PPO, DQN, QRDQN])
+def test_deterministic_is_what_predict_gives(algorithm: Any, make_model: Any, make_toy: Any) -> None:
+    model, game = make_model(algorithm), make_toy(64)
+    opponent = freeze_model(model, deterministic=True)
+    expected, _ = model.predict(game.observe(BOARDS, np.zeros(64, dtype=int)), deterministic=True)
+    assert (opponent.act(game, BOARDS) == expected).all()
+
+
+def test_action_values_are_explored_a_little(make_model: Any, make_toy: Any) -> None:
+    game = make_toy(2000)
+    boards = np.arange(2000)
+    actions = freeze_model(make_model(DQN), seed=0).act(game, boards)
+    best = np.bincount(actions).argmax()
+    assert 0.02 < (actions != best).mean() < 0.09
+
+
+def test_a_frozen_policy_does_not_learn_and_a_live_one_does(make_model: Any) -> None:
+    model = make_model(PPO, n_steps=8, batch_size=8)
+    frozen, live = freeze_model(model), PolicyOpponent(model.policy, "self")
+    before = {name: value.clone() for name, value in frozen.policy.state_dict().items()}
+    model.learn(16)
+    assert all(torch.equal(before[name], value) for name, value in frozen.policy.state_dict().items())
+    assert any(not torch.equal(before[name], value) for name, value in live.policy.state_dict().items())
+    assert not any(parameter.requires_grad for parameter in frozen.policy.parameters())
+
+
+def test_it_leaves_the_random_numbers_and_the_mode_of_training_alone(make_model: Any, game: Any) -> None:
+    model = make_model(PPO)
+    model.policy.set_training_mode(True)
+    torch.manual_seed(0)
+    np.random.seed(0)
+    before = torch.get_rng_state(), np.random.get_state(legacy=False)["state"]["key"].copy()
+    PolicyOpponent(model.policy, "self").act(game, BOARDS)
+    freeze_model(model).act(game, BOARDS)
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert (np.random.get_state(legacy=False)["state"]["key"] == before[1]).all()
+    assert model.policy.training
+
+
+def test_its_random_moves_are_repeated_from_its_state(make_model: Any, game: Any) -> None:
+    opponent = freeze_model(make_model(PPO), seed=0)
+    state = opponent.get_state()
+    first = opponent.act(game, BOARDS)
+    assert (opponent.act(game, BOARDS) != first).any()
+    opponent.set_state(state)
+    assert (opponent.act(game, BOARDS) == first).all()
+
+
+@pytest.mark.parametrize("has_masks", [False, True])
+def test_it_brings_its_statistics_of_observations(
+    has_masks: bool, make_toy: Any, make_player: Any, game: Any, tmp_path: Path
+) -> None:
+    env = SelfPlayVecEnv(make_toy(2), make_player(), masks_in_observation=has_masks, illegal_move="random_legal")
+    keys = ["observation"] if has_masks else None
+    normalize = VecNormalize(env, norm_obs_keys=keys)
+    model = PPO("MultiInputPolicy" if has_masks else "MlpPolicy", normalize, n_steps=16, batch_size=8, **SMALL).learn(
+        32
+    )
+    frozen = freeze_model(model, deterministic=True)
+    write_bundle(tmp_path / "step_000000032", capture_content(model))
+    loaded = load_opponent(tmp_path / "step_000000032", game, deterministic=True)
+    raw: Any = game.observe(BOARDS, game.movers)
+    legal = game.find_legal(BOARDS)
+    if has_masks:
+        raw = {"action_mask": legal.astype(np.int8), "observation": raw}
+    with torch.no_grad():
+        tensor, _ = model.policy.obs_to_tensor(normalize.normalize_obs(raw))
+        logits = model.policy.get_distribution(tensor).distribution.logits.numpy()
+    expected = np.where(legal, logits, -np.inf).argmax(axis=1)
+    assert (frozen.act(game, BOARDS) == expected).all()
+    assert (loaded.act(game, BOARDS) == expected).all()
+
+
+@pytest.mark.parametrize("has_masks", [False, True])
+@pytest.mark.parametrize(("algorithm", "name"), [(PPO, "ppo"), (MaskablePPO, "maskable_ppo"), (DQN, "dqn")])
+def test_a_plain_zip_and_a_checkpoint_play_the_same(
+    algorithm: Any, name: str, has_masks: bool, make_model: Any, game: Any, tmp_path: Path
+) -> None:
+    model = make_model(algorithm, has_masks=has_masks)
+    model.save(tmp_path / "stranger.zip")
+    write_bundle(tmp_path / "step_000000000", capture_content(model))
+    expected = freeze_model(model, deterministic=True).act(game, BOARDS)
+    zipped = load_opponent(tmp_path / "stranger.zip", game, algorithm=name, deterministic=True)
+    bundled = load_opponent(tmp_path / "step_000000000", game, deterministic=True)
+    assert (zipped.name, bundled.name) == ("stranger", "step_000000000")
+    assert (zipped.act(game, BOARDS) == expected).all()
+    assert (bundled.act(game, BOARDS) == expected).all()
+
+
+def test_nothing_of_a_stranger_is_run(make_model: Any, game: Any, tmp_path: Path) -> None:
+    model = make_model(PPO)
+    model.lr_schedule = Bomb(tmp_path / "boom")
+    model.save(tmp_path / "bomb.zip")
+    load_opponent(tmp_path / "bomb.zip", game, algorithm="ppo")
+    assert not (tmp_path / "boom").exists()
+
+
+class Bomb:
+    """
+    Leaves a file where it is unpickled.
+
+    :param path: of the file
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __call__(self, _progress: float) -> float:
+        return 1e-3
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.path,)
+
+
+def test_the_policy_of_another_game_is_refused(make_model: Any, make_toy: Any, tmp_path: Path) -> None:
+    from gymnasium import spaces
+
+    write_bundle(tmp_path / "step_000000000", capture_content(make_model(PPO)))
+    other = make_toy(1)
+    other.id = "chess"
+    other.observation_space = spaces.Box(0.0, 1.0, (64,), np.float32)
+    with pytest.raises(SelfPlayError, match=r"was trained on observations Box.*\(18,\).*but chess has Box.*\(64,\)"):
+        load_opponent(tmp_path / "step_000000000", other)
+    other = make_toy(1)
+    other.action_space = spaces.Discrete(7)
+    with pytest.raises(SelfPlayError, match=r"was trained on actions Discrete\(9\), but toy has Discrete\(7\)"):
+        load_opponent(tmp_path / "step_000000000", other)
+    with pytest.raises(CheckpointError):
+        load_opponent(tmp_path / "nowhere.zip", other, algorithm="ppo")
+
+
+def test_policies_that_cannot_be_seated() -> None:
+    for model in (
+        SAC("MlpPolicy", "Pendulum-v1", buffer_size=8, **SMALL),
+        RecurrentPPO("MlpLstmPolicy", "CartPole-v1"),
+    ):
+        with pytest.raises(SelfPlayError, match="cannot be seated"):
+            freeze_model(model)
