@@ -1,0 +1,73 @@
+"""A payoff matrix as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+
+from sb3_ext.reports.pictures import COLORS, make_figure, save_figure
+
+_CELL_INCHES = 0.95
+_LEGEND_INCHES = 3.0
+# From orange, lost, over white to blue, won: the palette's own, which everybody can tell apart.
+_COLOR_MAP = LinearSegmentedColormap.from_list("payoff", [COLORS[1], "#FFFFFF", COLORS[0]])
+
+
+class Payoff(NamedTuple):
+    """
+    What a player has scored against another, from 0 to 1.
+
+    :param total: in both seats
+    :param moving_first: in the first
+    :param moving_second: in the second
+    """
+
+    total: float
+    moving_first: float
+    moving_second: float
+
+
+def plot_payoffs(names: Sequence[str], payoffs: Sequence[Sequence[Payoff | None]], path: Path, *, title: str) -> None:
+    """
+    Draw a heat map: the rows' scores against the columns, in per cent, below them those in the first and second seat.
+
+    :param names: of the players, in the order of rows and columns
+    :param payoffs: rows of columns; ``None`` where nobody has played
+    :param path: the file; its suffix says the format
+    :param title: of the picture
+    :raises ValueError: if there is no such format
+    :raises OSError: if it cannot be written
+    """
+    size = len(names)
+    side_inches = _LEGEND_INCHES + _CELL_INCHES * size
+    figure = make_figure(side_inches, side_inches - 1)
+    axes: Axes = figure.add_subplot()
+    totals = np.array([[np.nan if cell is None else cell.total for cell in row] for row in payoffs])
+    image = axes.imshow(totals, cmap=_COLOR_MAP, vmin=0, vmax=1)
+    for row, column in np.argwhere(~np.isnan(totals)).tolist():
+        cell = payoffs[row][column]
+        if cell is not None:
+            _label(axes, row, column, cell)
+    axes.set_xticks(range(size), names, rotation=35, ha="left", rotation_mode="anchor", fontsize=10)
+    axes.set_yticks(range(size), names, fontsize=10)
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    axes.set_facecolor("#EEEEEE")
+    axes.spines[:].set_visible(False)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
+    bar = figure.colorbar(image, ax=axes, shrink=0.7, ticks=[0, 0.25, 0.5, 0.75, 1], format=lambda x, _: f"{x:.0%}")
+    bar.set_label("score of the row against the column\nsmall: moving first / moving second", fontsize=10)
+    bar.outline.set_visible(False)
+    save_figure(figure, path)
+
+
+def _label(axes: Axes, row: int, column: int, cell: Payoff) -> None:
+    color = "white" if abs(cell.total - 0.5) > 0.35 else "black"
+    axes.text(column, row - 0.1, f"{100 * cell.total:.1f}", ha="center", va="center", fontsize=12, color=color)
+    seats = f"{100 * cell.moving_first:.0f} / {100 * cell.moving_second:.0f}"
+    axes.text(column, row + 0.25, seats, ha="center", va="center", fontsize=8, color=color)
