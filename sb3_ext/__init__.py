@@ -7,6 +7,7 @@ Importing this is cheap: torch is loaded by the first thing that needs it.
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 from sb3_ext.version import __version__
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from sb3_ext.errors import CheckpointError, ConfigError, MissingExtraError, RunError, Sb3ExtError
     from sb3_ext.runs.run import Run
     from sb3_ext.training import load_run, resume, train
+
+# SB3 imports the old gym, which Procgen brings along, and gym's only use of this module is to print a banner.
+sys.modules.setdefault("gym_notices", None)  # type: ignore[arg-type]
 
 _MODULES = {
     "CheckpointError": "errors",

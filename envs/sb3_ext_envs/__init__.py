@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+
 import gymnasium
 
+from sb3_ext_envs.procgen_games import GAMES, name_environment
+
+# SB3 imports the old gym, which Procgen brings along, and gym's only use of this module is to print a banner.
+sys.modules.setdefault("gym_notices", None)  # type: ignore[arg-type]
+
 gymnasium.register(id="sb3_ext/Mock-v0", entry_point="sb3_ext_envs.mock:MockEnv")
+for _game in GAMES:
+    gymnasium.register(
+        id=name_environment(_game), entry_point="sb3_ext_envs.procgen:ProcgenEnv", kwargs={"game": _game}
+    )

@@ -11,7 +11,7 @@ from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
 
-from sb3_ext.building.environments import choose_eval_seed, make_environment_factory, make_eval_env
+from sb3_ext.building.environments import choose_eval_seed, make_eval_env, try_exactness
 from sb3_ext.callbacks import (
     BenchmarkCallback,
     ConvergenceStopCallback,
@@ -41,7 +41,7 @@ from sb3_ext.evaluation.evaluate import Evaluation
 from sb3_ext.phases import Phases
 from sb3_ext.reports.writer import ReportWriter
 from sb3_ext.runs.session import RunSession
-from sb3_ext.vec.exactness import Exactness, self_test
+from sb3_ext.vec.exactness import Exactness
 
 logger = logging.getLogger(__name__)
 
@@ -149,7 +149,7 @@ def _make_checkpoints(
     has_evaluations = config.eval.every_steps is not None or config.eval.every_episodes is not None
     exactness = Exactness(True, "not tried out, as configured")
     if section.self_test:
-        exactness = self_test(make_environment_factory(config.env))
+        exactness = try_exactness(config)
         label = "exact" if exactness.exact else "approximate"
         logger.info("carrying this run on from its checkpoints will be %s: %s", label, exactness.reason)
     return RunCheckpointCallback(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.env_checker import check_env
 from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecNormalize
+from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecMonitor, VecNormalize
 
 from sb3_ext.algorithms.parameters import fill_parameters
 from sb3_ext.algorithms.registry import get_algorithm
@@ -18,7 +19,12 @@ from sb3_ext.config.schema import EnvConfig, RunConfig
 from sb3_ext.errors import ConfigError
 from sb3_ext.evaluation.video import LastFrameWrapper
 from sb3_ext.vec.environments import EnvironmentFactory
+from sb3_ext.vec.exactness import Exactness, self_test, self_test_vec_env
+from sb3_ext.vec.monitor_files import appending_monitor_files
+from sb3_ext.vec.native import make_native_vec_env
 from sb3_ext.vec.worker_process import shield_new_processes
+
+NATIVE = "native"
 
 _MAX_EVAL_ENVS = 8
 _EVAL_SEED_DISTANCE = 10_000
@@ -68,12 +74,15 @@ def make_env(
     :raises ConfigError: if they cannot be made
     """
     factory = make_environment_factory(config.env, render_mode)
+    if config.parallel.mode == NATIVE:
+        env = _make_native_env(factory, config.parallel.num_envs, monitor_directory / "0", is_resumed=is_resumed)
+        return _wrap_vec_env(env, config, is_training=True)
     kind = choose_vec_env(config.parallel)
     if kind.has_processes:
         factory().close()  # a mistake shows here as itself, not as a closed pipe
         prepare_processes()
     with shield_new_processes():
-        env: VecEnv = make_vec_env(
+        env = make_vec_env(
             factory,
             n_envs=config.parallel.num_envs,
             seed=config.seed,
@@ -84,6 +93,17 @@ def make_env(
             vec_env_kwargs=kind.arguments,
         )
     return _wrap_vec_env(env, config, is_training=True)
+
+
+def try_exactness(config: RunConfig) -> Exactness:
+    """
+    :param config: the whole configuration
+    :return: whether training's environments can be resumed exactly
+    """
+    factory = make_environment_factory(config.env)
+    if config.parallel.mode == NATIVE:
+        return self_test_vec_env(lambda: _make_native_env(factory, config.parallel.num_envs))
+    return self_test(factory)
 
 
 def make_eval_env(config: RunConfig, *, num_envs: int | None = None, render_mode: str | None = None) -> VecEnv:
@@ -98,8 +118,13 @@ def make_eval_env(config: RunConfig, *, num_envs: int | None = None, render_mode
     """
     section = config.env.model_copy(update={"params": {**config.env.params, **config.eval.env.params}})
     factory = make_environment_factory(section, render_mode)
-    wrapper = LastFrameWrapper if render_mode == "rgb_array" else None
-    env: VecEnv = make_vec_env(factory, n_envs=num_envs or count_eval_envs(config), wrapper_class=wrapper)
+    num_envs = num_envs or count_eval_envs(config)
+    env: VecEnv
+    if config.parallel.mode == NATIVE and render_mode is None:
+        env = _make_native_env(factory, num_envs)
+    else:
+        wrapper = LastFrameWrapper if render_mode == "rgb_array" else None
+        env = make_vec_env(factory, n_envs=num_envs, wrapper_class=wrapper)
     return _wrap_vec_env(env, config, is_training=False)
 
 
@@ -118,6 +143,14 @@ def choose_eval_seed(config: RunConfig) -> int:
     :return: the seed of every evaluation in training: always the same episodes, and none of training's
     """
     return (config.seed or 0) + _EVAL_SEED_DISTANCE
+
+
+def _make_native_env(
+    factory: EnvironmentFactory, num_envs: int, monitor_file: Path | None = None, *, is_resumed: bool = False
+) -> VecEnv:
+    env = make_native_vec_env(factory, num_envs)
+    with appending_monitor_files() if is_resumed else nullcontext():
+        return VecMonitor(env, None if monitor_file is None else str(monitor_file))
 
 
 def _wrap_vec_env(env: VecEnv, config: RunConfig, is_training: bool) -> VecEnv:

@@ -29,6 +29,7 @@ def find_problems(data: Mapping[str, Any]) -> list[Problem]:
         *_find_open_schedules(agent, _mapping(data.get("train"))),
         *_find_deterministic_problem(agent, _mapping(data.get("train"))),
         *_find_env_problems(env),
+        *_find_native_problems(env, _mapping(data.get("parallel"))),
         *_find_callback_problems(_mapping(data.get("train")).get("callbacks")),
     ]
 
@@ -104,8 +105,8 @@ def _find_env_problems(env: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _find_env_id_problems(env_id: str, params: Mapping[str, Any]) -> Iterator[Problem]:
     import gymnasium
-    import sb3_ext_envs  # noqa: F401 - registers its environments
     from gymnasium.envs.registration import load_env_creator
+    from sb3_ext_envs.procgen_games import explain_unknown_game
 
     from sb3_ext.vec.environments import describe_missing_dependency
 
@@ -119,13 +120,30 @@ def _find_env_id_problems(env_id: str, params: Mapping[str, Any]) -> Iterator[Pr
     except gymnasium.error.DependencyNotInstalled as error:
         yield Problem(key, str(describe_missing_dependency(env_id, error)).removeprefix("env.id: "))
     except gymnasium.error.Error:
-        yield Problem(key, f"unknown environment '{env_id}'; {suggest_name(name, gymnasium.registry)}")
+        known = (
+            explain_unknown_game(name) or f"unknown environment '{env_id}'; {suggest_name(name, gymnasium.registry)}"
+        )
+        yield Problem(key, known)
     except ImportError as error:
         yield Problem(key, f"cannot import the code of '{env_id}': {error}")
     else:
         if function is not None:
             for problem in find_argument_problems(function, params):
                 yield problem.below("env", "params")
+
+
+def _find_native_problems(env: Mapping[str, Any], parallel: Mapping[str, Any]) -> Iterator[Problem]:
+    """Native environments are stepped all at once, so that nothing can be put around a single one."""
+    if parallel.get("mode") != "native":
+        return
+    from sb3_ext.vec.native import explain_no_native_vec_env, lacks_native_vec_env
+
+    env_id = env.get("id")
+    if isinstance(env_id, str) and lacks_native_vec_env(env_id):
+        yield Problem(("parallel", "mode"), explain_no_native_vec_env(env_id))
+    for name, feature in (("wrappers", "put wrappers around environments"), ("max_steps", "truncate episodes")):
+        if env.get(name):
+            yield Problem(("env", name), f"parallel.mode native cannot {feature}; use sequential, subproc or workers")
 
 
 def _find_callback_problems(callbacks: Any) -> Iterator[Problem]:

@@ -69,7 +69,9 @@ def mock_environment(config: RunConfig) -> RunConfig:
     params = {"like": config.env.id, "like_params": config.env.params}
     env = config.env.model_copy(update={"id": "sb3_ext/Mock-v0", "params": params})
     judged = config.eval.model_copy(update={"env": EvalEnvConfig()})
-    return config.model_copy(update={"env": env, "eval": judged})
+    is_native = config.parallel.mode == "native"
+    parallel = config.parallel.model_copy(update={"mode": "sequential"} if is_native else {})
+    return config.model_copy(update={"env": env, "eval": judged, "parallel": parallel})
 
 
 def _apply(data: dict[str, Any], override: Override) -> tuple[Key, Problem | None]:

@@ -65,7 +65,8 @@ class ParallelConfig(Section):
 
     mode: Mode = Field(
         default="sequential",
-        description="sequential: in this process; subproc: a process each; workers: several in each of some processes",
+        description="sequential: in this process; subproc: a process each; workers: several in each of some processes; "
+        "native: batches of the environment's own",
     )
     num_envs: PositiveInt = Field(default=1, description="number of environments in all")
     num_workers: PositiveInt | None = Field(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +13,7 @@ from sb3_ext.arguments import import_name
 from sb3_ext.errors import ConfigError, MissingExtraError, Sb3ExtError
 from sb3_ext.vec.worker_process import prepare_worker_process
 
-_EXTRA_OF_MODULE = {"box2d": "box2d", "mujoco": "mujoco", "pygame": "video"}
+_EXTRA_OF_MODULE = {"box2d": "box2d", "mujoco": "mujoco", "procgen": "procgen", "pygame": "video"}
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,8 @@ class EnvironmentFactory:
         import sb3_ext_envs  # noqa: F401 - registers its environments
 
         prepare_worker_process()
-        try:
+        with explaining_failures(self.env_id):
             return self._make()
-        except gymnasium.error.DependencyNotInstalled as error:
-            raise describe_missing_dependency(self.env_id, error) from error
-        except (gymnasium.error.Error, AssertionError, LookupError, TypeError, ValueError) as error:
-            # Gymnasium's wrappers check by assertions, some without a word.
-            message = " ".join(str(error).split()) or type(error).__name__
-            raise ConfigError(f"env.id: '{self.env_id}' cannot be made: {message}") from error
 
     def _make(self) -> gymnasium.Env[Any, Any]:
         arguments = dict(self.params)
@@ -59,6 +54,25 @@ class EnvironmentFactory:
         for name, wrapper_arguments in self.wrappers:
             env = import_name(name)(env, **wrapper_arguments)
         return env
+
+
+@contextmanager
+def explaining_failures(env_id: str) -> Iterator[None]:
+    """
+    Make an environment inside.
+
+    :param env_id: which
+    :raises ConfigError: if it cannot be made with these arguments
+    :raises MissingExtraError: if it needs an extra that is not installed
+    """
+    try:
+        yield
+    except gymnasium.error.DependencyNotInstalled as error:
+        raise describe_missing_dependency(env_id, error) from error
+    except (gymnasium.error.Error, AssertionError, LookupError, TypeError, ValueError) as error:
+        # Gymnasium's wrappers check by assertions, some without a word.
+        message = " ".join(str(error).split()) or type(error).__name__
+        raise ConfigError(f"env.id: '{env_id}' cannot be made: {message}") from error
 
 
 def describe_missing_dependency(env_id: str, error: gymnasium.error.DependencyNotInstalled) -> Sb3ExtError:

@@ -10,9 +10,11 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_ext.vec.global_random import get_global_random_state, set_global_random_state
 from sb3_ext.vec.snapshots import SnapshotError, freeze, list_layers, thaw
+from sb3_ext.vec.vec_snapshots import get_vec_snapshot, set_vec_snapshot
 
 
 @dataclass(frozen=True)
@@ -41,18 +43,47 @@ def self_test(
         copied at every checkpoint
     :return: exact, if every observation, reward and end of an episode was the same
     """
+    return _self_test(_GYMNASIUM, env_fn, steps, seed, max_bytes)
+
+
+def self_test_vec_env(
+    env_fn: Callable[[], VecEnv], steps: int = 50, seed: int = 0, max_bytes: int = 64 * 2**20
+) -> Exactness:
+    """
+    The same for environments that only exist all together.
+
+    :param env_fn: makes them with their wrappers; called twice, so without a ``VecMonitor`` that writes a file
+    :param steps: as for :func:`self_test`
+    :param seed: likewise
+    :param max_bytes: likewise
+    :return: exact, if every observation, reward and end of an episode was the same
+    """
+    return _self_test(_VEC_ENV, env_fn, steps, seed, max_bytes)
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What a test needs of environments of one kind."""
+
+    begin: Callable[[Any, int], object]
+    walk: Callable[[Any, int, int], Iterator[tuple[Any, ...]]]
+    freeze: Callable[[Any], bytes]
+    thaw: Callable[[Any, bytes], None]
+
+
+def _self_test(kind: _Kind, env_fn: Callable[[], Any], steps: int, seed: int, max_bytes: int) -> Exactness:
     random_state = get_global_random_state()
     original, restored = env_fn(), env_fn()
     try:
-        original.reset(seed=seed)
-        list(_walk(original, steps, seed))
-        snapshot, snapshot_random_state = freeze(list_layers(original)), get_global_random_state()
+        kind.begin(original, seed)
+        list(kind.walk(original, steps, seed))
+        snapshot, snapshot_random_state = kind.freeze(original), get_global_random_state()
         if len(snapshot) > max_bytes:
             return Exactness(False, _explain_size(len(snapshot), max_bytes))
-        expected = list(_walk(original, steps, seed + 1))
-        thaw(list_layers(restored), snapshot)
+        expected = list(kind.walk(original, steps, seed + 1))
+        kind.thaw(restored, snapshot)
         set_global_random_state(snapshot_random_state)
-        return _compare(_walk(restored, steps, seed + 1), expected)
+        return _compare(kind.walk(restored, steps, seed + 1), expected)
     except SnapshotError as error:
         return Exactness(False, str(error))
     except Exception as error:  # whatever a user's environment raises, training is to show it, not this
@@ -84,6 +115,20 @@ def _walk(env: gymnasium.Env[Any, Any], steps: int, seed: int) -> Iterator[tuple
             yield env.reset()[:1]
 
 
+def _walk_vec_env(env: VecEnv, steps: int, seed: int) -> Iterator[tuple[Any, ...]]:
+    actions = copy.deepcopy(env.action_space)
+    actions.seed(seed)
+    for step in range(steps):
+        yield env.step(np.array([actions.sample() for _ in range(env.num_envs)]))[:3]
+        if step == steps // 2:
+            yield (env.reset(),)
+
+
+def _begin_vec_env(env: VecEnv, seed: int) -> None:
+    env.seed(seed)
+    env.reset()
+
+
 def _choose_action(env: gymnasium.Env[Any, Any], actions: spaces.Space[Any]) -> Any:
     if isinstance(actions, spaces.Discrete) and env.has_wrapper_attr("action_masks"):
         return actions.sample(np.asarray(env.get_wrapper_attr("action_masks")(), dtype=np.int8))
@@ -103,3 +148,12 @@ def _is_same(found: Any, wanted: Any) -> bool:
     if isinstance(wanted, tuple | list):
         return len(found) == len(wanted) and all(map(_is_same, found, wanted))
     return bool(np.array_equal(found, wanted))
+
+
+_GYMNASIUM = _Kind(
+    begin=lambda env, seed: env.reset(seed=seed),
+    walk=_walk,
+    freeze=lambda env: freeze(list_layers(env)),
+    thaw=lambda env, snapshot: thaw(list_layers(env), snapshot),
+)
+_VEC_ENV = _Kind(begin=_begin_vec_env, walk=_walk_vec_env, freeze=get_vec_snapshot, thaw=set_vec_snapshot)

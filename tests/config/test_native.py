@@ -1,0 +1,91 @@
+"""What can be wrong with native environments, Procgen's among them; the library is not needed to say so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import pytest
+
+from sb3_ext.config import load_config, mock_environment
+from sb3_ext.errors import ConfigError
+from sb3_ext.vec.native import lacks_native_vec_env, list_native_environments
+
+COINRUN: dict[str, Any] = {
+    "env": {"id": "procgen-coinrun-v0"},
+    "parallel": {"mode": "native", "num_envs": 2},
+    "agent": {"id": "ppo"},
+}
+GAMES = (
+    "bigfish, bossfight, caveflyer, chaser, climber, coinrun, dodgeball, fruitbot, "
+    "heist, jumper, leaper, maze, miner, ninja, plunder, starpilot"
+)
+
+
+def problems_of(config: dict[str, Any], *overrides: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load_config(config, overrides)
+    return caught.value.problems
+
+
+def test_procgen_is_native_without_being_installed() -> None:
+    assert load_config(COINRUN).parallel.mode == "native"
+    assert list_native_environments() == [f"procgen-{game}-v0" for game in GAMES.split(", ")]
+
+
+def test_an_environment_that_is_not_native_is_told_which_are() -> None:
+    (problem,) = problems_of(COINRUN, "env.id=CartPole-v1")
+
+    assert problem.startswith(
+        "parallel.mode: 'CartPole-v1' has no native VecEnv; use sequential, subproc or workers. "
+        "Those that have one: procgen-bigfish-v0, "
+    )
+
+
+def test_an_unknown_environment_is_one_mistake_not_two() -> None:
+    (problem,) = problems_of(COINRUN, "env.id=CartPol-v1")
+
+    assert problem == "env.id: unknown environment 'CartPol-v1'; did you mean 'CartPole-v1'?"
+
+
+def test_an_unknown_game_is_told_the_sixteen() -> None:
+    (problem,) = problems_of(COINRUN, "env.id=procgen-coinrum-v0")
+
+    assert problem == (
+        "env.id: unknown Procgen environment 'procgen-coinrum-v0'; did you mean 'procgen-coinrun-v0'? "
+        f"It is 'procgen-GAME-v0' with GAME of: {GAMES}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("env.max_steps=5", "env.max_steps: parallel.mode native cannot truncate episodes; use sequential, "),
+        (
+            "env.wrappers=[gymnasium.wrappers.ClipReward]",
+            "env.wrappers: parallel.mode native cannot put wrappers around environments; use sequential, ",
+        ),
+        ("env.params.num_level=3", "env.params.num_level: unknown parameter; did you mean 'num_levels'?"),
+        ("env.params.num_levels=many", "env.params.num_levels: expected an integer, found 'many'"),
+    ],
+)
+def test_what_a_native_environment_cannot_be_given(override: str, message: str) -> None:
+    (problem,) = problems_of(COINRUN, override)
+
+    assert problem.startswith(message)
+
+
+def test_the_mock_of_a_native_environment_is_an_ordinary_one() -> None:
+    assert mock_environment(load_config(COINRUN)).parallel.mode == "sequential"
+
+
+class NativeEnv(gymnasium.Env[Any, Any]):
+    native_vec_env = f"{__name__}:Anything"
+
+
+def test_anybodys_environment_can_be_native() -> None:
+    gymnasium.register("NativeForATest-v0", NativeEnv)
+    try:
+        assert not lacks_native_vec_env("NativeForATest-v0")
+    finally:
+        del gymnasium.registry["NativeForATest-v0"]
