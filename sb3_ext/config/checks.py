@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sb3_ext.arguments import find_argument_problems, import_name
+from sb3_ext.arguments import find_argument_problems, import_name, read_parameters
 from sb3_ext.config.callback_types import load_callback_class
 from sb3_ext.config.schema import CHECKPOINT_TYPE
 from sb3_ext.config.validation import find_checkpoint_problems
@@ -115,7 +115,8 @@ def _find_env_id_problems(env_id: str, params: Mapping[str, Any]) -> Iterator[Pr
     try:
         if module:
             importlib.import_module(module)
-        creator = gymnasium.spec(name).entry_point
+        spec = gymnasium.spec(name)
+        creator = spec.entry_point
         function = load_env_creator(creator) if isinstance(creator, str) else creator
     except gymnasium.error.DependencyNotInstalled as error:
         yield Problem(key, str(describe_missing_dependency(env_id, error)).removeprefix("env.id: "))
@@ -128,7 +129,9 @@ def _find_env_id_problems(env_id: str, params: Mapping[str, Any]) -> Iterator[Pr
         yield Problem(key, f"cannot import the code of '{env_id}': {error}")
     else:
         if function is not None:
-            for problem in find_argument_problems(function, params):
+            required = {key for key, found in read_parameters(function).items() if found.default is found.empty}
+            owned = dict.fromkeys(required.intersection(spec.kwargs), f"it is part of '{name}'")
+            for problem in find_argument_problems(function, params, owned=owned):
                 yield problem.below("env", "params")
 
 

@@ -144,7 +144,7 @@ def test_five_mistakes_give_five_lines_in_the_order_of_the_file(tmp_path: Path) 
         ({"seed": -1}, "seed: expected an integer from 0 to 4294967295, found -1"),
         (
             {"parallel": {"mode": "threads"}},
-            "parallel.mode: expected one of sequential, subproc, workers, found 'threads'",
+            "parallel.mode: expected one of sequential, subproc, workers, native, found 'threads'",
         ),
         ({"colour": 1}, "colour: unknown key; expected one of agent, early_stopping, env, eval, parallel, seed, train"),
     ],

@@ -66,6 +66,7 @@ def test_an_unknown_game_is_told_the_sixteen() -> None:
             "env.wrappers: parallel.mode native cannot put wrappers around environments; use sequential, ",
         ),
         ("env.params.num_level=3", "env.params.num_level: unknown parameter; did you mean 'num_levels'?"),
+        ("env.params.game=heist", "env.params.game: cannot be set here; it is part of 'procgen-coinrun-v0'"),
         ("env.params.num_levels=many", "env.params.num_levels: expected an integer, found 'many'"),
     ],
 )
