@@ -12,6 +12,7 @@ from zipfile import ZipFile
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from sb3_ext.version import __version__
@@ -54,6 +55,12 @@ def find_requirements(metadata: Message, extras: set[str]) -> dict[str, Requirem
         for requirement in requirements
         if any(is_required(requirement, extra) for extra in extras)
     }
+
+
+def read_pins(file_name: str) -> dict[str, SpecifierSet]:
+    lines = (ROOT / file_name).read_text().splitlines()
+    constraints = [Requirement(line) for line in lines if not line.startswith("#")]
+    return {canonicalize_name(constraint.name): constraint.specifier for constraint in constraints}
 
 
 def is_required(requirement: Requirement, extra: str) -> bool:
@@ -104,14 +111,21 @@ def test_dependencies_have_a_lower_bound_and_no_upper_one(metadata: Message) -> 
         assert [specifier.operator for specifier in requirement.specifier] == [">="], str(requirement)
 
 
-def test_all_is_every_extra_for_users(metadata: Message) -> None:
-    assert find_requirements(metadata, {"all"}).keys() == find_requirements(metadata, find_extras(metadata)).keys()
+def test_all_is_every_extra_for_users_but_procgen_which_holds_numpy_back(metadata: Message) -> None:
+    extras = find_extras(metadata) - {"procgen"}
+
+    assert find_requirements(metadata, {"all"}).keys() == find_requirements(metadata, extras).keys()
+
+
+def test_both_constraints_name_the_same_versions_but_for_what_procgen_holds_back() -> None:
+    usual, procgen = (read_pins(name) for name in ("constraints.txt", "constraints-procgen.txt"))
+    differing = {name for name in usual.keys() & procgen.keys() if usual[name] != procgen[name]}
+
+    assert differing == {"filelock", "glfw", "imageio-ffmpeg", "numpy"}
 
 
 def test_constraints_name_every_dependency(metadata: Message) -> None:
-    lines = (ROOT / "constraints.txt").read_text().splitlines()
-    constraints = [Requirement(line) for line in lines if not line.startswith("#")]
-    pins = {canonicalize_name(constraint.name): constraint.specifier for constraint in constraints}
+    pins = read_pins("constraints.txt")
 
     for name, requirement in find_requirements(metadata, {"", "dev"}).items():
         [pin] = pins[canonicalize_name(name)]

@@ -25,7 +25,7 @@ GAMES = (
 def problems_of(config: dict[str, Any], *overrides: str) -> list[str]:
     with pytest.raises(ConfigError) as caught:
         load_config(config, overrides)
-    return caught.value.problems
+    return [problem.partition(": ")[2] for problem in caught.value.problems]
 
 
 def test_procgen_is_native_without_being_installed() -> None:
