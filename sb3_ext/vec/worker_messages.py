@@ -55,7 +55,7 @@ class Failure:
     An exception on its way from a worker.
 
     :param position: of the environment in its worker
-    :param summary: its kind and message
+    :param summary: its kind, message and place
     :param traceback: as text
     :param error: pickled, ``None`` if it cannot be
     """
@@ -77,7 +77,8 @@ class Failure:
             pickle.loads(pickled)
         except Exception:  # the code of any class runs here
             pickled = None
-        summary = "".join(traceback.format_exception_only(error)).strip()
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        summary = f"{type(error).__name__}: {error} ({frame.filename}:{frame.lineno})"
         return cls(position, summary, traceback.format_exc(), pickled)
 
     def raise_error(self, place: str, *, as_itself: bool) -> NoReturn:
