@@ -17,19 +17,17 @@ logger = logging.getLogger(__name__)
 
 class OpponentPoolCallback(LightCallback):
     """
-    Takes snapshots of the agent into the pool that its environments draw opponents from.
+    Takes snapshots of the agent into the :class:`~sb3_ext.selfplay.OpponentPool` that its environments draw from.
 
     It does so at the end of a rollout, before what was learned from it. The share of points in the last 100 games goes
     to the model's logger as ``selfplay/…``: against each heuristic, against itself, and against past selves. With a
     :class:`~sb3_ext.callbacks.RunCheckpointCallback` a resumed training meets the same opponents.
 
-    :param pool: also given to :class:`~sb3_ext.selfplay.SelfPlayVecEnv`
+    :raises Sb3ExtError: when training starts, if the environments draw from no pool
     """
 
-    def __init__(self, pool: OpponentPool) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.pool = pool
-        self._trigger = EveryEpisodes(pool.settings.save_every)
         self._checkpoints: RunCheckpointCallback | None = None
 
     def state(self) -> dict[str, Any]:
@@ -52,13 +50,15 @@ class OpponentPoolCallback(LightCallback):
 
     def _init_callback(self) -> None:
         seat = self.training_env.unwrapped
-        if not isinstance(seat, SelfPlayVecEnv) or seat.sampler is not self.pool:
+        pool = getattr(seat, "sampler", None)
+        if not isinstance(seat, SelfPlayVecEnv) or not isinstance(pool, OpponentPool):
+            found = type(pool or seat).__name__
             raise Sb3ExtError(
-                "the model's environments do not draw their opponents from this pool: give both to SelfPlayVecEnv,"
-                f" but the environments are a {type(seat).__name__}"
+                f"a pool grows where there is one: expected SelfPlayVecEnv(game, OpponentPool(…)), found a {found}"
             )
-        self._seat = seat
-        self.pool.attach(self.model)
+        self.pool, self._seat = pool, seat
+        self._trigger = EveryEpisodes(pool.settings.save_every)
+        pool.attach(self.model)
 
     def _on_training_start(self) -> None:
         super()._on_training_start()

@@ -6,15 +6,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sb3_ext.selfplay.frozen import freeze_model, load_opponent
+    from sb3_ext.selfplay.game_registry import make_game
+    from sb3_ext.selfplay.opponent_registry import make_opponent
     from sb3_ext.selfplay.pool import OpponentPool
     from sb3_ext.selfplay.seat import SelfPlayVecEnv
 
 _MODULES = {
     "OpponentPool": "pool",
     "SelfPlayVecEnv": "seat",
+    "freeze_model": "frozen",
+    "load_opponent": "frozen",
+    "make_game": "game_registry",
+    "make_opponent": "opponent_registry",
 }
 
-__all__ = ["OpponentPool", "SelfPlayVecEnv"]
+__all__ = ["OpponentPool", "SelfPlayVecEnv", "freeze_model", "load_opponent", "make_game", "make_opponent"]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,18 @@ def make_opponent(
         return HEURISTICS[name](seed=seed, **params)
     except ValueError as error:
         raise ConfigError(f"opponent '{name}': {error}") from error
+
+
+def make_opponents(
+    shares: Mapping[str, float], seeds: Sequence[np.random.SeedSequence]
+) -> list[tuple[Opponent, float]]:
+    """
+    :param shares: how often each is to be met, by names that :func:`make_opponent` knows
+    :param seeds: one each
+    :return: opponents and their shares
+    :raises ConfigError: if there is no such opponent
+    """
+    return [(make_opponent(name, seed=seed), share) for (name, share), seed in zip(shares.items(), seeds, strict=True)]
 
 
 def _import_function(name: str, params: dict[str, Any]) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict, deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -17,6 +17,7 @@ from sb3_ext.errors import CheckpointError, SelfPlayError
 from sb3_ext.selfplay.frozen_policies import FrozenPolicies
 from sb3_ext.selfplay.games import Game
 from sb3_ext.selfplay.matchmaking import Results, choose_evicted, find_chances, weigh_snapshots
+from sb3_ext.selfplay.opponent_registry import make_opponents
 from sb3_ext.selfplay.opponents import Opponent
 from sb3_ext.selfplay.policy_opponent import PolicyOpponent
 from sb3_ext.selfplay.pool_settings import PoolSettings
@@ -26,6 +27,7 @@ from sb3_ext.selfplay.snapshot_store import SnapshotStore, name_snapshot
 logger = logging.getLogger(__name__)
 
 CURRENT_SELF, PAST_SELVES = "self", "past"
+DEFAULT_HEURISTICS = {"random": 1.0}
 _WINDOW_EPISODES = 100
 
 
@@ -38,7 +40,8 @@ class OpponentPool:
 
     :param directory: where snapshots are kept
     :param game: what is played
-    :param heuristics: opponents, each with how often it is met where a heuristic is, in any unit
+    :param heuristics: names that :func:`~sb3_ext.selfplay.opponent_registry.make_opponent` knows, or opponents, each
+        with how often it is met where a heuristic is, in any unit
     :param seed: of draws and of the snapshots' moves; required, since a resumed pool draws what it would have drawn
     :param settings: the fields of :class:`~sb3_ext.selfplay.pool_settings.PoolSettings`. ``start_episode``: before it
         heuristics only. ``current_self_fraction``: chance, at the start of an episode, of meeting oneself as one is;
@@ -47,13 +50,14 @@ class OpponentPool:
         ``latest``, or ``prioritized`` by how often the agent loses to it. ``eviction``: who makes room, the ``oldest``,
         or ``reservoir``: a uniform sample of all that there were stays. ``max_in_memory``: how many past selves
     :raises SelfPlayError: if an argument is out of its range, or nobody is left to play
+    :raises ConfigError: if there is no heuristic of such a name
     """
 
     def __init__(
         self,
         directory: str | Path,
         game: Game,
-        heuristics: Sequence[tuple[Opponent, float]],
+        heuristics: Mapping[str, float] | Sequence[tuple[Opponent, float]] = DEFAULT_HEURISTICS,
         *,
         seed: int,
         **settings: Any,
@@ -70,12 +74,12 @@ class OpponentPool:
         self.results: defaultdict[str, Results] = defaultdict(Results)
         #: the past selves that can be met, the oldest first
         self.members: list[str] = []
-        self._heuristics = {opponent.name: opponent for opponent, _ in heuristics}
-        self._names = list(self._heuristics)
-        shares = {opponent.name: share for opponent, share in heuristics}
-        self._shares = normalize_shares(shares) if heuristics else np.zeros(0)
-        draws, moves = np.random.SeedSequence(seed).spawn(2)
+        draws, moves, *seeds = np.random.SeedSequence(seed).spawn(2 + len(heuristics))
         self._draws, self._moves = np.random.default_rng(draws), np.random.default_rng(moves)
+        pairs = make_opponents(heuristics, seeds) if isinstance(heuristics, Mapping) else heuristics
+        self._heuristics = {opponent.name: opponent for opponent, _ in pairs}
+        self._names = list(self._heuristics)
+        self._shares = normalize_shares({opponent.name: share for opponent, share in pairs}) if pairs else np.zeros(0)
         self._store = SnapshotStore(Path(directory), game)
         self._policies = FrozenPolicies(self._store, self.settings.max_in_memory, self._moves)
         self._learner: BaseAlgorithm | None = None

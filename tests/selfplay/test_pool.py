@@ -14,7 +14,7 @@ from stable_baselines3 import DQN
 from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
 
 from sb3_ext.callbacks import OpponentPoolCallback, RunCheckpointCallback
-from sb3_ext.errors import Sb3ExtError, SelfPlayError
+from sb3_ext.errors import ConfigError, Sb3ExtError, SelfPlayError
 from sb3_ext.selfplay.pool import OpponentPool
 from sb3_ext.selfplay.seat import SelfPlayVecEnv
 
@@ -56,7 +56,7 @@ class Training:
 
     def learn(self, total: int) -> None:
         steps = self.checkpoints.resume_if_possible(self.model, total)
-        callbacks = [OpponentPoolCallback(self.pool), self.checkpoints]
+        callbacks = [OpponentPoolCallback(), self.checkpoints]
         self.model.learn(steps, callback=callbacks, reset_num_timesteps=False)
         self.checkpoints.close()
 
@@ -95,7 +95,7 @@ def test_a_snapshot_s_weights_never_change(make_training: Any, tmp_path: Path) -
     in_memory = {name: {k: v.clone() for k, v in found.policy.state_dict().items()} for name, found in policies.items()}
     assert len(files) > 2
     assert in_memory
-    training.model.learn(400, callback=OpponentPoolCallback(training.pool))
+    training.model.learn(400, callback=OpponentPoolCallback())
     assert all(digest(path) == before for path, before in files.items())
     for name, weights in in_memory.items():
         assert all((training.pool.find(name).policy.state_dict()[key] == value).all() for key, value in weights.items())
@@ -159,7 +159,7 @@ def test_a_resume_from_an_older_checkpoint_finds_whom_it_had_met(make_training: 
     again.checkpoints.resume_from(older, again.model)
     again.model.learn(
         576 - again.model.num_timesteps,
-        callback=[OpponentPoolCallback(again.pool), again.checkpoints],
+        callback=[OpponentPoolCallback(), again.checkpoints],
         reset_num_timesteps=False,
     )
     again.checkpoints.close()
@@ -182,7 +182,7 @@ def test_evicted_files_go_when_no_checkpoint_needs_them(make_training: Any, tmp_
 
 def test_without_checkpoints_evicted_files_go_with_their_games(make_training: Any, tmp_path: Path) -> None:
     training = make_training()
-    training.model.learn(576, callback=OpponentPoolCallback(training.pool))
+    training.model.learn(576, callback=OpponentPoolCallback())
     left = {path.name for path in (tmp_path / "run" / "opponents").iterdir()}
     assert set(training.pool.members) <= left
     assert len(left) <= 3 + 4  # in the pool, or on one of the boards
@@ -240,7 +240,7 @@ def test_statistics_of_observations_come_along(make_toy: Any, make_player: Any, 
     model = MaskablePPO(
         "MlpPolicy", env, n_steps=8, batch_size=16, policy_kwargs={"net_arch": [8]}, device="cpu", seed=3
     )
-    model.learn(200, callback=OpponentPoolCallback(pool))
+    model.learn(200, callback=OpponentPoolCallback())
     raw = game.observe(np.arange(4), game.movers)
     live = pool.find("self")._normalize(raw)  # type: ignore[attr-defined]
     assert (live == env.normalize_obs(raw)).all()
@@ -248,10 +248,10 @@ def test_statistics_of_observations_come_along(make_toy: Any, make_player: Any, 
     assert (past != live).any()
 
 
-def test_a_callback_whose_pool_is_not_seated(make_training: Any) -> None:
-    training, other = make_training(), make_training("other")
-    with pytest.raises(Sb3ExtError, match="do not draw their opponents from this pool"):
-        training.model.learn(32, callback=OpponentPoolCallback(other.pool))
+def test_a_callback_without_a_pool(make_toy: Any, make_player: Any) -> None:
+    model = MaskablePPO("MlpPolicy", SelfPlayVecEnv(make_toy(), make_player()), n_steps=8, batch_size=8, device="cpu")
+    with pytest.raises(Sb3ExtError, match="found a MixedSampler"):
+        model.learn(8, callback=OpponentPoolCallback())
 
 
 @pytest.mark.parametrize(
@@ -280,6 +280,15 @@ def test_bad_settings(settings: dict[str, Any], message: str, make_toy: Any, mak
     named = arguments.pop("heuristics", [("easy", 1.0)])
     with pytest.raises(SelfPlayError, match=message):
         OpponentPool(tmp_path, make_toy(), [(make_player(name), share) for name, share in named], **arguments)
+
+
+def test_heuristics_by_name(make_toy: Any, tmp_path: Path) -> None:
+    pool = OpponentPool(tmp_path, make_toy(), {"random": 0.5, "heuristic": 1.5}, seed=1)
+    met = Counter(pool.draw(2000))
+    assert met["heuristic"] / 2000 == pytest.approx(0.75, abs=0.03)
+    assert set(met) == {"random", "heuristic"}
+    with pytest.raises(ConfigError, match="unknown opponent 'heuristik'; did you mean 'heuristic'"):
+        OpponentPool(tmp_path, make_toy(), {"heuristik": 1.0}, seed=1)
 
 
 def test_a_pool_of_oneself_needs_a_learner(make_toy: Any, tmp_path: Path) -> None:
