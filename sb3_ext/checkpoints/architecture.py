@@ -17,6 +17,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 from stable_baselines3.common.type_aliases import TrainFreq
 
+from sb3_ext.algorithms import impala
 from sb3_ext.algorithms.registry import ALGORITHMS
 from sb3_ext.checkpoints.spaces import describe_space
 
@@ -35,6 +36,7 @@ _LISTS: tuple[tuple[Any, type[Any]], ...] = (
     (torch.nn.modules.activation, torch.nn.Module),
     (torch.optim, torch.optim.Optimizer),
     (torch_layers, torch_layers.BaseFeaturesExtractor),
+    (impala, torch_layers.BaseFeaturesExtractor),
     (buffers, buffers.ReplayBuffer),
 )
 _NOT_PLAIN: Any = object()

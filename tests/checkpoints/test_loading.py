@@ -20,6 +20,7 @@ from stable_baselines3.common.envs import BitFlippingEnv
 from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.utils import LinearSchedule
 
+from sb3_ext.algorithms.impala import ImpalaCNN
 from sb3_ext.checkpoints.bundle import Bundle, write_bundle
 from sb3_ext.checkpoints.content import capture_content
 from sb3_ext.checkpoints.loading import load_model, restore_weights
@@ -63,6 +64,18 @@ MODELS: dict[str, tuple[type[BaseAlgorithm], str, Any, Any, dict[str, Any]]] = {
         IMAGE,
         DISCRETE,
         {"policy_kwargs": {"features_extractor_kwargs": {"features_dim": 8}}},
+    ),
+    "ppo impala": (
+        PPO,
+        "CnnPolicy",
+        IMAGE,
+        DISCRETE,
+        {
+            "policy_kwargs": {
+                "features_extractor_class": ImpalaCNN,
+                "features_extractor_kwargs": {"features_dim": 8, "channels": [2]},
+            }
+        },
     ),
     "ppo mixed": (PPO, "MultiInputPolicy", MIXED, CONTINUOUS, {"policy_kwargs": small()}),
     "a2c": (
