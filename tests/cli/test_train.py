@@ -26,6 +26,12 @@ PPO = ["--algo", "ppo", "--env", "CartPole-v1", "--set", "agent.params.n_steps=1
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
+PARALLEL = [
+    ["--num-envs", "2", "--set", "parallel.mode=subproc"],
+    ["--num-workers", "2", "--num-envs-per-worker", "2"],
+]
+
+
 def invoke(*arguments: str) -> Result:
     return CliRunner().invoke(cli, ["train", *arguments])
 
@@ -168,8 +174,9 @@ def test_ends_well_when_asked_to(how: str, reason: str, exit_status: int, start_
     assert DQN.load(run.paths.latest_model).num_timesteps == run.record.step - 1
 
 
-def test_ctrl_c_reaches_the_whole_group_and_workers_wait_for_the_parent(start_training: Start) -> None:
-    process = start_training(*PPO, "--total-steps", "1000000", "--num-envs", "2", "--set", "parallel.mode=subproc")
+@pytest.mark.parametrize("mode", PARALLEL)
+def test_ctrl_c_reaches_the_whole_group_and_workers_wait_for_the_parent(start_training: Start, mode: list[str]) -> None:
+    process = start_training(*PPO, "--total-steps", "1000000", *mode)
     wait_until(is_training)
     os.killpg(process.pid, signal.SIGINT)
     _, stderr = process.communicate(timeout=WAIT_SECONDS)
@@ -179,8 +186,9 @@ def test_ctrl_c_reaches_the_whole_group_and_workers_wait_for_the_parent(start_tr
     assert Path("run/checkpoints/latest/model.zip").exists()
 
 
-def test_kill_leaves_no_process_behind(start_training: Start) -> None:
-    process = start_training(*PPO, "--total-steps", "1000000", "--num-envs", "2", "--set", "parallel.mode=subproc")
+@pytest.mark.parametrize("mode", PARALLEL)
+def test_kill_leaves_no_process_behind(start_training: Start, mode: list[str]) -> None:
+    process = start_training(*PPO, "--total-steps", "1000000", *mode)
     wait_until(is_training)
     children = psutil.Process(process.pid).children(recursive=True)
     assert len(children) >= 2

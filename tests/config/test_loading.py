@@ -146,6 +146,16 @@ def test_five_mistakes_give_five_lines_in_the_order_of_the_file(tmp_path: Path) 
             {"parallel": {"mode": "threads"}},
             "parallel.mode: expected one of sequential, subproc, workers, native, found 'threads'",
         ),
+        (
+            {"parallel": {"num_workers": 3, "num_envs": 8}},
+            "parallel: 3 workers x 2 environments in each are not num_envs = 8",
+        ),
+        ({"parallel": {"num_workers": 4}}, "parallel: 4 workers for 1 environment; each needs at least one"),
+        (
+            {"parallel": {"mode": "subproc", "num_workers": 4}},
+            "parallel: num_workers is for mode workers, but the mode is subproc",
+        ),
+        ({"parallel": {"num_workers": 0}}, "parallel.num_workers: expected a positive integer, found 0"),
         ({"colour": 1}, "colour: unknown key; expected one of agent, early_stopping, env, eval, parallel, seed, train"),
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else "",
@@ -184,6 +194,13 @@ def test_overrides_that_cannot_be(override: str, message: str) -> None:
 def test_another_bound_replaces_the_default_number_of_steps() -> None:
     assert load_config({**MINIMAL, "train": {"duration": "10m"}}).train.total_steps is None
     assert load_config({**MINIMAL, "train": {"duration": "10m", "total_steps": 5}}).train.total_steps == 5
+
+
+def test_two_numbers_of_workers_and_environments_make_the_third() -> None:
+    parallel = load_config({**MINIMAL, "parallel": {"num_workers": 2, "num_envs_per_worker": 4}}).parallel
+    assert (parallel.mode, parallel.num_envs) == ("workers", 8)
+    parallel = load_config({**MINIMAL, "parallel": {"num_envs": 8}}, ["parallel.num_envs_per_worker=2"]).parallel
+    assert (parallel.mode, parallel.num_envs) == ("workers", 8)
 
 
 @pytest.mark.parametrize(

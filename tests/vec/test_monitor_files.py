@@ -9,6 +9,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.monitor import ResultsWriter
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecMonitor
 
+from sb3_ext.vec import WorkerVecEnv
 from sb3_ext.vec.snapshot_wrapper import SnapshotWrapper
 from sb3_ext.vec.vec_snapshots import cut_monitor_files, get_monitor_files
 
@@ -30,7 +31,7 @@ def play(venv: VecEnv, steps: int) -> None:
         venv.step(np.zeros(venv.num_envs, int))
 
 
-@pytest.mark.parametrize("kind", [DummyVecEnv, SubprocVecEnv])
+@pytest.mark.parametrize("kind", [DummyVecEnv, SubprocVecEnv, WorkerVecEnv])
 def test_a_resumed_file_loses_the_episodes_after_the_checkpoint(tmp_path: Path, kind: type[VecEnv]) -> None:
     venv = make_monitored(tmp_path, kind, resumed=False)
     play(venv, 30)

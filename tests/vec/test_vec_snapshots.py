@@ -19,6 +19,7 @@ from stable_baselines3.common.vec_env import (
     VecNormalize,
 )
 
+from sb3_ext.vec import WorkerVecEnv
 from sb3_ext.vec.snapshot_wrapper import SnapshotWrapper
 from sb3_ext.vec.snapshots import SnapshotError
 from sb3_ext.vec.vec_snapshots import get_vec_snapshot, set_vec_snapshot
@@ -93,7 +94,7 @@ def walk_venv(venv: VecEnv, steps: int, seed: int) -> list[Any]:
 
 
 @pytest.mark.parametrize("env", ["CartPole-v1", GlobalNoiseEnv])
-@pytest.mark.parametrize("kind", [DummyVecEnv, SubprocVecEnv])
+@pytest.mark.parametrize("kind", [DummyVecEnv, SubprocVecEnv, WorkerVecEnv])
 def test_restored_environments_go_on(make_venv: MakeVecEnv, kind: type[VecEnv], env: Any) -> None:
     original, restored = (wrap_all(make_venv(env, kind)) for _ in range(2))
     original.seed(1)
@@ -136,7 +137,7 @@ def test_subproc_without_the_wrapper_says_what_to_do(make_venv: MakeVecEnv) -> N
         get_vec_snapshot(make_venv(kind=SubprocVecEnv, wrap=False))
 
 
-@pytest.mark.parametrize("kind", [DummyVecEnv, SubprocVecEnv])
+@pytest.mark.parametrize("kind", [DummyVecEnv, SubprocVecEnv, WorkerVecEnv])
 def test_ez_pickle_is_refused_and_the_worker_survives(make_venv: MakeVecEnv, kind: type[VecEnv]) -> None:
     venv = make_venv(EzNoiseEnv, kind)
     with pytest.raises(SnapshotError, match="EzNoiseEnv inherits EzPickle"):
@@ -144,7 +145,7 @@ def test_ez_pickle_is_refused_and_the_worker_survives(make_venv: MakeVecEnv, kin
     assert venv.reset().shape == (2, 2)
 
 
-@pytest.mark.parametrize("kind", [DummyVecEnv, SubprocVecEnv])
+@pytest.mark.parametrize("kind", [DummyVecEnv, SubprocVecEnv, WorkerVecEnv])
 def test_another_environment_is_refused(make_venv: MakeVecEnv, kind: type[VecEnv]) -> None:
     snapshot = get_vec_snapshot(make_venv("CartPole-v1", kind))
     other = make_venv("MountainCar-v0", kind)
@@ -160,6 +161,8 @@ def test_another_number_of_environments_is_refused(make_venv: MakeVecEnv) -> Non
         set_vec_snapshot(make_venv(n_envs=3), get_vec_snapshot(make_venv(n_envs=2)))
     with pytest.raises(SnapshotError, match="2 environments in SnapshotWrapper"):
         set_vec_snapshot(make_venv(n_envs=2), get_vec_snapshot(make_venv(kind=SubprocVecEnv, n_envs=2)))
+    with pytest.raises(SnapshotError, match="the snapshot is of 2 workers, here are 1"):
+        set_vec_snapshot(make_venv(kind=WorkerVecEnv, n_envs=1), get_vec_snapshot(make_venv(kind=WorkerVecEnv)))
 
 
 def test_a_vec_env_that_saves_itself_speaks_for_all_its_environments(make_venv: MakeVecEnv) -> None:

@@ -10,8 +10,10 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
+from sb3_contrib.common.maskable.utils import get_action_masks, is_masking_supported
 from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecFrameStack, VecNormalize
 
 from sb3_ext.vec import WorkerVecEnv
 
@@ -39,7 +41,14 @@ class SampleEnv(gymnasium.Env[Any, Any]):
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 7}  # noqa: RUF012 - as in Gymnasium
 
-    def __init__(self, observations: str = "box", actions: str = "discrete", render_mode: str | None = None) -> None:
+    def __init__(
+        self,
+        observations: str = "box",
+        actions: str = "discrete",
+        render_mode: str | None = None,
+        shares_function: bool = False,
+    ) -> None:
+        self.shares_function = shares_function
         self.observation_space = copy.deepcopy(OBSERVATION_SPACES[observations])
         self.action_space = copy.deepcopy(ACTION_SPACES[actions])
         self.render_mode = render_mode
@@ -59,6 +68,8 @@ class SampleEnv(gymnasium.Env[Any, Any]):
         self.received.append(action)
         terminated, truncated = (bool(flag) for flag in self.np_random.random(2) < 0.15)
         info = {"noise": self.np_random.random(2)} if self.np_random.random() < 0.3 else {}
+        if self.shares_function:
+            info = {"function": lambda number: number + 2}
         reward = float(self.np_random.normal()) + float(np.sum(_flatten(action)))
         return self.observation_space.sample(), reward, terminated, truncated, info
 
@@ -73,9 +84,6 @@ class SampleEnv(gymnasium.Env[Any, Any]):
 
     def action_masks(self) -> np.ndarray:
         return np.arange(3) != self.level
-
-    def fail(self) -> None:
-        raise KeyError("no such thing")
 
 
 def _flatten(action: Any) -> np.ndarray:
@@ -154,3 +162,77 @@ def test_every_step_is_the_same(make_pair: MakePair, observations: str, actions:
 def test_stock_environments_are_the_same(make_pair: MakePair) -> None:
     assert_same_walk(*make_pair("CartPole-v1"), steps=200)
     assert_same_walk(*make_pair("Pendulum-v1"), steps=210)
+
+
+def test_methods_and_attributes_are_the_same(make_pair: MakePair) -> None:
+    workers, dummy = make_pair(render_mode="rgb_array")
+    for env in (workers, dummy):
+        env.set_options([{"level": level} for level in range(4)])
+        env.reset()
+        env.set_attr("level", 7, indices=[3])
+    for ask in (
+        lambda env: env.env_method("describe", 1, second=2),
+        lambda env: env.env_method("describe", 1, indices=[2, 0, 3]),
+        lambda env: env.env_method("action_masks", indices=1),
+        lambda env: env.env_method("describe", 1, indices=-1),
+        lambda env: env.get_attr("level"),
+        lambda env: env.get_attr("level", indices=range(1, 3)),
+        lambda env: [env.has_attr("action_masks"), env.has_attr("no_such_thing")],
+        lambda env: [env.env_is_wrapped(Monitor), env.env_is_wrapped(gymnasium.wrappers.TimeLimit, indices=0)],
+        lambda env: list(env.get_images()),
+        lambda env: env.render(),
+        lambda env: [env.render_mode, env.num_envs, env.metadata],
+        lambda env: env.reset_infos,
+        lambda env: [env.seed(9), env.reset(), env.reset_infos],
+        lambda env: env.reset(),
+    ):
+        assert_same(ask(workers), ask(dummy))
+
+
+def test_wrappers_around_are_the_same(make_pair: MakePair) -> None:
+    workers, dummy = (VecNormalize(VecFrameStack(env, 2)) for env in make_pair("Pendulum-v1"))
+    assert_same_walk(workers, dummy, steps=20)
+
+
+def test_masks_reach_the_algorithm(make_pair: MakePair) -> None:
+    workers, dummy = make_pair()
+    assert is_masking_supported(workers)
+    assert_same(get_action_masks(workers), get_action_masks(dummy))
+
+
+def test_results_and_actions_belong_to_whoever_has_them(make_pair: MakePair) -> None:
+    workers, _ = make_pair(observations="dict", actions="box")
+    observations = workers.reset()
+    before = copy.deepcopy(observations)
+    actions = np.ones((4, 2), np.float32)
+    _, rewards, dones, _ = workers.step(actions)
+    kept = rewards.copy(), dones.copy()
+    actions[:] = 0.0
+    workers.step(actions)
+    assert_same(observations, before)
+    assert_same((rewards, dones), kept)
+
+
+def test_actions_of_another_kind_are_the_same(make_pair: MakePair) -> None:
+    workers, dummy = make_pair()
+    assert_same(workers.reset(), dummy.reset())
+    for actions in ([0, 1, 2, 0], np.array([0, 1, 2, 0], np.int32), np.zeros((4, 1), np.int64)):
+        assert_same(workers.step(actions), dummy.step(actions))
+        assert_same(workers.env_method("get_received"), dummy.env_method("get_received"))
+
+
+def test_infos_that_only_cloudpickle_can_send_arrive(make_pair: MakePair) -> None:
+    workers, _ = make_pair(shares_function=True)
+    workers.reset()
+    _, _, _, infos = workers.step(np.zeros(4, np.int64))
+    assert [info["function"](2) for info in infos] == [4] * 4
+
+
+def test_as_many_workers_as_environments_and_spawned_ones() -> None:
+    env = make_vec_env(
+        SampleEnv, 2, seed=1, vec_env_cls=WorkerVecEnv, vec_env_kwargs={"num_workers": 2, "start_method": "spawn"}
+    )
+    other = make_vec_env(SampleEnv, 2, seed=1)
+    assert_same_walk(env, other, steps=10)
+    assert len(set(env.worker_pids)) == 2
+    env.close()

@@ -1,0 +1,101 @@
+"""Trainings whose environments live in workers, and what becomes of them when those fail."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+
+import sb3_ext
+from sb3_ext import ConfigError, train
+from sb3_ext.checkpoints.store import CheckpointStore
+from sb3_ext.runs.run import Run
+from sb3_ext.vec.worker_errors import WorkerError
+
+SCRIPTS = Path(__file__).parents[1] / "zoo_scripts"
+
+
+@pytest.fixture(autouse=True)
+def faulty_env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(SCRIPTS)
+    monkeypatch.chdir(tmp_path)
+
+
+def make_config(env: dict[str, Any], **parallel: Any) -> dict[str, Any]:
+    params = {"n_steps": 8, "batch_size": 8, "n_epochs": 1, "policy_kwargs": {"net_arch": [8]}}
+    return {
+        "seed": 0,
+        "env": {"id": "faulty_env:faulty/Faulty-v0", "params": env},
+        "parallel": {"num_workers": 2, "num_envs_per_worker": 2, **parallel},
+        "agent": {"id": "ppo", "threads": 1, "params": params},
+        "train": {"total_steps": 256, "callbacks": [{"type": "checkpoint", "params": {"interval": 64}}]},
+        "eval": {"every_steps": None, "episodes": 1},
+    }
+
+
+def test_what_really_ran_is_written_down_and_carried_on() -> None:
+    config = make_config({"at_step": None})
+    del config["parallel"]["num_envs_per_worker"]
+    run = train({**config, "parallel": {"mode": "workers", "num_envs": 4, "num_workers": 2}}, run_dir="run")
+    resolved = yaml.safe_load(run.paths.resolved_config.read_text())["parallel"]
+    assert (resolved["mode"], resolved["num_workers"], resolved["num_envs_per_worker"]) == ("workers", 2, 2)
+    changed = ["train.total_steps=320", "parallel.step_timeout_seconds=50", "parallel.max_worker_restarts=1"]
+    assert sb3_ext.resume("run", overrides=changed).record.step == 320
+    with pytest.raises(ConfigError, match="would alter what was trained already"):
+        sb3_ext.resume("run", overrides=["train.total_steps=400", "parallel={mode: subproc, num_envs: 4}"])
+
+
+def test_an_exception_ends_the_run_with_its_rank_and_traceback() -> None:
+    with pytest.raises(WorkerError):
+        train(make_config({"at_step": 50, "seed": 3}), run_dir="run")
+    run = Run(Path("run"))
+    assert run.status == "failed"
+    assert "environment 3 (in worker 1) failed: ArithmeticError: the engine is on fire" in run.record.stop_reason
+    log = run.paths.log.read_text()
+    assert 'raise ArithmeticError("the engine is on fire")' in log
+    latest = CheckpointStore(run.paths.checkpoints).find_latest()
+    assert latest is not None
+    assert 128 <= latest.step <= 192
+    assert list_workers() == []
+
+
+@pytest.mark.parametrize("fault", ["exit", "stop"])
+def test_a_lost_worker_ends_the_run(fault: str) -> None:
+    with pytest.raises(WorkerError):
+        train(make_config({"fault": fault, "at_step": 50, "seed": 1}, step_timeout_seconds=2), run_dir="run")
+    run = Run(Path("run"))
+    assert run.status == "failed"
+    expected = {"exit": "ended with exit status 3", "stop": "hangs"}[fault]
+    assert f"worker 0 (environments 0 to 1) {expected}" in run.record.stop_reason
+    assert CheckpointStore(run.paths.checkpoints).find_latest() is not None
+    assert list_workers() == []
+
+
+def test_a_lost_worker_is_replaced_if_allowed(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    env = {"fault": "kill", "at_step": 50, "seed": 1, "marker": str(Path("marker").absolute())}
+    run = train(make_config(env, max_worker_restarts=1), run_dir="run")
+    assert (run.status, run.record.step) == ("completed", 256)
+    assert "worker 0 (environments 0 to 1) was killed by SIGKILL while stepping; it is replaced (1 of at most 1)" in (
+        run.paths.log.read_text()
+    )
+    rows = [len(path.read_text().splitlines()) for path in sorted(run.paths.monitor.iterdir())]
+    assert rows[2:] == [5, 5]  # 64 steps in episodes of 20, below two lines of header
+    assert rows[:2] == [4, 4]  # one was broken off
+
+
+@pytest.mark.parametrize("where", ["make", "reset"])
+def test_an_environment_that_fails_at_once_says_so_itself(where: str) -> None:
+    with pytest.raises((ArithmeticError, WorkerError), match="the engine is on fire"):
+        train(make_config({"where": where}), run_dir="run")
+    assert list_workers() == []
+
+
+def list_workers() -> list[psutil.Process]:
+    servers = {"forkserver", "resource_tracker"}
+    children = psutil.Process().children()
+    return [child for child in children if not servers & set(" ".join(child.cmdline()).replace(".", " ").split())]
