@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -36,18 +37,55 @@ def measure_threads(model: BaseAlgorithm, budget_seconds: float = 0.3) -> int:
     all_threads = torch.get_num_threads()
     if all_threads == 1 or model.device.type != "cpu":
         return all_threads
-    costs: dict[int, float] = {}
+    costs = {threads: measure_network(model, threads, budget_seconds / 2) for threads in (1, all_threads)}
+    for threads, cost in costs.items():
+        milliseconds = (1e3 * cost.step_seconds, 1e3 * cost.minibatch_seconds)
+        logger.debug("threads: %d: %.3f ms a step, %.3f ms a minibatch", threads, *milliseconds)
+    return min(costs, key=lambda threads: costs[threads].seconds_per_step)
+
+
+@dataclass(frozen=True)
+class NetworkCost:
+    """
+    What a model's network costs.
+
+    :param step_seconds: a forward pass for one step of all environments
+    :param minibatch_seconds: forward and backward passes for one minibatch
+    :param steps_per_minibatch: calls of ``env.step`` for each minibatch that is learned from
+    """
+
+    step_seconds: float
+    minibatch_seconds: float
+    steps_per_minibatch: float
+
+    @property
+    def update_seconds_per_step(self) -> float:
+        """Of learning, for each call of ``env.step``."""
+        return self.minibatch_seconds / self.steps_per_minibatch
+
+    @property
+    def seconds_per_step(self) -> float:
+        """Of both, for each call of ``env.step``."""
+        return self.step_seconds + self.update_seconds_per_step
+
+
+def measure_network(model: BaseAlgorithm, threads: int, budget_seconds: float = 0.15) -> NetworkCost:
+    """
+    Time the model's network as :func:`measure_threads` does.
+
+    :param model: ready to learn
+    :param threads: torch's
+    :param budget_seconds: how long to measure
+    :return: without what the optimizer's step takes
+    """
     with _keep_torch_as_it_is():
         step, minibatch = _make_passes(model)
-        for threads in (1, all_threads):
-            torch.set_num_threads(threads)
-            step_seconds = _time_fastest(step, budget_seconds / 4)
-            minibatch_seconds = _time_fastest(minibatch, budget_seconds / 4)
-            costs[threads] = step_seconds * _count_steps_per_minibatch(model) + minibatch_seconds
-            logger.debug(
-                "threads: %d: %.3f ms a step, %.3f ms a minibatch", threads, 1e3 * step_seconds, 1e3 * minibatch_seconds
-            )
-    return min(costs, key=lambda threads: costs[threads])
+        torch.set_num_threads(threads)
+        return NetworkCost(
+            _time_fastest(step, budget_seconds / 2),
+            _time_fastest(minibatch, budget_seconds / 2),
+            _count_steps_per_minibatch(model),
+        )
 
 
 @contextmanager

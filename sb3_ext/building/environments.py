@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.env_checker import check_env
@@ -24,7 +24,7 @@ from sb3_ext.vec.monitor_files import appending_monitor_files
 from sb3_ext.vec.native import make_native_vec_env
 from sb3_ext.vec.worker_process import shield_new_processes
 
-NATIVE = "native"
+NATIVE: Final = "native"
 
 _MAX_EVAL_ENVS = 8
 _EVAL_SEED_DISTANCE = 10_000

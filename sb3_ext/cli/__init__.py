@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from sb3_ext.cli.advise import advise
 from sb3_ext.cli.compare import compare
 from sb3_ext.cli.config import config
 from sb3_ext.cli.enjoy import enjoy
@@ -52,7 +53,7 @@ def cli() -> None:
     """Training runs for Stable-Baselines3 that you can leave alone for a week."""
 
 
-for command in (train, enjoy, plot, compare, runs, config):
+for command in (train, enjoy, plot, compare, advise, runs, config):
     cli.add_command(command)
 for command in (resume, prune):
     runs.add_command(command)

@@ -91,8 +91,8 @@ Normalize = Annotated[StrictBool | dict[str, Any], expect("true, false or VecNor
 Threads = Annotated[
     Literal["auto"] | Annotated[int, Field(strict=True, gt=0)], expect("'auto' or a positive number of threads")
 ]
-_MODES = ("sequential", "subproc", "workers", "native")
-Mode = Annotated[Literal["sequential", "subproc", "workers", "native"], expect(_one_of(*_MODES))]
+_MODES = ("auto", "sequential", "subproc", "workers", "native")
+Mode = Annotated[Literal["auto", "sequential", "subproc", "workers", "native"], expect(_one_of(*_MODES))]
 ReturnSource = Annotated[Literal["training_return", "evaluation"], expect(_one_of("training_return", "evaluation"))]
 Device = Annotated[
     str, Field(strict=True, pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$"), expect("auto, cpu, cuda, cuda:0 … or mps")

@@ -64,9 +64,9 @@ class ParallelConfig(Section):
     """How many environments, and where they are stepped."""
 
     mode: Mode = Field(
-        default="sequential",
+        default="auto",
         description="sequential: in this process; subproc: a process each; workers: several in each of some processes; "
-        "native: batches of the environment's own",
+        "native: batches of the environment's own; auto: chosen at the start, and kept",
     )
     num_envs: PositiveInt = Field(default=1, description="number of environments in all")
     num_workers: PositiveInt | None = Field(
@@ -98,7 +98,8 @@ class ParallelConfig(Section):
     def _check_workers(self) -> ParallelConfig:
         fields = type(self).model_fields
         foreign = [name for name in _WORKER_KEYS if getattr(self, name) != fields[name].default]
-        if self.mode != "workers" and foreign:
+        is_shared = self.mode == "auto" and not (self.num_workers or self.num_envs_per_worker)
+        if self.mode != "workers" and foreign and not is_shared:
             raise ValueError(f"{foreign[0]} is for mode workers, but the mode is {self.mode}")
         if self.mode == "workers":
             try:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import os
 import platform
 import re
 import socket
@@ -12,14 +10,15 @@ from typing import Any
 
 import psutil
 
+from sb3_ext.vec.worker_split import count_cores
+
 _CPU_INFO = Path("/proc/cpuinfo")
-_CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def describe_machine() -> dict[str, Any]:
     """
     :return: ``host``, ``platform``, ``cpu_model``, ``logical_cores``, ``physical_cores`` (``None`` if unknown),
-        ``available_cores`` (see :func:`count_available_cores`) and ``memory_bytes``
+        ``available_cores``, those of this process, and ``memory_bytes``
     """
     return {
         "host": socket.gethostname(),
@@ -27,25 +26,9 @@ def describe_machine() -> dict[str, Any]:
         "cpu_model": _find_cpu_model(),
         "logical_cores": psutil.cpu_count(),
         "physical_cores": psutil.cpu_count(logical=False),
-        "available_cores": count_available_cores(),
+        "available_cores": count_cores(),
         "memory_bytes": psutil.virtual_memory().total,
     }
-
-
-def count_available_cores() -> int:
-    """:return: on how many cores this process may run: as far as its affinity and its container's quota let it"""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else psutil.cpu_count() or 1
-    quota = _read_quota_cores()
-    return cores if quota is None else max(1, min(cores, math.floor(quota)))
-
-
-def _read_quota_cores() -> float | None:
-    """Control groups, version 2: microseconds of processor time in a period of so many microseconds."""
-    try:
-        quota, period = _CGROUP_QUOTA.read_text().split()
-        return int(quota) / int(period)
-    except (OSError, ValueError):  # there is no such file, or no limit: "max"
-        return None
 
 
 def _find_cpu_model() -> str | None:

@@ -14,6 +14,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
 
+from sb3_ext.advising.choice import resolve_parallel
 from sb3_ext.algorithms.threads import measure_threads
 from sb3_ext.atomic import write_text
 from sb3_ext.building.callbacks import Callbacks, make_callbacks
@@ -55,7 +56,8 @@ def train_run(
 
 def _train(start: RunStart, extra_callbacks: Sequence[BaseCallback], render_mode: str | None) -> str:
     """:return: the reason that the run ended"""
-    config, session = start.config, start.session
+    session = start.session
+    config = resolve_parallel(start.config, is_rendered=render_mode is not None)
     is_resumed = start.bundle is not None
     made = make_env(config, session.paths.monitor, render_mode=render_mode, is_resumed=is_resumed)
     with closing_environments(made) as env:

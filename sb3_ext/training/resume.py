@@ -42,6 +42,10 @@ BRANCHED_FROM = "branched_from"
 """In ``meta.json``: the checkpoint of another run from which this one goes another way."""
 
 
+_DECIDED = (("parallel", "mode"), "auto")
+"""What the run has found out at its start is not found out anew."""
+
+
 class AlreadyCompleted(Exception):
     """
     There is nothing left to do.
@@ -188,7 +192,7 @@ def _compare_config(config: str | Path | Mapping[str, Any] | None, run: Run) -> 
 def _load_resumed_config(run: Run, overrides: list[Override]) -> RunConfig:
     """What is given again with the value it has is no change: the same command line carries the same run on."""
     before = load_config(run.paths.resolved_config)
-    after = load_config(run.paths.resolved_config, overrides)
+    after = load_config(run.paths.resolved_config, [item for item in overrides if (item.key, item.value) != _DECIDED])
     altered = [
         ".".join(map(str, key))
         for key in _find_changes(_dump_past(before), _dump_past(after))

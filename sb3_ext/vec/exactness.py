@@ -109,7 +109,7 @@ def _walk(env: gymnasium.Env[Any, Any], steps: int, seed: int) -> Iterator[tuple
     actions = copy.deepcopy(env.action_space)
     actions.seed(seed)
     for step in range(steps):
-        result = env.step(_choose_action(env, actions))[:4]
+        result = env.step(choose_action(env, actions))[:4]
         yield result
         if result[2] or result[3] or step == steps // 2:
             yield env.reset()[:1]
@@ -129,7 +129,12 @@ def _begin_vec_env(env: VecEnv, seed: int) -> None:
     env.reset()
 
 
-def _choose_action(env: gymnasium.Env[Any, Any], actions: spaces.Space[Any]) -> Any:
+def choose_action(env: gymnasium.Env[Any, Any], actions: spaces.Space[Any]) -> Any:
+    """
+    :param env: where it is to be taken
+    :param actions: its action space, or a copy with a generator of its own
+    :return: a random action that is allowed
+    """
     if isinstance(actions, spaces.Discrete) and env.has_wrapper_attr("action_masks"):
         return actions.sample(np.asarray(env.get_wrapper_attr("action_masks")(), dtype=np.int8))
     return actions.sample()

@@ -20,6 +20,17 @@ from sb3_ext.vec.environments import EnvironmentFactory, explaining_failures
 _OWN_PACKAGE = "sb3_ext_envs"
 
 
+def has_native_vec_env(env_id: str) -> bool:
+    """
+    :param env_id: Gymnasium id; ``module:Name-v0`` imports the module first
+    :return: whether there is such an environment, and a native ``VecEnv`` of it
+    """
+    try:
+        return _find_native_class(_find_spec(env_id)) is not None
+    except (gymnasium.error.Error, ImportError):
+        return False
+
+
 def lacks_native_vec_env(env_id: str) -> bool:
     """
     :param env_id: Gymnasium id; ``module:Name-v0`` imports the module first

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
+from pathlib import Path
 
 from sb3_ext.errors import ConfigError
+
+_CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def split_environments(num_envs: int, num_workers: int | None = None, num_envs_per_worker: int | None = None) -> int:
@@ -36,4 +40,15 @@ def count_cores() -> int:
     """
     :return: of this process, which may have fewer than the machine
     """
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _read_quota_cores()
+    return cores if quota is None else max(1, min(cores, math.floor(quota)))
+
+
+def _read_quota_cores() -> float | None:
+    """A container's share. Control groups, version 2: microseconds of processor time a period of so many of them."""
+    try:
+        quota, period = _CGROUP_QUOTA.read_text().split()
+        return int(quota) / int(period)
+    except (OSError, ValueError):  # there is no such file, or no limit: "max"
+        return None

@@ -26,7 +26,7 @@ def problems_of(config: Any, overrides: list[str | Override] | None = None) -> l
 def test_defaults() -> None:
     config = load_config(MINIMAL)
     assert config.train.total_steps == 10_000
-    assert (config.parallel.num_envs, config.parallel.mode) == (1, "sequential")
+    assert (config.parallel.num_envs, config.parallel.mode) == (1, "auto")
     assert config.agent.policy is None
     assert config.seed is None
 
@@ -144,7 +144,7 @@ def test_five_mistakes_give_five_lines_in_the_order_of_the_file(tmp_path: Path) 
         ({"seed": -1}, "seed: expected an integer from 0 to 4294967295, found -1"),
         (
             {"parallel": {"mode": "threads"}},
-            "parallel.mode: expected one of sequential, subproc, workers, native, found 'threads'",
+            "parallel.mode: expected one of auto, sequential, subproc, workers, native, found 'threads'",
         ),
         (
             {"parallel": {"num_workers": 3, "num_envs": 8}},

@@ -1,0 +1,144 @@
+"""Sequential or parallel, and how many workers: tried out, and explained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import psutil
+
+from sb3_ext.advising.agent_cost import AgentCost, measure_agent
+from sb3_ext.advising.choice import FAST_STEP_SECONDS, can_be_native
+from sb3_ext.advising.step_time import measure_step_seconds
+from sb3_ext.advising.trials import Split, Trial, list_splits, try_split
+from sb3_ext.building.environments import make_environment_factory
+from sb3_ext.config.schema import RunConfig
+from sb3_ext.vec.worker_split import count_cores
+
+_WORTH_IT = 1.1  # less is not worth the processes and their memory
+_SMALL_SHARE = 0.2
+_BUSY_PERCENT = 25.0
+_LOOK_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Advice:
+    """
+    What was measured, and what follows from it.
+
+    :param cores: of this process
+    :param busy_percent: how busy the machine was with other things
+    :param env_step_seconds: of one environment
+    :param agent: what it costs
+    :param trials: sequential first
+    """
+
+    cores: int
+    busy_percent: float
+    env_step_seconds: float
+    agent: AgentCost
+    trials: tuple[Trial, ...]
+
+    def predict_fps(self, trial: Trial) -> float:
+        """
+        :param trial: one of them
+        :return: the steps per second of training, from its parts: stepping, choosing actions, learning
+        """
+        return trial.split.num_envs / self._predict_step_seconds(trial)
+
+    def _predict_step_seconds(self, trial: Trial) -> float:
+        return self.agent.predict_step_seconds(trial.step_seconds, self.sequential.step_seconds)
+
+    @property
+    def sequential(self) -> Trial:
+        """The first one."""
+        return self.trials[0]
+
+    @property
+    def best(self) -> Trial:
+        """The fastest; sequential, if no other one is a tenth faster."""
+        fastest = max(self.trials, key=self.predict_fps)
+        is_worth_it = self.predict_fps(fastest) >= _WORTH_IT * self.predict_fps(self.sequential)
+        return fastest if is_worth_it else self.sequential
+
+    @property
+    def stepping_share(self) -> float:
+        """Of the time of a sequential training, what is spent in the environments: all that workers can save."""
+        return self.sequential.step_seconds / self._predict_step_seconds(self.sequential)
+
+
+def find_advice(config: RunConfig, seconds: float, on_trial: Callable[[Split], None] = lambda split: None) -> Advice:
+    """
+    Measure an environment, an agent, and the ways to step the environments, on this machine as busy as it is.
+
+    :param config: the whole configuration
+    :param seconds: for each way
+    :param on_trial: told what comes next
+    :return: the advice
+    :raises ConfigError: if environments or agent cannot be made
+    """
+    cores, busy_percent = count_cores(), psutil.cpu_percent(_LOOK_SECONDS)
+    splits = list_splits(config.parallel.num_envs, cores)
+    if can_be_native(config.env):
+        splits.append(Split(config.parallel.num_envs, None, is_native=True))
+    env_step_seconds = measure_step_seconds(make_environment_factory(config.env), seconds)
+    agent = measure_agent(config, seconds)
+    trials = []
+    for split in splits:
+        on_trial(split)
+        trials.append(try_split(config, split, seconds))
+    return Advice(cores, busy_percent, env_step_seconds, agent, tuple(trials))
+
+
+def explain_advice(advice: Advice) -> Iterator[str]:
+    """
+    :param advice: measured
+    :return: why it is as it is, a sentence a line
+    """
+    if advice.busy_percent > _BUSY_PERCENT:
+        yield (
+            f"Other processes kept {advice.busy_percent:.0f} % of this machine busy: workers compete with them. "
+            "Measure again when it is free."
+        )
+    sequential, best = advice.sequential, advice.best
+    num_envs = sequential.split.num_envs
+    if len(advice.trials) == 1:
+        yield "There is nothing to share: one environment. More of them change what is learned: try --num-envs 8."
+        return
+    if best is not sequential:
+        gain = advice.predict_fps(best) / advice.predict_fps(sequential)
+        workers = best.split.num_workers
+        way = "Native batches" if workers is None else f"{workers} workers of {num_envs // workers} environments"
+        yield f"{way} train {gain:.2f} times as fast as stepping one environment after the other."
+    slower = [trial for trial in advice.trials[1:] if trial.step_seconds > sequential.step_seconds]
+    if slower:
+        yield from _explain_slower(advice, slower)
+    if advice.stepping_share < _SMALL_SHARE:
+        yield (
+            f"The environments take {advice.stepping_share:.0%} of the time, the agent the rest: however they are "
+            f"stepped, training gets {1 / (1 - advice.stepping_share):.2f} times as fast at best. A larger batch_size, "
+            "fewer n_epochs or gradient_steps, or a smaller network save more."
+        )
+
+
+def _explain_slower(advice: Advice, slower: list[Trial]) -> Iterator[str]:
+    num_envs, step = advice.sequential.split.num_envs, advice.env_step_seconds
+    names = ", ".join(trial.split.name for trial in slower)
+    yield f"Slower than one process: {names}."
+    quickest = min(slower, key=lambda trial: trial.step_seconds)
+    own = step * num_envs / min(quickest.split.num_workers or 1, advice.cores)
+    messages = quickest.step_seconds - own
+    if messages > own and step < FAST_STEP_SECONDS:
+        yield (
+            f"A step of an environment takes {_format_time(step)}, and {quickest.split.name} adds "
+            f"{_format_time(messages)} of messages to each step of all: too little work for a message. More "
+            "environments a worker would help; an environment that is this fast is best left in one process."
+        )
+    if any((trial.split.num_workers or 1) > advice.cores for trial in slower):
+        yield f"More workers than {advice.cores} cores take turns, and switching between them takes time."
+    if any(trial.split.num_workers == num_envs for trial in slower):
+        yield "With one environment a worker, every environment costs a message a step."
+
+
+def _format_time(seconds: float) -> str:
+    return f"{1e6 * seconds:,.0f} µs" if seconds < 1e-3 else f"{1e3 * seconds:,.1f} ms"

@@ -1,0 +1,109 @@
+"""What the agent costs beside its environments: choosing actions, storing what comes of them, learning from it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from sb3_ext.advising.trials import Split
+from sb3_ext.algorithms.threads import measure_network, measure_threads
+from sb3_ext.building.environments import make_env
+from sb3_ext.building.model import make_model
+from sb3_ext.callbacks import LightCallbackList, PhaseCallback, TimeBudgetCallback, TrainingStopped
+from sb3_ext.config.schema import RunConfig
+from sb3_ext.phases import Phases
+from sb3_ext.vec.closing import closing_environments
+
+
+@dataclass(frozen=True)
+class AgentCost:
+    """
+    For each call of ``env.step``, whatever the number of environments.
+
+    :param collecting_seconds: of collecting, the environments in one process included; ``None`` where that would have
+        taken too long to measure
+    :param action_seconds: of choosing actions, from the network alone
+    :param update_seconds: of learning
+    :param threads: torch's, as training chooses them
+    """
+
+    collecting_seconds: float | None
+    action_seconds: float
+    update_seconds: float
+    threads: int
+
+    def predict_step_seconds(self, env_step_seconds: float, sequential_step_seconds: float) -> float:
+        """
+        :param env_step_seconds: of the environments, as they are to be stepped
+        :param sequential_step_seconds: of the environments in one process
+        :return: of training, collecting and learning together
+        """
+        beside = self.action_seconds
+        if self.collecting_seconds is not None:
+            beside = max(beside, self.collecting_seconds - sequential_step_seconds)
+        return env_step_seconds + beside + self.update_seconds
+
+
+def measure_agent(config: RunConfig, seconds: float) -> AgentCost:
+    """
+    Train for a moment in one process; where not even a rollout fits in, estimate from the network alone.
+
+    :param config: the whole configuration
+    :param seconds: for how long
+    :return: what the agent costs
+    :raises ConfigError: if environments or agent cannot be made
+    """
+    parallel = Split(config.parallel.num_envs, None).parallel
+    with TemporaryDirectory() as directory:
+        made = make_env(config.model_copy(update={"parallel": parallel}), Path(directory))
+        with closing_environments(made) as env:
+            model = make_model(config, env)
+            wanted = config.agent.threads
+            threads = wanted if isinstance(wanted, int) else measure_threads(model)
+            network = measure_network(model, threads)
+            with _using_threads(threads):
+                watch = _train(model, seconds)
+            if watch.steps == 0:
+                return AgentCost(None, network.step_seconds, network.update_seconds_per_step, threads)
+            steps = watch.steps / config.parallel.num_envs
+            collecting, updating = (watch.seconds.get(name, 0.0) / steps for name in ("collecting", "updating"))
+            return AgentCost(collecting, network.step_seconds, updating, threads)
+
+
+class _IterationWatch(PhaseCallback):
+    """Steps and seconds of whole iterations: rollouts with their updates."""
+
+    def __init__(self) -> None:
+        super().__init__(Phases())
+        self.steps = 0
+        self.seconds: dict[str, float] = {}
+
+    def _on_rollout_start(self) -> None:
+        super()._on_rollout_start()
+        self.steps, self.seconds = self.model.num_timesteps, self.phases.seconds
+
+
+def _train(model: BaseAlgorithm, seconds: float) -> _IterationWatch:
+    if hasattr(model, "learning_starts"):
+        model.learning_starts = min(model.learning_starts, getattr(model, "batch_size", 0))
+    watch = _IterationWatch()
+    with suppress(TrainingStopped):
+        model.learn(sys.maxsize, callback=LightCallbackList([watch, TimeBudgetCallback(seconds)]))
+    return watch
+
+
+@contextmanager
+def _using_threads(threads: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,58 @@
+"""How long a step of an environment takes: tried on a throwaway copy."""
+
+from __future__ import annotations
+
+import copy
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+
+from sb3_ext.vec.exactness import choose_action
+from sb3_ext.vec.global_random import get_global_random_state, set_global_random_state
+
+_MAX_STEPS = 400
+_STEPS_PER_SAMPLE = 10
+
+
+def measure_step_seconds(env_fn: Callable[[], gymnasium.Env[Any, Any]], budget_seconds: float = 0.2) -> float:
+    """
+    Step one environment with random actions.
+
+    The median of ten steps at a time, the resets among them included: what a busy machine or a rare long step adds is
+    left out. Global random number generators are afterwards what they were.
+
+    :param env_fn: makes the environment
+    :param budget_seconds: how long to measure, at most, beside making it; one sample is always taken
+    :return: seconds a step
+    """
+    random_state = get_global_random_state()
+    env = env_fn()
+    try:
+        actions = copy.deepcopy(env.action_space)
+        actions.seed(0)
+        env.reset(seed=0)
+        samples: list[float] = []
+        began_at = time.perf_counter()
+        while len(samples) < _MAX_STEPS // _STEPS_PER_SAMPLE:
+            samples.append(_time_steps(env, actions, began_at + budget_seconds))
+            if time.perf_counter() - began_at > budget_seconds:
+                break
+        return statistics.median(samples)
+    finally:
+        set_global_random_state(random_state)
+        env.close()
+
+
+def _time_steps(env: gymnasium.Env[Any, Any], actions: gymnasium.Space[Any], until: float) -> float:
+    """:return: seconds a step, of ten or, where that would take too long, of fewer"""
+    began_at = time.perf_counter()
+    steps = 0
+    while steps < _STEPS_PER_SAMPLE and (steps == 0 or time.perf_counter() < until):
+        _, _, is_terminated, is_truncated, _ = env.step(choose_action(env, actions))
+        if is_terminated or is_truncated:
+            env.reset()
+        steps += 1
+    return (time.perf_counter() - began_at) / steps

@@ -1,0 +1,86 @@
+"""``sb3-ext advise``: sequential or parallel, and how many."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sb3_ext.cli.flags import make_overrides, with_flags
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sb3_ext.advising.advice import Advice
+    from sb3_ext.advising.trials import Split
+
+
+@click.command(short_help="Measure whether, and how, to step environments in parallel.")
+@click.argument("config", metavar="CONFIG", required=False)
+@with_flags
+@click.option("--set", "assignments", metavar="KEY=VALUE", multiple=True, help="Any key, any value. Repeatable.")
+@click.option(
+    "--seconds", type=click.FloatRange(min=0, min_open=True), default=2.0, show_default=True, metavar="S",
+    help="How long to try each way.",
+)  # fmt: skip
+def advise(config: str | None, assignments: tuple[str, ...], seconds: float, **flags: Any) -> None:
+    """
+    Measure CONFIG's environment and agent on this machine, and say where its environments are stepped fastest.
+
+    CONFIG is a YAML file or the name of a shipped one. Without it, --algo and --env are enough. Leave the machine alone
+    meanwhile.
+    """
+    from sb3_ext.config import find_shipped_configs, load_config, parse_override, read_source
+
+    overrides = [*make_overrides(flags), *(parse_override(assignment) for assignment in assignments)]
+    if config is None and not overrides:
+        shipped = ", ".join(find_shipped_configs())
+        raise click.UsageError(f"about what? Give CONFIG (a YAML file, or one of {shipped}), or --algo and --env")
+    loaded = load_config(read_source(config), overrides)
+
+    from rich.console import Console
+
+    from sb3_ext.advising.advice import explain_advice, find_advice
+
+    def show(split: Split) -> None:
+        click.echo(f"trying {split.name} …", err=True)
+
+    advice = find_advice(loaded, seconds, show)
+    console = Console(highlight=False)
+    _print_table(advice, console)
+    for line in explain_advice(advice):
+        console.print(line)
+    click.echo("\nparallel:")
+    chosen = advice.best.split.parallel
+    for name in ("mode", "num_envs", "num_workers", "num_envs_per_worker"):
+        value = getattr(chosen, name)
+        if value is not None:
+            click.echo(f"  {name}: {value}")
+
+
+def _print_table(advice: Advice, console: Console) -> None:
+    from rich.table import Table
+
+    step, actions, update = (
+        f"{1e3 * seconds:.3g} ms"
+        for seconds in (advice.env_step_seconds, advice.agent.action_seconds, advice.agent.update_seconds)
+    )
+    console.print(
+        f"{advice.cores} cores, of torch's threads {advice.agent.threads}. A step of one environment takes {step}; for "
+        f"a step of all of them the agent takes {actions} to choose and {update} to learn."
+    )
+    if advice.agent.collecting_seconds is None:
+        console.print("No rollout was finished in that time; learning is estimated. More --seconds measure it.")
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    for name, justify in (("workers x envs", "left"), ("stepping", "right"), ("training", "right")):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    table.add_column("speed-up", justify="right")
+    table.add_column("start", justify="right")
+    first = advice.predict_fps(advice.sequential)
+    for trial in advice.trials:
+        stepping, fps = trial.split.num_envs / trial.step_seconds, advice.predict_fps(trial)
+        cells = (f"{stepping:,.0f}/s", f"{fps:,.0f}/s", f"{fps / first:.2f}×", f"{trial.start_seconds:.1f} s")
+        table.add_row(trial.split.name, *cells, style="bold" if trial is advice.best else None)
+    console.print()
+    console.print(table)
+    console.print()

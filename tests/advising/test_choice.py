@@ -1,0 +1,161 @@
+"""``parallel.mode: auto``: what is chosen, and that it changes nothing but the speed."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+import sb3_ext
+from sb3_ext.advising import choice
+from sb3_ext.advising.choice import choose_parallel, resolve_parallel
+from sb3_ext.config import RunConfig, load_config
+from sb3_ext.errors import ConfigError
+from sb3_ext.vec import worker_split
+
+
+def make_config(**parallel: Any) -> dict[str, Any]:
+    return {
+        "seed": 3,
+        "env": {"id": "CartPole-v1", "normalize": True},
+        "parallel": parallel,
+        "agent": {
+            "id": "ppo",
+            "threads": 1,
+            "params": {"n_steps": 16, "batch_size": 16, "n_epochs": 1, "policy_kwargs": {"net_arch": [8]}},
+        },
+        "train": {"total_steps": 64},
+        "eval": {"episodes": 1},
+    }
+
+
+def load(num_envs: int, total_steps: int | None = None, **parallel: Any) -> RunConfig:
+    bound = {"duration": "1h"} if total_steps is None else {"total_steps": total_steps}
+    return load_config({**make_config(num_envs=num_envs, **parallel), "train": bound})
+
+
+@pytest.fixture
+def set_machine(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Set the number of cores, and how long a step of the environment takes; ``None``: nobody may measure."""
+
+    def set_to(cores: int, step_seconds: float | None = None) -> None:
+        for module in (choice, worker_split):
+            monkeypatch.setattr(module, "count_cores", lambda: cores)
+
+        def measure(env_fn: Any) -> float:
+            assert step_seconds is not None, "measured needlessly"
+            return step_seconds
+
+        monkeypatch.setattr(choice, "measure_step_seconds", measure)
+
+    return set_to
+
+
+@pytest.mark.parametrize(
+    ("num_envs", "cores", "step_seconds", "total_steps", "workers", "reason"),
+    [
+        (1, 8, None, None, None, "one environment"),
+        (8, 1, None, None, None, "one core"),
+        (7, 4, None, None, None, "7 environments cannot be shared evenly by 4 cores"),
+        (8, 4, 90e-6, None, None, "a step takes 90 µs, less than the messages"),
+        (8, 4, 1e-3, None, 4, "4 workers of 2 environments step up to 3.6 times as fast"),
+        (6, 4, 1e-3, None, 3, "3 workers of 2 environments"),
+        (2, 2, 150e-6, None, None, "2 workers would be 0.9 times as fast"),
+        # 1 s of stepping in all is over before the workers have started; 1,000 s are not.
+        (8, 4, 1e-3, 1_000, None, "workers would save 1 s"),
+        (8, 4, 1e-3, 1_000_000, 4, "4 workers of 2"),
+    ],
+)
+def test_what_is_chosen(
+    set_machine: Any,
+    num_envs: int,
+    cores: int,
+    step_seconds: float | None,
+    total_steps: int | None,
+    workers: int | None,
+    reason: str,
+) -> None:
+    set_machine(cores, step_seconds)
+    chosen = choose_parallel(load(num_envs, total_steps))
+    assert reason in chosen.reason
+    assert (chosen.parallel.mode, chosen.parallel.num_workers) == ("workers" if workers else "sequential", workers)
+    assert chosen.parallel.num_envs == num_envs
+    assert load_config({**make_config(), "parallel": chosen.parallel.model_dump()}).parallel == chosen.parallel
+
+
+def test_windows_need_the_environments_here(set_machine: Any) -> None:
+    set_machine(4)
+    assert choose_parallel(load(8), is_rendered=True).parallel.mode == "sequential"
+
+
+def test_native_batches_are_chosen_wherever_there_are_some(set_machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_machine(1)  # the results must not depend on the machine
+    monkeypatch.setattr(choice, "has_native_vec_env", lambda env_id: env_id == "CartPole-v1")
+    assert choose_parallel(load(8)).parallel.mode == "native"
+    assert choose_parallel(load(8), is_rendered=True).parallel.mode == "native"
+    truncated = load(8).env.model_copy(update={"max_steps": 5})
+    assert choose_parallel(load(8).model_copy(update={"env": truncated})).parallel.mode == "sequential"
+
+
+def test_a_mode_that_was_asked_for_stays(set_machine: Any) -> None:
+    set_machine(4)
+    config = load(8, mode="subproc")
+    assert resolve_parallel(config) is config
+
+
+def test_what_concerns_workers_is_kept_for_them(set_machine: Any) -> None:
+    set_machine(4, 1e-3)
+    assert choose_parallel(load(8, max_worker_restarts=5)).parallel.max_worker_restarts == 5
+    set_machine(4, 1e-6)
+    assert choose_parallel(load(8, max_worker_restarts=5)).parallel.max_worker_restarts == 0
+
+
+def test_numbers_of_workers_decide_the_mode() -> None:
+    assert load(8, num_workers=2).parallel.mode == "workers"
+    with pytest.raises(ConfigError, match="num_workers is for mode workers, but the mode is auto"):
+        load(8, mode="auto", num_workers=2)
+
+
+def test_a_failing_environment_fails_in_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(config: Any) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(choice, "make_environment_factory", fail)
+    monkeypatch.setattr(worker_split, "count_cores", lambda: 2)
+    chosen = choose_parallel(load(8))
+    assert (chosen.parallel.mode, chosen.reason) == ("sequential", "one that was tried failed: ZeroDivisionError()")
+
+
+def test_a_run_remembers_what_was_chosen(set_machine: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    set_machine(2, 1e-3)
+    config = {**make_config(num_envs=2), "train": {"total_episodes": 3}}
+    with caplog.at_level(logging.INFO, "sb3_ext"):
+        run = sb3_ext.train(config, run_dir=tmp_path / "run")
+    assert "environments: workers: a step takes 1,000 µs; 2 workers of 1 environments" in caplog.text
+    resolved = yaml.safe_load(run.paths.resolved_config.read_text())["parallel"]
+    assert (resolved["mode"], resolved["num_workers"]) == ("workers", 2)
+
+    set_machine(1)  # elsewhere; and nobody may measure again
+    overrides = ["train.total_episodes=6", "parallel.mode=auto"]
+    resumed = sb3_ext.resume(tmp_path / "run", overrides=overrides)
+    assert resumed.record.episode >= 6
+    assert yaml.safe_load(run.paths.resolved_config.read_text())["parallel"] == resolved
+    assert resumed.latest.bundle.manifest.exact
+
+
+def test_the_modes_differ_in_nothing_but_speed(tmp_path: Path) -> None:
+    weights = []
+    for mode in ("sequential", "workers", "subproc", "auto"):
+        run = sb3_ext.train(make_config(mode=mode, num_envs=2), run_dir=tmp_path / mode)
+        weights.append(run.latest.load().get_parameters()["policy"])
+        assert (
+            run.metrics["episodes"]["return"] == sb3_ext.load_run(tmp_path / "sequential").metrics["episodes"]["return"]
+        )
+    assert (tmp_path / "auto" / "config.resolved.yaml").read_text().count("mode: sequential") == 1
+    for other in weights[1:]:
+        for name, tensor in weights[0].items():
+            np.testing.assert_array_equal(tensor.cpu(), other[name].cpu())
