@@ -20,9 +20,13 @@ class FrozenPolicies:
     :param store: where they are
     :param most: how many may be in memory
     :param generator: of their random moves, all of them
+    :param deterministic: they take the best move always
     """
 
-    def __init__(self, store: SnapshotStore, most: int, generator: np.random.Generator) -> None:
+    def __init__(
+        self, store: SnapshotStore, most: int, generator: np.random.Generator, *, deterministic: bool = False
+    ) -> None:
+        self._deterministic = deterministic
         self._store = store
         self._most = most
         self._generator = generator
@@ -46,7 +50,7 @@ class FrozenPolicies:
             reason = str(error).splitlines()[0]
             raise CheckpointError(f"opponent {snapshot.path} does not fit the model: {reason}") from error
         normalize = make_normalize(snapshot.read_normalization())
-        opponent = PolicyOpponent(policy, name, self._generator, normalize=normalize)
+        opponent = PolicyOpponent(policy, name, self._generator, deterministic=self._deterministic, normalize=normalize)
         self._loaded[name] = opponent
         if len(self._loaded) > self._most:
             self._loaded.popitem(last=False)

@@ -52,24 +52,39 @@ class PolicyOpponent:
         self.policy: Any = policy
         self._generator = np.random.default_rng() if generator is None else generator
         self._deterministic = deterministic
-        self._has_values = isinstance(policy, DQNPolicy | QRDQNPolicy)
-        self._exploration = exploration if self._has_values and not deterministic else 0.0
+        #: whether it is of action values, not of probabilities
+        self.has_values = isinstance(policy, DQNPolicy | QRDQNPolicy)
+        self._exploration = exploration if self.has_values and not deterministic else 0.0
         self._takes_masks = isinstance(policy.observation_space, spaces.Dict)
         self._normalize = normalize or make_normalize(None)
-        if not self._has_values and (not hasattr(policy, "get_distribution") or hasattr(policy, "lstm_actor")):
+        if not self.has_values and (not hasattr(policy, "get_distribution") or hasattr(policy, "lstm_actor")):
             kind = type(policy).__name__
             raise SelfPlayError(f"opponent '{name}': a {kind} cannot be seated; PPO's, A2C's, DQN's and QR-DQN's can")
 
     def act(self, game: Game, boards: Boards) -> NDArray[np.intp]:
         legal = game.find_legal(boards)
         scores = np.where(legal, self._score(self._observe(game, boards, legal)), -np.inf)
-        if not (self._deterministic or self._has_values):
+        if not (self._deterministic or self.has_values):
             scores += self._generator.gumbel(size=scores.shape)  # its maximum is a sample of the softmax
         actions: NDArray[np.intp] = scores.argmax(axis=1)
         if self._exploration > 0:
             explores = self._generator.random(len(boards)) < self._exploration
             actions = np.where(explores, draw_legal(legal, self._generator), actions)
         return actions
+
+    def judge(self, game: Game, boards: Boards) -> NDArray[np.float64]:
+        """
+        :param game: not changed
+        :param boards: whose games are not over
+        :return: what the policy thinks of each move: its probability, or with ``has_values`` the return that it
+            expects; NaN where it is illegal; shape (boards, actions)
+        """
+        legal = game.find_legal(boards)
+        scores = np.where(legal, self._score(self._observe(game, boards, legal)), -np.inf)
+        if not self.has_values:
+            scores = np.exp(scores - scores.max(axis=1, keepdims=True))
+            scores /= scores.sum(axis=1, keepdims=True)
+        return np.where(legal, scores, np.nan)
 
     def get_state(self) -> Any:
         """:return: the state of its generator"""

@@ -1,0 +1,76 @@
+"""The board between a person and an agent, as coloured text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.text import Text
+
+    from sb3_ext.evaluation.play import Advice, PersonGame
+
+_STYLES = ("bold red", "bold yellow")
+_STONES, _HOLE = "●○", "·"
+_MOST_BAR_WIDTH = 30
+
+
+def draw_board(game: PersonGame) -> RenderableType:
+    """
+    :param game: any; of a game other than Connect4, what its ``render`` gives
+    :return: for rich; the latest stone of Connect4 stands out
+    """
+    from rich.console import Group
+    from rich.panel import Panel
+    from rich.text import Text
+
+    board = _draw_columns(game) if game.game.id == "connect4" else Text(game.game.render(0))
+    you, other = (Text(f"{_STONES[seat]} ", _STYLES[seat]) for seat in (game.seat, 1 - game.seat))
+    legend = Text.assemble(you, "you", "   ", other, game.agent.name)
+    return Group(legend, Panel.fit(board, padding=(0, 1), border_style="blue"))
+
+
+def draw_advice(advice: Advice | None, width: int) -> str:
+    """
+    :param advice: of the agent
+    :param width: of the terminal, in characters
+    :return: a line a move, the best first
+    """
+    if advice is None:
+        return "this agent has no hints to give"
+    title = "how likely the agent would play it" if advice.are_probabilities else "the return that the agent expects"
+    most = max(1, min(_MOST_BAR_WIDTH, width - 20))
+    low, high = min(advice.values.values()), max(advice.values.values())
+    lines = [f"hint: {title}"]
+    for action, value in advice.values.items():
+        share = value if advice.are_probabilities else (value - low) / (high - low) if high > low else 1.0
+        text = f"{value:7.1%}" if advice.are_probabilities else f"{value:+7.3f}"
+        lines.append(f"  {action + 1:>2}  {text}  {'█' * round(share * most)}".rstrip())
+    return "\n".join(lines)
+
+
+def _draw_columns(game: PersonGame) -> Text:
+    from rich.text import Text
+
+    planes = game.game.observe(np.zeros(1, dtype=np.intp), np.zeros(1, dtype=np.int8))[0] != 0
+    _, rows, cols = planes.shape
+    width = len(str(cols))
+    newest = _find_top(planes, game.last_action)
+    text = Text()
+    for row in range(rows):
+        for col in range(cols):
+            owner = next((seat for seat in (0, 1) if planes[seat, row, col]), None)
+            style = "dim" if owner is None else _STYLES[owner] + (" reverse" if (row, col) == newest else "")
+            text.append(" " * (width if col else width - 1))
+            text.append(_HOLE if owner is None else _STONES[owner], style)
+        text.append("\n")
+    return text.append(" ".join(str(col + 1).rjust(width) for col in range(cols)), "dim")
+
+
+def _find_top(planes: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], col: int | None) -> tuple[int, int] | None:
+    """:return: row and column of the highest stone in a column"""
+    if col is None:
+        return None
+    return int(np.argmax(planes[:, :, col].any(axis=0))), col

@@ -1,0 +1,103 @@
+"""A person plays against an agent, in the terminal."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from sb3_ext.cli.board import draw_advice, draw_board
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Console
+
+    from sb3_ext.evaluation.play import PersonGame
+
+_MOST_KEYS = 9
+UNDO, HINT, NEW, QUIT = "u", "h", "n", "q"
+
+
+def play_games(start_game: Callable[[], PersonGame], console: Console) -> dict[str, int]:
+    """
+    Play until the person has enough.
+
+    :param start_game: begins a new game
+    :param console: where the board is drawn; keys come from standard input, which may be a pipe
+    :return: how often the person has ``won``, ``drawn`` and ``lost``
+    """
+    tally = {"won": 0, "drawn": 0, "lost": 0}
+    while True:
+        game = start_game()
+        is_quitting = _play_game(game, console)
+        if game.result is not None:
+            tally[_name_result(game.result)] += 1
+        if is_quitting:
+            console.print("games: " + ", ".join(f"{count} {name}" for name, count in tally.items()))
+            return tally
+
+
+def _play_game(game: PersonGame, console: Console) -> bool:
+    """:return: whether the person has enough; otherwise wants another game"""
+    message = ""
+    while True:
+        while not game.is_over and not game.is_persons_turn:
+            game.answer()
+        _show(game, console, message)
+        command = _read_command(game, console)
+        message = ""
+        if command == QUIT:
+            return True
+        if command == NEW and game.is_over:
+            return False
+        if command == UNDO:
+            message = "" if game.undo() else "there is nothing to take back"
+        elif command == HINT:
+            message = draw_advice(game.advise(), console.width)
+        elif command.isdecimal() and int(command) - 1 in game.list_legal():
+            game.play(int(command) - 1)
+        elif command.isdecimal() and not game.is_over:
+            legal = ", ".join(str(action + 1) for action in game.list_legal())
+            message = (
+                f"{command} is not possible here; {legal} are" if "," in legal else f"only {legal} is possible here"
+            )
+        else:
+            message = f"'{command}' is no key here"
+
+
+def _show(game: PersonGame, console: Console, message: str) -> None:
+    if console.is_terminal:
+        console.clear()
+    console.print(draw_board(game))
+    if message:
+        console.print(message, markup=False, highlight=False)
+    if game.result is not None:
+        name = _name_result(game.result)
+        console.print("[bold]a draw[/]" if name == "drawn" else f"[bold]you have {name}[/]")
+        console.print("[dim]n another game   u take back   q quit[/]")
+    else:
+        keys = f"1–{game.game.action_space.n} {'drop a stone' if game.game.id == 'connect4' else 'make a move'}"
+        console.print(f"[dim]{keys}   u take back   h hint   q quit[/]")
+
+
+def _read_command(game: PersonGame, console: Console) -> str:
+    """:return: one key; where there are more than nine moves, or letters, a line"""
+    if game.game.action_space.n > _MOST_KEYS:
+        console.print("your move: ", end="")
+        line = sys.stdin.readline()
+        return line.strip().lower() or ("" if line else QUIT)
+    if sys.stdin.isatty():
+        try:
+            return click.getchar().lower()
+        except EOFError:
+            return QUIT
+    key = sys.stdin.read(1)
+    while key.isspace():
+        key = sys.stdin.read(1)
+    return key.lower() or QUIT
+
+
+def _name_result(result: float) -> str:
+    return "won" if result > 0 else "lost" if result < 0 else "drawn"

@@ -1,0 +1,130 @@
+"""A game between a person and an agent, with a way back and advice."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sb3_ext.errors import SelfPlayError
+from sb3_ext.selfplay.games import Game
+from sb3_ext.selfplay.opponents import Opponent
+
+_BOARD = np.zeros(1, dtype=np.intp)
+
+
+class Advice(NamedTuple):
+    """
+    What an agent thinks of the moves that are legal.
+
+    :param values: by action, the best first
+    :param are_probabilities: of playing them; otherwise they are action values, expected returns
+    """
+
+    values: dict[int, float]
+    are_probabilities: bool
+
+
+@runtime_checkable
+class Adviser(Protocol):
+    """An opponent that can say what it thinks."""
+
+    has_values: bool
+
+    def judge(self, game: Game, boards: NDArray[np.intp]) -> NDArray[np.float64]:
+        """:return: shape (boards, actions); NaN where a move is illegal"""
+
+
+class PersonGame:
+    """
+    One game on one board. Whoever drives it calls :meth:`play` on the person's turns and :meth:`answer` on the others.
+
+    :param game: of one board, which is reset
+    :param agent: the other player
+    :param seat: the person's: 0 moves first
+    :raises ValueError: if the game has more boards than one, or the seat is none
+    """
+
+    def __init__(self, game: Game, agent: Opponent, seat: int) -> None:
+        if game.num_boards != 1:
+            raise ValueError(f"a person plays on one board, but got {game.num_boards}")
+        if seat not in (0, 1):
+            raise ValueError(f"seat must be 0 or 1, but got {seat}")
+        self.game = game
+        self.agent = agent
+        self.seat = seat
+        #: the latest move on the board, if there is one
+        self.last_action: int | None = None
+        self.is_over = False
+        self._rewards = np.zeros(2)
+        self._earlier: list[tuple[Any, ...]] = []
+        game.reset(_BOARD)
+
+    @property
+    def is_persons_turn(self) -> bool:
+        """Whether the game waits for the person."""
+        return not self.is_over and int(self.game.movers[0]) == self.seat
+
+    @property
+    def result(self) -> float | None:
+        """Of the person: 1 won, 0 drawn, −1 lost; ``None`` as long as the game goes on."""
+        if not self.is_over:
+            return None
+        return float(np.sign(self._rewards[self.seat] - self._rewards[1 - self.seat]))
+
+    def list_legal(self) -> list[int]:
+        """:return: the actions that may be chosen now; none if the game is over"""
+        return [] if self.is_over else np.flatnonzero(self.game.find_legal(_BOARD)[0]).tolist()
+
+    def play(self, action: int) -> None:
+        """
+        Make the person's move.
+
+        :param action: which
+        :raises SelfPlayError: if it is not legal, or not the person's turn
+        """
+        if not self.is_persons_turn:
+            raise SelfPlayError("it is not your turn")
+        if action not in self.list_legal():
+            raise SelfPlayError(f"action {action} is not legal here")
+        self._earlier.append((self.game.get_snapshot(), self.last_action, self.is_over, self._rewards.copy()))
+        self._move(action)
+
+    def answer(self) -> int:
+        """
+        Let the agent make its move.
+
+        :return: the move
+        :raises SelfPlayError: if it is not the agent's turn
+        """
+        if self.is_over or self.is_persons_turn:
+            raise SelfPlayError("it is not the agent's turn")
+        action = int(self.agent.act(self.game, _BOARD)[0])
+        self._move(action)
+        return action
+
+    def undo(self) -> bool:
+        """
+        Take back the person's latest move, and what followed it.
+
+        :return: whether there was one
+        """
+        if not self._earlier:
+            return False
+        snapshot, self.last_action, self.is_over, self._rewards = self._earlier.pop()
+        self.game.set_snapshot(snapshot)
+        return True
+
+    def advise(self) -> Advice | None:
+        """:return: what the agent would think, were it in the person's place; ``None`` if it cannot say"""
+        if self.is_over or not isinstance(self.agent, Adviser):
+            return None
+        values = self.agent.judge(self.game, _BOARD)[0]
+        ranked = sorted(self.list_legal(), key=lambda action: -values[action])
+        return Advice({action: float(values[action]) for action in ranked}, not self.agent.has_values)
+
+    def _move(self, action: int) -> None:
+        rewards, ends = self.game.play(_BOARD, np.array([action], dtype=np.intp))
+        self._rewards += rewards[0]
+        self.last_action, self.is_over = action, bool(ends[0])
