@@ -12,6 +12,7 @@ from sb3_ext_envs.procgen_games import GAMES, name_environment
 sys.modules.setdefault("gym_notices", None)  # type: ignore[arg-type]
 
 gymnasium.register(id="sb3_ext/Mock-v0", entry_point="sb3_ext_envs.mock:MockEnv")
+gymnasium.register(id="sb3_ext/Connect4-v0", entry_point="sb3_ext_envs.connect4.env:Connect4Env")
 for _game in GAMES:
     gymnasium.register(
         id=name_environment(_game), entry_point="sb3_ext_envs.procgen:ProcgenEnv", kwargs={"game": _game}

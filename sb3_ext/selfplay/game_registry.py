@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,6 +15,7 @@ from sb3_ext.selfplay.games import Game
 GAMES = {"connect4": "sb3_ext.selfplay.connect4:Connect4"}
 """The built-in ones: where their classes are."""
 
+_ADAPTER = "sb3_ext.selfplay.pettingzoo_game:PettingZooGame"
 _OTHER_GAMES = "a PettingZoo game such as pettingzoo.classic.tictactoe_v3, or a class of your own as 'module:Class'"
 
 
@@ -32,7 +34,11 @@ def make_game(
     if num_boards < 1:
         raise ValueError(f"num_boards must be positive, but got {num_boards}")
     factory, params = load_game_class(game_id), dict(params or {})
-    owned = {"num_boards": "it follows from parallel.num_envs", "seed": "it follows from the top-level seed"}
+    owned = {
+        "num_boards": "it follows from parallel.num_envs",
+        "seed": "it follows from the top-level seed",
+        "game_id": "it is game.id",
+    }
     problems = find_argument_problems(factory, params, owned=owned)
     if problems:
         places = [".".join(map(str, ("game.params", *problem.key))) for problem in problems]
@@ -53,6 +59,8 @@ def load_game_class(game_id: str) -> Callable[..., Any]:
     :raises ConfigError: if there is no such game
     """
     if game_id not in GAMES and ":" not in game_id:
+        if "." in game_id:
+            return functools.partial(import_name(_ADAPTER), game_id=game_id)
         raise ConfigError(f"game.id: unknown game '{game_id}'; {suggest_name(game_id, GAMES)}; or {_OTHER_GAMES}")
     try:
         found = import_name(GAMES.get(game_id, game_id))

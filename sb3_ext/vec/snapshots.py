@@ -72,11 +72,13 @@ _LIVE_ATTRIBUTES: tuple[tuple[type, frozenset[str]], ...] = (
 )
 
 
-def freeze(layers: Sequence[object]) -> bytes:
+def freeze(layers: Sequence[object], *, past_ez_pickle: bool = False) -> bytes:
     """
     Take the state of a stack of layers. References to a layer or to a space of theirs stay references.
 
     :param layers: environments, wrappers and ``VecEnv``s
+    :param past_ez_pickle: whether to take the attributes of a layer that inherits ``EzPickle``, too: for games whose
+        state is known to be in their attributes
     :return: opaque; unpickling it runs code, so only ever :func:`thaw` what comes from one's own run
     :raises SnapshotError: if a layer's state cannot be taken: which, and why
     """
@@ -87,7 +89,7 @@ def freeze(layers: Sequence[object]) -> bytes:
     for item in live:
         place = _describe(item)
         try:
-            state = _get_state(item)
+            state = _get_state(item, past_ez_pickle)
             pickler.dump(list(state))
             for name, value in state.items():
                 place = f"{_describe(item)}.{name}"
@@ -162,7 +164,7 @@ class _Unpickler(pickle.Unpickler):
         return self._live[pid]
 
 
-def _get_state(layer: Any) -> dict[str, Any]:
+def _get_state(layer: Any, past_ez_pickle: bool) -> dict[str, Any]:
     attributes = vars(layer)
     if isinstance(layer, spaces.Space):
         return {"_np_random": attributes["_np_random"]}
@@ -172,6 +174,8 @@ def _get_state(layer: Any) -> dict[str, Any]:
     if is_mujoco(layer):
         return {**_select_attributes(layer), _PHYSICS: get_physics(layer)}
     if _is_ez_pickled(type(layer)):
+        if past_ez_pickle:
+            return _select_attributes(layer)
         raise SnapshotError(_explain_ez_pickle(type(layer)))
     if _has_pickle_methods(layer):
         return {_PICKLE_METHODS: layer.__getstate__()}
@@ -226,8 +230,9 @@ def _explain_ez_pickle(kind: type) -> str:
 
 
 def _find_spaces(layers: Sequence[object]) -> list[spaces.Space[Any]]:
-    found = {id(space): space for layer in layers for value in vars(layer).values() for space in walk_spaces(value)}
-    return list(found.values())
+    values = [value for layer in layers for value in vars(layer).values()]
+    parts = [part for value in values for part in (value.values() if isinstance(value, dict) else (value,))]
+    return list({id(space): space for part in parts for space in walk_spaces(part)}.values())
 
 
 def walk_spaces(value: object) -> Iterator[spaces.Space[Any]]:

@@ -1,0 +1,135 @@
+"""One PettingZoo environment as a board: made, checked, copied. Importing this does not import PettingZoo."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from gymnasium import spaces
+
+from sb3_ext.errors import ConfigError, MissingExtraError
+from sb3_ext.problems import suggest_name
+from sb3_ext.vec.snapshots import freeze, thaw
+
+_OWN_PREFIX = "pettingzoo."
+
+
+def make_env(game_id: str, params: Mapping[str, Any]) -> Any:
+    """
+    :param game_id: a module with a function ``env``, such as ``pettingzoo.classic.tictactoe_v3``
+    :param params: keyword arguments of that function
+    :return: the AEC environment, reset once
+    :raises ConfigError: if there is no such game, or it is not one for two players in turn who choose from a list
+    :raises MissingExtraError: if PettingZoo is not installed
+    """
+    try:
+        pettingzoo = import_module("pettingzoo")
+    except ImportError as error:
+        raise MissingExtraError(f"the game '{game_id}'", "pettingzoo") from error
+    try:
+        if game_id.startswith(_OWN_PREFIX):
+            env = _make_registered(pettingzoo, game_id, params)
+        else:
+            env = _load_module(game_id).env(**params)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"game.params: '{game_id}' does not take these parameters: {error}") from error
+    env.reset(seed=0)
+    _check_env(game_id, env)
+    return env
+
+
+def freeze_env(env: Any) -> bytes:
+    """
+    :param env: an AEC environment, perhaps in the midst of a game
+    :return: its state, to be put into another like it; unpickling it runs code
+    :raises SnapshotError: if its state cannot be taken
+    """
+    return freeze(list_layers(env), past_ez_pickle=True)
+
+
+def thaw_env(env: Any, state: bytes) -> None:
+    """
+    :param env: like the one that was frozen
+    :param state: from :func:`freeze_env`
+    """
+    thaw(list_layers(env), state)
+
+
+def copy_env(env: Any, state: bytes) -> Any:
+    """
+    Not by ``copy.deepcopy``: what inherits ``EzPickle``, as most games do, would begin a new game. Spaces are shared.
+
+    :param env: with its wrappers
+    :param state: from :func:`freeze_env` of it
+    :return: an independent copy
+    """
+    layers = list_layers(env)
+    copies = [object.__new__(type(layer)) for layer in layers]
+    for copied, layer in zip(copies, layers, strict=True):
+        vars(copied).update(vars(layer))
+    thaw(copies, state)
+    return copies[0]
+
+
+def list_layers(env: Any) -> list[Any]:
+    """
+    :param env: an AEC environment
+    :return: its wrappers, outermost first, and the environment itself
+    """
+    layers = [env]
+    while layers[-1] is not env.unwrapped:
+        layers.append(layers[-1].env)
+    return layers
+
+
+def _make_registered(pettingzoo: Any, game_id: str, params: Mapping[str, Any]) -> Any:
+    family, _, name = game_id.removeprefix(_OWN_PREFIX).rpartition(".")
+    known = {spec_id.replace("-v", "_v").replace("/", "."): spec_id for spec_id in pettingzoo.aec_registry}
+    if f"{family}.{name}" not in known:
+        near = suggest_name(game_id, [_OWN_PREFIX + known_name for known_name in known])
+        raise ConfigError(f"game.id: PettingZoo has no game '{game_id}' in which players move in turn; {near}")
+    try:
+        return pettingzoo.make("aec", known[f"{family}.{name}"], **params)
+    except Exception as error:
+        if isinstance(error.__cause__, ImportError):
+            raise ConfigError(f"game.id: '{game_id}' needs what is not installed: {error.__cause__}") from error
+        raise
+
+
+def _load_module(game_id: str) -> Any:
+    try:
+        module = import_module(game_id)
+    except ImportError as error:
+        raise ConfigError(f"game.id: cannot import the module '{game_id}': {error}") from error
+    if not callable(getattr(module, "env", None)):
+        raise ConfigError(f"game.id: expected a PettingZoo game, but the module '{game_id}' has no function env")
+    return module
+
+
+def _check_env(game_id: str, env: Any) -> None:
+    players = list(env.possible_agents)
+    if len(players) != 2:
+        raise ConfigError(f"game.id: expected a game for two players, but '{game_id}' has {len(players)}")
+    if env.metadata.get("is_parallelizable", False):
+        raise ConfigError(f"game.id: expected a game of moves in turn, but in '{game_id}' both move at the same time")
+    first, second = (env.action_space(player) for player in players)
+    if not isinstance(first, spaces.Discrete) or first != second or first.start != 0:
+        raise ConfigError(
+            "game.id: expected the same Discrete actions, from 0, for both players, "
+            f"but '{game_id}' has {first}, {second}"
+        )
+    boards = [get_board_space(env.observation_space(player)) for player in players]
+    if not isinstance(boards[0], spaces.Box) or boards[0] != boards[1]:
+        raise ConfigError(
+            "game.id: expected the same Box observations for both players, with an action_mask beside it or none, "
+            f"but '{game_id}' has {', '.join(str(env.observation_space(player)) for player in players)}"
+        )
+
+
+def get_board_space(space: spaces.Space[Any]) -> spaces.Space[Any]:
+    """
+    :param space: of one player's observations
+    :return: the part without the mask of legal moves
+    """
+    return space["observation"] if isinstance(space, spaces.Dict) and "observation" in space.spaces else space

@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from gymnasium import spaces
+from gymnasium.utils import EzPickle
+from pettingzoo import AECEnv
+
+from sb3_ext.errors import ConfigError, MissingExtraError
+from sb3_ext.selfplay.conformance import GameConformance
+from sb3_ext.selfplay.connect4 import Connect4
+from sb3_ext.selfplay.game_registry import make_game
+from sb3_ext.selfplay.games import Game
+from sb3_ext.selfplay.heuristics import AlphaBetaOpponent, HeuristicOpponent, RandomOpponent
+
+TICTACTOE = "pettingzoo.classic.tictactoe_v3"
+CARDS = "cards_for_two"
+
+
+class Cards(AECEnv, EzPickle):  # type: ignore[misc]
+    """
+    Chance decides who begins; each takes numbers from a shuffled hand of four, a 3 moves again; both may gain.
+
+    The mask is in the info; ``is_masked=False`` leaves it out. The other settings are for what is no game for two.
+    """
+
+    def __init__(
+        self, is_masked: bool = True, num_players: int = 2, is_parallel: bool = False, actions: Any = None
+    ) -> None:
+        EzPickle.__init__(self, is_masked, num_players, is_parallel, actions)
+        self.metadata = {"name": "cards", "is_parallelizable": is_parallel}
+        self.possible_agents = ["a", "b", "c"][:num_players]
+        self.render_mode = None
+        self._is_masked = is_masked
+        self._actions = actions or spaces.Discrete(4)
+
+    def observation_space(self, agent: str) -> Any:
+        return spaces.Box(0, 3, (4,), np.float32)
+
+    def action_space(self, agent: str) -> Any:
+        return self._actions
+
+    def reset(self, seed: int | None = None, options: Any = None) -> None:
+        if seed is not None:
+            self._generator = np.random.default_rng(seed)
+        self.agents = list(self.possible_agents)
+        self.hands = {agent: self._generator.permutation(4) for agent in self.agents}
+        self.agent_selection = self.agents[int(self._generator.integers(len(self.agents)))]
+        self._reset_accounts()
+
+    def _reset_accounts(self) -> None:
+        self.rewards = dict.fromkeys(self.agents, 0.0)
+        self._cumulative_rewards = dict.fromkeys(self.agents, 0.0)
+        self.terminations = dict.fromkeys(self.agents, False)
+        self.truncations = dict.fromkeys(self.agents, False)
+        self.infos = {agent: self._describe(agent) for agent in self.agents}
+
+    def _describe(self, agent: str) -> dict[str, Any]:
+        return {"action_mask": (self.hands[agent] >= 0).astype(np.int8)} if self._is_masked else {}
+
+    def step(self, action: int) -> None:
+        mover = self.agent_selection
+        (other,) = [agent for agent in self.agents if agent != mover]
+        card = int(self.hands[mover][action])
+        self.hands[mover][action] = -1
+        self.infos[mover] = self._describe(mover)
+        self._clear_rewards()
+        self.rewards[mover], self.rewards[other] = float(card), 0.5
+        self.terminations = dict.fromkeys(self.agents, not (self.hands[mover] >= 0).any())
+        if card != 3:
+            self.agent_selection = other
+
+    def observe(self, agent: str) -> Any:
+        return np.maximum(self.hands[agent], 0).astype(np.float32)
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType(CARDS)
+    module.env = Cards  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, CARDS, module)
+    package = ModuleType("my")
+    package.cards = module  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "my", package)
+    monkeypatch.setitem(sys.modules, "my.cards", module)
+
+
+class TestTicTacToe(GameConformance):
+    num_boards = 4
+
+    def make_game(self, num_boards: int) -> Game:
+        return make_game(TICTACTOE, num_boards, seed=0)
+
+
+class TestConnectFour(GameConformance):
+    num_boards = 3
+
+    def make_game(self, num_boards: int) -> Game:
+        return make_game("pettingzoo.classic.connect_four_v3", num_boards, seed=0)
+
+
+class TestOurConnect4(GameConformance):
+    num_boards = 3
+
+    def make_game(self, num_boards: int) -> Game:
+        return make_game("sb3_ext_envs.connect4.connect4_v0", num_boards, {"rows": 3, "cols": 4, "in_a_row": 3})
+
+
+class TestAGameOfChance(GameConformance):
+    is_zero_sum = False
+
+    def make_game(self, num_boards: int) -> Game:
+        return make_game("my.cards", num_boards, seed=5)
+
+
+def test_it_is_the_same_game_as_in_batches() -> None:
+    params = {"rows": 4, "cols": 4, "in_a_row": 3}
+    ours, theirs = Connect4(6, **params), make_game("sb3_ext_envs.connect4.connect4_v0", 6, params)
+    boards = np.arange(6)
+    while len(boards):
+        assert np.array_equal(ours.observe(boards, ours.movers[boards]), theirs.observe(boards, theirs.movers[boards]))
+        actions = AlphaBetaOpponent(2, seed=len(boards)).act(ours, boards)
+        assert np.array_equal(AlphaBetaOpponent(2, seed=len(boards)).act(theirs, boards), actions)
+        results, others = ours.play(boards, actions), theirs.play(boards, actions)
+        assert np.array_equal(results.rewards, others.rewards)
+        assert np.array_equal(results.ends, others.ends)
+        boards = boards[~results.ends]
+
+
+def test_whoever_moves_first_is_player_0_and_rewards_are_of_either() -> None:
+    game, boards = make_game("my.cards", 40, seed=1), np.arange(40)
+    assert not game.movers.any()
+    assert {env.agent_selection for env in game._envs} == {"a", "b"}  # type: ignore[attr-defined]
+
+    cards = game.observe(boards, game.movers)[:, 0]
+    results = game.play(boards, np.zeros(40, np.intp))
+
+    assert results.rewards.tolist() == [[card, 0.5] for card in cards]
+    assert np.array_equal(game.movers, cards != 3)
+    assert game.find_legal(boards)[~game.movers.astype(bool)].tolist() == [[False, True, True, True]] * sum(cards == 3)
+
+
+def test_without_a_mask_everything_is_legal() -> None:
+    game = make_game("my.cards", 2, {"is_masked": False}, seed=1)
+
+    assert game.find_legal(np.arange(2)).all()
+    assert game.find_legal(np.arange(0)).shape == (0, 4)
+
+
+def test_the_seed_decides_the_games() -> None:
+    hands = []
+    for seed in (1, 1, 2):
+        game = make_game("my.cards", 3, seed=seed)
+        game.reset(np.array([1]))
+        hands.append(game.observe(np.arange(3), np.zeros(3, np.intp)).tolist())
+
+    assert hands[0] == hands[1]
+    assert hands[0] != hands[2]
+    assert hands[0][0] != hands[0][1]
+
+
+def test_opponents_play_tictactoe() -> None:
+    game, boards = make_game(TICTACTOE, 2), np.arange(2)
+    for move in (0, 3, 1):
+        game.play(boards, np.array([move, move]))
+
+    assert HeuristicOpponent(0).act(game, boards).tolist() == [2, 2]
+    assert AlphaBetaOpponent(2, 0).act(game, boards).tolist() == [2, 2]
+    game.play(boards, np.array([8, 8]))
+    assert AlphaBetaOpponent(1, 0).act(game, boards).tolist() == [2, 2]
+    assert game.render(0).count("X") == 2
+
+
+@pytest.mark.parametrize(
+    ("game_id", "params", "message"),
+    [
+        ("pettingzoo.classic.tictactoe_v1", {}, "has no game 'pettingzoo.classic.tictactoe_v1' in which players move"),
+        ("pettingzoo.classic.rps_v2", {}, "expected a game of moves in turn, but in 'pettingzoo.classic.rps_v2' both"),
+        (TICTACTOE, {"rows": 3}, "does not take these parameters: raw_env.__init__() got an unexpected keyword"),
+        (TICTACTOE, {"game_id": "chess"}, "game.params.game_id: cannot be set here; it is game.id"),
+        ("os.path", {}, "expected a PettingZoo game, but the module 'os.path' has no function env"),
+        ("my.dice", {}, "cannot import the module 'my.dice': No module named 'my.dice'"),
+        ("my.cards", {"num_players": 3}, "expected a game for two players, but 'my.cards' has 3"),
+        (
+            "my.cards",
+            {"is_parallel": True},
+            "expected a game of moves in turn, but in 'my.cards' both move at the same",
+        ),
+        ("my.cards", {"actions": spaces.Box(0, 1)}, "expected the same Discrete actions, from 0, for both players"),
+        ("my.cards", {"actions": spaces.Discrete(4, start=1)}, "expected the same Discrete actions, from 0"),
+    ],
+)
+def test_what_is_no_game_for_two(game_id: str, params: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        make_game(game_id, 2, params)
+
+    assert message in str(caught.value)
+
+
+def test_a_game_whose_own_dependencies_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pettingzoo.classic.chess.chess", None)
+
+    with pytest.raises(ConfigError, match=r"'pettingzoo\.classic\.chess_v6' needs what is not installed: import of"):
+        make_game("pettingzoo.classic.chess_v6", 1)
+
+
+def test_without_pettingzoo_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pettingzoo", None)
+
+    with pytest.raises(MissingExtraError, match=r"'pettingzoo.classic.tictactoe_v3' needs .* 'sb3-ext\[pettingzoo\]'"):
+        make_game(TICTACTOE, 1)
+
+
+def test_games_and_opponents_load_neither_torch_nor_pettingzoo() -> None:
+    code = (
+        "import sys, sb3_ext.selfplay.game_registry, sb3_ext.selfplay.opponent_registry\n"
+        "print(*{'torch', 'pettingzoo'} & set(sys.modules))"
+    )
+    assert not subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_random_games_end() -> None:
+    game, boards, opponent = make_game(TICTACTOE, 5), np.arange(5), RandomOpponent(0)
+    plies = 0
+    while len(boards):
+        boards, plies = boards[~game.play(boards, opponent.act(game, boards)).ends], plies + 1
+
+    assert 5 <= plies <= 9
