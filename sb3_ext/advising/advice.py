@@ -131,11 +131,11 @@ def _explain_slower(advice: Advice, slower: list[Trial]) -> Iterator[str]:
     if messages > own and step < FAST_STEP_SECONDS:
         yield (
             f"A step of an environment takes {_format_time(step)}, and {quickest.split.name} adds "
-            f"{_format_time(messages)} of messages to each step of all: too little work for a message. More "
-            "environments a worker would help; an environment that is this fast is best left in one process."
+            f"{_format_time(messages)} of messages to each step of all. Environments that are this fast are best left "
+            "in one process."
         )
     if any((trial.split.num_workers or 1) > advice.cores for trial in slower):
-        yield f"More workers than {advice.cores} cores take turns, and switching between them takes time."
+        yield f"More workers than cores, here {advice.cores}, take turns, and switching between them takes time."
     if any(trial.split.num_workers == num_envs for trial in slower):
         yield "With one environment a worker, every environment costs a message a step."
 

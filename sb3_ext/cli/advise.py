@@ -66,8 +66,8 @@ def _print_table(advice: Advice, console: Console) -> None:
         for seconds in (advice.env_step_seconds, advice.agent.action_seconds, advice.agent.update_seconds)
     )
     console.print(
-        f"{advice.cores} cores, of torch's threads {advice.agent.threads}. A step of one environment takes {step}; for "
-        f"a step of all of them the agent takes {actions} to choose and {update} to learn."
+        f"On {advice.cores} cores, with torch on {advice.agent.threads}, a step of one environment takes {step}. For a "
+        f"step of all of them the agent needs {actions} to choose and {update} to learn."
     )
     if advice.agent.collecting_seconds is None:
         console.print("No rollout was finished in that time; learning is estimated. More --seconds measure it.")

@@ -87,7 +87,7 @@ def test_too_little_work_for_a_message() -> None:
     text = explain(make_advice({None: 0.08e-3, 4: 0.25e-3, 8: 0.5e-3}, step=10e-6, update=10e-3))
     assert "Slower than one process: 4 x 2, 8 x 1." in text
     assert "A step of an environment takes 10 µs, and 4 x 2 adds 230 µs of messages" in text
-    assert "More workers than 4 cores take turns" in text
+    assert "More workers than cores, here 4, take turns" in text
     assert "every environment costs a message" in text
     assert "The environments take 1% of the time" in text
     assert "batch_size" in text
