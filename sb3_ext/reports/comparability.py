@@ -81,8 +81,8 @@ def _read_learning(run: ComparedRun) -> dict[str, Any]:
     params = agent.pop("params", {})
     learning = {f"agent.{key}": agent.get(key) for key in ("id", "backend", "policy", "init_from") if key in agent}
     learning |= {f"agent.params.{key}": value for key, value in params.items()}
-    learning["parallel.num_envs"] = run.config["parallel"]["num_envs"]
-    learning["train.deterministic"] = run.config["train"].get("deterministic")
+    for section, key in (("parallel", "num_envs"), ("train", "deterministic")):
+        learning[f"{section}.{key}"] = (run.config.get(section) or {}).get(key)
     return learning
 
 

@@ -51,10 +51,14 @@ class ComparedRun:
         metrics = run.metrics
         if not metrics:
             raise RunError(f"{run.paths.root}: has written no metrics.json yet; it comes with the first checkpoint")
+        if not {"summary", "episodes"} <= metrics.keys():
+            raise RunError(f"{run.paths.metrics}: corrupt: expected the sections summary and episodes")
         try:
             config = yaml.safe_load(run.paths.resolved_config.read_text())
         except (OSError, yaml.YAMLError) as error:
             raise RunError(f"{run.paths.resolved_config}: cannot be read: {error}") from error
+        if not isinstance(config, dict) or not isinstance(config.get("agent"), dict):
+            raise RunError(f"{run.paths.resolved_config}: corrupt: expected a configuration with the section agent")
         evaluations = read_evaluations(run.paths.evaluations)
         return cls(run.name, run.record, config, run.meta, metrics, run.benchmark, evaluations)
 

@@ -33,7 +33,7 @@ class RunPaths:
         ├── monitor/               episode CSVs
         ├── evaluations.jsonl      one line an evaluation
         ├── metrics.json           all metrics, final (and after every checkpoint)
-        ├── benchmark_metrics.json timed runs
+        ├── benchmark_metrics.json speed, memory, processor use; at the end
         ├── training_curves.png
         └── videos/
 

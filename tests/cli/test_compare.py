@@ -68,11 +68,16 @@ def test_mistakes(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "young" / "metrics.json").unlink()
     shutil.copytree(trained / "one", tmp_path / "torn", symlinks=True)
     (tmp_path / "torn" / "benchmark_metrics.json").write_text("{")
+    for name, file, content in (("odd", "metrics.json", '{"a": 1}'), ("empty", "config.resolved.yaml", "")):
+        shutil.copytree(trained / "one", tmp_path / name, symlinks=True)
+        (tmp_path / name / file).write_text(content)
     for arguments, message in (
         ([trained / "one"], "give two runs or more"),
         ([trained / "one", "nothing"], "no run has this path"),
         ([trained / "one", tmp_path], "no run"),
         ([trained / "one", "young"], "has written no metrics.json yet"),
+        ([trained / "one", "odd"], "metrics.json: corrupt"),
+        ([trained / "one", "empty"], "config.resolved.yaml: corrupt"),
         ([trained / "one", "torn"], "benchmark_metrics.json: corrupt"),
         ([trained / "one", trained / "two", "-o", "c.txt"], "ends in .png or .svg"),
         ([trained / "one", trained / "two", "-o", "no/such/c.png"], "cannot be written"),
