@@ -115,9 +115,7 @@ class GameConformance(ABC):
 
     def test_a_snapshot_brings_everything_back(self) -> None:
         game = self.make_game(self.num_boards)
-        everywhere = np.arange(self.num_boards)
-        for _ in range(2):
-            game.play(everywhere, RandomOpponent(4).act(game, everywhere))
+        self._begin(game)
         stored = pickle.dumps(game.get_snapshot())
         snapshot = game.get_snapshot()
         first = self._record_play(game)
@@ -131,8 +129,7 @@ class GameConformance(ABC):
     def test_a_reset_begins_anew_on_the_boards_that_are_named(self) -> None:
         game = self.make_game(self.num_boards)
         everywhere = np.arange(self.num_boards)
-        for _ in range(2):
-            game.play(everywhere, RandomOpponent(5).act(game, everywhere))
+        self._begin(game)
         before = _describe(game, everywhere)
         game.reset(everywhere[:1])
 
@@ -157,6 +154,13 @@ class GameConformance(ABC):
         game.reset(everywhere)
         assert not game.movers.any()
         assert game.find_legal(everywhere).any(axis=1).all()
+
+    def _begin(self, game: Game) -> None:
+        """Make two moves on every board; where one ends the game, another is begun."""
+        everywhere, opponent = np.arange(game.num_boards), RandomOpponent(4)
+        for _ in range(2):
+            ends = game.play(everywhere, opponent.act(game, everywhere)).ends
+            game.reset(everywhere[ends])
 
     def _play_randomly(self) -> Any:
         """:return: the game before every move, and the boards whose games are not over"""

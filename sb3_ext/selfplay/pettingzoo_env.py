@@ -8,6 +8,7 @@ from typing import Any
 
 from gymnasium import spaces
 
+from sb3_ext.arguments import import_name
 from sb3_ext.errors import ConfigError, MissingExtraError
 from sb3_ext.problems import suggest_name
 from sb3_ext.vec.snapshots import freeze, thaw
@@ -89,12 +90,12 @@ def _make_registered(pettingzoo: Any, game_id: str, params: Mapping[str, Any]) -
     if f"{family}.{name}" not in known:
         near = suggest_name(game_id, [_OWN_PREFIX + known_name for known_name in known])
         raise ConfigError(f"game.id: PettingZoo has no game '{game_id}' in which players move in turn; {near}")
+    spec = pettingzoo.spec("aec", known[f"{family}.{name}"])
     try:
-        return pettingzoo.make("aec", known[f"{family}.{name}"], **params)
-    except Exception as error:
-        if isinstance(error.__cause__, ImportError):
-            raise ConfigError(f"game.id: '{game_id}' needs what is not installed: {error.__cause__}") from error
-        raise
+        import_name(spec.entry_point)
+    except LookupError as error:
+        raise ConfigError(f"game.id: '{game_id}' needs what is not installed: {error}") from error
+    return pettingzoo.make("aec", spec, **params)
 
 
 def _load_module(game_id: str) -> Any:

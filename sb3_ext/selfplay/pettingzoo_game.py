@@ -19,7 +19,8 @@ class PettingZooGame:
     There is an environment for each board, and a loop over them: a batch is no faster than its boards one by one.
     Observations, legal moves (``action_mask``, in the observation or the info) and rewards are the environment's own.
     Whoever moves first in a game is player 0 of that game. Copies of positions have everything in them that the
-    environment's attributes hold, hidden cards and the generator included.
+    environment's attributes hold, hidden cards and the generator included; where these cannot be taken, ``branch`` and
+    ``get_snapshot`` raise a :class:`~sb3_ext.vec.snapshots.SnapshotError`, but the game can be played.
 
     :param num_boards: games that are played side by side
     :param game_id: a module with a function ``env``, such as ``pettingzoo.classic.tictactoe_v3``
@@ -32,14 +33,13 @@ class PettingZooGame:
     def __init__(self, num_boards: int, game_id: str, seed: int | None = None, **params: Any) -> None:
         self.id = game_id
         self._generator = np.random.default_rng(seed)
-        template = make_env(game_id, params)
+        self._envs = [make_env(game_id, params) for _ in range(num_boards)]
+        template = self._envs[0]
         player = template.possible_agents[0]
         self.action_space: spaces.Discrete = template.action_space(player)
         board_space = get_board_space(template.observation_space(player))
         assert isinstance(board_space, spaces.Box)
         self.observation_space: spaces.Box = board_space
-        state = freeze_env(template)
-        self._envs = [template, *(copy_env(template, state) for _ in range(num_boards - 1))]
         self._seats: list[tuple[Any, Any]] = [("", "")] * num_boards
         self._movers = np.zeros(num_boards, np.int8)
         self.reset(np.arange(num_boards))

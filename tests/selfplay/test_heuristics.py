@@ -10,7 +10,6 @@ from sb3_ext.selfplay.heuristics import (
     RandomOpponent,
 )
 from sb3_ext.selfplay.opponents import Opponent
-from sb3_ext.selfplay.search import rate_moves
 
 NUM_BOARDS = 64
 EVERYWHERE = np.arange(NUM_BOARDS)
@@ -88,38 +87,6 @@ def test_what_only_a_search_sees() -> None:
 def test_a_lost_position_is_held_as_long_as_possible() -> None:
     # First threatens both ends of a row of three: all moves lose; those that block an end lose as late as the others.
     assert list_choices(AlphaBetaOpponent(2, 0), "22334") == set(range(7))
-
-
-@pytest.mark.parametrize("depth", [1, 2, 3])
-def test_on_a_small_board_it_is_the_plain_recursion(depth: int) -> None:
-    game, generator = Connect4(40, rows=3, cols=4, in_a_row=3), RandomOpponent(1)
-    boards = np.arange(40)
-    for _ in range(5):
-        boards = boards[~game.play(boards, generator.act(game, boards)).ends]
-    assert len(boards)
-    ratings = rate_moves(game, boards, depth)
-
-    expected = np.array([rate_slowly(game, int(board), depth) for board in boards])
-
-    best = expected.max(axis=1)
-    assert {-depth, 0, depth} & set(best.tolist()) == {0, depth}
-    assert np.array_equal(ratings == best[:, None], expected == best[:, None])
-    # Where a move wins at once, the others are not looked into.
-    assert np.array_equal(ratings[best < depth], expected[best < depth])
-
-
-def rate_slowly(game: Connect4, board: int, depth: int) -> list[int]:
-    """Negamax as in the textbook, on one board."""
-    ratings = [-depth - 1] * 4
-    for action in np.flatnonzero(game.find_legal(np.array([board]))[0]):
-        child = game.branch(np.array([board]))
-        player = int(child.movers[0])
-        result = child.play(np.array([0]), np.array([action]))
-        if result.ends[0]:
-            ratings[action] = int(result.rewards[0, player]) * depth
-        else:
-            ratings[action] = -max(rate_slowly(child, 0, depth - 1)) if depth > 1 else 0
-    return ratings
 
 
 def test_the_ladder_of_strength() -> None:
