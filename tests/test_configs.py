@@ -23,8 +23,9 @@ def test_it_loads_by_name_and_is_reproducible(name: str) -> None:
 
 
 # Enough for an update and, with every episode cut short, for an evaluation.
-BRIEF = ["env.max_steps=20", "train.total_steps=300", "eval.episodes=1"]
+BRIEF = ["train.total_steps=300", "eval.episodes=1"]
 UPDATES = {
+    "maskable_ppo": ["agent.params.n_steps=16", "agent.params.batch_size=32", "parallel.num_envs=8"],
     "ppo": ["agent.params.n_steps=16", "agent.params.batch_size=32"],
     "dqn": ["agent.params.learning_starts=250"],
     "sac": ["agent.params.learning_starts=250"],
@@ -34,7 +35,9 @@ UPDATES = {
 # Procgen's are tried out in tests/procgen, where the library is.
 @pytest.mark.parametrize("name", [name for name in CONFIGS if not name.startswith("procgen_")])
 def test_it_trains(name: str, tmp_path: Path) -> None:
-    run = train(name, run_dir=tmp_path / name, overrides=BRIEF + UPDATES[load_config(name).agent.id])
+    config = load_config(name)
+    cut_short = [] if config.env is None else ["env.max_steps=20"]
+    run = train(name, run_dir=tmp_path / name, overrides=BRIEF + cut_short + UPDATES[config.agent.id])
 
     assert run.record.stop_reason == "total_steps"
     assert run.record.step >= 300

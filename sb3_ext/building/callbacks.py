@@ -12,6 +12,7 @@ from typing import Any
 from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_ext.building.environments import choose_eval_seed, make_eval_env, try_exactness
+from sb3_ext.building.games import EVAL_OPENING_PLIES, find_eval_shares
 from sb3_ext.callbacks import (
     BenchmarkCallback,
     ConvergenceStopCallback,
@@ -22,10 +23,12 @@ from sb3_ext.callbacks import (
     HeartbeatCallback,
     MetricsCallback,
     NanStopCallback,
+    OpponentPoolCallback,
     PhaseCallback,
     PlateauStopCallback,
     ProgressCallback,
     QValuesCallback,
+    RatingCallback,
     RunCheckpointCallback,
     SignalStopCallback,
     StopCallback,
@@ -35,12 +38,15 @@ from sb3_ext.callbacks import (
 )
 from sb3_ext.checkpoints.writer import SaveOutcome
 from sb3_ext.config.callback_types import load_callback_class
+from sb3_ext.config.game_schema import POOL_TYPE
 from sb3_ext.config.schema import CHECKPOINT_TYPE, RunConfig, TargetConfig, TrainConfig
 from sb3_ext.errors import ConfigError
 from sb3_ext.evaluation.evaluate import Evaluation
 from sb3_ext.phases import Phases
 from sb3_ext.reports.writer import ReportWriter
 from sb3_ext.runs.session import RunSession
+from sb3_ext.selfplay.pool import CURRENT_SELF
+from sb3_ext.selfplay.snapshot_store import SNAPSHOT_PREFIX
 from sb3_ext.vec.exactness import Exactness
 
 logger = logging.getLogger(__name__)
@@ -119,6 +125,7 @@ def make_callbacks(
             timings or PhaseCallback(phases),
             QValuesCallback(),
             *([DeterministicCollectionCallback()] if train.deterministic else []),
+            *_make_game_callbacks(config, session),
             *_make_configured_callbacks(train),
             EpisodeLoggingCallback(train.log_every_episodes, total_steps=train.total_steps),
             metrics,
@@ -212,6 +219,24 @@ def _make_stop_callbacks(
                 arguments["target"] = section.target_return
             watched = evaluation if section.by == "evaluation" else None
             yield stop_class(**arguments, evaluations=watched, at_boundary=at_boundary)
+
+
+def _make_game_callbacks(config: RunConfig, session: RunSession) -> Iterator[BaseCallback]:
+    sampler = config.train.opponent_sampler
+    if sampler is None:
+        return
+    if sampler.type == POOL_TYPE:
+        yield OpponentPoolCallback()
+    ratings = RatingCallback(past_self_prefix=SNAPSHOT_PREFIX, unrated={CURRENT_SELF})
+    ratings.on_rating.append(lambda found: session.status.update(rating=found.mu, rating_sigma=found.sigma))
+    yield ratings
+    against = ", ".join(f"{name} ({share:.0%})" for name, share in find_eval_shares(config).items())
+    least, most = EVAL_OPENING_PLIES
+    logger.info(
+        "evaluations are against %s, half of the games in either seat, from random openings of %d to %d moves; "
+        "their mean return is the rate of wins minus that of losses",
+        *(against, least, most),
+    )
 
 
 def _make_configured_callbacks(train: TrainConfig) -> Iterator[BaseCallback]:

@@ -14,10 +14,12 @@ from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecMonitor, 
 
 from sb3_ext.algorithms.parameters import fill_parameters
 from sb3_ext.algorithms.registry import get_algorithm
+from sb3_ext.building.games import make_game_env, make_game_eval_env, try_game_exactness
 from sb3_ext.building.parallel import choose_vec_env, prepare_processes
 from sb3_ext.config.schema import EnvConfig, RunConfig
 from sb3_ext.errors import ConfigError
 from sb3_ext.evaluation.video import LastFrameWrapper
+from sb3_ext.runs.paths import RunPaths
 from sb3_ext.vec.environments import EnvironmentFactory
 from sb3_ext.vec.exactness import Exactness, self_test, self_test_vec_env
 from sb3_ext.vec.monitor_files import appending_monitor_files
@@ -27,6 +29,7 @@ from sb3_ext.vec.worker_process import shield_new_processes
 NATIVE: Final = "native"
 
 _MAX_EVAL_ENVS = 8
+_MAX_EVAL_BOARDS = 64
 _EVAL_SEED_DISTANCE = 10_000
 _VEC_NORMALIZE_GAMMA = 0.99  # for an algorithm without a discount of its own (ARS)
 
@@ -44,38 +47,44 @@ def make_environment_factory(config: EnvConfig, render_mode: str | None = None) 
     return EnvironmentFactory(config.id, config.params, config.max_steps, tuple(wrappers), render_mode)
 
 
-def check_environment(config: EnvConfig) -> None:
+def check_environment(config: RunConfig) -> None:
     """
-    Make the environment once and run SB3's ``check_env`` on it.
+    Make the environment once and run SB3's ``check_env`` on it; of a game, try whether boards can be resumed.
 
-    :param config: the section ``env``
+    :param config: the whole configuration
     :raises ConfigError: with what SB3 finds wrong
     """
-    env = make_environment_factory(config)()
+    if config.game is not None:
+        exactness = try_game_exactness(config)
+        if not exactness.exact:
+            raise ConfigError(f"game.id: {config.game.id} cannot be resumed exactly: {exactness.reason}")
+        return
+    section = config.require_env("this check")
+    env = make_environment_factory(section)()
     try:
         check_env(env, skip_render_check=True)
     except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f"env.id: {config.id} is no sound environment: {error}") from error
+        raise ConfigError(f"env.id: {section.id} is no sound environment: {error}") from error
     finally:
         env.close()
 
 
-def make_env(
-    config: RunConfig, monitor_directory: Path, *, render_mode: str | None = None, is_resumed: bool = False
-) -> VecEnv:
+def make_env(config: RunConfig, paths: RunPaths, *, render_mode: str | None = None, is_resumed: bool = False) -> VecEnv:
     """
     The training environments, with everything that the section ``env`` puts around them.
 
     :param config: the whole configuration
-    :param monitor_directory: where each environment's ``N.monitor.csv`` goes
+    :param paths: where each environment's ``N.monitor.csv`` goes, and the pool of opponents of a game
     :param render_mode: as in Gymnasium
     :param is_resumed: append to those files instead of beginning them
     :return: ``parallel.num_envs`` environments
     :raises ConfigError: if they cannot be made
     """
-    factory = make_environment_factory(config.env, render_mode)
+    if config.game is not None:
+        return make_game_env(config, paths.monitor / "0", paths.opponents, is_resumed=is_resumed)
+    factory = make_environment_factory(config.require_env("training"), render_mode)
     if config.parallel.mode == NATIVE:
-        env = _make_native_env(factory, config.parallel.num_envs, monitor_directory / "0", is_resumed=is_resumed)
+        env = _make_native_env(factory, config.parallel.num_envs, paths.monitor / "0", is_resumed=is_resumed)
         return _wrap_vec_env(env, config, is_training=True)
     kind = choose_vec_env(config.parallel)
     if kind.has_processes:
@@ -86,7 +95,7 @@ def make_env(
             factory,
             n_envs=config.parallel.num_envs,
             seed=config.seed,
-            monitor_dir=str(monitor_directory),
+            monitor_dir=str(paths.monitor),
             monitor_kwargs={"override_existing": not is_resumed},
             wrapper_class=kind.wrapper_class,
             vec_env_cls=kind.vec_env_class,  # type: ignore[arg-type]
@@ -100,7 +109,9 @@ def try_exactness(config: RunConfig) -> Exactness:
     :param config: the whole configuration
     :return: whether training's environments can be resumed exactly
     """
-    factory = make_environment_factory(config.env)
+    if config.game is not None:
+        return try_game_exactness(config)
+    factory = make_environment_factory(config.require_env("a self-test"))
     if config.parallel.mode == NATIVE:
         return self_test_vec_env(lambda: _make_native_env(factory, config.parallel.num_envs))
     return self_test(factory)
@@ -116,9 +127,12 @@ def make_eval_env(config: RunConfig, *, num_envs: int | None = None, render_mode
     :return: environments with unscaled rewards; a ``VecNormalize`` among them stands still, and has no statistics yet
     :raises ConfigError: if they cannot be made
     """
-    section = config.env.model_copy(update={"params": {**config.env.params, **config.eval.env.params}})
-    factory = make_environment_factory(section, render_mode)
     num_envs = num_envs or count_eval_envs(config)
+    if config.game is not None:
+        return make_game_eval_env(config, num_envs)
+    trained = config.require_env("an evaluation")
+    section = trained.model_copy(update={"params": {**trained.params, **config.eval.env.params}})
+    factory = make_environment_factory(section, render_mode)
     env: VecEnv
     if config.parallel.mode == NATIVE and render_mode is None:
         env = _make_native_env(factory, num_envs)
@@ -134,7 +148,8 @@ def count_eval_envs(config: RunConfig, episodes: int | None = None) -> int:
     :param episodes: of the evaluation; as many as in training when left out
     :return: in how many environments they are played; which episodes a seed gives depends on it
     """
-    return config.eval.num_envs or min(episodes or config.eval.episodes, _MAX_EVAL_ENVS)
+    most = _MAX_EVAL_ENVS if config.game is None else _MAX_EVAL_BOARDS
+    return config.eval.num_envs or min(episodes or config.eval.episodes, most)
 
 
 def choose_eval_seed(config: RunConfig) -> int:
@@ -155,10 +170,11 @@ def _make_native_env(
 
 def _wrap_vec_env(env: VecEnv, config: RunConfig, is_training: bool) -> VecEnv:
     # Normalisation goes around the stack: off-policy algorithms store what is just inside it.
-    if config.env.frame_stack is not None:
-        env = VecFrameStack(env, config.env.frame_stack)
-    if config.env.normalize:
-        arguments = {} if config.env.normalize is True else dict(config.env.normalize)
+    section = config.require_env("what goes around environments")
+    if section.frame_stack is not None:
+        env = VecFrameStack(env, section.frame_stack)
+    if section.normalize:
+        arguments = {} if section.normalize is True else dict(section.normalize)
         params = fill_parameters(get_algorithm(config.agent.id), config.agent.params)
         arguments.setdefault("gamma", params.get("gamma", _VEC_NORMALIZE_GAMMA))
         if not is_training:

@@ -57,7 +57,11 @@ def fill_config(config: RunConfig, model: BaseAlgorithm) -> RunConfig:
     params = fill_parameters(algorithm, agent.params)
     filled = agent.model_copy(update={"policy": policy, "params": params})
     return config.model_copy(
-        update={"agent": filled, "train": config.train.with_checkpoint(), "parallel": fill_parallel(config.parallel)}
+        update={
+            "agent": filled,
+            "train": config.train.with_checkpoint().with_opponent_sampler(),
+            "parallel": fill_parallel(config.parallel),
+        }
     )
 
 

@@ -24,7 +24,7 @@ def check(file: str, checks_env: bool) -> None:
     if checks_env:
         from sb3_ext.building.environments import check_environment
 
-        check_environment(loaded.env)
+        check_environment(loaded)
     click.echo(f"{file}: valid")
 
 
@@ -39,7 +39,7 @@ def show(file: str) -> None:
     loaded = load_config(file)
     params = fill_parameters(get_algorithm(loaded.agent.id), loaded.agent.params)
     agent = loaded.agent.model_copy(update={"params": params})
-    train = loaded.train.with_checkpoint()
+    train = loaded.train.with_checkpoint().with_opponent_sampler()
     click.echo(dump_config(loaded.model_copy(update={"agent": agent, "train": train})), nl=False)
 
 

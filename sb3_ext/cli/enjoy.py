@@ -76,14 +76,14 @@ def enjoy(
     render_mode = "human" if render else "rgb_array" if video is not None else None
     used_seed = choose_eval_seed(source.config) if seed is None else seed
     with show_log(is_quiet=False, is_verbose=False):
-        click.echo(f"{source.model_path}: {source.config.agent.id} on {source.config.env.id}", err=True)
+        click.echo(f"{source.model_path}: {source.config.agent.id} on {source.config.task_id}", err=True)
         with closing(_film(make_agent_env(source, num_envs=num_envs, render_mode=render_mode), video)) as env:
             model = load_agent(source, env, trust=trust)
             played = play(source, model, env, episodes, deterministic=deterministic, seed=used_seed)
             try:
                 evaluation = summarize(_print_episodes(played), seed=used_seed)
             except gymnasium.error.DependencyNotInstalled as error:
-                raise MissingExtraError(f"showing {source.config.env.id}", "video") from error
+                raise MissingExtraError(f"showing {source.config.task_id}", "video") from error
     _print_evaluation(evaluation)
     if video is not None:
         click.echo(f"video: {video}")

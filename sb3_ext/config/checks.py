@@ -13,6 +13,7 @@ from typing import Any
 
 from sb3_ext.arguments import find_argument_problems, import_name, read_parameters
 from sb3_ext.config.callback_types import load_callback_class
+from sb3_ext.config.game_checks import find_game_problems
 from sb3_ext.config.schema import CHECKPOINT_TYPE
 from sb3_ext.config.validation import find_checkpoint_problems
 from sb3_ext.problems import Key, Problem, suggest_name
@@ -29,6 +30,7 @@ def find_problems(data: Mapping[str, Any]) -> list[Problem]:
         *_find_open_schedules(agent, _mapping(data.get("train"))),
         *_find_deterministic_problem(agent, _mapping(data.get("train"))),
         *_find_env_problems(env),
+        *find_game_problems(data),
         *_find_native_problems(env, _mapping(data.get("parallel"))),
         *_find_callback_problems(_mapping(data.get("train")).get("callbacks")),
     ]

@@ -78,6 +78,7 @@ PositiveInt = Annotated[
 NonNegativeInt = Annotated[
     int, Field(strict=True, ge=0), BeforeValidator(_accept_whole_number), expect("an integer >= 0")
 ]
+Fraction = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False), expect("a number from 0 to 1")]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False), expect("a number")]
 Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False), expect("a positive number")]
 Prefix = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$"), expect("letters, digits, _ and -")]
@@ -93,6 +94,13 @@ Threads = Annotated[
 ]
 _MODES = ("auto", "sequential", "subproc", "workers", "native")
 Mode = Annotated[Literal["auto", "sequential", "subproc", "workers", "native"], expect(_one_of(*_MODES))]
+StartPolicy = Annotated[
+    Literal["random", "agent_first", "opponent_first", "alternate"],
+    expect(_one_of("random", "agent_first", "opponent_first", "alternate")),
+]
+IllegalMove = Annotated[Literal["mask", "lose", "random_legal"], expect(_one_of("mask", "lose", "random_legal"))]
+Sampling = Annotated[Literal["uniform", "latest", "prioritized"], expect(_one_of("uniform", "latest", "prioritized"))]
+Eviction = Annotated[Literal["oldest", "reservoir"], expect(_one_of("oldest", "reservoir"))]
 ReturnSource = Annotated[Literal["training_return", "evaluation"], expect(_one_of("training_return", "evaluation"))]
 Device = Annotated[
     str, Field(strict=True, pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$"), expect("auto, cpu, cuda, cuda:0 … or mps")

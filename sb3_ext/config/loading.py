@@ -65,9 +65,11 @@ def mock_environment(config: RunConfig) -> RunConfig:
     """
     :param config: a configuration
     :return: the same with an environment of noise that has the same spaces, to check a set-up in seconds
+    :raises ConfigError: if this is a game
     """
-    params = {"like": config.env.id, "like_params": config.env.params}
-    env = config.env.model_copy(update={"id": "sb3_ext/Mock-v0", "params": params})
+    section = config.require_env("a mock environment")
+    params = {"like": section.id, "like_params": section.params}
+    env = section.model_copy(update={"id": "sb3_ext/Mock-v0", "params": params})
     judged = config.eval.model_copy(update={"env": EvalEnvConfig()})
     is_native = config.parallel.mode == "native"
     parallel = config.parallel.model_copy(update={"mode": "sequential"} if is_native else {})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from sb3_ext.algorithms.registry import ALGORITHMS
 from sb3_ext.config.fields import (
@@ -16,6 +16,7 @@ from sb3_ext.config.fields import (
     Device,
     Duration,
     Flag,
+    IllegalMove,
     Mode,
     NonNegative,
     NonNegativeInt,
@@ -26,23 +27,20 @@ from sb3_ext.config.fields import (
     Prefix,
     ReturnSource,
     Seed,
+    StartPolicy,
     Text,
     Threads,
     Wrapper,
     parse_duration,
 )
+from sb3_ext.config.game_schema import POOL_TYPE, GameConfig, OpponentSamplerConfig, PoolConfig
+from sb3_ext.config.section import Section
 from sb3_ext.errors import ConfigError
 from sb3_ext.vec.worker_split import split_environments
 
 CHECKPOINT_TYPE = "checkpoint"
 
 _WORKER_KEYS = ("num_workers", "num_envs_per_worker", "step_timeout_seconds", "max_worker_restarts")
-
-
-class Section(BaseModel):
-    """Base of all sections: no unknown keys, no changes after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class EnvConfig(Section):
@@ -157,6 +155,14 @@ class TrainConfig(Section):
     track_timings: Flag = Field(default=False, description="show where the time went, at the end")
     log_every_episodes: PositiveInt = Field(default=10, description="episodes between two entries in the logs")
     status_every_steps: PositiveInt = Field(default=100, description="transitions between two heartbeats")
+    start_policy: StartPolicy | None = Field(default=None, description="games: who moves first; null: random")
+    opening_plies: NonNegativeInt | None = Field(
+        default=None, description="games: they begin with up to so many random moves; null: with none"
+    )
+    illegal_move: IllegalMove | None = Field(
+        default=None, description="games: what becomes of the agent's; null: mask, or random_legal if it cannot mask"
+    )
+    opponent_sampler: OpponentSamplerConfig | None = Field(default=None, description="games: who sits opposite")
     callbacks: list[CallbackConfig] = Field(default=[], description="further callbacks, in the order of their calls")
 
     @model_validator(mode="before")
@@ -185,6 +191,14 @@ class TrainConfig(Section):
         entry = CallbackConfig(type=CHECKPOINT_TYPE, params=self.checkpoint.model_dump())
         others = [callback for callback in self.callbacks if callback.type != CHECKPOINT_TYPE]
         return self.model_copy(update={"callbacks": [entry, *others]})
+
+    def with_opponent_sampler(self) -> TrainConfig:
+        """The same, with every parameter of a pool of opponents written out."""
+        sampler = self.opponent_sampler
+        if sampler is None or sampler.type != POOL_TYPE:
+            return self
+        params = PoolConfig.model_validate(sampler.params).model_dump()
+        return self.model_copy(update={"opponent_sampler": sampler.model_copy(update={"params": params})})
 
     @property
     def duration_seconds(self) -> float | None:
@@ -241,9 +255,37 @@ class RunConfig(Section):
     """A whole run."""
 
     seed: Seed | None = Field(default=None, description="fixes all random state; null: different every time")
-    env: EnvConfig
+    env: EnvConfig | None = Field(default=None, description="a Gymnasium environment, or else game")
+    game: GameConfig | None = Field(default=None, description="a two-player game, or else env")
     parallel: ParallelConfig = ParallelConfig()
     agent: AgentConfig
     train: TrainConfig = TrainConfig()
     eval: EvalConfig = EvalConfig()
     early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _step_games_natively(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or data.get("game") is None:
+            return data
+        parallel = data.get("parallel", {})
+        if not isinstance(parallel, dict) or parallel.get("mode", "auto") != "auto":
+            return data
+        return {**data, "parallel": {**parallel, "mode": "native"}}
+
+    @property
+    def task_id(self) -> str:
+        """Of the environment or the game."""
+        section = self.game or self.env
+        assert section is not None, "one of both is there"
+        return section.id
+
+    def require_env(self, feature: str) -> EnvConfig:
+        """
+        :param feature: what needs a Gymnasium environment
+        :return: the section ``env``
+        :raises ConfigError: if this is a game
+        """
+        if self.env is None:
+            raise ConfigError(f"{feature} needs an environment, but this configuration is of the game {self.task_id}")
+        return self.env

@@ -196,10 +196,17 @@ class SelfPlayVecEnv(BoardVecEnv):
         self.game.reset(boards)
         if self._opening_plies[1] > 0:
             play_random_openings(self.game, boards, self._generator, *self._opening_plies)
+            # The opponent may have won from an opening before the agent could move: then that game begins without it.
+            boards = self._let_opponents_begin(boards)
+            self.game.reset(boards)
+        if self._let_opponents_begin(boards).size:
+            raise SelfPlayError(f"{self.game.id}: a game was over before the agent could move")
+
+    def _let_opponents_begin(self, boards: Boards) -> Boards:
+        """:return: where the game is over after that"""
         dones = np.zeros(self.num_envs, dtype=np.bool_)
         self._let_opponents_move(boards, np.zeros(self.num_envs, dtype=np.float32), dones)
-        if dones.any():
-            raise SelfPlayError(f"{self.game.id}: a game was over before the agent could move")
+        return boards[dones[boards]]
 
     def _find_place(self, name: str) -> int:
         if name not in self._names:

@@ -36,7 +36,7 @@ from sb3_ext.errors import CheckpointError, SelfPlayError
 from sb3_ext.selfplay.games import Game
 
 _DESCRIPTION, _WEIGHTS, _NORMALIZATION = "snapshot.json", "weights.safetensors", "vecnormalize.npz"
-_PREFIX = "episode_"
+SNAPSHOT_PREFIX = "episode_"
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class SnapshotStore:
         """:return: of all snapshots, whole or not, the oldest first"""
         if not self.directory.is_dir():
             return []
-        return sorted(path.name for path in self.directory.iterdir() if path.name.startswith(_PREFIX))
+        return sorted(path.name for path in self.directory.iterdir() if path.name.startswith(SNAPSHOT_PREFIX))
 
     def remove(self, name: str) -> None:
         """
@@ -165,7 +165,7 @@ def name_snapshot(episode: int) -> str:
     :param episode: episodes of the pool so far
     :return: the name of the snapshot that is taken then
     """
-    return f"{_PREFIX}{episode:09d}"
+    return f"{SNAPSHOT_PREFIX}{episode:09d}"
 
 
 def _describe_game(game: dict[str, Any]) -> str:

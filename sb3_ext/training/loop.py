@@ -59,7 +59,7 @@ def _train(start: RunStart, extra_callbacks: Sequence[BaseCallback], render_mode
     session = start.session
     config = resolve_parallel(start.config, is_rendered=render_mode is not None)
     is_resumed = start.bundle is not None
-    made = make_env(config, session.paths.monitor, render_mode=render_mode, is_resumed=is_resumed)
+    made = make_env(config, session.paths, render_mode=render_mode, is_resumed=is_resumed)
     with closing_environments(made) as env:
         model = make_model(config, env)
         write_text(session.paths.resolved_config, dump_config(fill_config(config, model)))

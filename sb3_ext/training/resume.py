@@ -154,6 +154,7 @@ def resume_run(
         CheckpointStore(point.run.paths.checkpoints).set_aside_newer(point.bundle.step)
     if point.bundle is None:
         session.paths.evaluations.unlink(missing_ok=True)  # of a training that left no checkpoint, and begins again
+        shutil.rmtree(session.paths.opponents, ignore_errors=True)
     elif (source := find_run_of(point.bundle.path)) is not None and not source.paths.root.samefile(session.paths.root):
         _copy_records(source.paths, session.paths)  # it may have been killed before it had them
     return RunStart(resumed, session, point.bundle)
@@ -176,6 +177,8 @@ def _branch(point: ResumePoint, config: RunConfig, run_dir: str | Path | None, c
 def _copy_records(source: RunPaths, target: RunPaths) -> None:
     if source.monitor.exists():
         shutil.copytree(source.monitor, target.monitor, dirs_exist_ok=True)
+    if source.opponents.exists():
+        shutil.copytree(source.opponents, target.opponents, dirs_exist_ok=True)
     if source.evaluations.exists():
         shutil.copy2(source.evaluations, target.evaluations)
 

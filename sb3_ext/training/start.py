@@ -115,7 +115,7 @@ def name_run_directory(config: RunConfig, path: Path | None) -> Path:
     :param path: its file, if it is one
     :return: ``runs/<config stem>_<UTC time>``, with a number behind it if that is taken
     """
-    name = f"{config.env.id}_{config.agent.id}" if path is None else path.stem
+    name = f"{config.task_id}_{config.agent.id}" if path is None else path.stem
     name = re.sub(r"[^A-Za-z0-9._-]", "-", name).lstrip(".")
     stamp = datetime.now(timezone.utc).strftime("%Y-%m-%d_%H-%M-%S")
     candidates = (Path("runs") / f"{name}_{stamp}{suffix}" for suffix in ("", *(f"_{n}" for n in range(2, 1000))))

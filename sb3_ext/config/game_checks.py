@@ -1,0 +1,97 @@
+"""What a schema cannot know of games: whether they and the opponents exist, and what belongs only to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from sb3_ext.arguments import import_name
+from sb3_ext.config.game_schema import CHECKPOINT_OPPONENT_TYPE, POOL_TYPE, CheckpointOpponentConfig, PoolConfig
+from sb3_ext.config.validation import translate_errors
+from sb3_ext.errors import ConfigError
+from sb3_ext.problems import Problem
+
+# Names, not functions: the configuration lies below the games.
+_MAKE_GAME = "sb3_ext.selfplay.game_registry:make_game"
+_MAKE_OPPONENT = "sb3_ext.selfplay.opponent_registry:make_opponent"
+_OF_GAMES = ("start_policy", "opening_plies", "illegal_move", "opponent_sampler")
+_SAMPLER = ("train", "opponent_sampler")
+
+
+def find_game_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
+    """
+    :param data: a whole configuration as plain data, perhaps with mistakes of type, which are not reported here
+    :return: not exactly one of environment and game; what does not exist, or does not fit
+    """
+    train, game = _mapping(data.get("train")), data.get("game")
+    if game is None:
+        if data.get("env") is None:
+            yield Problem(("env",), "required, but missing (or game, for a two-player game)")
+        for name in _OF_GAMES:
+            if train.get(name) is not None:
+                yield Problem(("train", name), "is for games, but there is no section game")
+        return
+    if data.get("env") is not None:
+        yield Problem(("game",), "there is env, too; give one of the two")
+    if _mapping(data.get("parallel")).get("mode") not in (None, "auto", "native"):
+        yield Problem(("parallel", "mode"), "games are always native; leave it out")
+    if _mapping(_mapping(data.get("eval")).get("env")).get("params"):
+        yield Problem(("eval", "env", "params"), "is for environments, but this is a game")
+    yield from _find_id_problems(_mapping(game))
+    if train.get("opponent_sampler") is None:
+        yield Problem(_SAMPLER, "required for a game, but missing, such as {type: random}")
+    else:
+        yield from _find_sampler_problems(_mapping(train["opponent_sampler"]), data.get("seed"))
+
+
+def _find_id_problems(game: Mapping[str, Any]) -> Iterator[Problem]:
+    game_id, params = game.get("id"), game.get("params")
+    if not isinstance(game_id, str):
+        return
+    try:
+        import_name(_MAKE_GAME)(game_id, 1, _mapping(params))
+    except ConfigError as error:
+        for line in error.problems:
+            place, _, message = line.partition(": ")
+            yield Problem(tuple(place.split(".")), message)
+
+
+def _find_sampler_problems(sampler: Mapping[str, Any], seed: Any) -> Iterator[Problem]:
+    kind, params = sampler.get("type"), _mapping(sampler.get("params"))
+    key = (*_SAMPLER, "params")
+    if kind == POOL_TYPE:
+        if seed is None:
+            yield Problem(("seed",), "required for a pool of opponents, but missing: a resumed pool draws on")
+        yield from (problem.below(*key) for problem in _find_errors(PoolConfig, params))
+        for name in _mapping(params.get("heuristic_distribution")):
+            yield from _find_name_problems(name, {}, (*key, "heuristic_distribution", name))
+    elif kind == CHECKPOINT_OPPONENT_TYPE:
+        yield from (problem.below(*key) for problem in _find_errors(CheckpointOpponentConfig, params))
+        path = params.get("path")
+        if isinstance(path, str) and not Path(path).exists():
+            yield Problem((*key, "path"), f"no such checkpoint: '{path}'")
+    elif isinstance(kind, str):
+        own = {name: value for name, value in params.items() if name != "seed"}
+        yield from _find_name_problems(kind, own, (*_SAMPLER, "type"))
+
+
+def _find_name_problems(name: Any, params: Mapping[str, Any], key: tuple[str, ...]) -> Iterator[Problem]:
+    try:
+        import_name(_MAKE_OPPONENT)(str(name), params)
+    except ConfigError as error:
+        for line in error.problems:
+            yield Problem(key, line)
+
+
+def _find_errors(section: type[BaseModel], params: Mapping[str, Any]) -> Iterator[Problem]:
+    try:
+        section.model_validate(params)
+    except ValidationError as error:
+        yield from translate_errors(error, section)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

@@ -1,0 +1,87 @@
+"""The sections of a two-player game: what is played, and against whom."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from sb3_ext.config.fields import (
+    Arguments,
+    Eviction,
+    Fraction,
+    NonNegative,
+    NonNegativeInt,
+    PositiveInt,
+    Sampling,
+    Text,
+)
+from sb3_ext.config.section import Section
+
+POOL_TYPE, CHECKPOINT_OPPONENT_TYPE = "pool", "checkpoint"
+_TOLERANCE = 1e-9
+
+
+class GameConfig(Section):
+    """A two-player turn-based game."""
+
+    id: Text = Field(description="connect4, a PettingZoo game such as pettingzoo.classic.tictactoe_v3, or module:Class")
+    params: Arguments = Field(default={}, description="keyword arguments of the game")
+
+
+class OpponentSamplerConfig(Section):
+    """Who sits opposite."""
+
+    type: Text = Field(description="pool, random, heuristic, smart_heuristic, checkpoint, or module:function")
+    params: Arguments = Field(
+        default={}, description="pool: self_play, heuristic_distribution; else the opponent's own"
+    )
+
+
+class SelfPlayConfig(Section):
+    """A pool's own part: oneself."""
+
+    start_episode: NonNegativeInt = Field(default=1000, description="before it: heuristics only")
+    current_self_fraction: Fraction = Field(default=0.3, description="chance of meeting oneself as one is")
+    past_self_fraction: Fraction = Field(default=0.3, description="chance of a frozen past self; the rest: heuristics")
+    max_frozen_agents: PositiveInt = Field(default=10, description="how many past selves can be met")
+    save_every: PositiveInt = Field(default=500, description="episodes between two snapshots")
+    sampling: Sampling = Field(default="uniform", description="of past selves: uniform, latest, or by losses to them")
+    eviction: Eviction = Field(
+        default="oldest", description="which makes room: the oldest, or one by reservoir sampling"
+    )
+
+    @model_validator(mode="after")
+    def _check_sum(self) -> SelfPlayConfig:
+        total = self.current_self_fraction + self.past_self_fraction
+        if total > 1 + _TOLERANCE:
+            raise ValueError(f"current_self_fraction + past_self_fraction is {total:g}, expected at most 1")
+        return self
+
+
+class PoolConfig(Section):
+    """Parameters of an opponent sampler of type ``pool``."""
+
+    self_play: SelfPlayConfig = SelfPlayConfig()
+    heuristic_distribution: dict[str, NonNegative] = Field(
+        default={"random": 1.0}, description="how often each is met where a heuristic is, in any unit"
+    )
+
+    @model_validator(mode="after")
+    def _check_opponents(self) -> PoolConfig:
+        if sum(self.heuristic_distribution.values()) > 0:
+            return self
+        if self.heuristic_distribution:
+            raise ValueError("the shares in heuristic_distribution are all 0")
+        chances = self.self_play
+        if chances.current_self_fraction + chances.past_self_fraction < 1 - _TOLERANCE or chances.start_episode > 0:
+            raise ValueError(
+                "an empty pool: without heuristics, self_play needs start_episode 0 and fractions that add up to 1"
+            )
+        return self
+
+
+class CheckpointOpponentConfig(Section):
+    """Parameters of an opponent sampler of type ``checkpoint``."""
+
+    path: Text = Field(description="a run, a checkpoint, or a zip that SB3 has saved")
+    algorithm: Text | None = Field(default=None, description="what a zip was trained with, such as ppo")
+    deterministic: bool = Field(default=False, description="the best move always")

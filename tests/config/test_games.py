@@ -1,0 +1,117 @@
+"""Configurations of games: what they need, and every mistake by its place."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from sb3_ext.cli import cli
+from sb3_ext.config import dump_config, load_config
+from sb3_ext.errors import ConfigError
+
+GAME: dict[str, Any] = {
+    "seed": 1,
+    "game": {"id": "connect4"},
+    "agent": {"id": "maskable_ppo"},
+    "train": {"opponent_sampler": {"type": "random"}},
+}
+POOL = {"train": {"opponent_sampler": {"type": "pool"}}}
+
+
+def make_pool(**params: Any) -> dict[str, Any]:
+    return {"train": {"opponent_sampler": {"type": "pool", "params": params}}}
+
+
+def test_both_kinds_of_opponents_load_and_survive_a_dump(tmp_path: Path) -> None:
+    for more in ({}, POOL, make_pool(self_play={"save_every": 7}, heuristic_distribution={"heuristic": 2})):
+        loaded = load_config({**GAME, **more})
+        (tmp_path / "dumped.yaml").write_text(dump_config(loaded))
+        assert load_config(tmp_path / "dumped.yaml") == loaded
+    assert loaded.task_id == "connect4"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"game": None}, "env: required, but missing (or game, for a two-player game)"),
+        ({"env": {"id": "CartPole-v1"}}, "game: there is env, too; give one of the two"),
+        ({"game": {"id": "conect4"}}, "game.id: unknown game 'conect4'; did you mean 'connect4'?"),
+        (
+            {"game": {"id": "connect4", "params": {"row": 6}}},
+            "game.params.row: unknown parameter; did you mean 'rows'?",
+        ),
+        ({"game": {"id": "connect4", "params": {"rows": 0}}}, "game.params: rows must be from 1 to 60"),
+        ({"game": {}}, "game.id: required, but missing"),
+        ({"parallel": {"mode": "subproc"}}, "parallel.mode: games are always native; leave it out"),
+        ({"eval": {"env": {"params": {"a": 1}}}}, "eval.env.params: is for environments, but this is a game"),
+        ({"train": {}}, "train.opponent_sampler: required for a game, but missing, such as {type: random}"),
+        (
+            {"train": {"opponent_sampler": {"type": "randm"}}},
+            "train.opponent_sampler.type: unknown opponent 'randm'; did you mean 'random'?",
+        ),
+        (
+            {"train": {"opponent_sampler": {"type": "checkpoint", "params": {"path": "nowhere"}}}},
+            "train.opponent_sampler.params.path: no such checkpoint: 'nowhere'",
+        ),
+        (
+            {"train": {"opponent_sampler": {"type": "checkpoint"}}},
+            "train.opponent_sampler.params.path: required, but missing",
+        ),
+        ({"seed": None, **POOL}, "seed: required for a pool of opponents, but missing"),
+        (
+            make_pool(self_play={"past_self_fraction": 1.5}),
+            "train.opponent_sampler.params.self_play.past_self_fraction: expected a number from 0 to 1, found 1.5",
+        ),
+        (
+            make_pool(self_play={"current_self_fraction": 0.7, "past_self_fraction": 0.7}),
+            "params.self_play: current_self_fraction + past_self_fraction is 1.4, expected at most 1",
+        ),
+        (make_pool(self_play={"evict": "oldest"}), "params.self_play.evict: unknown key; did you mean 'eviction'?"),
+        (make_pool(self_play={"sampling": "best"}), "sampling: expected one of uniform, latest, prioritized, found"),
+        (
+            make_pool(heuristic_distribution={"heuristics": 1.0}),
+            "params.heuristic_distribution.heuristics: unknown opponent 'heuristics'; did you mean 'heuristic'?",
+        ),
+        (make_pool(heuristic_distribution={}), "params: an empty pool: without heuristics, self_play needs"),
+        (make_pool(heuristic_distribution={"random": 0}), "params: the shares in heuristic_distribution are all 0"),
+        (make_pool(heuristic_distribution={"random": -1}), "heuristic_distribution.random: expected a number >= 0"),
+        (
+            {"train": {**GAME["train"], "start_policy": "me"}},
+            "train.start_policy: expected one of random, agent_first, opponent_first, alternate, found 'me'",
+        ),
+        (
+            {"game": None, "env": {"id": "CartPole-v1"}, "train": {"start_policy": "random"}},
+            "train.start_policy: is for games, but there is no section game",
+        ),
+    ],
+)
+def test_mistakes(changes: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config({**copy.deepcopy(GAME), **changes})
+    assert any(expected in line for line in caught.value.problems), caught.value.problems
+
+
+def test_a_pool_of_oneself_alone() -> None:
+    only_self = {"start_episode": 0, "current_self_fraction": 0.4, "past_self_fraction": 0.6}
+    load_config({**GAME, **make_pool(self_play=only_self, heuristic_distribution={})})
+
+
+def test_the_command_line_shows_and_checks_games() -> None:
+    shown = CliRunner().invoke(cli, ["config", "show", "connect4_maskable_ppo"])
+    assert shown.exit_code == 0, shown.output
+    assert "max_frozen_agents: 10" in shown.output
+    checked = CliRunner().invoke(cli, ["config", "check", "--env", "connect4_maskable_ppo"])
+    assert checked.exit_code == 0, checked.output
+    assert "heuristic_distribution" in CliRunner().invoke(cli, ["config", "schema"]).output
+
+
+def test_a_game_has_no_mock_environment(tmp_path: Path) -> None:
+    command = ["train", "connect4_maskable_ppo", "--mock-env", "--run-dir", str(tmp_path / "run")]
+    result = CliRunner().invoke(cli, command)
+    assert result.exit_code == 2
+    assert "needs an environment, but this configuration is of the game connect4" in result.output
+    assert not (tmp_path / "run").exists()

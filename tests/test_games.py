@@ -1,0 +1,146 @@
+"""Self-play from a configuration: trained, resumed, branched, judged."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import sb3_ext
+from sb3_ext.checkpoints.store import CheckpointStore
+from sb3_ext.runs.run import Run
+from sb3_ext.training.resume import resume_run
+
+CONFIG: dict[str, Any] = {
+    "seed": 1,
+    "game": {"id": "connect4", "params": {"rows": 4, "cols": 4, "in_a_row": 3}},
+    "parallel": {"num_envs": 4},
+    "agent": {
+        "id": "maskable_ppo",
+        "device": "cpu",
+        "threads": 1,
+        "params": {"n_steps": 16, "batch_size": 32, "n_epochs": 1, "policy_kwargs": {"net_arch": [8]}},
+    },
+    "train": {
+        "total_steps": 768,
+        "opponent_sampler": {
+            "type": "pool",
+            "params": {
+                "self_play": {"start_episode": 10, "save_every": 15, "max_frozen_agents": 3, "sampling": "prioritized"},
+                "heuristic_distribution": {"random": 0.5, "heuristic": 0.5},
+            },
+        },
+        "callbacks": [{"type": "checkpoint", "params": {"interval": 128, "keep_last": None}}],
+    },
+    "eval": {"every_steps": 256, "episodes": 6},
+}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing has interrupted."""
+    directory = tmp_path_factory.mktemp("games") / "whole"
+    sb3_ext.train(CONFIG, run_dir=directory)
+    return directory
+
+
+def read_opponents(directory: Path) -> dict[str, bytes]:
+    files = (path for path in (directory / "opponents").rglob("*") if path.is_file())
+    return {str(path.relative_to(directory)): path.read_bytes() for path in files}
+
+
+def read_weights(directory: Path) -> dict[str, torch.Tensor]:
+    return sb3_ext.load(CheckpointStore(directory / "checkpoints").resolve("latest").path).policy.state_dict()
+
+
+def assert_same_runs(first: Path, second: Path) -> None:
+    ours, theirs = read_weights(first), read_weights(second)
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert read_opponents(first) == read_opponents(second)
+    assert Run(first).record.episode == Run(second).record.episode
+    runs = [sb3_ext.load_run(directory) for directory in (first, second)]
+    assert runs[0].metrics["episodes"]["return"] == runs[1].metrics["episodes"]["return"]
+
+
+def test_it_trains_with_a_pool(whole: Path) -> None:
+    run = sb3_ext.load_run(whole)
+    assert run.record.stop_reason == "total_steps"
+    assert len(list((whole / "opponents").iterdir())) >= 3
+    bundle = CheckpointStore(whole / "checkpoints").resolve("latest")
+    assert bundle.manifest.exact, bundle.manifest.exact_reason
+    assert set(run.metrics["last_evaluation"]["returns"]) <= {-1.0, 0.0, 1.0}
+    header, *rows = (whole / "monitor" / "0.monitor.csv").read_text().splitlines()[1:]
+    assert header == "r,l,t,opponent,seat"
+    assert {"random", "heuristic", "self"} <= {row.split(",")[3] for row in rows}
+    log = (whole / "logs" / "training.log").read_text()
+    assert "evaluations are against random (50%), heuristic (50%), half of the games in either seat" in log
+
+
+def test_a_run_in_parts_is_the_same_run(whole: Path, tmp_path: Path) -> None:
+    parts = tmp_path / "parts"
+    with pytest.raises(KeyError):
+        sb3_ext.train(CONFIG, run_dir=parts, callback=stop_at(400))
+    late = parts / "opponents" / "episode_000999999"
+    late.mkdir()
+    assert sb3_ext.resume(parts).record.stop_reason == "total_steps"
+    assert not late.exists()
+    assert_same_runs(whole, parts)
+
+
+def test_a_run_killed_before_its_first_checkpoint_begins_with_an_empty_pool(whole: Path, tmp_path: Path) -> None:
+    parts = tmp_path / "parts"
+    with pytest.raises(KeyError):
+        sb3_ext.train(CONFIG, run_dir=parts, callback=stop_at(400))
+    shutil.rmtree(parts / "checkpoints")
+    assert any((parts / "opponents").iterdir())
+    sb3_ext.resume(parts)
+    assert_same_runs(whole, parts)
+
+
+def test_a_branch_takes_its_opponents_along(whole: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "moved elsewhere"
+    shutil.copytree(whole, copied)
+    older = CheckpointStore(copied / "checkpoints").list_bundles()[2]
+    start = resume_run(older.path, run_dir=tmp_path / "branch")
+    shutil.rmtree(copied / "opponents")
+    from sb3_ext.training.loop import train_run
+
+    train_run(start)
+    ours, theirs = read_weights(whole), read_weights(tmp_path / "branch")
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert {name for name in read_opponents(tmp_path / "branch") if name in read_opponents(whole)}
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "a2c", "dqn", "qrdqn"])
+def test_algorithms_without_masks_train_too(algorithm: str, tmp_path: Path) -> None:
+    params = {"learning_starts": 16} if algorithm in ("dqn", "qrdqn") else {"n_steps": 16}
+    agent = {"id": algorithm, "device": "cpu", "threads": 1, "params": params}
+    sampler = {"opponent_sampler": {"type": "heuristic"}, "total_steps": 128}
+    run = sb3_ext.train({**CONFIG, "agent": agent, "train": sampler}, run_dir=tmp_path / "run")
+    assert run.record.stop_reason == "total_steps"
+
+
+def test_against_a_checkpoint(whole: Path, tmp_path: Path) -> None:
+    sampler = {"type": "checkpoint", "params": {"path": str(whole)}}
+    train = {"opponent_sampler": sampler, "total_steps": 128}
+    run = sb3_ext.train({**CONFIG, "train": train}, run_dir=tmp_path / "run")
+    rows = (run.paths.monitor / "0.monitor.csv").read_text().splitlines()[2:]
+    assert {row.split(",")[3] for row in rows} == {CheckpointStore(whole / "checkpoints").resolve("best").path.name}
+
+
+def test_an_evaluation_is_repeated_by_its_seed(whole: Path) -> None:
+    run = sb3_ext.load_run(whole)
+    first, again, other = (run.evaluate(episodes=20, seed=seed) for seed in (5, 5, 6))
+    assert first.returns == again.returns
+    assert (first.returns, first.lengths) != (other.returns, other.lengths)
+
+
+def stop_at(step: int) -> Any:
+    def stop(metrics: dict[str, Any]) -> None:
+        if metrics["step"] >= step:
+            raise KeyError("stop")
+
+    return stop
