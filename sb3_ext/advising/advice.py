@@ -77,11 +77,12 @@ def find_advice(config: RunConfig, seconds: float, on_trial: Callable[[Split], N
     :return: the advice
     :raises ConfigError: if environments or agent cannot be made
     """
+    section = config.require_env("advice on parallel environments")
     cores, busy_percent = count_cores(), psutil.cpu_percent(_LOOK_SECONDS)
     splits = list_splits(config.parallel.num_envs, cores)
-    if can_be_native(config.env):
+    if can_be_native(section):
         splits.append(Split(config.parallel.num_envs, None, is_native=True))
-    env_step_seconds = measure_step_seconds(make_environment_factory(config.env), seconds)
+    env_step_seconds = measure_step_seconds(make_environment_factory(section), seconds)
     agent = measure_agent(config, seconds)
     trials = []
     for split in splits:

@@ -19,6 +19,7 @@ from sb3_ext.building.model import make_model
 from sb3_ext.callbacks import LightCallbackList, PhaseCallback, TimeBudgetCallback, TrainingStopped
 from sb3_ext.config.schema import RunConfig
 from sb3_ext.phases import Phases
+from sb3_ext.runs.paths import RunPaths
 from sb3_ext.vec.closing import closing_environments
 
 
@@ -62,7 +63,7 @@ def measure_agent(config: RunConfig, seconds: float) -> AgentCost:
     """
     parallel = Split(config.parallel.num_envs, None).parallel
     with TemporaryDirectory() as directory:
-        made = make_env(config.model_copy(update={"parallel": parallel}), Path(directory))
+        made = make_env(config.model_copy(update={"parallel": parallel}), RunPaths(Path(directory)))
         with closing_environments(made) as env:
             model = make_model(config, env)
             wanted = config.agent.threads

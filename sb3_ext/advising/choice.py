@@ -59,7 +59,8 @@ def choose_parallel(config: RunConfig, *, is_rendered: bool = False) -> Parallel
     :param is_rendered: whether windows are shown
     :return: ``native``, ``sequential``, or ``workers`` and how many, with the reason
     """
-    if can_be_native(config.env):
+    section = config.require_env("the choice of a parallel mode")
+    if can_be_native(section):
         native = ParallelConfig(mode=NATIVE, num_envs=config.parallel.num_envs)
         return ParallelChoice(native, "the environment comes in batches of its own")
     num_envs, cores = config.parallel.num_envs, count_cores()
@@ -70,7 +71,7 @@ def choose_parallel(config: RunConfig, *, is_rendered: bool = False) -> Parallel
             config, "one environment" if num_envs == 1 else "they are shown" if is_rendered else few
         )
     try:
-        step_seconds = measure_step_seconds(make_environment_factory(config.env))
+        step_seconds = measure_step_seconds(make_environment_factory(section))
     except Exception as error:  # whatever a user's environment raises, training is to show it, not this
         return _choose_sequential(config, f"one that was tried failed: {error!r}")
     return _compare(config, workers, step_seconds)

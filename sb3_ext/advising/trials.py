@@ -14,6 +14,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_ext.building.environments import NATIVE, make_env
 from sb3_ext.config.schema import ParallelConfig, RunConfig
+from sb3_ext.runs.paths import RunPaths
 from sb3_ext.vec.closing import closing_environments
 
 _MAX_SPLITS = 5
@@ -92,7 +93,7 @@ def try_split(config: RunConfig, split: Split, seconds: float) -> Trial:
     """
     with TemporaryDirectory() as directory:
         began_at = time.perf_counter()
-        made = make_env(config.model_copy(update={"parallel": split.parallel}), Path(directory))
+        made = make_env(config.model_copy(update={"parallel": split.parallel}), RunPaths(Path(directory)))
         with closing_environments(made) as env:
             env.reset()
             start_seconds = time.perf_counter() - began_at
