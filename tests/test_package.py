@@ -124,10 +124,13 @@ def test_both_constraints_name_the_same_versions_but_for_what_procgen_holds_back
     assert differing == {"filelock", "glfw", "imageio-ffmpeg", "numpy"}
 
 
-def test_constraints_name_every_dependency(metadata: Message) -> None:
-    pins = read_pins("constraints.txt")
+@pytest.mark.parametrize(
+    ("file_name", "extras"), [("constraints.txt", {"", "dev"}), ("constraints-procgen.txt", {"", "procgen"})]
+)
+def test_constraints_name_every_dependency(metadata: Message, file_name: str, extras: set[str]) -> None:
+    pins = read_pins(file_name)
 
-    for name, requirement in find_requirements(metadata, {"", "dev"}).items():
+    for name, requirement in find_requirements(metadata, extras).items():
         [pin] = pins[canonicalize_name(name)]
         assert pin.operator == "=="
         assert requirement.specifier.contains(pin.version), f"{requirement} excludes {pin}"
