@@ -114,8 +114,9 @@ class PettingZooGame:
         if env.render_mode == "ansi":
             return str(env.render())
         (view,) = self.observe(np.array([board]), np.array([0]))
-        if view.ndim == 3 and view.shape[2] == 2 and np.isin(view, (0, 1)).all():
-            cells = np.array([".", "X", "O"])[view[..., 0].astype(int) + 2 * view[..., 1].astype(int)]
+        planes = view if view.shape[0] == 2 else np.moveaxis(view, -1, 0)
+        if view.ndim == 3 and len(planes) == 2 and np.isin(planes, (0, 1)).all():
+            cells = np.array([".", "X", "O"])[planes[0].astype(int) + 2 * planes[1].astype(int)]
             return "\n".join(" ".join(row) for row in cells)
         return np.array2string(view, threshold=200)
 

@@ -224,6 +224,19 @@ def test_games_and_opponents_load_neither_torch_nor_pettingzoo() -> None:
     assert not subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
+@pytest.mark.parametrize("game_id", ["pettingzoo.classic.connect_four_v3", "sb3_ext_envs.connect4.connect4_v0"])
+def test_boards_of_two_planes_are_drawn_as_boards(game_id: str) -> None:
+    game = make_game(game_id, 1)
+    for move in (0, 0, 6):
+        game.play(np.array([0]), np.array([move]))
+
+    assert game.render(0).splitlines()[-2:] == ["O . . . . . .", "X . . . . . X"]
+
+
+def test_other_observations_are_written_as_numbers() -> None:
+    assert make_game("my.cards", 1).render(0).startswith("[")
+
+
 def test_random_games_end() -> None:
     game, boards, opponent = make_game(TICTACTOE, 5), np.arange(5), RandomOpponent(0)
     plies = 0
