@@ -42,6 +42,7 @@ class WorkerHandle:
         self._env_fns = env_fns
         self._context: Any = multiprocessing.get_context(start_method)
         self._timeout_seconds = timeout_seconds
+        self._process: Any = None
         self._is_asked = False
         self._task = ""
         self._asked_at = 0.0
@@ -51,6 +52,11 @@ class WorkerHandle:
         """Which worker, with which environments."""
         first, last = self.ranks[0], self.ranks[-1]
         return f"worker {self.index} (environment{f's {first} to {last}' if last > first else f' {first}'})"
+
+    @property
+    def is_started(self) -> bool:
+        """Whether there is, or was, a process."""
+        return self._process is not None
 
     @property
     def pid(self) -> int:
@@ -70,13 +76,14 @@ class WorkerHandle:
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN)
         with end, shield_new_processes():
-            self._process = self._context.Process(
+            process = self._context.Process(
                 target=run_worker,
                 args=(end, self._env_fns, is_replacement),
                 name=f"worker-{self.index}",
                 daemon=True,
             )
-            self._process.start()
+            process.start()
+        self._process = process
         self._note_question(_MAKING)
 
     def send(self, message: bytes, task: str) -> None:
@@ -87,7 +94,8 @@ class WorkerHandle:
         :param task: what is asked for, for errors
         """
         if self._is_asked:
-            self.receive()  # the answer to what was broken off
+            with suppress(WorkerLostError):
+                self.receive()  # the answer to what was broken off
         with suppress(OSError):
             self._connection.send_bytes(message)
         self._note_question(task)

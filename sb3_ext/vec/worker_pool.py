@@ -123,10 +123,11 @@ class WorkerPool:
 
     def stop(self) -> None:
         """Ask the workers to end, then make them; within seconds, whatever they do."""
-        for handle in self.handles:
+        started = [handle for handle in self.handles if handle.is_started]
+        for handle in started:
             handle.hang_up()
         deadline = time.monotonic() + _CLOSE_SECONDS
-        for handle in self.handles:
+        for handle in started:
             handle.end(deadline)
         if self._shared is not None:
             self._shared[0].close()

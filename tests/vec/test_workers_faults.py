@@ -203,6 +203,15 @@ def test_python_ends_although_nobody_has_closed_a_stopped_worker(start_python: C
     assert not any(psutil.pid_exists(int(pid)) for pid in stdout.split())
 
 
+def test_a_script_without_a_main_guard_is_told_so(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text("\n".join(line.removeprefix("    ") for line in UNCLOSED.splitlines() if "__main__" not in line))
+    result = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    assert result.returncode == 1
+    assert "if __name__ == '__main__'" in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("sb3_ext.vec.worker_errors.WorkerLostError: worker 0")
+
+
 def test_dropped_environments_end_their_workers(make_env: MakeEnv) -> None:
     env = make_vec_env("CartPole-v1", 2, vec_env_cls=WorkerVecEnv)
     processes = [psutil.Process(pid) for pid in env.unwrapped.worker_pids]
