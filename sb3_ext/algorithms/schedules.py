@@ -33,6 +33,20 @@ def parse_schedule(text: str) -> Schedule:
     raise ValueError(f"expected {FORMS}, found '{text}'")
 
 
+def find_linear_start(value: object) -> float | None:
+    """
+    :param value: of a configuration
+    :return: ``x`` if it is ``linear(x)``, down to 0; ``None`` if it is anything else
+    """
+    if not is_linear(value):
+        return None
+    try:
+        _, arguments = _split_call(str(value))
+    except ValueError:
+        return None
+    return arguments[0] if len(arguments) == 1 or arguments[1:] == [0.0] else None
+
+
 def is_linear(value: object) -> bool:
     """Whether a configuration's value is a schedule that needs to know the total number of steps."""
     return isinstance(value, str) and _CALL.match(value) is not None and value.strip().startswith("linear")

@@ -60,8 +60,9 @@ def _check_wrapper(value: Any) -> Any:
     raise ValueError("no wrapper")
 
 
-def _one_of(*choices: str) -> str:
-    return f"one of {', '.join(choices)}"
+def expect_one_of(*choices: str) -> WrapValidator:
+    """:func:`expect` one of several words."""
+    return expect(f"one of {', '.join(choices)}")
 
 
 def _accept_whole_number(value: Any) -> Any:
@@ -93,15 +94,15 @@ Threads = Annotated[
     Literal["auto"] | Annotated[int, Field(strict=True, gt=0)], expect("'auto' or a positive number of threads")
 ]
 _MODES = ("auto", "sequential", "subproc", "workers", "native")
-Mode = Annotated[Literal["auto", "sequential", "subproc", "workers", "native"], expect(_one_of(*_MODES))]
+Mode = Annotated[Literal["auto", "sequential", "subproc", "workers", "native"], expect_one_of(*_MODES)]
 StartPolicy = Annotated[
     Literal["random", "agent_first", "opponent_first", "alternate"],
-    expect(_one_of("random", "agent_first", "opponent_first", "alternate")),
+    expect_one_of("random", "agent_first", "opponent_first", "alternate"),
 ]
-IllegalMove = Annotated[Literal["mask", "lose", "random_legal"], expect(_one_of("mask", "lose", "random_legal"))]
-Sampling = Annotated[Literal["uniform", "latest", "prioritized"], expect(_one_of("uniform", "latest", "prioritized"))]
-Eviction = Annotated[Literal["oldest", "reservoir"], expect(_one_of("oldest", "reservoir"))]
-ReturnSource = Annotated[Literal["training_return", "evaluation"], expect(_one_of("training_return", "evaluation"))]
+IllegalMove = Annotated[Literal["mask", "lose", "random_legal"], expect_one_of("mask", "lose", "random_legal")]
+Sampling = Annotated[Literal["uniform", "latest", "prioritized"], expect_one_of("uniform", "latest", "prioritized")]
+Eviction = Annotated[Literal["oldest", "reservoir"], expect_one_of("oldest", "reservoir")]
+ReturnSource = Annotated[Literal["training_return", "evaluation"], expect_one_of("training_return", "evaluation")]
 Device = Annotated[
     str, Field(strict=True, pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$"), expect("auto, cpu, cuda, cuda:0 … or mps")
 ]

@@ -10,8 +10,10 @@ import yaml
 from pydantic import ValidationError
 
 from sb3_ext.config.checks import find_problems
+from sb3_ext.config.overriding import apply_override
 from sb3_ext.config.schema import EvalEnvConfig, RunConfig
 from sb3_ext.config.source import ConfigSource, Override, parse_override, read_source
+from sb3_ext.config.space_checks import find_space_problems
 from sb3_ext.config.validation import translate_errors
 from sb3_ext.config.yaml_document import parse_document
 from sb3_ext.errors import ConfigError
@@ -37,7 +39,7 @@ def load_config(
     if not isinstance(data, dict):
         raise ConfigError(f"{source.place}: {expected('a mapping with the keys env and agent', data)}")
     for override in (parse_override(item) if isinstance(item, str) else item for item in overrides):
-        key, problem = _apply(data, override)
+        key, problem = apply_override(data, override)
         for size in range(1, len(key)):
             places.setdefault(key[:size], override.place)
         places[key] = override.place
@@ -47,7 +49,7 @@ def load_config(
         loaded = RunConfig.model_validate(data)
     except ValidationError as error:
         problems.extend(translate_errors(error))
-    problems.extend(find_problems(data))
+    problems.extend([*find_problems(data), *find_space_problems(data)])
     if problems or loaded is None:
         raise ConfigError(_describe(problems, places, source.place))
     return loaded
@@ -74,43 +76,6 @@ def mock_environment(config: RunConfig) -> RunConfig:
     is_native = config.parallel.mode == "native"
     parallel = config.parallel.model_copy(update={"mode": "sequential"} if is_native else {})
     return config.model_copy(update={"env": env, "eval": judged, "parallel": parallel})
-
-
-def _apply(data: dict[str, Any], override: Override) -> tuple[Key, Problem | None]:
-    """Set one value in place, making what is missing; the key comes back with positions for names in lists."""
-    target: Any = data
-    key: list[str | int] = []
-    for depth, part in enumerate(override.key):
-        is_last = depth == len(override.key) - 1
-        if isinstance(target, list):
-            part = _find_item(target, part)
-        elif isinstance(target, dict):
-            part = str(part)
-        key.append(part)
-        if isinstance(target, list) and (isinstance(part, str) or part >= len(target)):
-            return tuple(key), Problem(tuple(key), f"no item '{part}' in a list of {len(target)}")
-        if not isinstance(target, list | dict):
-            return tuple(key), Problem(tuple(key), f"{expected('a mapping', target)} above this key")
-        container: Any = target  # a list with a position, or a mapping with a name
-        if is_last:
-            container[part] = override.value
-        elif isinstance(container, dict) and container.get(part) is None:
-            container[part] = [] if part == "callbacks" else {}
-        target = container[part]
-    return tuple(key), None
-
-
-def _find_item(items: list[Any], part: str | int) -> str | int:
-    """Callbacks can be named by their type: the first such entry, or a new one."""
-    if isinstance(part, int):
-        return part
-    for index, item in enumerate(items):
-        if isinstance(item, dict) and item.get("type") == part:
-            return index
-    if any(not isinstance(item, dict) for item in items):
-        return part
-    items.append({"type": part})
-    return len(items) - 1
 
 
 def _describe(problems: Sequence[Problem], places: Mapping[Key, str], source: str) -> list[str]:

@@ -35,6 +35,7 @@ from sb3_ext.config.fields import (
 )
 from sb3_ext.config.game_schema import POOL_TYPE, GameConfig, OpponentSamplerConfig, PoolConfig
 from sb3_ext.config.section import Section
+from sb3_ext.config.tune_schema import TuneConfig
 from sb3_ext.errors import ConfigError
 from sb3_ext.vec.worker_split import split_environments
 
@@ -262,6 +263,7 @@ class RunConfig(Section):
     train: TrainConfig = TrainConfig()
     eval: EvalConfig = EvalConfig()
     early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
+    tune: TuneConfig | None = Field(default=None, description="for `sb3-ext tune`")
 
     @model_validator(mode="before")
     @classmethod

@@ -50,7 +50,7 @@ def translate_errors(error: ValidationError, root: type[BaseModel] = RunConfig) 
 
 def _known_keys(section: type[BaseModel], key: tuple[str | int, ...]) -> list[str]:
     for part in key:
-        if isinstance(part, str):
+        if isinstance(part, str) and part in section.model_fields:  # not what a mapping's keys are
             section = next(_find_sections(section.model_fields[part].annotation))
     return [field.alias or name for name, field in section.model_fields.items()]
 
