@@ -14,9 +14,10 @@ from sb3_ext.version import __version__
 
 if TYPE_CHECKING:
     from sb3_ext.checkpoints.loading import load_model as load
-    from sb3_ext.errors import CheckpointError, ConfigError, MissingExtraError, RunError, Sb3ExtError
+    from sb3_ext.errors import CheckpointError, ConfigError, MissingExtraError, RunError, Sb3ExtError, TuningError
     from sb3_ext.runs.run import Run
     from sb3_ext.training import load_run, resume, train
+    from sb3_ext.tuning.tune import tune
 
 # SB3 imports the old gym, which Procgen brings along, and gym's only use of this module is to print a banner.
 sys.modules.setdefault("gym_notices", None)  # type: ignore[arg-type]
@@ -27,11 +28,13 @@ _MODULES = {
     "MissingExtraError": "errors",
     "RunError": "errors",
     "Sb3ExtError": "errors",
+    "TuningError": "errors",
     "Run": "runs.run",
     "load": "checkpoints.loading",
     "load_run": "training",
     "resume": "training",
     "train": "training",
+    "tune": "tuning.tune",
 }
 
 _NAMES = {"load": "load_model"}
@@ -43,11 +46,13 @@ __all__ = [
     "Run",
     "RunError",
     "Sb3ExtError",
+    "TuningError",
     "__version__",
     "load",
     "load_run",
     "resume",
     "train",
+    "tune",
 ]
 
 

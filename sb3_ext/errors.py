@@ -44,3 +44,7 @@ class MissingExtraError(Sb3ExtError):
 
 class SelfPlayError(Sb3ExtError):
     """A game, an opponent or a pool of opponents cannot be used, or does what the rules forbid."""
+
+
+class TuningError(Sb3ExtError):
+    """A study cannot be created, read or gone on with, or it has given up."""

@@ -111,8 +111,10 @@ def test_dependencies_have_a_lower_bound_and_no_upper_one(metadata: Message) -> 
         assert [specifier.operator for specifier in requirement.specifier] == [">="], str(requirement)
 
 
-def test_all_is_every_extra_for_users_but_procgen_which_holds_numpy_back(metadata: Message) -> None:
-    extras = find_extras(metadata) - {"procgen"}
+def test_all_is_every_extra_for_users_but_procgen_which_holds_numpy_back_and_what_servers_need(
+    metadata: Message,
+) -> None:
+    extras = find_extras(metadata) - {"procgen", "dashboard", "mysql", "postgresql"}
 
     assert find_requirements(metadata, {"all"}).keys() == find_requirements(metadata, extras).keys()
 

@@ -35,7 +35,9 @@ from sb3_ext.callbacks import (
     StopFileCallback,
     TimeBudgetCallback,
     TimingsCallback,
+    TrialPruningCallback,
 )
+from sb3_ext.callbacks.trial_pruning import PrunableTrial
 from sb3_ext.checkpoints.writer import SaveOutcome
 from sb3_ext.config.callback_types import load_callback_class
 from sb3_ext.config.game_schema import POOL_TYPE
@@ -99,13 +101,18 @@ class Callbacks:
 
 
 def make_callbacks(
-    config: RunConfig, session: RunSession, phases: Phases, extra_callbacks: Sequence[BaseCallback]
+    config: RunConfig,
+    session: RunSession,
+    phases: Phases,
+    extra_callbacks: Sequence[BaseCallback],
+    trial: PrunableTrial | None = None,
 ) -> Callbacks:
     """
     :param config: the whole configuration
     :param session: the run that trains
     :param phases: what the run is doing; shared with whoever goes on after ``learn``
     :param extra_callbacks: the caller's own
+    :param trial: of a tuner that judges the training
     :return: the callbacks; the stop file is looked at before the signals, since ``runs stop`` uses both
     :raises ConfigError: if one cannot be made with its parameters
     """
@@ -134,6 +141,7 @@ def make_callbacks(
             ProgressCallback(train.total_steps),
             *extra_callbacks,
             *_make_stop_callbacks(config, session, evaluation, checkpoints),
+            *_make_pruning(config, evaluation, checkpoints, trial),
             evaluation,
             checkpoints,
         ],
@@ -237,6 +245,14 @@ def _make_game_callbacks(config: RunConfig, session: RunSession) -> Iterator[Bas
         "their mean return is the rate of wins minus that of losses",
         *(against, least, most),
     )
+
+
+def _make_pruning(
+    config: RunConfig, evaluation: EvaluationCallback, checkpoints: RunCheckpointCallback, trial: PrunableTrial | None
+) -> Iterator[StopCallback]:
+    if trial is not None:
+        at_boundary = checkpoints.is_boundary_near
+        yield TrialPruningCallback(trial, evaluation, every_steps=config.eval.every_steps, at_boundary=at_boundary)
 
 
 def _make_configured_callbacks(train: TrainConfig) -> Iterator[BaseCallback]:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from sb3_ext.callbacks.stopping import StopCallback, TrainingStopped
     from sb3_ext.callbacks.time_budget import TimeBudgetCallback
     from sb3_ext.callbacks.timings import TimingsCallback
+    from sb3_ext.callbacks.trial_pruning import TrialPruningCallback
 
 __all__ = [
     "BenchmarkCallback",
@@ -70,6 +71,7 @@ __all__ = [
     "TimeBudgetCallback",
     "TimingsCallback",
     "TrainingStopped",
+    "TrialPruningCallback",
 ]
 
 _MODULES = {
@@ -102,6 +104,7 @@ _MODULES = {
     "TimeBudgetCallback": "time_budget",
     "TimingsCallback": "timings",
     "TrainingStopped": "stopping",
+    "TrialPruningCallback": "trial_pruning",
 }
 
 

@@ -21,6 +21,7 @@ from sb3_ext.cli.prune import prune
 from sb3_ext.cli.resume import resume
 from sb3_ext.cli.runs import runs
 from sb3_ext.cli.train import EXIT_INTERRUPTED, train
+from sb3_ext.cli.tune import tune
 from sb3_ext.errors import Sb3ExtError
 from sb3_ext.runs.signals import ignore_signals
 from sb3_ext.version import __version__
@@ -53,7 +54,7 @@ def cli() -> None:
     """Training runs for Stable-Baselines3 that you can leave alone for a week."""
 
 
-for command in (train, enjoy, plot, compare, advise, runs, config):
+for command in (train, tune, enjoy, plot, compare, advise, runs, config):
     cli.add_command(command)
 for command in (resume, prune):
     runs.add_command(command)

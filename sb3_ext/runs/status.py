@@ -203,7 +203,8 @@ def status_for(stop_reason: str) -> str:
     The status that a stop reason belongs to.
 
     :param stop_reason: ``total_steps``, ``total_episodes``, ``duration``, ``converged``, ``plateau``;
-        ``nan``, ``error: …``; ``signal SIGTERM``, ``stop file``, or the reason of a callback of the user's own
+        ``nan``, ``error: …``; ``signal SIGTERM``, ``stop file``, ``pruned``, or the reason of a callback of the
+        user's own
     :return: ``completed`` for the first five, ``failed`` for the next two, ``stopped`` for the others
     """
     if stop_reason in _COMPLETING_REASONS:

@@ -21,6 +21,7 @@ from sb3_ext.building.callbacks import Callbacks, make_callbacks
 from sb3_ext.building.environments import make_env
 from sb3_ext.building.model import fill_config, make_model
 from sb3_ext.callbacks import FunctionCallback, LightCallbackList, RenderCallback, StopCallback, TrainingStopped
+from sb3_ext.callbacks.trial_pruning import PrunableTrial
 from sb3_ext.checkpoints.loading import restore_weights
 from sb3_ext.config import RunConfig, dump_config
 from sb3_ext.enjoying import find_agent
@@ -38,7 +39,12 @@ UserCallback = BaseCallback | Callable[[dict[str, Any]], Any]
 
 
 def train_run(
-    start: RunStart, callback: UserCallback | Sequence[UserCallback] = (), *, is_rendered: bool = False
+    start: RunStart,
+    callback: UserCallback | Sequence[UserCallback] = (),
+    *,
+    is_rendered: bool = False,
+    trial: PrunableTrial | None = None,
+    draws_curves: bool = True,
 ) -> Run:
     """
     Train in a run directory that was claimed.
@@ -46,15 +52,24 @@ def train_run(
     :param start: from :mod:`sb3_ext.training.start` or :mod:`sb3_ext.training.resume`
     :param callback: SB3 callbacks, or functions of one dict (see :class:`~sb3_ext.callbacks.FunctionCallback`)
     :param is_rendered: show the environments in a window meanwhile
+    :param trial: of a tuner: it is told about evaluations, and may end the training
+    :param draws_curves: draw ``training_curves.png`` at the end, which takes a second
     :return: the run, ended
     """
     extra_callbacks = [*_as_callbacks(callback), *([RenderCallback()] if is_rendered else [])]
     with start.session as session:
-        session.finish(_train(start, extra_callbacks, "human" if is_rendered else None))
+        render_mode = "human" if is_rendered else None
+        session.finish(_train(start, extra_callbacks, render_mode, trial, draws_curves))
     return start.run
 
 
-def _train(start: RunStart, extra_callbacks: Sequence[BaseCallback], render_mode: str | None) -> str:
+def _train(
+    start: RunStart,
+    extra_callbacks: Sequence[BaseCallback],
+    render_mode: str | None,
+    trial: PrunableTrial | None,
+    draws_curves: bool,
+) -> str:
     """:return: the reason that the run ended"""
     session = start.session
     config = resolve_parallel(start.config, is_rendered=render_mode is not None)
@@ -65,7 +80,7 @@ def _train(start: RunStart, extra_callbacks: Sequence[BaseCallback], render_mode
         write_text(session.paths.resolved_config, dump_config(fill_config(config, model)))
         logger.info("run directory: %s", session.paths.root)
         phases = Phases()
-        callbacks = make_callbacks(config, session, phases, extra_callbacks)
+        callbacks = make_callbacks(config, session, phases, extra_callbacks, trial)
         model.set_logger(_make_logger(session))
         if start.bundle is not None:
             callbacks.checkpoints.resume_from(start.bundle, model)
@@ -79,9 +94,10 @@ def _train(start: RunStart, extra_callbacks: Sequence[BaseCallback], render_mode
                 with phases.during("saving"):
                     callbacks.checkpoints.finish()
                     # After a signal there may be no more than a few seconds.
-                    callbacks.finish_reports(is_hurried=session.signals.received is not None)
+                    is_hurried = session.signals.received is not None or not draws_curves
+                    callbacks.finish_reports(is_hurried=is_hurried)
             if status_for(stop_reason) == "completed":
-                _evaluate(callbacks)
+                _evaluate(callbacks, draws_curves)
         return stop_reason
 
 
@@ -109,7 +125,7 @@ def _learn(model: BaseAlgorithm, config: RunConfig, callbacks: list[BaseCallback
     return next((reason for reason in reasons if reason is not None), fallback)
 
 
-def _evaluate(callbacks: Callbacks) -> None:
+def _evaluate(callbacks: Callbacks, draws_curves: bool) -> None:
     """Judge the final model."""
     if callbacks.metrics.episodes == 0:
         logger.info(
@@ -120,7 +136,7 @@ def _evaluate(callbacks: Callbacks) -> None:
     logger.info("final evaluation …")
     callbacks.evaluation.finish()
     callbacks.checkpoints.finish()
-    callbacks.finish_reports()
+    callbacks.finish_reports(is_hurried=not draws_curves)
 
 
 def _make_logger(session: RunSession) -> Logger:

@@ -67,7 +67,7 @@ class RunStart:
 
 
 def start_run(
-    config: str | Path | Mapping[str, Any] | None,
+    config: str | Path | Mapping[str, Any] | ConfigSource | None,
     run_dir: str | Path | None = None,
     overrides: Iterable[str | Override] = (),
     *,
@@ -86,7 +86,7 @@ def start_run(
     :raises ConfigError: if the configuration cannot be used
     :raises RunError: if the run directory exists already or cannot be written
     """
-    source = read_source(config)
+    source = config if isinstance(config, ConfigSource) else read_source(config)
     parsed = parse_overrides(overrides)
     loaded = load_config(source, parsed)
     if is_mock:

@@ -1,0 +1,126 @@
+"""``sb3-ext tune``: search for better values with Optuna."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sb3_ext.cli.console import show_log
+from sb3_ext.cli.train import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_REQUEUE
+
+if TYPE_CHECKING:
+    from sb3_ext.config import Override
+    from sb3_ext.tuning.study import TuningStudy
+
+_SHOWN_TRIALS = 5
+
+
+@click.command(
+    short_help="Search for better hyperparameters.",
+    epilog="Exit status: 0 done, or the time is over; 1 too many failed trials in a row; 2 a mistake in what was asked "
+    "for; 130 Ctrl+C; 75 SIGTERM. After each of them the same command goes on.",
+)
+@click.argument("config")
+@click.option("--trials", type=click.IntRange(min=1), metavar="N", help="How many in all.")
+@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Worker processes on this machine.")
+@click.option("--timeout", metavar="TIME", help="End after 90s, 10m, 1.5h, or a number of hours.")
+@click.option("--storage", metavar="URL", help="journal, or such as postgresql://USER@HOST/NAME, for several machines.")
+@click.option("--study", metavar="NAME", help="Its name.  [default: the configuration's]")
+@click.option(
+    "--study-dir", type=click.Path(path_type=Path), metavar="DIR",
+    help="Where trials and results go.  [default: runs/<study>]",
+)  # fmt: skip
+@click.option("--set", "assignments", metavar="KEY=VALUE", multiple=True, help="Any key, any value. Repeatable.")
+@click.option("--resume", is_flag=True, help="Go on with a study; an error if there is none.")
+@click.option("--quiet", is_flag=True, help="Warnings, errors and the result only.")
+def tune(
+    config: str,
+    trials: int | None,
+    jobs: int | None,
+    timeout: str | None,
+    storage: str | None,
+    study: str | None,
+    study_dir: Path | None,
+    assignments: tuple[str, ...],
+    resume: bool,
+    quiet: bool,
+) -> None:
+    """
+    Search for the best values of CONFIG's keys, as its section `tune` says. The same command goes on where it was.
+
+    CONFIG is a YAML file or the name of a shipped one.
+    """
+    import warnings
+
+    from sb3_ext.config import parse_override
+
+    given = {"trials": trials, "jobs": jobs, "timeout": timeout, "storage": storage, "study": study}
+    overrides = [_make_override(name, value) for name, value in given.items() if value is not None]
+    overrides += [parse_override(assignment) for assignment in assignments]
+
+    import optuna  # after the package, which says what to install
+
+    from sb3_ext.tuning.plan import make_plan
+    from sb3_ext.tuning.study import open_study
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    plan = make_plan(config, overrides, directory=study_dir)
+    with show_log(is_quiet=quiet, is_verbose=False):
+        opened = open_study(plan, must_exist=resume)
+        sys.exit(_carry_out(opened, is_quiet=quiet))
+
+
+def _make_override(name: str, value: int | str) -> Override:
+    from sb3_ext.config import Override
+
+    return Override(("tune", name), value, f"--{name}")
+
+
+def _carry_out(study: TuningStudy, *, is_quiet: bool) -> int:
+    """:return: the exit status"""
+    from sb3_ext.cli.tune_view import StudyView
+    from sb3_ext.errors import TuningError
+    from sb3_ext.tuning.tune import run_study
+
+    try:
+        with StudyView(is_quiet=is_quiet) as view:
+            signal_name = run_study(study, watch=view.show)
+    except TuningError as error:
+        click.echo(str(error), err=True)
+        _print_result(study)
+        return EXIT_ERROR
+    _print_result(study)
+    if signal_name is not None:
+        click.echo("interrupted: the same command goes on", err=True)
+        return EXIT_INTERRUPTED if signal_name == "SIGINT" else EXIT_REQUEUE
+    return 0
+
+
+def _print_result(study: TuningStudy) -> None:
+    from sb3_ext.cli.tune_view import draw_table, print_renderable
+    from sb3_ext.tuning.progress import measure_progress
+    from sb3_ext.tuning.results import BEST, TABLE, rank_trials
+
+    directory, progress = study.plan.directory, measure_progress(study, 0, 0.0)
+    ranked = rank_trials(study)
+    if ranked:
+        print_renderable(draw_table(study, ranked[:_SHOWN_TRIALS]))
+    parts = [(progress.complete, "complete"), (progress.pruned, "pruned"), (progress.failed, "failed")]
+    counts = ", ".join(f"{count} {name}" for count, name in parts if count)
+    lines = [("trials", f"{progress.ended} of {progress.trials}{f': {counts}' if counts else ''}")]
+    if ranked:
+        lines += [("best", f"sb3-ext train {shlex.quote(str(directory / BEST))}")]
+    lines += [("table", str(directory / TABLE))]
+    if (directory / "plots").exists():
+        lines += [("plots", str(directory / "plots"))]
+    if not study.plan.storage.startswith("journal"):
+        lines += [("dashboard", f"optuna-dashboard {shlex.quote(study.plan.storage)}")]
+    else:
+        lines += [("dashboard", f"optuna-dashboard {shlex.quote(study.plan.storage.partition(':///')[2])}")]
+    for name, text in lines:
+        click.echo(f"  {name:<11}{text}")

@@ -1,0 +1,61 @@
+"""
+One process at a time: what is decided about a study's trials is decided by one, seeing what all others have decided.
+
+The kernel, or the database server, frees these locks when their holder ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import sqlalchemy
+
+Exclusion = Callable[[], AbstractContextManager[None]]
+"""Called, it gives a block in which no other process is; not to be entered twice by one thread."""
+
+
+def exclude_by_file(path: Path) -> Exclusion:
+    """
+    :param path: the lock file; created if it is missing, never removed
+    :return: the exclusion of all processes that use this file
+    """
+
+    @contextmanager
+    def hold() -> Iterator[None]:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    return hold
+
+
+def exclude_by_server(engine: sqlalchemy.Engine, name: str) -> Exclusion:
+    """
+    :param engine: of PostgreSQL, MySQL or MariaDB
+    :param name: the study's
+    :return: the exclusion of all processes that are connected to this database, by one of its advisory locks
+    """
+    key = zlib.crc32(name.encode())
+    if engine.dialect.name == "postgresql":
+        lock, unlock = f"SELECT pg_advisory_lock({key})", f"SELECT pg_advisory_unlock({key})"
+    else:
+        lock, unlock = f"SELECT GET_LOCK('sb3-ext-{key}', -1)", f"SELECT RELEASE_LOCK('sb3-ext-{key}')"
+
+    @contextmanager
+    def hold() -> Iterator[None]:
+        with engine.connect() as connection:
+            connection.execute(sqlalchemy.text(lock))
+            try:
+                yield
+            finally:
+                connection.execute(sqlalchemy.text(unlock))
+
+    return hold
