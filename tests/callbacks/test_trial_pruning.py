@@ -100,7 +100,7 @@ def test_with_optuna(make_model: Callable[..., Any]) -> None:
         evaluation = make_ours()
         pruning = TrialPruningCallback(trial, evaluation, every_steps=30)
         make_model("ppo", seed=trial.number, learning_rate=trial.suggest_float("rate", 1e-4, 1e-1)).learn(
-            64, callback=[evaluation, pruning]
+            96, callback=[evaluation, pruning]
         )
         evaluation.close()
         if pruning.is_pruned:
