@@ -8,23 +8,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 
 from sb3_ext.building.environments import choose_eval_seed, count_eval_envs, make_eval_env
+from sb3_ext.building.games import EVAL_OPENING_PLIES, make_configured_game
 from sb3_ext.checkpoints.bundle import MANIFEST, Bundle
 from sb3_ext.checkpoints.loading import load_model
 from sb3_ext.checkpoints.normalization import restore_normalization
 from sb3_ext.checkpoints.spaces import make_space
 from sb3_ext.checkpoints.store import BEST, LATEST, CheckpointStore
 from sb3_ext.config import RunConfig, load_config
-from sb3_ext.errors import CheckpointError
+from sb3_ext.errors import CheckpointError, ConfigError
 from sb3_ext.evaluation.episodes import Episode, play_episodes
 from sb3_ext.evaluation.evaluate import Evaluation, summarize
 from sb3_ext.evaluation.spaces import check_spaces
 from sb3_ext.runs.registry import find_run_of, resolve_run
 from sb3_ext.runs.run import Run
+from sb3_ext.selfplay.frozen import load_opponent
+from sb3_ext.selfplay.matches import MatchResult, play_match
+from sb3_ext.selfplay.opponent_registry import make_opponent
+from sb3_ext.selfplay.opponents import Opponent
 
 
 @dataclass(frozen=True)
@@ -187,3 +193,45 @@ def _choose_bundle(store: CheckpointStore, which: str | None) -> Bundle:
 
 def _load_run_config(run: Run, env_id: str | None) -> RunConfig:
     return load_config(run.paths.resolved_config, [] if env_id is None else [f"env.id={env_id}"])
+
+
+def play_against(
+    source: AgentSource,
+    opponent: str,
+    games: int,
+    *,
+    deterministic: bool | None = None,
+    seed: int | None = None,
+    trust: bool = False,
+) -> MatchResult:
+    """
+    Play against somebody: every opening twice, once in either seat.
+
+    :param source: the agent's, of a game
+    :param opponent: a run, a checkpoint or a zip of the same algorithm; or what
+        :func:`~sb3_ext.selfplay.opponent_registry.make_opponent` knows
+    :param games: how many, rounded up to an even number
+    :param deterministic: take the most likely action; as in training's evaluations when left out
+    :param seed: of openings and players; training's evaluations' when left out
+    :param trust: run whatever code the agent's and the opponent's files bring
+    :return: what came of it, from the agent's side
+    :raises ConfigError: if there is no such opponent, or the agent plays no game of two
+    :raises SelfPlayError: if the opponent was trained for another game
+    """
+    config = source.config
+    if config.game is None:
+        raise ConfigError(f"only agents of a two-player game have opponents, but this one plays {config.task_id}")
+    game = make_configured_game(config, num_boards=(games + 1) // 2)
+    openings, *seeds = np.random.SeedSequence(choose_eval_seed(config) if seed is None else seed).spawn(3)
+    is_deterministic = config.eval.deterministic if deterministic is None else deterministic
+    own_seed, other_seed = (int(part.generate_state(1)[0]) for part in seeds)
+    agent = load_opponent(
+        source.model_path, game, algorithm=source.algorithm, trust=trust, deterministic=is_deterministic, seed=own_seed
+    )
+    other: Opponent
+    if Path(opponent).exists():
+        other = load_opponent(opponent, game, algorithm=config.agent.id, trust=trust, seed=other_seed)
+    else:
+        other = make_opponent(opponent, seed=other_seed)
+    generator = np.random.default_rng(openings)
+    return play_match(game, agent, other, generator=generator, opening_plies=EVAL_OPENING_PLIES)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 
 import sb3_ext
 from sb3_ext.checkpoints.store import CheckpointStore
+from sb3_ext.cli import cli
 from sb3_ext.runs.run import Run
+from sb3_ext.training.loop import train_run
 from sb3_ext.training.resume import resume_run
 
 CONFIG: dict[str, Any] = {
@@ -106,8 +110,6 @@ def test_a_branch_takes_its_opponents_along(whole: Path, tmp_path: Path) -> None
     older = CheckpointStore(copied / "checkpoints").list_bundles()[2]
     start = resume_run(older.path, run_dir=tmp_path / "branch")
     shutil.rmtree(copied / "opponents")
-    from sb3_ext.training.loop import train_run
-
     train_run(start)
     ours, theirs = read_weights(whole), read_weights(tmp_path / "branch")
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
@@ -136,6 +138,29 @@ def test_an_evaluation_is_repeated_by_its_seed(whole: Path) -> None:
     first, again, other = (run.evaluate(episodes=20, seed=seed) for seed in (5, 5, 6))
     assert first.returns == again.returns
     assert (first.returns, first.lengths) != (other.returns, other.lengths)
+
+
+def test_enjoy_against(whole: Path, tmp_path: Path) -> None:
+    def enjoy(*options: str) -> Any:
+        return CliRunner().invoke(cli, ["enjoy", str(whole), *options])
+
+    shown = enjoy("--against", "heuristic", "--episodes", "40", "--json", str(tmp_path / "match.json"))
+    assert shown.exit_code == 0, shown.output
+    found = json.loads((tmp_path / "match.json").read_text())
+    first, second = found["moving_first"], found["moving_second"]
+    assert sum(first.values()) == sum(second.values()) == 20
+    assert f"{first['wins']:>6}  {first['draws']:>6}  {first['losses']:>6}" in shown.output
+    wins, draws = first["wins"] + second["wins"], first["draws"] + second["draws"]
+    assert found["score"] == pytest.approx((wins + draws / 2) / 40)
+    assert enjoy("--against", "heuristic", "--episodes", "40").output == shown.output
+    assert enjoy("--against", str(whole), "--episodes", "4").exit_code == 0
+    unknown = enjoy("--against", "heuristics")
+    assert unknown.exit_code == 2
+    assert "unknown opponent 'heuristics'; did you mean 'heuristic'?" in unknown.output
+    assert enjoy("--against", "random", "--render").exit_code == 2
+    played = enjoy("--episodes", "4")
+    assert played.exit_code == 0, played.output
+    assert "success rate" in played.output
 
 
 def stop_at(step: int) -> Any:

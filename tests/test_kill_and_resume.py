@@ -158,6 +158,11 @@ def test_three_kills(algorithm: str) -> None:
     kill_and_resume("--algorithm", algorithm, "--kills", "3")
 
 
+@pytest.mark.timeout(900)
+def test_three_kills_of_self_play() -> None:
+    kill_and_resume("--game", "--kills", "3")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
@@ -172,3 +177,9 @@ def test_three_kills(algorithm: str) -> None:
 )
 def test_forty_kills(options: tuple[str, ...]) -> None:
     kill_and_resume("--seed", "1", "--algorithm", *options)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_fifteen_kills_of_self_play() -> None:
+    kill_and_resume("--seed", "1", "--game", "--kills", "15")

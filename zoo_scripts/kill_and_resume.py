@@ -4,10 +4,12 @@ Kill a training with SIGKILL again and again: does it end as if nothing had happ
 A run is trained once without interruption, and once more in parts: the same command every time, killed at random
 moments, at least half of them in the midst of a save. After every kill each checkpoint that had been there must still
 verify, unless the retention rule lets it go, and no process may be left. At the end weights, optimizer, replay buffer,
-metrics, Monitor files and evaluations must be those of the uninterrupted run, to the bit::
+metrics, Monitor files, evaluations, and of a game the pool of opponents and its ratings must be those of the
+uninterrupted run, to the bit::
 
     python zoo_scripts/kill_and_resume.py --algorithm ppo --kills 40
     python zoo_scripts/kill_and_resume.py --algorithm dqn --kills 200 --mode workers
+    python zoo_scripts/kill_and_resume.py --game --kills 20
     python zoo_scripts/kill_and_resume.py my.yaml --kills 10
 """
 
@@ -40,6 +42,23 @@ _PARALLEL: dict[str, dict[str, int]] = {
     "sequential": {"num_envs": 2},
     "subproc": {"num_envs": 2},
     "workers": {"num_envs": 4, "num_workers": 2},
+}
+_GAME: dict[str, Any] = {
+    "game": {"id": "connect4", "params": {"rows": 4, "cols": 4, "in_a_row": 3}},
+    "agent": {"id": "maskable_ppo"},
+    "opponent_sampler": {
+        "type": "pool",
+        "params": {
+            "self_play": {
+                "start_episode": 3,
+                "save_every": 5,
+                "max_frozen_agents": 3,
+                "sampling": "prioritized",
+                "eviction": "reservoir",
+            },
+            "heuristic_distribution": {"random": 0.5, "heuristic": 0.5},
+        },
+    },
 }
 _STEPS_BETWEEN_SAVES = 16
 _MOST_SAVES_BEFORE_A_KILL = 3
@@ -168,6 +187,19 @@ def make_config(algorithm: str, kills: int, *, mode: str = "sequential") -> dict
     }
 
 
+def make_game_config(kills: int) -> dict[str, Any]:
+    """
+    :param kills: how many times the run is to be killed
+    :return: the same with a game, a pool of opponents and ratings
+    """
+    config = make_config("ppo", kills)
+    del config["env"], config["parallel"]["mode"]
+    config["game"] = _GAME["game"]
+    config["agent"] |= _GAME["agent"]
+    config["train"] |= {"opponent_sampler": _GAME["opponent_sampler"]}
+    return config
+
+
 def compare(config: Path, kills: int, seed: int, folder: Path) -> int:
     """
     Train whole and in parts, and print what came out.
@@ -209,6 +241,7 @@ def main() -> int:
     parser.add_argument("config", nargs="?", type=Path, help="a YAML file, instead of a small run of --algorithm")
     parser.add_argument("--algorithm", choices=sorted(_PARAMS), default="ppo")
     parser.add_argument("--mode", choices=sorted(_PARALLEL), default="sequential", help="parallel.mode")
+    parser.add_argument("--game", action="store_true", help="self-play of Connect4 against a pool")
     parser.add_argument("--kills", type=int, default=6)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     options = parser.parse_args()
@@ -216,7 +249,10 @@ def main() -> int:
         config = options.config
         if config is None:
             config = Path(directory) / "config.yaml"
-            made = make_config(options.algorithm, options.kills, mode=options.mode)
+            if options.game:
+                made = make_game_config(options.kills)
+            else:
+                made = make_config(options.algorithm, options.kills, mode=options.mode)
             config.write_text(yaml.safe_dump(made))
         return int(compare(config, options.kills, options.seed, Path(directory)) > 0)
 

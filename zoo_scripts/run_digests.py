@@ -14,6 +14,7 @@ from stable_baselines3.common.save_util import recursive_getattr
 import sb3_ext
 from sb3_ext.checkpoints.replay import list_row_arrays
 from sb3_ext.checkpoints.replay_files import restore_replay
+from sb3_ext.checkpoints.state_files import read_state
 from sb3_ext.checkpoints.store import CheckpointStore
 from sb3_ext.reports.evaluations import read_evaluations
 from sb3_ext.runs.run import Run
@@ -45,9 +46,22 @@ def digest_run(directory: Path) -> dict[str, str]:
         "steps": [bundle.step, run.record.step, run.record.episode],
         "metrics": [leave_out_times(run.metrics[name]) for name in ("episodes", "training")],
         "Monitor rows": [_read_monitor(path) for path in sorted(run.paths.monitor.iterdir())],
+        "opponents": _list_opponents(run.paths.opponents, bundle.path),
         "evaluations": [leave_out_times(evaluation) for evaluation in evaluations],
     }
     return {name: _digest(part) for name, part in parts.items()}
+
+
+def _list_opponents(directory: Path, bundle: Path) -> list[Any]:
+    """Which evicted ones still have files depends on when checkpoints were written."""
+    states = read_state(bundle).values["callbacks"]
+    pools = [dict(state["pool"]) for name, state in states.items() if name.startswith("OpponentPoolCallback")]
+    for pool in pools:
+        pool.pop("retired")
+    files = [
+        path.read_bytes() for pool in pools for name in pool["members"] for path in sorted((directory / name).iterdir())
+    ]
+    return [pools, files, [state for name, state in states.items() if name.startswith("RatingCallback")]]
 
 
 def leave_out_times(columns: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,5 +94,7 @@ def _flatten(value: Any) -> Iterator[bytes]:
             yield from _flatten(item)
     elif isinstance(value, torch.Tensor):
         yield value.detach().cpu().numpy().tobytes()
+    elif isinstance(value, bytes):
+        yield value
     else:
         yield value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode()

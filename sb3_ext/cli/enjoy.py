@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from contextlib import closing
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 @click.option("--render", is_flag=True, help="In a window.")
 @click.option("--video", type=click.Path(path_type=Path), metavar="FILE.mp4|FILE.gif", help="Film all episodes.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write the figures there.")
+@click.option("--against", metavar="OPPONENT", help="In a game: a heuristic, a run, a checkpoint.")
 @click.option("--trust", is_flag=True, help="Run whatever code the file brings: pickles are read.")
 def enjoy(
     target: str,
@@ -46,6 +46,7 @@ def enjoy(
     render: bool,
     video: Path | None,
     json_path: Path | None,
+    against: str | None,
     trust: bool,
 ) -> None:
     """
@@ -59,6 +60,16 @@ def enjoy(
         raise click.UsageError(f"--video: a video must be an .mp4 or a .gif file, but got '{video}'")
     if render and video is not None:
         raise click.UsageError("give --render or --video, not both")
+    if against is not None:
+        if render or video is not None:
+            raise click.UsageError("--against plays many games at once; leave out --render and --video")
+        from sb3_ext.cli.match import print_match
+
+        print_match(
+            target, against, checkpoint=checkpoint, games=episodes, deterministic=deterministic, seed=seed,
+            json_path=json_path, trust=trust,
+        )  # fmt: skip
+        return
     if render:
         check_display()
     import gymnasium
@@ -129,11 +140,6 @@ def _print_evaluation(evaluation: Evaluation) -> None:
 
 
 def _write_json(path: Path, evaluation: Evaluation, source: AgentSource) -> None:
-    from sb3_ext.atomic import write_text
-    from sb3_ext.errors import Sb3ExtError
+    from sb3_ext.cli.match import write_json_file
 
-    content = {**evaluation.to_json(), "checkpoint": str(source.model_path)}
-    try:
-        write_text(path, json.dumps(content, indent=2) + "\n")
-    except OSError as error:
-        raise Sb3ExtError(f"{path}: cannot be written: {error.strerror}") from error
+    write_json_file(path, {**evaluation.to_json(), "checkpoint": str(source.model_path)})

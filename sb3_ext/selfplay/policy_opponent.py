@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
+from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from sb3_contrib.qrdqn.policies import QRDQNPolicy
-from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.dqn.policies import DQNPolicy
 
 from sb3_ext.errors import SelfPlayError
@@ -55,6 +56,7 @@ class PolicyOpponent:
         #: whether it is of action values, not of probabilities
         self.has_values = isinstance(policy, DQNPolicy | QRDQNPolicy)
         self._exploration = exploration if self.has_values and not deterministic else 0.0
+        self._is_stock = _has_stock_distribution(policy)
         self._takes_masks = isinstance(policy.observation_space, spaces.Dict)
         self._normalize = normalize or make_normalize(None)
         if not self.has_values and (not hasattr(policy, "get_distribution") or hasattr(policy, "lstm_actor")):
@@ -113,12 +115,26 @@ class PolicyOpponent:
                 scores = self.policy.q_net(tensor)
             elif isinstance(self.policy, QRDQNPolicy):
                 scores = self.policy.quantile_net(tensor).mean(dim=1)
+            elif self._is_stock:
+                # The same without the checks of a distribution object, which take longer than a small network.
+                features = BasePolicy.extract_features(self.policy, tensor, self.policy.pi_features_extractor)
+                scores = self.policy.action_net(self.policy.mlp_extractor.forward_actor(features))
             else:
                 scores = self.policy.get_distribution(tensor).distribution.logits
         if was_training:
             self.policy.set_training_mode(True)
         found: NDArray[np.float64] = scores.cpu().numpy().astype(np.float64)
         return found
+
+
+def _has_stock_distribution(policy: BasePolicy) -> bool:
+    kind: Any = type(policy)
+    return any(
+        kind.get_distribution is stock.get_distribution
+        and kind._get_action_dist_from_latent is stock._get_action_dist_from_latent
+        for stock in (ActorCriticPolicy, MaskableActorCriticPolicy)
+        if isinstance(policy, stock)
+    )
 
 
 def copy_policy(policy: BasePolicy) -> BasePolicy:

@@ -1,0 +1,92 @@
+"""``sb3-ext enjoy --against``: how an agent does against one opponent, in either seat."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from sb3_ext.selfplay.matches import MatchResult, Tally
+
+_DEFAULT_GAMES = 200
+
+
+def print_match(
+    target: str,
+    against: str,
+    *,
+    checkpoint: str | None,
+    games: int | None,
+    deterministic: bool | None,
+    seed: int | None,
+    json_path: Path | None,
+    trust: bool,
+) -> None:
+    """
+    :param target: a run or a checkpoint
+    :param against: the opponent
+    :param checkpoint: of a run
+    :param games: how many
+    :param deterministic: take the most likely action
+    :param seed: of openings and players
+    :param json_path: where to write the figures
+    :param trust: read pickles, too
+    """
+    from sb3_ext.building.environments import choose_eval_seed
+    from sb3_ext.enjoying import find_agent, play_against
+
+    source = find_agent(target, checkpoint=checkpoint)
+    used_seed = choose_eval_seed(source.config) if seed is None else seed
+    click.echo(f"{source.model_path}: {source.config.agent.id} against {against}", err=True)
+    result = play_against(
+        source, against, games or _DEFAULT_GAMES, deterministic=deterministic, seed=used_seed, trust=trust
+    )
+    _print_result(result)
+    if json_path is not None:
+        first, second = result.by_seat
+        content = {
+            "checkpoint": str(source.model_path),
+            "against": against,
+            "seed": used_seed,
+            "games": result.total.games,
+            "distinct_games": result.distinct_games,
+            "score": result.total.score,
+            "score_ci95": result.total.interval95,
+            "moving_first": first._asdict(),
+            "moving_second": second._asdict(),
+        }
+        write_json_file(json_path, content)
+
+
+def write_json_file(path: Path, content: dict[str, Any]) -> None:
+    """
+    :param path: a file, which is replaced
+    :param content: plain data
+    :raises Sb3ExtError: if it cannot be written
+    """
+    from sb3_ext.atomic import write_text
+    from sb3_ext.errors import Sb3ExtError
+
+    try:
+        write_text(path, json.dumps(content, indent=2) + "\n")
+    except OSError as error:
+        raise Sb3ExtError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _print_result(result: MatchResult) -> None:
+    first, second = result.by_seat
+    click.echo(f"{'':<13}  {'wins':>6}  {'draws':>6}  {'losses':>6}  {'score':>7}")
+    for name, tally in (("moving first", first), ("moving second", second), ("together", result.total)):
+        click.echo(_format_row(name, tally))
+    low, high = result.total.interval95
+    click.echo(
+        f"{result.total.games} games from random openings, {result.distinct_games} of them different;"
+        f" 95 % interval of the score: {low:.1%} to {high:.1%}"
+    )
+
+
+def _format_row(name: str, tally: Tally) -> str:
+    return f"{name:<13}  {tally.wins:>6}  {tally.draws:>6}  {tally.losses:>6}  {tally.score:>7.1%}"
