@@ -1,8 +1,9 @@
 """
 What a game has to offer: its rules, for many boards at once.
 
-A game of one's own is a class with these attributes and methods; it need not inherit. Everything that seats an
-opponent, rates or searches is written against this interface, and knows no game.
+A game of one's own is a class with these attributes and methods; it need not inherit. It is called with
+``num_boards``, with its parameters, and with ``seed`` if it has one; :mod:`sb3_ext.selfplay.conformance` has its tests.
+Everything that seats an opponent, rates or searches is written against this interface, and knows no game.
 """
 
 from __future__ import annotations
