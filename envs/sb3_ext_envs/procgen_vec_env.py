@@ -20,7 +20,7 @@ _MAX_THREADS = 4  # the library's own default; a step of 32 games takes less tha
 
 class ProcgenVecEnv(VecEnv):
     """
-    The same games as in as many :class:`~sb3_ext_envs.procgen.ProcgenEnv`, several times faster.
+    The same games as in as many :class:`~sb3_ext_envs.procgen.ProcgenEnv`, with less work between the steps.
 
     ``terminal_observation`` is the picture before the last step, and no episode is ever truncated: see there. Of the
     infos only those of a last step have anything in them. A seed determines all levels that follow; which they are
