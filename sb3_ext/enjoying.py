@@ -24,13 +24,14 @@ from sb3_ext.config import RunConfig, load_config
 from sb3_ext.errors import CheckpointError, ConfigError
 from sb3_ext.evaluation.episodes import Episode, play_episodes
 from sb3_ext.evaluation.evaluate import Evaluation, summarize
+from sb3_ext.evaluation.league import find_opponent
 from sb3_ext.evaluation.spaces import check_spaces
 from sb3_ext.runs.registry import find_run_of, resolve_run
 from sb3_ext.runs.run import Run
 from sb3_ext.selfplay.frozen import load_opponent
+from sb3_ext.selfplay.games import Game
 from sb3_ext.selfplay.matches import MatchResult, play_match
-from sb3_ext.selfplay.opponent_registry import make_opponent
-from sb3_ext.selfplay.opponents import Opponent
+from sb3_ext.selfplay.policy_opponent import PolicyOpponent
 
 
 @dataclass(frozen=True)
@@ -195,6 +196,29 @@ def _load_run_config(run: Run, env_id: str | None) -> RunConfig:
     return load_config(run.paths.resolved_config, [] if env_id is None else [f"env.id={env_id}"])
 
 
+def seat_agent(
+    source: AgentSource, num_boards: int, *, deterministic: bool = True, seed: int | None = None, trust: bool = False
+) -> tuple[Game, PolicyOpponent]:
+    """
+    Seat an agent at a game of two.
+
+    :param source: the agent's
+    :param num_boards: games that are played side by side
+    :param deterministic: take the most likely action
+    :param seed: of the agent
+    :param trust: run whatever code the agent's files bring
+    :return: the game, and the agent
+    :raises ConfigError: if the agent plays no game of two
+    """
+    config = source.config
+    if config.game is None:
+        raise ConfigError(f"only agents of a two-player game have opponents, but this one plays {config.task_id}")
+    game = make_configured_game(config, num_boards)
+    return game, load_opponent(
+        source.model_path, game, algorithm=source.algorithm, trust=trust, deterministic=deterministic, seed=seed
+    )
+
+
 def play_against(
     source: AgentSource,
     opponent: str,
@@ -208,10 +232,10 @@ def play_against(
     Play against somebody: every opening twice, once in either seat.
 
     :param source: the agent's, of a game
-    :param opponent: a run, a checkpoint or a zip of the same algorithm; or what
-        :func:`~sb3_ext.selfplay.opponent_registry.make_opponent` knows
+    :param opponent: what :func:`~sb3_ext.evaluation.league.find_opponent` knows; a zip is of the same algorithm
     :param games: how many, rounded up to an even number
-    :param deterministic: take the most likely action; as in training's evaluations when left out
+    :param deterministic: take the most likely action, the opponent too if it is an agent; as in training's evaluations
+        when left out
     :param seed: of openings and players; training's evaluations' when left out
     :param trust: run whatever code the agent's and the opponent's files bring
     :return: what came of it, from the agent's side
@@ -219,19 +243,12 @@ def play_against(
     :raises SelfPlayError: if the opponent was trained for another game
     """
     config = source.config
-    if config.game is None:
-        raise ConfigError(f"only agents of a two-player game have opponents, but this one plays {config.task_id}")
-    game = make_configured_game(config, num_boards=(games + 1) // 2)
     openings, *seeds = np.random.SeedSequence(choose_eval_seed(config) if seed is None else seed).spawn(3)
     is_deterministic = config.eval.deterministic if deterministic is None else deterministic
     own_seed, other_seed = (int(part.generate_state(1)[0]) for part in seeds)
-    agent = load_opponent(
-        source.model_path, game, algorithm=source.algorithm, trust=trust, deterministic=is_deterministic, seed=own_seed
+    game, agent = seat_agent(source, (games + 1) // 2, deterministic=is_deterministic, seed=own_seed, trust=trust)
+    other = find_opponent(
+        opponent, game, algorithm=config.agent.id, deterministic=is_deterministic, seed=other_seed, trust=trust
     )
-    other: Opponent
-    if Path(opponent).exists():
-        other = load_opponent(opponent, game, algorithm=config.agent.id, trust=trust, seed=other_seed)
-    else:
-        other = make_opponent(opponent, seed=other_seed)
     generator = np.random.default_rng(openings)
     return play_match(game, agent, other, generator=generator, opening_plies=EVAL_OPENING_PLIES)

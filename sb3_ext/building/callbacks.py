@@ -97,6 +97,9 @@ class Callbacks:
         sections: dict[str, Any] = {"summary": self.metrics.summarize(), **self.metrics.sections}
         if self.timings is not None:
             sections["timings_seconds"] = self.timings.seconds
+        for callback in self.all:
+            if isinstance(callback, RatingCallback):
+                sections["ratings"] = callback.ratings.to_json()
         return sections
 
 

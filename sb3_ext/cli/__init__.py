@@ -16,6 +16,7 @@ from sb3_ext.cli.advise import advise
 from sb3_ext.cli.compare import compare
 from sb3_ext.cli.config import config
 from sb3_ext.cli.enjoy import enjoy
+from sb3_ext.cli.league import league
 from sb3_ext.cli.plot import plot
 from sb3_ext.cli.prune import prune
 from sb3_ext.cli.resume import resume
@@ -54,7 +55,7 @@ def cli() -> None:
     """Training runs for Stable-Baselines3 that you can leave alone for a week."""
 
 
-for command in (train, tune, enjoy, plot, compare, advise, runs, config):
+for command in (train, tune, enjoy, league, plot, compare, advise, runs, config):
     cli.add_command(command)
 for command in (resume, prune):
     runs.add_command(command)

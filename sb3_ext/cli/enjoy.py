@@ -33,7 +33,15 @@ if TYPE_CHECKING:
 @click.option("--render", is_flag=True, help="In a window.")
 @click.option("--video", type=click.Path(path_type=Path), metavar="FILE.mp4|FILE.gif", help="Film all episodes.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write the figures there.")
-@click.option("--against", metavar="OPPONENT", help="In a game: a heuristic, a run, a checkpoint.")
+@click.option(
+    "--against", metavar="OPPONENT",
+    help="In a game: random, heuristic, smart_heuristic, alpha_beta_N, mcts_N, a run or a checkpoint.",
+)  # fmt: skip
+@click.option("--human", is_flag=True, help="In a game: play against it yourself, in the terminal.")
+@click.option(
+    "--seat", type=click.Choice(["first", "second", "random"]), default="random", show_default=True,
+    help="With --human: yours.",
+)  # fmt: skip
 @click.option("--trust", is_flag=True, help="Run whatever code the file brings: pickles are read.")
 def enjoy(
     target: str,
@@ -47,6 +55,8 @@ def enjoy(
     video: Path | None,
     json_path: Path | None,
     against: str | None,
+    human: bool,
+    seat: str,
     trust: bool,
 ) -> None:
     """
@@ -60,6 +70,13 @@ def enjoy(
         raise click.UsageError(f"--video: a video must be an .mp4 or a .gif file, but got '{video}'")
     if render and video is not None:
         raise click.UsageError("give --render or --video, not both")
+    if human:
+        if against is not None or render or video is not None or json_path is not None:
+            raise click.UsageError("--human goes without --against, --render, --video and --json")
+        from sb3_ext.cli.human import play_person
+
+        play_person(target, seat, checkpoint=checkpoint, deterministic=deterministic, seed=seed, trust=trust)
+        return
     if against is not None:
         if render or video is not None:
             raise click.UsageError("--against plays many games at once; leave out --render and --video")

@@ -20,6 +20,36 @@ _MOST_KEYS = 9
 UNDO, HINT, NEW, QUIT = "u", "h", "n", "q"
 
 
+def play_person(
+    target: str, seat: str, *, checkpoint: str | None, deterministic: bool | None, seed: int | None, trust: bool
+) -> None:
+    """
+    Let a person play in the terminal, as long as they like.
+
+    :param target: a run or a checkpoint
+    :param seat: of the person: ``first``, ``second`` or ``random``, drawn anew for every game
+    :param checkpoint: of a run
+    :param deterministic: the agent takes its best move always, which is the default
+    :param seed: of the agent and of the seats; fresh random numbers when left out
+    :param trust: read pickles, too
+    """
+    import numpy as np
+    from rich.console import Console
+
+    from sb3_ext.enjoying import find_agent, seat_agent
+    from sb3_ext.evaluation.play import PersonGame
+
+    source = find_agent(target, checkpoint=checkpoint)
+    game, agent = seat_agent(source, 1, deterministic=deterministic is not False, seed=seed, trust=trust)
+    generator = np.random.default_rng(seed)
+
+    def start() -> PersonGame:
+        taken = int(generator.integers(2)) if seat == "random" else ("first", "second").index(seat)
+        return PersonGame(game, agent, taken)
+
+    play_games(start, Console(highlight=False, file=sys.stdout))
+
+
 def play_games(start_game: Callable[[], PersonGame], console: Console) -> dict[str, int]:
     """
     Play until the person has enough.
@@ -64,7 +94,7 @@ def _play_game(game: PersonGame, console: Console) -> bool:
                 f"{command} is not possible here; {legal} are" if "," in legal else f"only {legal} is possible here"
             )
         else:
-            message = f"'{command}' is no key here"
+            message = f"'{command}' is no key here" if command.isprintable() else "that is no key here"
 
 
 def _show(game: PersonGame, console: Console, message: str) -> None:

@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from sb3_ext.selfplay.matches import MatchResult, Tally
 
-_DEFAULT_GAMES = 200
+_DEFAULT_GAMES = 1000
 
 
 def print_match(
@@ -46,18 +46,7 @@ def print_match(
     )
     _print_result(result)
     if json_path is not None:
-        first, second = result.by_seat
-        content = {
-            "checkpoint": str(source.model_path),
-            "against": against,
-            "seed": used_seed,
-            "games": result.total.games,
-            "distinct_games": result.distinct_games,
-            "score": result.total.score,
-            "score_ci95": result.total.interval95,
-            "moving_first": first._asdict(),
-            "moving_second": second._asdict(),
-        }
+        content = {"checkpoint": str(source.model_path), "against": against, "seed": used_seed, **result.to_json()}
         write_json_file(json_path, content)
 
 
@@ -78,15 +67,13 @@ def write_json_file(path: Path, content: dict[str, Any]) -> None:
 
 def _print_result(result: MatchResult) -> None:
     first, second = result.by_seat
-    click.echo(f"{'':<13}  {'wins':>6}  {'draws':>6}  {'losses':>6}  {'score':>7}")
+    click.echo(f"{'':<13}  {'wins':>6}  {'draws':>6}  {'losses':>6}  {'score':>7}  95 % interval")
     for name, tally in (("moving first", first), ("moving second", second), ("together", result.total)):
         click.echo(_format_row(name, tally))
-    low, high = result.total.interval95
-    click.echo(
-        f"{result.total.games} games from random openings, {result.distinct_games} of them different;"
-        f" 95 % interval of the score: {low:.1%} to {high:.1%}"
-    )
+    click.echo(f"{result.total.games} games from random openings, {result.distinct_games} of them different")
 
 
 def _format_row(name: str, tally: Tally) -> str:
-    return f"{name:<13}  {tally.wins:>6}  {tally.draws:>6}  {tally.losses:>6}  {tally.score:>7.1%}"
+    low, high = tally.interval95
+    counts = f"{tally.wins:>6}  {tally.draws:>6}  {tally.losses:>6}"
+    return f"{name:<13}  {counts}  {tally.score:>7.1%}  {low:.1%} to {high:.1%}"

@@ -14,13 +14,14 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from sb3_ext.checkpoints.bundle import Bundle
 from sb3_ext.checkpoints.loading import load_model
 from sb3_ext.checkpoints.store import CheckpointStore
-from sb3_ext.errors import CheckpointError, MissingExtraError
+from sb3_ext.errors import CheckpointError, ConfigError, MissingExtraError
 from sb3_ext.runs.paths import RunPaths
 from sb3_ext.selfplay.anchors import ANCHORS, ZERO, fits_game, is_anchor, is_trained_against, make_anchor
 from sb3_ext.selfplay.frozen import load_opponent
 from sb3_ext.selfplay.frozen_policies import FrozenPolicies
 from sb3_ext.selfplay.games import Game
 from sb3_ext.selfplay.league import Player
+from sb3_ext.selfplay.opponents import Opponent
 from sb3_ext.selfplay.snapshot_store import SnapshotStore
 
 logger = logging.getLogger(__name__)
@@ -74,6 +75,36 @@ def load_agents(
     return players
 
 
+def find_opponent(
+    name: str,
+    game: Game,
+    *,
+    algorithm: str | None = None,
+    deterministic: bool = True,
+    seed: int = 0,
+    trust: bool = False,
+) -> Opponent:
+    """
+    :param name: what :func:`~sb3_ext.selfplay.anchors.make_anchor` knows, or the path of a run, a checkpoint or a zip
+    :param game: what is played
+    :param algorithm: what a zip that is no checkpoint was trained with
+    :param deterministic: an agent takes its best move always
+    :param seed: of the player
+    :param trust: run whatever code a file brings
+    :return: the player; an agent is called by its path
+    :raises ConfigError: if there is no such player
+    :raises CheckpointError: if the path is no checkpoint
+    :raises MissingExtraError: if it needs OpenSpiel, which is not installed
+    """
+    if is_anchor(name) or not Path(name).exists():
+        if "/" in name:
+            raise ConfigError(f"opponent '{name}': there is no such run or checkpoint")
+        return make_anchor(name, seed=seed)
+    return load_opponent(
+        name, game, algorithm=algorithm, trust=trust, name=name, deterministic=deterministic, seed=seed
+    )
+
+
 def make_anchors(
     game: Game, names: Sequence[str] | None = None, *, trained_against: Collection[str] = (), seed: int = 0
 ) -> list[Player]:
@@ -81,7 +112,7 @@ def make_anchors(
     Seat players of a fixed strength.
 
     :param game: what is played
-    :param names: what :func:`~sb3_ext.selfplay.anchors.make_anchor` knows, or paths of runs, checkpoints and zips;
+    :param names: what :func:`find_opponent` knows;
         :data:`~sb3_ext.selfplay.anchors.ANCHORS` when left out, without tree search where that cannot be had.
         ``random`` is among the players in any case, and the first
     :param trained_against: names of opponents in training: beating these is no generalisation, and the note says so
@@ -96,11 +127,7 @@ def make_anchors(
         if names is None and not fits_game(name, game):
             continue
         try:
-            opponent = (
-                make_anchor(name, seed=seed + number)
-                if is_anchor(name)
-                else load_opponent(Path(name), game, name=name, deterministic=True, seed=seed + number)
-            )
+            opponent = find_opponent(name, game, seed=seed + number)
         except MissingExtraError as error:
             if names is not None:
                 raise

@@ -13,7 +13,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from sb3_ext.reports.pictures import COLORS, make_figure, save_figure
 
 _CELL_INCHES = 0.95
-_LEGEND_INCHES = 3.0
+_LABELS_INCHES, _LEGEND_INCHES = 2.0, 1.0
 # From orange, lost, over white to blue, won: the palette's own, which everybody can tell apart.
 _COLOR_MAP = LinearSegmentedColormap.from_list("payoff", [COLORS[1], "#FFFFFF", COLORS[0]])
 
@@ -32,7 +32,14 @@ class Payoff(NamedTuple):
     moving_second: float
 
 
-def plot_payoffs(names: Sequence[str], payoffs: Sequence[Sequence[Payoff | None]], path: Path, *, title: str) -> None:
+def plot_payoffs(
+    names: Sequence[str],
+    payoffs: Sequence[Sequence[Payoff | None]],
+    path: Path,
+    *,
+    title: str,
+    labels: Sequence[str] | None = None,
+) -> None:
     """
     Draw a heat map: the rows' scores against the columns, in per cent, below them those in the first and second seat.
 
@@ -40,12 +47,13 @@ def plot_payoffs(names: Sequence[str], payoffs: Sequence[Sequence[Payoff | None]
     :param payoffs: rows of columns; ``None`` where nobody has played
     :param path: the file; its suffix says the format
     :param title: of the picture
+    :param labels: of the rows, instead of the names
     :raises ValueError: if there is no such format
     :raises OSError: if it cannot be written
     """
     size = len(names)
-    side_inches = _LEGEND_INCHES + _CELL_INCHES * size
-    figure = make_figure(side_inches, side_inches - 1)
+    side_inches = _CELL_INCHES * size
+    figure = make_figure(side_inches + _LABELS_INCHES + _LEGEND_INCHES, side_inches + _LABELS_INCHES)
     axes: Axes = figure.add_subplot()
     totals = np.array([[np.nan if cell is None else cell.total for cell in row] for row in payoffs])
     image = axes.imshow(totals, cmap=_COLOR_MAP, vmin=0, vmax=1)
@@ -54,7 +62,7 @@ def plot_payoffs(names: Sequence[str], payoffs: Sequence[Sequence[Payoff | None]
         if cell is not None:
             _label(axes, row, column, cell)
     axes.set_xticks(range(size), names, rotation=35, ha="left", rotation_mode="anchor", fontsize=10)
-    axes.set_yticks(range(size), names, fontsize=10)
+    axes.set_yticks(range(size), names if labels is None else labels, fontsize=10)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.set_facecolor("#EEEEEE")

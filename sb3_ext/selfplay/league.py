@@ -37,6 +37,16 @@ class Player:
         """What tables call it."""
         return self.opponent.name
 
+    @property
+    def is_main(self) -> bool:
+        """Whether it is what the league is about: an agent with a note, the best or the latest."""
+        return self.step is not None and bool(self.note)
+
+    @property
+    def label(self) -> str:
+        """The name with the note."""
+        return f"{self.name} ({self.note})" if self.note else self.name
+
 
 @dataclass(frozen=True)
 class Forgetting:
@@ -62,6 +72,10 @@ class League:
     players: tuple[Player, ...]
     results: dict[tuple[int, int], MatchResult]
     ratings: tuple[Rating, ...]
+
+    def rank(self) -> list[int]:
+        """:return: indices of the players, the highest rating first"""
+        return sorted(range(len(self.players)), key=lambda index: -self.ratings[index].elo)
 
     def find_tallies(self, row: int, column: int) -> tuple[Tally, Tally]:
         """
@@ -109,20 +123,8 @@ class League:
         }
 
     def _describe(self, first: int, second: int) -> dict[str, Any]:
-        result = self.results[first, second]
-        total = result.total
-        moving_first, moving_second = (tally._asdict() for tally in result.by_seat)
-        return {
-            "first": self.players[first].name,
-            "second": self.players[second].name,
-            **total._asdict(),
-            "games": total.games,
-            "distinct_games": result.distinct_games,
-            "score": total.score,
-            "interval95": list(total.interval95),
-            "moving_first": moving_first,
-            "moving_second": moving_second,
-        }
+        names = {"first": self.players[first].name, "second": self.players[second].name}
+        return {**names, **self.results[first, second].to_json()}
 
 
 def play_league(
@@ -160,7 +162,7 @@ def play_league(
         generator = np.random.default_rng([seed, number])
         opponents = players[first].opponent, players[second].opponent
         result = play_match(game, *opponents, generator=generator, opening_plies=opening_plies)
-        logger.info("%s - %s: %.1f %%", players[first].name, players[second].name, 100 * result.total.score)
+        logger.debug("%s - %s: %.1f %%", players[first].name, players[second].name, 100 * result.total.score)
         results[first, second] = result
     pair_scores = [PairScores(*pair, result.scores.mean(axis=1), 2) for pair, result in results.items()]
     ratings = rate_players(len(players), pair_scores, anchor=anchor, seed=seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +75,20 @@ class MatchResult:
         """Of the first player, in both seats."""
         first, second = self.by_seat
         return Tally(*(a + b for a, b in zip(first, second, strict=True)))
+
+    def to_json(self) -> dict[str, Any]:
+        """:return: plain JSON values, of the first player: in both seats, and ``moving_first`` and ``moving_second``"""
+        total = self.total
+        moving_first, moving_second = (tally._asdict() for tally in self.by_seat)
+        return {
+            **total._asdict(),
+            "games": total.games,
+            "distinct_games": self.distinct_games,
+            "score": total.score,
+            "interval95": list(total.interval95),
+            "moving_first": moving_first,
+            "moving_second": moving_second,
+        }
 
 
 def play_match(

@@ -68,6 +68,7 @@ def test_the_end_of_the_pipe_is_the_end(monkeypatch: pytest.MonkeyPatch) -> None
         ("0q", "0 is not possible here"),
         ("[q", "'[' is no key here"),
         ("nq", "'n' is no key here"),
+        ("\x1bq", "that is no key here"),
         ("²q", "'²' is no key here"),
         ("hq", "this agent has no hints to give"),
     ],

@@ -120,7 +120,7 @@ def test_chosen_opponents_stand_beside_random(paths: RunPaths) -> None:
     assert [player.name for player in players] == ["random", "alpha_beta_3", str(checkpoint)]
 
 
-@pytest.mark.parametrize("name", ["alpha_beta_0", "no_such:function"])
+@pytest.mark.parametrize("name", ["alpha_beta_0", "no_such:function", "nobody"])
 def test_who_does_not_exist_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=name.partition(":")[0]):
         make_anchors(make_game(), [name])

@@ -1,0 +1,143 @@
+"""``sb3-ext league``: everybody plays everybody."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sb3_ext.cli.console import show_log
+from sb3_ext.cli.league_tables import print_league
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sb3_ext.selfplay.league import League
+
+OPENING_PLIES = (2, 4)
+
+
+class _Checkpoints(click.ParamType[Any]):
+    name = "all|best|latest|N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | int:
+        if value in ("all", "best", "latest"):
+            return str(value)
+        if not str(value).isdecimal() or int(value) == 0:
+            self.fail(f"expected all, best, latest or a positive number, but got '{value}'", param, ctx)
+        return int(value)
+
+
+@click.command(short_help="Payoff matrix and ratings of a run that plays a game.")
+@click.argument("run")
+@click.option("--games", type=click.IntRange(2), default=1000, show_default=True, metavar="N", help="Of each pairing.")
+@click.option(
+    "--against", multiple=True, metavar="NAME|RUN|CHECKPOINT",
+    help="Instead of the usual anchors: random, heuristic, smart_heuristic, alpha_beta_N, mcts_N. May be repeated.",
+)  # fmt: skip
+@click.option(
+    "--checkpoints", type=_Checkpoints(), default="5", show_default=True,
+    help="Which agents take part: N are the best, the latest and others spread over the training.",
+)  # fmt: skip
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), default=Path("league.png"), show_default=True,
+    metavar="FILE.png|FILE.svg", help="The heat map.",
+)  # fmt: skip
+@click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write all results there.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Of games and players.")
+@click.option("--trust", is_flag=True, help="Run whatever code the checkpoints bring: pickles are read.")
+def league(
+    run: str,
+    games: int,
+    against: tuple[str, ...],
+    checkpoints: str | int,
+    output: Path,
+    json_path: Path | None,
+    seed: int,
+    trust: bool,
+) -> None:
+    """
+    Let the agents of RUN, past and present, play each other and anchors of a fixed strength.
+
+    Everybody plays greedily, both seats of every random opening of 2 to 4 moves. Elo is fitted to all results (Bradley
+    and Terry), with random at 0 and a bootstrap's 95 % intervals.
+    """
+    if output.suffix not in (".png", ".svg"):
+        raise click.UsageError(f"--output {output}: expected a name that ends in .png or .svg")
+    for path in (output, json_path):
+        if path is not None and not os.access(path.absolute().parent, os.W_OK):  # before any game is played
+            raise click.UsageError(f"{path}: cannot be written: there is no such directory, or it is write-protected")
+    from sb3_ext.building.games import find_eval_shares, make_configured_game
+    from sb3_ext.config import load_config
+    from sb3_ext.errors import RunError
+    from sb3_ext.evaluation.league import load_agents, make_anchors
+    from sb3_ext.runs.registry import resolve_run
+    from sb3_ext.selfplay.league import play_league
+
+    found = resolve_run(run, Path("runs"))
+    config = load_config(found.paths.resolved_config)
+    if config.game is None:
+        raise RunError(f"{found.paths.root}: plays no game of two, but {config.task_id}")
+    with show_log(is_quiet=False, is_verbose=False):
+        board = make_configured_game(config, 1)
+        agents = load_agents(found.paths, board, checkpoints, seed=seed, trust=trust)
+        anchors = make_anchors(board, against or None, trained_against=find_eval_shares(config), seed=seed)
+        with _show_progress() as on_match:
+            played = play_league(
+                lambda boards: make_configured_game(config, boards),
+                [*agents, *anchors],
+                anchor=len(agents),  # random is the first of the anchors
+                games=games,
+                seed=seed,
+                opening_plies=OPENING_PLIES,
+                on_match=on_match,
+            )
+    print_league(played)
+    title = f"{found.name}: {config.game.id}, {games:,} games a pairing"
+    _write(played, output, title, json_path, {"run": str(found.paths.root), "seed": seed, **config.game.model_dump()})
+
+
+@contextmanager
+def _show_progress() -> Iterator[Callable[[int, int], None]]:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("pairings")
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def _write(played: League, output: Path, title: str, json_path: Path | None, content: dict[str, Any]) -> None:
+    from sb3_ext.atomic import write_text
+    from sb3_ext.errors import Sb3ExtError
+    from sb3_ext.reports.payoff import Payoff, plot_payoffs
+
+    def score(row: int, column: int) -> Payoff | None:
+        if row == column:
+            return None
+        return Payoff(
+            played.find_tally(row, column).score, *(tally.score for tally in played.find_tallies(row, column))
+        )
+
+    ranking = played.rank()
+    path = output
+    try:
+        plot_payoffs(
+            [played.players[index].name for index in ranking],
+            [[score(row, column) for column in ranking] for row in ranking],
+            output,
+            title=title,
+            labels=[played.players[index].label for index in ranking],
+        )
+        click.echo(output)
+        if json_path is not None:
+            path = json_path
+            content = {**content, "opening_plies": OPENING_PLIES, **played.to_json()}
+            write_text(json_path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+            click.echo(json_path)
+    except OSError as error:
+        raise Sb3ExtError(f"{path}: cannot be written: {error.strerror}") from error
