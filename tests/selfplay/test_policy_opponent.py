@@ -8,6 +8,7 @@ import pytest
 import torch
 from sb3_contrib import QRDQN, MaskablePPO, RecurrentPPO
 from stable_baselines3 import A2C, DQN, PPO, SAC
+from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_ext.checkpoints.bundle import write_bundle
@@ -64,6 +65,18 @@ def test_it_samples_from_the_policy_s_distribution_over_legal_moves(
     many = game.branch(np.zeros(20_000, dtype=int))
     actions = opponent.act(many, np.arange(20_000))
     assert np.bincount(actions, minlength=9) / 20_000 == pytest.approx(probabilities / probabilities.sum(), abs=0.02)
+
+
+def test_a_policy_with_a_distribution_of_its_own_is_asked_for_it(make_toy: Any, make_player: Any) -> None:
+    class Stubborn(ActorCriticPolicy):
+        def get_distribution(self, obs: Any) -> Any:
+            found = super().get_distribution(obs)
+            found.distribution = torch.distributions.Categorical(logits=torch.eye(9)[[7]].repeat(len(obs), 1))
+            return found
+
+    game = make_toy(64)
+    model = PPO(Stubborn, SelfPlayVecEnv(game, make_player()), **SMALL)
+    assert (freeze_model(model, deterministic=True).act(game, BOARDS) == 7).all()
 
 
 @pytest.mark.parametrize("algorithm", [PPO, DQN, QRDQN])
