@@ -158,11 +158,6 @@ def test_three_kills(algorithm: str) -> None:
     kill_and_resume("--algorithm", algorithm, "--kills", "3")
 
 
-@pytest.mark.timeout(900)
-def test_three_kills_of_self_play() -> None:
-    kill_and_resume("--game", "--kills", "3")
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
