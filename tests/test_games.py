@@ -67,6 +67,8 @@ def assert_same_runs(first: Path, second: Path) -> None:
     assert Run(first).record.episode == Run(second).record.episode
     runs = [sb3_ext.load_run(directory) for directory in (first, second)]
     assert runs[0].metrics["episodes"]["return"] == runs[1].metrics["episodes"]["return"]
+    assert runs[0].metrics["ratings"] == runs[1].metrics["ratings"]
+    assert runs[0].record.rating == runs[1].record.rating
 
 
 def test_it_trains_with_a_pool(whole: Path) -> None:

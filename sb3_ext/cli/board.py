@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from sb3_ext.evaluation.play import Advice, PersonGame
 
+CONNECT4 = "connect4"
 _STYLES = ("bold red", "bold yellow")
 _STONES, _HOLE = "●○", "·"
 _MOST_BAR_WIDTH = 30
@@ -26,9 +27,13 @@ def draw_board(game: PersonGame) -> RenderableType:
     from rich.panel import Panel
     from rich.text import Text
 
-    board = _draw_columns(game) if game.game.id == "connect4" else Text(game.game.render(0))
-    you, other = (Text(f"{_STONES[seat]} ", _STYLES[seat]) for seat in (game.seat, 1 - game.seat))
-    legend = Text.assemble(you, "you", "   ", other, game.agent.name)
+    if game.game.id == CONNECT4:
+        you, other = (Text(f"{_STONES[seat]} ", _STYLES[seat]) for seat in (game.seat, 1 - game.seat))
+        legend = Text.assemble(you, "you", "   ", other, game.agent.name)
+        board = _draw_columns(game)
+    else:  # whose pieces look how is for the game to know
+        legend = Text(f"you began, against {game.agent.name}" if game.seat == 0 else f"{game.agent.name} began")
+        board = Text(game.game.render(0))
     return Group(legend, Panel.fit(board, padding=(0, 1), border_style="blue"))
 
 

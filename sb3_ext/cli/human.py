@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sb3_ext.cli.board import draw_advice, draw_board
+from sb3_ext.cli.board import CONNECT4, draw_advice, draw_board
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,8 +108,15 @@ def _show(game: PersonGame, console: Console, message: str) -> None:
         console.print("[bold]a draw[/]" if name == "drawn" else f"[bold]you have {name}[/]")
         console.print("[dim]n another game   u take back   q quit[/]")
     else:
-        keys = f"1–{game.game.action_space.n} {'drop a stone' if game.game.id == 'connect4' else 'make a move'}"
+        keys = _name_keys(game)
         console.print(f"[dim]{keys}   u take back   h hint   q quit[/]")
+
+
+def _name_keys(game: PersonGame) -> str:
+    if game.game.id == CONNECT4:
+        return f"1–{game.game.action_space.n} drop a stone"
+    legal = [str(action + 1) for action in game.list_legal()]
+    return f"{' '.join(legal)} make a move" if len(legal) <= _MOST_KEYS else f"{legal[0]} … {legal[-1]} make a move"
 
 
 def _read_command(game: PersonGame, console: Console) -> str:

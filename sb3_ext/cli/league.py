@@ -40,7 +40,7 @@ class _Checkpoints(click.ParamType[Any]):
     help="Instead of the usual anchors: random, heuristic, smart_heuristic, alpha_beta_N, mcts_N. May be repeated.",
 )  # fmt: skip
 @click.option(
-    "--checkpoints", type=_Checkpoints(), default="5", show_default=True,
+    "--checkpoints", type=_Checkpoints(), default="5", show_default=True, metavar="all|best|latest|N",
     help="Which agents take part: N are the best, the latest and others spread over the training.",
 )  # fmt: skip
 @click.option(

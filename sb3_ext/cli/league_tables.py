@@ -44,9 +44,9 @@ def _make_ratings(league: League) -> Table:
     table.add_column("")
     for rank, index in enumerate(league.rank(), start=1):
         player, rating = league.players[index], league.ratings[index]
-        interval = "" if rating.low == rating.high else f"{rating.low:.0f} to {rating.high:.0f}"
+        interval = "" if rating.low == rating.high else f"{round(rating.low)} to {round(rating.high)}"
         step = "" if player.step is None else f"{player.step:,}"
-        table.add_row(str(rank), player.name, step, f"{rating.elo:.0f}", interval, player.note)
+        table.add_row(str(rank), player.name, step, str(round(rating.elo)), interval, player.note)
     return table
 
 

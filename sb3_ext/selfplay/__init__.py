@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sb3_ext.selfplay.frozen import freeze_model, load_opponent
     from sb3_ext.selfplay.game_registry import make_game
+    from sb3_ext.selfplay.matches import play_match
     from sb3_ext.selfplay.opponent_registry import make_opponent
     from sb3_ext.selfplay.pool import OpponentPool
     from sb3_ext.selfplay.seat import SelfPlayVecEnv
@@ -19,9 +20,18 @@ _MODULES = {
     "load_opponent": "frozen",
     "make_game": "game_registry",
     "make_opponent": "opponent_registry",
+    "play_match": "matches",
 }
 
-__all__ = ["OpponentPool", "SelfPlayVecEnv", "freeze_model", "load_opponent", "make_game", "make_opponent"]
+__all__ = [
+    "OpponentPool",
+    "SelfPlayVecEnv",
+    "freeze_model",
+    "load_opponent",
+    "make_game",
+    "make_opponent",
+    "play_match",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -120,8 +120,10 @@ def _find_checkpoint(path: Path) -> Path:
 
 
 def _load(path: Path, game: Game, algorithm: str | None, trust: bool) -> BaseAlgorithm:
-    if path.is_dir() or (path.parent / MANIFEST).is_file() or trust:
-        return load_model(path, device="cpu", trust=trust, algorithm=algorithm)
+    if path.is_dir() or (path.parent / MANIFEST).is_file():  # a checkpoint says itself what it is
+        return load_model(path, device="cpu", trust=trust)
+    if trust:
+        return load_model(path, device="cpu", trust=True, algorithm=algorithm)
     # The spaces of a stranger's zip are pickled, which is not read; these are the two that there can be.
     try:
         return load_model(path, env=_show(game, has_masks=False), device="cpu", algorithm=algorithm)

@@ -109,6 +109,21 @@ def test_the_board_shows_stones_and_the_latest_stands_out() -> None:
     ]
 
 
+def test_another_game_is_drawn_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Nameless(Connect4):
+        id = "my_game"
+
+    monkeypatch.setattr("sys.stdin", io.StringIO("1q"))
+    output = io.StringIO()
+    agent = FunctionOpponent(take_first_column, "it")
+    play_games(lambda: PersonGame(Nameless(1, 2, 3, 3), agent, 1), Console(file=output, width=40))
+    lines = output.getvalue().splitlines()
+    assert lines[0] == "it began"
+    assert lines[2:5] == ["│ . . . │", "│ X . . │", "│ 0 1 2 │"]
+    assert lines[6].startswith("1 2 3 make a move")
+    assert "2 3 make a move" in output.getvalue()
+
+
 def test_advice_is_a_bar_a_move() -> None:
     assert draw_advice(Advice({3: 0.75, 0: 0.25}, True), 80).splitlines() == [
         "hint: how likely the agent would play it",
