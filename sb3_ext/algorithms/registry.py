@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sb3_ext.errors import ConfigError
@@ -29,6 +29,7 @@ class Algorithm:
     :param has_epsilon: whether it explores by a decaying random fraction (``exploration_rate``)
     :param needs_action_masks: whether the environment must offer ``action_masks()``
     :param ignores_callbacks: whether its loop goes on although a callback returned ``False``
+    :param board_buffer: the class in ``board_buffers`` from which it learns games, ``None`` if there is none
     """
 
     id: str
@@ -39,6 +40,7 @@ class Algorithm:
     has_epsilon: bool = False
     needs_action_masks: bool = False
     ignores_callbacks: bool = False
+    board_buffer: str | None = None
 
     @property
     def can_collect_deterministically(self) -> bool:
@@ -52,25 +54,43 @@ class Algorithm:
 
 
 _SB3, _CONTRIB = "stable_baselines3", "sb3_contrib"
+_ROLLOUT, _REPLAY = "BoardRolloutBuffer", "BoardReplayBuffer"
 
 ALGORITHMS: dict[str, Algorithm] = {
     algorithm.id: algorithm
     for algorithm in (
-        Algorithm("ppo", _SB3, "PPO", _ANY_ACTIONS),
-        Algorithm("a2c", _SB3, "A2C", _ANY_ACTIONS),
-        Algorithm("dqn", _SB3, "DQN", ("Discrete",), is_off_policy=True, has_epsilon=True),
+        Algorithm("ppo", _SB3, "PPO", _ANY_ACTIONS, board_buffer=_ROLLOUT),
+        Algorithm("a2c", _SB3, "A2C", _ANY_ACTIONS, board_buffer=_ROLLOUT),
+        Algorithm("dqn", _SB3, "DQN", ("Discrete",), is_off_policy=True, has_epsilon=True, board_buffer=_REPLAY),
         Algorithm("sac", _SB3, "SAC", ("Box",), is_off_policy=True),
         Algorithm("td3", _SB3, "TD3", ("Box",), is_off_policy=True),
         Algorithm("ddpg", _SB3, "DDPG", ("Box",), is_off_policy=True),
-        Algorithm("maskable_ppo", _CONTRIB, "MaskablePPO", _DISCRETE_ACTIONS, needs_action_masks=True),
+        Algorithm("maskable_ppo", _CONTRIB, "MaskablePPO", _DISCRETE_ACTIONS, needs_action_masks=True, board_buffer=f"Maskable{_ROLLOUT}"),
         Algorithm("recurrent_ppo", _CONTRIB, "RecurrentPPO", _ANY_ACTIONS),
-        Algorithm("qrdqn", _CONTRIB, "QRDQN", ("Discrete",), is_off_policy=True, has_epsilon=True),
+        Algorithm("qrdqn", _CONTRIB, "QRDQN", ("Discrete",), is_off_policy=True, has_epsilon=True, board_buffer=_REPLAY),
         Algorithm("tqc", _CONTRIB, "TQC", ("Box",), is_off_policy=True),
-        Algorithm("trpo", _CONTRIB, "TRPO", _ANY_ACTIONS),
+        Algorithm("trpo", _CONTRIB, "TRPO", _ANY_ACTIONS, board_buffer=_ROLLOUT),
         Algorithm("ars", _CONTRIB, "ARS", ("Box", "Discrete"), ignores_callbacks=True),
         Algorithm("crossq", _CONTRIB, "CrossQ", ("Box",), is_off_policy=True),
     )
 }
+
+
+MASKED_ALGORITHMS: dict[str, Algorithm] = {
+    f"masked_{algorithm_id}": replace(
+        ALGORITHMS[algorithm_id], id=f"masked_{algorithm_id}", module="sb3_ext.algorithms.masked_dqn", class_name=name
+    )
+    for algorithm_id, name in (("dqn", "MaskedDQN"), ("qrdqn", "MaskedQRDQN"))
+}
+"""What games are learned with in the place of algorithms that know no action masks."""
+
+
+def mask_algorithm(algorithm: Algorithm) -> Algorithm:
+    """
+    :param algorithm: what a configuration names
+    :return: what learns a game: the same, or the variant that keeps to legal moves
+    """
+    return MASKED_ALGORITHMS.get(f"masked_{algorithm.id}", algorithm)
 
 
 def get_algorithm(algorithm_id: str) -> Algorithm:
@@ -80,7 +100,7 @@ def get_algorithm(algorithm_id: str) -> Algorithm:
     :raises ConfigError: if there is none, with the nearest name
     """
     try:
-        return ALGORITHMS[algorithm_id]
+        return MASKED_ALGORITHMS.get(algorithm_id) or ALGORITHMS[algorithm_id]
     except KeyError:
         raise ConfigError(
             f"agent.id: unknown algorithm '{algorithm_id}'; {suggest_name(algorithm_id, ALGORITHMS)}"

@@ -110,21 +110,35 @@ def find_eval_shares(config: RunConfig) -> Mapping[str, float]:
     return {name: share / total for name, share in shares.items() if share > 0}
 
 
+def count_mirrors(config: RunConfig) -> int:
+    """
+    :param config: the whole configuration
+    :return: on how many of the boards the agent plays both seats
+    """
+    sampler = config.train.opponent_sampler
+    if sampler is None or sampler.type != POOL_TYPE:
+        return 0
+    fraction = PoolConfig.model_validate(sampler.params).self_play.mirror_fraction
+    return round(fraction * config.parallel.num_envs)
+
+
 def _make_seat(config: RunConfig, game: Game, sampler: OpponentSampler) -> SelfPlayVecEnv:
     return SelfPlayVecEnv(
         game,
         sampler,
         start_policy=config.train.start_policy or "random",
-        # Algorithms with an exploration rate do not ask for masks; with them in sight they can learn to heed them.
+        # Algorithms with an exploration rate have their masks in what they see.
         masks_in_observation=get_algorithm(config.agent.id).has_epsilon,
         illegal_move=config.train.illegal_move or _choose_illegal_move(config),
         opening_plies=(0, config.train.opening_plies or 0),
+        num_mirrors=count_mirrors(config),
         seed=config.seed,
     )
 
 
 def _choose_illegal_move(config: RunConfig) -> Any:
-    return "mask" if get_algorithm(config.agent.id).needs_action_masks else "random_legal"
+    algorithm = get_algorithm(config.agent.id)
+    return "mask" if algorithm.needs_action_masks or algorithm.has_epsilon else "random_legal"
 
 
 def _make_sampler(config: RunConfig, game: Game, opponents_directory: Path) -> OpponentSampler:
@@ -135,7 +149,7 @@ def _make_sampler(config: RunConfig, game: Game, opponents_directory: Path) -> O
     pool = PoolConfig.model_validate(section.params)
     assert config.seed is not None
     return OpponentPool(
-        opponents_directory, game, pool.heuristic_distribution, seed=config.seed, **pool.self_play.model_dump()
+        opponents_directory, game, pool.heuristic_distribution, seed=config.seed, **pool.self_play.model_dump(exclude={"mirror_fraction"})
     )
 
 

@@ -9,8 +9,9 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_ext.algorithms.parameters import build_parameters, fill_parameters
 from sb3_ext.algorithms.policies import check_fit, choose_policy
-from sb3_ext.algorithms.registry import get_algorithm
+from sb3_ext.algorithms.registry import get_algorithm, mask_algorithm
 from sb3_ext.arguments import import_name
+from sb3_ext.building.board_learning import make_board_arguments
 from sb3_ext.building.parallel import fill_parallel
 from sb3_ext.config.schema import RunConfig
 from sb3_ext.errors import ConfigError
@@ -27,9 +28,12 @@ def make_model(config: RunConfig, env: VecEnv) -> BaseAlgorithm:
     """
     agent = config.agent
     algorithm = get_algorithm(agent.id)
+    if config.game is not None:
+        algorithm = mask_algorithm(algorithm)
     policy = agent.policy or choose_policy(algorithm, env.observation_space)
     check_fit(algorithm, policy, env)
     arguments: dict[str, Any] = build_parameters(algorithm, agent.params, env.action_space)
+    arguments |= make_board_arguments(config)
     try:
         return algorithm.load_class()(
             policy=import_name(policy) if ":" in policy else policy,

@@ -17,8 +17,8 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 from stable_baselines3.common.type_aliases import TrainFreq
 
-from sb3_ext.algorithms import impala
-from sb3_ext.algorithms.registry import ALGORITHMS
+from sb3_ext.algorithms import board_buffers, board_networks, impala
+from sb3_ext.algorithms.registry import ALGORITHMS, MASKED_ALGORITHMS
 from sb3_ext.checkpoints.spaces import describe_space
 
 STRICT_JSON = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
@@ -37,7 +37,9 @@ _LISTS: tuple[tuple[Any, type[Any]], ...] = (
     (torch.optim, torch.optim.Optimizer),
     (torch_layers, torch_layers.BaseFeaturesExtractor),
     (impala, torch_layers.BaseFeaturesExtractor),
+    (board_networks, torch_layers.BaseFeaturesExtractor),
     (buffers, buffers.ReplayBuffer),
+    (board_buffers, buffers.ReplayBuffer),
 )
 _NOT_PLAIN: Any = object()
 
@@ -173,9 +175,9 @@ def _describe_value(value: Any) -> Any:
 
 
 def _find_algorithm_id(algorithm_class: type[Any]) -> str | None:
-    for algorithm in ALGORITHMS.values():
-        package = algorithm_class.__module__.partition(".")[0]
-        if (package, algorithm_class.__name__) == (algorithm.module, algorithm.class_name):
+    for algorithm in (*ALGORITHMS.values(), *MASKED_ALGORITHMS.values()):
+        is_there = f"{algorithm_class.__module__}.".startswith(f"{algorithm.module}.")
+        if is_there and algorithm_class.__name__ == algorithm.class_name:
             return algorithm.id
     return None
 

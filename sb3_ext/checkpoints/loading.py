@@ -10,7 +10,7 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.type_aliases import GymEnv
 
-from sb3_ext.algorithms.registry import ALGORITHMS, get_algorithm
+from sb3_ext.algorithms.registry import ALGORITHMS, MASKED_ALGORITHMS, get_algorithm
 from sb3_ext.checkpoints.architecture import ModelDescription
 from sb3_ext.checkpoints.assembly import build_model, load_weights
 from sb3_ext.checkpoints.bundle import MANIFEST, Bundle, verify_bundle
@@ -116,7 +116,7 @@ def _find_class(algorithm: str | type[BaseAlgorithm]) -> type[BaseAlgorithm]:
 
 
 def _find_described_class(described: ModelDescription, trust: bool) -> type[BaseAlgorithm]:
-    if described.algorithm in ALGORITHMS:
+    if described.algorithm in {**ALGORITHMS, **MASKED_ALGORITHMS}:
         return _find_class(str(described.algorithm))
     if not trust:
         name = described.algorithm_class[:80]

@@ -15,11 +15,12 @@ from typing import Any
 from stable_baselines3.common.buffers import DictReplayBuffer, NStepReplayBuffer, ReplayBuffer
 from stable_baselines3.her import HerReplayBuffer
 
+from sb3_ext.algorithms.board_buffers import BoardReplayBuffer
 from sb3_ext.checkpoints.arrays import Array
 from sb3_ext.checkpoints.replay_rows import CopiedRows, LiveRows, Rows, read_ring
 from sb3_ext.errors import CheckpointError
 
-SUPPORTED = (ReplayBuffer, DictReplayBuffer, NStepReplayBuffer, HerReplayBuffer)
+SUPPORTED = (ReplayBuffer, DictReplayBuffer, NStepReplayBuffer, HerReplayBuffer, BoardReplayBuffer)
 _ROW_ARRAYS = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts", "ep_start")
 _SEGMENT_BYTES = 64 * 2**20
 _MOST_SEGMENT_ROWS = 2**16
@@ -90,7 +91,7 @@ def capture_replay(
     """
     Take the rows that no file has yet: without a copy, where training cannot overwrite them soon.
 
-    :param buffer: SB3's own replay buffer, plain, for dictionaries, n-step or HER
+    :param buffer: SB3's own replay buffer, plain, for dictionaries, n-step or HER, or that of boards
     :param previous: what the previous checkpoint, or the one that this buffer was restored from, holds of it; ``None``
         takes the whole buffer
     :param read_step: reads the model's ``num_timesteps``

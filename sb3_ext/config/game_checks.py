@@ -17,7 +17,7 @@ from sb3_ext.problems import Problem
 # Names, not functions: the configuration lies below the games.
 _MAKE_GAME = "sb3_ext.selfplay.game_registry:make_game"
 _MAKE_OPPONENT = "sb3_ext.selfplay.opponent_registry:make_opponent"
-_OF_GAMES = ("start_policy", "opening_plies", "illegal_move", "opponent_sampler")
+_OF_GAMES = ("start_policy", "opening_plies", "illegal_move", "symmetry", "opponent_sampler")
 _SAMPLER = ("train", "opponent_sampler")
 
 
@@ -31,7 +31,7 @@ def find_game_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
         if data.get("env") is None:
             yield Problem(("env",), "required, but missing (or game, for a two-player game)")
         for name in _OF_GAMES:
-            if train.get(name) is not None:
+            if train.get(name) not in (None, False):
                 yield Problem(("train", name), "is for games, but there is no section game")
         return
     if data.get("env") is not None:

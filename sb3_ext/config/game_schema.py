@@ -42,6 +42,9 @@ class SelfPlayConfig(Section):
     start_episode: NonNegativeInt = Field(default=1000, description="before it: heuristics only")
     current_self_fraction: Fraction = Field(default=0.3, description="chance of meeting oneself as one is")
     past_self_fraction: Fraction = Field(default=0.3, description="chance of a frozen past self; the rest: heuristics")
+    mirror_fraction: Fraction = Field(
+        default=0.0, description="share of the boards on which the agent plays both seats, every move training data"
+    )
     max_frozen_agents: PositiveInt = Field(default=10, description="how many past selves can be met")
     save_every: PositiveInt = Field(default=500, description="episodes between two snapshots")
     sampling: Sampling = Field(default="uniform", description="of past selves: uniform, latest, or by losses to them")

@@ -163,6 +163,7 @@ class TrainConfig(Section):
     illegal_move: IllegalMove | None = Field(
         default=None, description="games: what becomes of the agent's; null: mask, or random_legal if it cannot mask"
     )
+    symmetry: Flag = Field(default=False, description="games: learn from positions as they look in a mirror, too")
     opponent_sampler: OpponentSamplerConfig | None = Field(default=None, description="games: who sits opposite")
     callbacks: list[CallbackConfig] = Field(default=[], description="further callbacks, in the order of their calls")
 

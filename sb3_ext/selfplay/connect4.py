@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sb3_ext_envs.connect4.drawing import draw_text
 from sb3_ext_envs.connect4.rules import Connect4Rules
 
+from sb3_ext.algorithms.board_buffers import Reflection
 from sb3_ext.selfplay.games import Boards, MoveResults
 
 
@@ -50,6 +51,12 @@ class Connect4:
 
     def observe(self, boards: Boards, players: NDArray[np.integer[Any]]) -> NDArray[np.int8]:
         return self.rules.draw_planes(boards, players)
+
+    def find_reflection(self) -> Reflection:
+        """:return: how a position looks with left and right exchanged"""
+        shape = self.observation_space.shape
+        cells = np.arange(np.prod(shape)).reshape(shape)[..., ::-1]
+        return Reflection(cells.ravel().tolist(), list(range(shape[-1]))[::-1])
 
     def branch(self, boards: NDArray[np.intp]) -> Connect4:
         copy = object.__new__(Connect4)

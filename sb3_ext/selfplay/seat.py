@@ -35,6 +35,11 @@ class SelfPlayVecEnv(BoardVecEnv):
     ``result`` (the agent's return; +1, 0 or -1 in a game of win and loss) and ``is_success`` (it is positive).
     ``VecMonitor`` and ``VecNormalize`` go around this, as around any ``VecEnv``.
 
+    On *mirror boards* the agent plays both seats, and every step is one move: observations are those of the player to
+    move, rewards those of the player who has moved. What a player can expect is then minus what the next one can: such
+    a step has a negative discount, which the buffers of :mod:`sb3_ext.algorithms.board_buffers` give it. Returns mean
+    nothing there; the last ``info`` of such a game has ``is_mirror`` and no result.
+
     :param game: its boards are the environments
     :param opponent: one for all episodes, a function of observations and legal moves
         (:class:`~sb3_ext.selfplay.function_opponent.FunctionOpponent`), or a sampler such as an ``OpponentPool``
@@ -45,8 +50,10 @@ class SelfPlayVecEnv(BoardVecEnv):
     :param illegal_move: what becomes of one by the agent. ``mask``: it is an error, for agents that mask; ``lose``:
         it ends the game with a reward of -1; ``random_legal``: a random legal one is made instead
     :param opening_plies: the least and the most random legal moves with which a game begins
+    :param num_mirrors: on how many of the boards, the first ones, the agent plays both seats. That is for games in
+        which the players move in turn and the gain of one is the loss of the other
     :param seed: of seats, openings and replaced moves; ``None`` for fresh random numbers
-    :raises ValueError: if ``start_policy``, ``illegal_move`` or ``opening_plies`` is none of these
+    :raises ValueError: if ``start_policy``, ``illegal_move``, ``opening_plies`` or ``num_mirrors`` is none of these
     """
 
     def __init__(
@@ -58,14 +65,18 @@ class SelfPlayVecEnv(BoardVecEnv):
         masks_in_observation: bool = False,
         illegal_move: IllegalMoves = "mask",
         opening_plies: tuple[int, int] = (0, 0),
+        num_mirrors: int = 0,
         seed: int | None = None,
     ) -> None:
         if illegal_move not in get_args(IllegalMoves):
             raise ValueError(f"illegal_move must be one of {', '.join(get_args(IllegalMoves))}, but got {illegal_move}")
         if not 0 <= opening_plies[0] <= opening_plies[1]:
             raise ValueError(f"opening_plies must be 0 <= least <= most, but got {opening_plies}")
-        super().__init__(game, masks_in_observation=masks_in_observation)
         count = game.num_boards
+        if not 0 <= num_mirrors <= count:
+            raise ValueError(f"num_mirrors must be from 0 to the {count} boards, but got {num_mirrors}")
+        super().__init__(game, masks_in_observation=masks_in_observation)
+        self.num_mirrors = num_mirrors
         self.sampler = _make_sampler(opponent)
         self._seat_draw = SeatDraw(start_policy, count)
         self._illegal_move = illegal_move
@@ -110,6 +121,7 @@ class SelfPlayVecEnv(BoardVecEnv):
         dones = np.zeros(self.num_envs, dtype=np.bool_)
         boards = self._settle_illegal(rewards, dones)
         self._play(boards, self._actions[boards], rewards, dones)
+        self._turn_mirrors(boards, dones)
         self._let_opponents_move(boards, rewards, dones)
         self._returns += rewards
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
@@ -120,7 +132,8 @@ class SelfPlayVecEnv(BoardVecEnv):
 
     def find_opponents(self) -> set[str]:
         """:return: the names of those who sit opposite now"""
-        return {self._names[place] for place in set(self._opponents.tolist())} if self._names else set()
+        places = set(self._opponents[self.num_mirrors :].tolist())
+        return {self._names[place] for place in places} if self._names else set()
 
     def _settle_illegal(self, rewards: NDArray[np.float32], dones: NDArray[np.bool_]) -> Boards:
         """Deal with the agent's illegal moves; what comes back are the boards on which there is a legal one."""
@@ -148,6 +161,13 @@ class SelfPlayVecEnv(BoardVecEnv):
         rewards[boards] += found[np.arange(len(boards)), self._seats[boards]]
         dones[boards] = ends
 
+    def _turn_mirrors(self, boards: Boards, dones: NDArray[np.bool_]) -> None:
+        """On mirror boards whose games go on, the agent goes over to the other seat."""
+        turned = boards[(boards < self.num_mirrors) & ~dones[boards]]
+        if (self.game.movers[turned] == self._seats[turned]).any():
+            raise SelfPlayError(f"{self.game.id}: a player moves twice in a row, which mirror boards cannot have")
+        self._seats[turned] = self.game.movers[turned]
+
     def _let_opponents_move(self, boards: Boards, rewards: NDArray[np.float32], dones: NDArray[np.bool_]) -> None:
         """Until it is the agent's turn on each of these boards, or the game is over: a rule may give two moves."""
         while True:
@@ -174,28 +194,35 @@ class SelfPlayVecEnv(BoardVecEnv):
 
     def _end(self, boards: Boards, infos: list[dict[str, Any]]) -> None:
         observations = self._observe(boards, self._seats[boards], is_over=True)
-        names = [self._names[place] for place in self._opponents[boards]]
-        returns = self._returns[boards]
         for index, board in enumerate(boards.tolist()):
             infos[board] = {
                 "terminal_observation": pick_observation(observations, index),
                 "TimeLimit.truncated": False,
-                "opponent": names[index],
-                "seat": int(self._seats[board]),
-                "result": float(returns[index]),
-                "is_success": bool(returns[index] > 0),
+                **({"is_mirror": True} if board < self.num_mirrors else self._describe_result(board)),
             }
-        self.sampler.record(names, returns)
+        rated = boards[boards >= self.num_mirrors]
+        self.sampler.record([self._names[place] for place in self._opponents[rated]], self._returns[rated])
         self._begin(boards, self._seat_draw.next(self._seats[boards], self._generator))
+
+    def _describe_result(self, board: int) -> dict[str, Any]:
+        return {
+            "opponent": self._names[self._opponents[board]],
+            "seat": int(self._seats[board]),
+            "result": float(self._returns[board]),
+            "is_success": bool(self._returns[board] > 0),
+        }
 
     def _begin(self, boards: Boards, seats: NDArray[np.int8]) -> None:
         """Draw who plays, reset, and let the opponents move that are to move first."""
         self._seats[boards] = seats
         self._returns[boards] = 0.0
-        self._opponents[boards] = [self._find_place(name) for name in self.sampler.draw(len(boards))]
+        rated, mirrors = boards[boards >= self.num_mirrors], boards[boards < self.num_mirrors]
+        self._opponents[rated] = [self._find_place(name) for name in self.sampler.draw(len(rated))]
         self.game.reset(boards)
         if self._opening_plies[1] > 0:
             play_random_openings(self.game, boards, self._generator, *self._opening_plies)
+        self._seats[mirrors] = self.game.movers[mirrors]
+        if self._opening_plies[1] > 0:
             # The opponent may have won from an opening before the agent could move: then that game begins without it.
             boards = self._let_opponents_begin(boards)
             self.game.reset(boards)

@@ -1,0 +1,162 @@
+"""
+Buffers for boards on which the agent plays both seats, and for boards that look the same in a mirror.
+
+On a *mirror board* every step is one move, and what the player to move can expect is minus what the next player can.
+With rewards of the player who has moved, a negative discount makes the algorithms' own targets those of the negamax
+recursion. Next to boards with an opponent, where a step is two moves, one move has the discount -√γ, and √λ.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import cloudpickle  # type: ignore[import-untyped]
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sb3_contrib.common.maskable.buffers import MaskableRolloutBuffer
+from stable_baselines3.common.buffers import DictReplayBuffer, RolloutBuffer
+
+# SB3 pickles the class of a buffer into model.zip: with its code, the zip also loads without this package.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+
+class Reflection(NamedTuple):
+    """
+    How a position looks in a mirror.
+
+    :param cells: for each number of a flattened observation, the place of the one that takes its place
+    :param actions: for each action, the one that it becomes
+    """
+
+    cells: Sequence[int]
+    actions: Sequence[int]
+
+
+class BoardRolloutBuffer(RolloutBuffer):
+    """
+    PPO's and A2C's.
+
+    :param num_mirrors: on how many of the boards, the first ones, the agent plays both seats
+    :param reflection: half of what is learned from is seen in a mirror, drawn anew in each epoch; ``None`` for nothing.
+        A move is then taken to be as likely as its mirror image was when it was made: nearly so, since the network
+        learns both
+    :param arguments: of SB3's buffer; ``gamma`` and ``gae_lambda`` are those of boards with an opponent
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        num_mirrors: int = 0,
+        reflection: Sequence[Sequence[int]] | None = None,
+        **arguments: Any,
+    ) -> None:
+        super().__init__(*args, **arguments)
+        self._reflector = Reflector(reflection)
+        # A number a board: SB3's recursion goes over all boards at once.
+        lambdas = np.full(self.n_envs, self.gae_lambda, dtype=np.float32)
+        lambdas[:num_mirrors] = math.sqrt(self.gae_lambda)
+        self.gae_lambda = lambdas  # type: ignore[assignment]
+        self.gamma = make_discounts(self.gamma, self.n_envs, num_mirrors)  # type: ignore[assignment]
+
+    def _get_samples(self, batch_inds: NDArray[Any], env: Any = None) -> Any:
+        return self._reflector.reflect(super()._get_samples(batch_inds, env))
+
+
+class MaskableBoardRolloutBuffer(BoardRolloutBuffer, MaskableRolloutBuffer):
+    """
+    MaskablePPO's.
+
+    :param arguments: as of :class:`BoardRolloutBuffer`
+    """
+
+
+class BoardReplayBuffer(DictReplayBuffer):
+    """
+    DQN's and QR-DQN's, for observations with the legal moves in them.
+
+    :param num_mirrors: on how many of the boards, the first ones, the agent plays both seats
+    :param gamma: the discount on boards with an opponent
+    :param reflection: half of what is learned from is seen in a mirror; ``None`` for nothing
+    :param arguments: of SB3's buffer
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        num_mirrors: int = 0,
+        gamma: float = 0.99,
+        reflection: Sequence[Sequence[int]] | None = None,
+        **arguments: Any,
+    ) -> None:
+        super().__init__(*args, **arguments)
+        self._reflector = Reflector(reflection)
+        self._discounts = make_discounts(gamma, self.n_envs, num_mirrors)
+
+    def _get_samples(self, batch_inds: NDArray[Any], env: Any = None) -> Any:
+        boards = _peek_boards(self.n_envs, len(batch_inds))
+        samples = super()._get_samples(batch_inds, env)
+        discounts = self.to_torch(self._discounts[boards].reshape(-1, 1))
+        return self._reflector.reflect(samples._replace(discounts=discounts))
+
+
+def make_discounts(gamma: float, num_boards: int, num_mirrors: int) -> NDArray[np.float32]:
+    """
+    :param gamma: of a move and its answer
+    :param num_boards: all of them
+    :param num_mirrors: on how many of them, the first ones, a step is one move
+    :return: the discount of a step, shape (boards,)
+    """
+    discounts = np.full(num_boards, gamma, dtype=np.float32)
+    discounts[:num_mirrors] = -math.sqrt(gamma)
+    return discounts
+
+
+class Reflector:
+    """
+    Shows half of a minibatch in a mirror.
+
+    :param reflection: cells and actions, as in :class:`Reflection`; ``None`` for no mirror
+    """
+
+    def __init__(self, reflection: Sequence[Sequence[int]] | None) -> None:
+        self._is_on = reflection is not None
+        if reflection is not None:
+            self._cells, self._actions = (torch.tensor(places) for places in reflection)
+
+    def reflect(self, samples: Any) -> Any:
+        """
+        :param samples: a minibatch of any of SB3's buffers; random numbers come from NumPy, as its places did
+        :return: the same, or half of it in a mirror
+        """
+        if not self._is_on:
+            return samples
+        chosen = torch.from_numpy(np.random.random(len(samples.actions)) < 0.5)
+        changes = {"actions": self._reflect_actions(samples.actions, chosen)}
+        for name in ("observations", "next_observations", "action_masks"):
+            if hasattr(samples, name):
+                changes[name] = self._reflect_rows(name, getattr(samples, name), chosen)
+        return samples._replace(**changes)
+
+    def _reflect_actions(self, actions: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+        mirrored = self._actions.to(actions.device)[actions.long()].to(actions.dtype)
+        return torch.where(chosen.to(actions.device)[:, None], mirrored, actions)
+
+    def _reflect_rows(self, name: str, rows: Any, chosen: torch.Tensor) -> Any:
+        if isinstance(rows, dict):
+            return {key: self._reflect_rows(key, values, chosen) for key, values in rows.items()}
+        places = self._actions if name.startswith("action_mask") else self._cells
+        flat = rows.flatten(1)
+        mirrored = flat[:, places.to(rows.device)]
+        return torch.where(chosen.to(rows.device)[:, None], mirrored, flat).reshape(rows.shape)
+
+
+def _peek_boards(num_boards: int, count: int) -> NDArray[np.integer[Any]]:
+    """:return: the boards that SB3's buffer is going to draw next: the draw is its first"""
+    state = np.random.get_state()
+    boards = np.random.randint(0, high=num_boards, size=(count,))
+    np.random.set_state(state)
+    return boards

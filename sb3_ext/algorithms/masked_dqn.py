@@ -1,0 +1,143 @@
+"""
+DQN and QR-DQN that play by the rules: they choose, explore and bootstrap among legal moves only.
+
+The legal moves travel in the observation, a ``Dict`` with an ``action_mask`` (1 where an action is legal) next to what
+is seen. So they are in the replay buffer, too, where the target needs them.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, ClassVar
+
+import cloudpickle  # type: ignore[import-untyped]
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sb3_contrib import QRDQN
+from sb3_contrib.qrdqn.policies import MultiInputPolicy as QuantileMultiInputPolicy
+from sb3_contrib.qrdqn.policies import QuantileNetwork
+from stable_baselines3 import DQN
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import PyTorchObs
+from stable_baselines3.dqn.policies import MultiInputPolicy, QNetwork
+
+# SB3 pickles the class of a policy into model.zip: with its code, the zip also loads without this package.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+MASK = "action_mask"
+ILLEGAL_VALUE = -1e8
+"""Of illegal moves: finite, since the target of a game's last move multiplies it by 0."""
+
+
+class MaskedQNetwork(QNetwork):
+    """Action values, those of illegal moves very low."""
+
+    def forward(self, obs: PyTorchObs) -> torch.Tensor:
+        """
+        :param obs: with the legal moves
+        :return: shape (batch, actions)
+        """
+        return torch.where(_read_masks(obs), super().forward(obs), ILLEGAL_VALUE)
+
+
+class MaskedQuantileNetwork(QuantileNetwork):
+    """Quantiles of returns, those of illegal moves very low."""
+
+    def forward(self, obs: PyTorchObs) -> torch.Tensor:
+        """
+        :param obs: with the legal moves
+        :return: shape (batch, quantiles, actions)
+        """
+        return torch.where(_read_masks(obs)[:, None, :], super().forward(obs), ILLEGAL_VALUE)
+
+
+class MaskedPolicy(MultiInputPolicy):
+    """DQN's policy for a ``Dict`` with an ``action_mask``; also for stock ``DQN``, which explores illegal moves."""
+
+    def make_q_net(self) -> QNetwork:
+        """:return: a network, as SB3 makes it, that knows the legal moves"""
+        arguments = self._update_features_extractor(self.net_args, features_extractor=None)
+        return MaskedQNetwork(**arguments).to(self.device)
+
+
+class MaskedQuantilePolicy(QuantileMultiInputPolicy):
+    """QR-DQN's policy for a ``Dict`` with an ``action_mask``; also for stock ``QRDQN``, which explores illegal moves."""
+
+    def make_quantile_net(self) -> QuantileNetwork:
+        """:return: a network, as SB3-Contrib makes it, that knows the legal moves"""
+        arguments = self._update_features_extractor(self.net_args, features_extractor=None)
+        return MaskedQuantileNetwork(**arguments).to(self.device)
+
+
+class _LegalExploration:
+    """Explores legal moves, on each board for itself. (SB3 draws once for all of them.)"""
+
+    policy: Any
+    exploration_rate: float
+    num_timesteps: int
+    _last_obs: Any
+
+    def predict(
+        self,
+        observation: Any,
+        state: tuple[NDArray[Any], ...] | None = None,
+        episode_start: NDArray[Any] | None = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray[Any], tuple[NDArray[Any], ...] | None]:
+        """
+        :param observation: of one board, or of several
+        :param state: is given back
+        :param episode_start: is not needed
+        :param deterministic: take the best move; else a random one with a chance of ``exploration_rate``
+        :return: legal actions
+        """
+        actions, state = self.policy.predict(observation, state, episode_start, True)
+        if deterministic or self.exploration_rate <= 0:
+            return actions, state
+        masks = np.asarray(observation[MASK])
+        is_random = np.random.random(masks.shape[:-1]) < self.exploration_rate
+        return np.where(is_random, _draw_legal(masks), actions), state
+
+    def _sample_action(
+        self, learning_starts: int, action_noise: Any = None, n_envs: int = 1
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        if self.num_timesteps < learning_starts:
+            actions = _draw_legal(self._last_obs[MASK])
+        else:
+            actions, _ = self.predict(self._last_obs, deterministic=False)
+        return actions, actions
+
+
+class MaskedDQN(_LegalExploration, DQN):
+    """
+    DQN for observations with legal moves. A model that it has saved also opens with stock ``DQN.load``.
+
+    :param arguments: DQN's
+    """
+
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"MultiInputPolicy": MaskedPolicy}
+
+
+class MaskedQRDQN(_LegalExploration, QRDQN):
+    """
+    QR-DQN for observations with legal moves. A model that it has saved also opens with stock ``QRDQN.load``.
+
+    :param arguments: QR-DQN's
+    """
+
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"MultiInputPolicy": MaskedQuantilePolicy}
+
+
+def _read_masks(obs: PyTorchObs) -> torch.Tensor:
+    assert isinstance(obs, dict), "a network that knows the legal moves gets them in a Dict observation"
+    return obs[MASK] > 0
+
+
+def _draw_legal(masks: NDArray[Any]) -> NDArray[np.int64]:
+    """
+    :param masks: 1 where an action is legal, shape (..., actions)
+    :return: a uniform legal action of each row, drawn from NumPy's generator, as SB3 draws, shape (...)
+    """
+    scores = np.where(masks > 0, np.random.random(masks.shape), -1.0)
+    return scores.argmax(axis=-1)
