@@ -14,6 +14,7 @@ from click.testing import CliRunner
 import sb3_ext
 from sb3_ext.checkpoints.store import CheckpointStore
 from sb3_ext.cli import cli
+from sb3_ext.errors import ConfigError
 from sb3_ext.runs.run import Run
 from sb3_ext.training.loop import train_run
 from sb3_ext.training.resume import resume_run
@@ -171,3 +172,59 @@ def stop_at(step: int) -> Any:
             raise KeyError("stop")
 
     return stop
+
+
+def learn_both_seats(algorithm: str) -> dict[str, Any]:
+    """Half of the boards are mirror boards, and positions are seen in a mirror."""
+    params = {"learning_starts": 16, "buffer_size": 400} if algorithm in ("dqn", "qrdqn") else {"n_steps": 16}
+    opponents: Any = CONFIG["train"]["opponent_sampler"]["params"]
+    self_play = {**opponents["self_play"], "mirror_fraction": 0.5}
+    sampler = {"type": "pool", "params": {**opponents, "self_play": self_play}}
+    train = {**CONFIG["train"], "total_steps": 512, "symmetry": True, "opening_plies": 2, "opponent_sampler": sampler}
+    return {
+        **CONFIG,
+        "agent": {"id": algorithm, "device": "cpu", "threads": 1, "params": params},
+        "train": train,
+        "eval": {"every_steps": None, "episodes": 4},
+    }
+
+
+@pytest.mark.parametrize("algorithm", ["maskable_ppo", "dqn"])
+def test_mirror_boards_in_parts_are_the_same_run(algorithm: str, tmp_path: Path) -> None:
+    config = learn_both_seats(algorithm)
+    sb3_ext.train(config, run_dir=tmp_path / "whole")
+    with pytest.raises(KeyError):
+        sb3_ext.train(config, run_dir=tmp_path / "parts", callback=stop_at(300))
+    sb3_ext.resume(tmp_path / "parts")
+    bundle = CheckpointStore(tmp_path / "whole" / "checkpoints").resolve("latest")
+    assert bundle.manifest.exact, bundle.manifest.exact_reason
+    assert_same_runs(tmp_path / "whole", tmp_path / "parts")
+    rows = (tmp_path / "whole" / "monitor" / "0.monitor.csv").read_text().splitlines()[2:]
+    assert len(rows) == Run(tmp_path / "whole").record.episode > 0
+
+
+def test_a_run_of_nothing_but_mirror_boards_is_evaluated(tmp_path: Path) -> None:
+    config = learn_both_seats("ppo")
+    config["train"]["opponent_sampler"]["params"]["self_play"]["mirror_fraction"] = 1.0
+    run = sb3_ext.train(config, run_dir=tmp_path / "run")
+    assert len(run.metrics["last_evaluation"]["returns"]) == 4
+    assert run.metrics["episodes"]["return"] == []
+
+
+@pytest.mark.parametrize(
+    ("agent", "message"),
+    [
+        ({"id": "recurrent_ppo"}, "mirror_fraction: recurrent_ppo cannot learn so; agent.id could be ppo, a2c, dqn"),
+        ({"id": "dqn", "params": {"replay_buffer_class": "ReplayBuffer"}}, "replay_buffer_class: cannot be set"),
+    ],
+)
+def test_algorithms_that_cannot_learn_both_seats_are_named(agent: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        sb3_ext.train({**learn_both_seats("ppo"), "agent": agent}, run_dir=tmp_path / "run")
+
+
+def test_a_game_that_has_no_mirror_image_says_so(tmp_path: Path) -> None:
+    config = learn_both_seats("ppo")
+    config["game"] = {"id": "pettingzoo.classic.tictactoe_v3"}
+    with pytest.raises(ConfigError, match=r"train.symmetry: .*tictactoe_v3 does not say how it looks in a mirror"):
+        sb3_ext.train(config, run_dir=tmp_path / "run")

@@ -20,7 +20,7 @@ class BoardCNN(BaseFeaturesExtractor):
     Convolutions that keep to the board, then a linear layer, each followed by a ReLU.
 
     A pattern learned at one place is known everywhere. In a configuration:
-    ``policy_kwargs: {features_extractor_class: BoardCNN, features_extractor_kwargs: {channels: [64], kernel_size: 4}}``.
+    ``policy_kwargs: {features_extractor_class: BoardCNN, features_extractor_kwargs: {channels: [64]}}``.
 
     :param observation_space: planes of shape (planes, rows, cols), or a ``Dict`` that has them as ``observation``:
         what else is in it, such as the mask of legal moves, is not seen

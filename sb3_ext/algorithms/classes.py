@@ -15,7 +15,8 @@ def resolve_class(name: str) -> Any:
     Find a class for an algorithm's or a policy's argument.
 
     :param name: a public name of ``torch.nn``, ``torch.optim`` or SB3's buffers and feature extractors, such as
-        ``ReLU``, ``RMSprop``, ``HerReplayBuffer`` or ``NatureCNN``, ``ImpalaCNN`` or ``BoardCNN``; any other as ``module:Name``
+        ``ReLU``, ``RMSprop``, ``HerReplayBuffer`` or ``NatureCNN``, or ``ImpalaCNN`` or ``BoardCNN``; any other as
+        ``module:Name``
     :return: the class (or function, for ``torch.nn``'s activation functions)
     :raises LookupError: with a message for the user
     """
@@ -36,4 +37,14 @@ def _known_modules() -> Iterator[ModuleType]:
 
     from sb3_ext.algorithms import board_buffers, board_networks, impala
 
-    yield from (torch.nn, torch.optim, buffers, her, torch_layers, rmsprop_tf_like, impala, board_networks, board_buffers)
+    yield from (
+        torch.nn,
+        torch.optim,
+        buffers,
+        her,
+        torch_layers,
+        rmsprop_tf_like,
+        impala,
+        board_networks,
+        board_buffers,
+    )

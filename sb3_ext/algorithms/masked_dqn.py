@@ -53,7 +53,7 @@ class MaskedQuantileNetwork(QuantileNetwork):
 
 
 class MaskedPolicy(MultiInputPolicy):
-    """DQN's policy for a ``Dict`` with an ``action_mask``; also for stock ``DQN``, which explores illegal moves."""
+    """DQN's policy for a ``Dict`` with an ``action_mask``; also for stock ``DQN``, which explores others, too."""
 
     def make_q_net(self) -> QNetwork:
         """:return: a network, as SB3 makes it, that knows the legal moves"""
@@ -62,7 +62,7 @@ class MaskedPolicy(MultiInputPolicy):
 
 
 class MaskedQuantilePolicy(QuantileMultiInputPolicy):
-    """QR-DQN's policy for a ``Dict`` with an ``action_mask``; also for stock ``QRDQN``, which explores illegal moves."""
+    """QR-DQN's policy for a ``Dict`` with an ``action_mask``; also for stock ``QRDQN``, which explores others, too."""
 
     def make_quantile_net(self) -> QuantileNetwork:
         """:return: a network, as SB3-Contrib makes it, that knows the legal moves"""
@@ -140,4 +140,5 @@ def _draw_legal(masks: NDArray[Any]) -> NDArray[np.int64]:
     :return: a uniform legal action of each row, drawn from NumPy's generator, as SB3 draws, shape (...)
     """
     scores = np.where(masks > 0, np.random.random(masks.shape), -1.0)
-    return scores.argmax(axis=-1)
+    actions: NDArray[np.int64] = scores.argmax(axis=-1)
+    return actions

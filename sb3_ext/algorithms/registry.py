@@ -65,9 +65,18 @@ ALGORITHMS: dict[str, Algorithm] = {
         Algorithm("sac", _SB3, "SAC", ("Box",), is_off_policy=True),
         Algorithm("td3", _SB3, "TD3", ("Box",), is_off_policy=True),
         Algorithm("ddpg", _SB3, "DDPG", ("Box",), is_off_policy=True),
-        Algorithm("maskable_ppo", _CONTRIB, "MaskablePPO", _DISCRETE_ACTIONS, needs_action_masks=True, board_buffer=f"Maskable{_ROLLOUT}"),
+        Algorithm(
+            "maskable_ppo",
+            _CONTRIB,
+            "MaskablePPO",
+            _DISCRETE_ACTIONS,
+            needs_action_masks=True,
+            board_buffer=f"Maskable{_ROLLOUT}",
+        ),
         Algorithm("recurrent_ppo", _CONTRIB, "RecurrentPPO", _ANY_ACTIONS),
-        Algorithm("qrdqn", _CONTRIB, "QRDQN", ("Discrete",), is_off_policy=True, has_epsilon=True, board_buffer=_REPLAY),
+        Algorithm(
+            "qrdqn", _CONTRIB, "QRDQN", ("Discrete",), is_off_policy=True, has_epsilon=True, board_buffer=_REPLAY
+        ),
         Algorithm("tqc", _CONTRIB, "TQC", ("Box",), is_off_policy=True),
         Algorithm("trpo", _CONTRIB, "TRPO", _ANY_ACTIONS, board_buffer=_ROLLOUT),
         Algorithm("ars", _CONTRIB, "ARS", ("Box", "Discrete"), ignores_callbacks=True),

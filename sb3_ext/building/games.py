@@ -13,6 +13,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from sb3_ext.algorithms.registry import get_algorithm
 from sb3_ext.config.game_schema import CHECKPOINT_OPPONENT_TYPE, POOL_TYPE, CheckpointOpponentConfig, PoolConfig
 from sb3_ext.config.schema import RunConfig
+from sb3_ext.selfplay.board_monitor import BoardMonitor
 from sb3_ext.selfplay.frozen import load_opponent
 from sb3_ext.selfplay.game_registry import make_game
 from sb3_ext.selfplay.games import Game
@@ -53,7 +54,7 @@ def make_game_env(
     game = make_configured_game(config, config.parallel.num_envs)
     seat = _make_seat(config, game, _make_sampler(config, game, opponents_directory))
     with appending_monitor_files() if is_resumed else nullcontext():
-        return VecMonitor(seat, str(monitor_file), info_keywords=("opponent", "seat"))
+        return BoardMonitor(seat, str(monitor_file), info_keywords=("opponent", "seat"))
 
 
 def make_game_eval_env(config: RunConfig, num_boards: int, opponent: Opponent | None = None) -> VecEnv:
@@ -149,7 +150,11 @@ def _make_sampler(config: RunConfig, game: Game, opponents_directory: Path) -> O
     pool = PoolConfig.model_validate(section.params)
     assert config.seed is not None
     return OpponentPool(
-        opponents_directory, game, pool.heuristic_distribution, seed=config.seed, **pool.self_play.model_dump(exclude={"mirror_fraction"})
+        opponents_directory,
+        game,
+        pool.heuristic_distribution,
+        seed=config.seed,
+        **pool.self_play.model_dump(exclude={"mirror_fraction"}),
     )
 
 

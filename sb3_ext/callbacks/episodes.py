@@ -14,7 +14,8 @@ class EpisodeCallback(LightCallback):
 
     Returns and lengths are those of SB3's ``Monitor`` or ``VecMonitor`` (SB3 puts a ``Monitor`` around every
     environment that is not a ``VecEnv`` yet): before normalisation and clipping of rewards. ARS shows its episodes
-    only once a generation is evaluated, so there they all arrive at the end of the rollout.
+    only once a generation is evaluated, so there they all arrive at the end of the rollout. Games that the agent played
+    against itself on a mirror board have no return, and are no episodes.
     """
 
     def __init__(self) -> None:
@@ -63,6 +64,8 @@ class EpisodeCallback(LightCallback):
                 self._finish_episode({"episode": episode})
 
     def _finish_episode(self, info: dict[str, Any]) -> None:
+        if "is_mirror" in info:
+            return
         self.episodes += 1
         episode = info.get("episode")
         if episode is None:

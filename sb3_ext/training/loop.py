@@ -97,7 +97,7 @@ def _train(
                     is_hurried = session.signals.received is not None or not draws_curves
                     callbacks.finish_reports(is_hurried=is_hurried)
             if status_for(stop_reason) == "completed":
-                _evaluate(callbacks, draws_curves)
+                _evaluate(config, callbacks, draws_curves)
         return stop_reason
 
 
@@ -125,9 +125,10 @@ def _learn(model: BaseAlgorithm, config: RunConfig, callbacks: list[BaseCallback
     return next((reason for reason in reasons if reason is not None), fallback)
 
 
-def _evaluate(callbacks: Callbacks, draws_curves: bool) -> None:
+def _evaluate(config: RunConfig, callbacks: Callbacks, draws_curves: bool) -> None:
     """Judge the final model."""
-    if callbacks.metrics.episodes == 0:
+    # Games always end, but those that the agent plays against itself are no episodes.
+    if callbacks.metrics.episodes == 0 and config.game is None:
         logger.info(
             "no episode has ended in this training, so there is no final evaluation; "
             "if episodes never end by themselves, env.max_steps truncates them"
