@@ -8,12 +8,14 @@ import logging
 import math
 import os
 import signal
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.trial import TrialState
+from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_ext.callbacks.trial_pruning import PRUNED
 from sb3_ext.config import Override
@@ -83,12 +85,13 @@ class TrialReports:
             return False
 
 
-def run_trial(study: TuningStudy, claim: Claim) -> Outcome:
+def run_trial(study: TuningStudy, claim: Claim, callbacks: Sequence[BaseCallback] = ()) -> Outcome:
     """
     Run a trial to its end, whatever that is.
 
     :param study: the study
     :param claim: the trial
+    :param callbacks: further ones, for each of its trainings
     :return: how it ended
     :raises TrialInterrupted: if a signal ended it before that
     """
@@ -96,7 +99,7 @@ def run_trial(study: TuningStudy, claim: Claim) -> Outcome:
     try:
         values = plan.space.suggest(claim.trial)
         claim.trial.set_user_attr(VALUES, values)
-        runs = _run_seeds(study, claim, values)
+        runs = _run_seeds(study, claim, values, callbacks)
         if runs is None:
             return Outcome(TrialState.PRUNED)
         judged = judge_runs(plan, runs)
@@ -109,7 +112,9 @@ def run_trial(study: TuningStudy, claim: Claim) -> Outcome:
         gc.collect()  # models and environments refer to each other: free them before the next trial
 
 
-def _run_seeds(study: TuningStudy, claim: Claim, values: dict[str, Any]) -> list[Run] | None:
+def _run_seeds(
+    study: TuningStudy, claim: Claim, values: dict[str, Any], callbacks: Sequence[BaseCallback]
+) -> list[Run] | None:
     """:return: the runs; ``None`` if the trial was pruned, which the first of them decides"""
     plan = study.plan
     base = _choose_place(claim, plan)
@@ -120,7 +125,7 @@ def _run_seeds(study: TuningStudy, claim: Claim, values: dict[str, Any]) -> list
         reports = TrialReports(claim.trial, plan.is_minimized[0]) if is_judge else None
         on_loss = partial(_abandon, directory)
         with Heartbeat(study.storage, claim.trial._trial_id, claim.mark, on_loss):
-            run = _train(plan, directory, plan.make_overrides(values, seed), reports)
+            run = _train(plan, directory, plan.make_overrides(values, seed), reports, callbacks)
         reason = run.record.stop_reason or ""
         if run.record.status == "failed":
             raise TuningError(reason.removeprefix("error: "))
@@ -143,7 +148,13 @@ def _choose_place(claim: Claim, plan: TuningPlan) -> Path:
     return place
 
 
-def _train(plan: TuningPlan, directory: Path, overrides: list[Override], reports: TrialReports | None) -> Run:
+def _train(
+    plan: TuningPlan,
+    directory: Path,
+    overrides: list[Override],
+    reports: TrialReports | None,
+    callbacks: Sequence[BaseCallback],
+) -> Run:
     if is_locked(RunPaths(directory).lock):
         raise TrialInterrupted("the process that was taken for dead still trains it")
     try:
@@ -153,7 +164,7 @@ def _train(plan: TuningPlan, directory: Path, overrides: list[Override], reports
     if start is None:
         return Run(directory)
     try:
-        return train_run(start, trial=reports, draws_curves=False)
+        return train_run(start, callbacks, trial=reports, draws_curves=False)
     except Sb3ExtError:
         raise
     except Exception as error:

@@ -20,6 +20,7 @@ from typing import Any
 
 import optuna
 
+from sb3_ext.callbacks import SignalStopCallback
 from sb3_ext.runs.signals import SignalWatch
 from sb3_ext.tuning.plan import TuningPlan
 from sb3_ext.tuning.study import Claim, TuningStudy, open_study
@@ -58,7 +59,8 @@ def work(study: TuningStudy, signals: SignalWatch, *, is_over: Callable[[], bool
 
 def _work_on(study: TuningStudy, claim: Claim, signals: SignalWatch) -> None:
     try:
-        outcome = run_trial(study, claim)
+        # A training watches signals itself; one that came just before that is known here only.
+        outcome = run_trial(study, claim, [SignalStopCallback(signals)])
     except TrialInterrupted as interrupted:
         logger.info("trial %d waits to go on: %s", claim.number, interrupted)
         study.put_back(claim)

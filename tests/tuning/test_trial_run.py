@@ -254,3 +254,23 @@ def test_what_cannot_be_tuned_is_said_at_once(make_plan_here: MakePlan, changes:
 def test_parameters_of_samplers_and_pruners_are_optunas(make_plan_here: MakePlan, changes: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         open_study(make_plan_here(**changes))
+
+
+def test_a_signal_before_the_training_watches_for_it_is_not_lost(
+    make_plan_here: MakePlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sb3_ext.tuning import trial_run
+
+    def start(*arguments: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return begin(*arguments)
+
+    begin = trial_run._start
+    monkeypatch.setattr(trial_run, "_start", start)
+    study = open_study(make_plan_here(train__total_steps=1_000_000))
+
+    with SignalWatch() as signals:
+        work(study, signals)
+
+    assert study.list_trials()[0].state == TrialState.WAITING
+    assert Run(study.plan.directory / "trial_0000").record.step < 100
