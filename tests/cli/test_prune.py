@@ -17,6 +17,7 @@ from sb3_ext.runs.lock import RunLock
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = {
+        "seed": 1,
         "env": {"id": "CartPole-v1", "max_steps": 20},
         "agent": {"id": "ppo", "threads": 1, "params": {"n_steps": 16, "batch_size": 16}},
         "train": {
@@ -44,7 +45,8 @@ def list_steps(run: Path) -> list[int]:
 def test_it_asks_and_a_no_keeps_all(run: Path) -> None:
     before = list_steps(run)
     result = prune(run, answer="n\n")
-    assert "remove 3 of 6 checkpoints?" in result.output
+    kept = {CheckpointStore(run / "checkpoints").resolve("best").step, 80, 96}
+    assert f"remove {6 - len(kept)} of 6 checkpoints?" in result.output
     assert list_steps(run) == before
 
 
