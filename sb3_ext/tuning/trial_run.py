@@ -42,6 +42,7 @@ from sb3_ext.tuning.study import (
 logger = logging.getLogger(__name__)
 
 _STOP_FILE = "stop file"
+_NAN = "nan: a loss or a weight is no finite number any more"
 VALUES = "values"
 """In the storage: what a trial's parameters make of the configuration, by key."""
 
@@ -128,7 +129,7 @@ def _run_seeds(
             run = _train(plan, directory, plan.make_overrides(values, seed), reports, callbacks)
         reason = run.record.stop_reason or ""
         if run.record.status == "failed":
-            raise TuningError(reason.removeprefix("error: "))
+            raise TuningError(_NAN if reason == "nan" else reason.removeprefix("error: "))
         if reason in (PRUNED, _STOP_FILE):
             return None
         if reason.startswith("signal "):

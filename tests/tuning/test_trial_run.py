@@ -49,8 +49,7 @@ class FailingEnv(gym.Wrapper[Any, Any, Any, Any]):
                 os.kill(os.getpid(), signal.SIGTERM)
             if self.kind == "error":
                 raise ValueError("the environment broke")
-        observation, reward, *rest = self.env.step(action)
-        return observation * float("nan") if self.kind == "nan" and self.steps > self.at else observation, reward, *rest
+        return self.env.step(action)
 
 
 def make_wrapper(kind: str) -> list[Any]:
@@ -109,6 +108,21 @@ def test_a_trial_that_fails_says_why(make_plan_here: MakePlan, kind: str, error:
     trial = study.list_trials()[0]
     assert (trial.state, trial.user_attrs[ERROR]) == (TrialState.FAIL, outcome.error)
     assert Run(plan.directory / "trial_0000").status == "failed"
+
+
+def test_a_training_whose_losses_are_no_numbers_fails(
+    make_plan_here: MakePlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sb3_ext.callbacks.nan_stop.has_finite_weights", lambda _: False)
+    monkeypatch.setattr("sb3_ext.callbacks.nan_stop._WEIGHTS_EVERY_ROLLOUTS", 2)
+    study = open_study(make_plan_here())
+
+    outcome = run_trial(study, take(study))
+
+    assert (outcome.state, outcome.error) == (
+        TrialState.FAIL,
+        "nan: a loss or a weight is no finite number any more",
+    )
 
 
 def test_a_study_goes_on_after_failures_and_gives_up_after_many_in_a_row(make_plan_here: MakePlan) -> None:
