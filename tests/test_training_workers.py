@@ -75,6 +75,16 @@ def test_a_lost_worker_ends_the_run(fault: str) -> None:
     assert list_workers() == []
 
 
+@pytest.mark.parametrize(("fault", "expected"), [("exit", "ended with exit status 3"), ("hang", "hangs")])
+def test_an_environment_that_is_lost_from_the_first_steps_on_is_lost_in_a_worker(fault: str, expected: str) -> None:
+    with pytest.raises(WorkerError):
+        train(make_config({"fault": fault, "at_step": 3}, step_timeout_seconds=1), run_dir="run")
+    run = Run(Path("run"))
+    assert expected in run.record.stop_reason
+    assert "will be approximate: the environment failed while this was tried out" in run.paths.log.read_text()
+    assert list_workers() == []
+
+
 def test_a_lost_worker_is_replaced_if_allowed(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     env = {"fault": "kill", "at_step": 50, "seed": 1, "marker": str(Path("marker").absolute())}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ from sb3_ext.vec.exactness import Exactness, self_test, self_test_vec_env
 from sb3_ext.vec.monitor_files import appending_monitor_files
 from sb3_ext.vec.native import make_native_vec_env
 from sb3_ext.vec.worker_process import shield_new_processes
+from sb3_ext.vec.workers import WorkerVecEnv
 
 NATIVE: Final = "native"
 
@@ -114,7 +116,15 @@ def try_exactness(config: RunConfig) -> Exactness:
     factory = make_environment_factory(config.require_env("a self-test"))
     if config.parallel.mode == NATIVE:
         return self_test_vec_env(lambda: _make_native_env(factory, config.parallel.num_envs))
+    if config.parallel.mode == "workers":
+        # In a process of its own: there an environment may hang or end its process.
+        return self_test_vec_env(partial(_make_lone_worker, factory, config.parallel.step_timeout_seconds))
     return self_test(factory)
+
+
+def _make_lone_worker(factory: EnvironmentFactory, step_timeout_seconds: float | None) -> VecEnv:
+    with shield_new_processes():
+        return WorkerVecEnv([factory], num_workers=1, step_timeout_seconds=step_timeout_seconds)
 
 
 def make_eval_env(config: RunConfig, *, num_envs: int | None = None, render_mode: str | None = None) -> VecEnv:

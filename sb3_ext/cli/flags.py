@@ -75,9 +75,11 @@ def make_overrides(given: dict[str, str | None]) -> list[Override]:
 
 
 def _translate(key: str, value: str) -> list[tuple[str, str]]:
-    """``50ep`` counts episodes, and no steps."""
+    """``50ep`` counts episodes, and no steps; numbers of workers ask for workers."""
     if key == f"{_CHECKPOINT}.interval" and value.endswith("ep"):
         return [(key, "null"), (f"{_CHECKPOINT}.every_episodes", value.removesuffix("ep"))]
+    if key in ("parallel.num_workers", "parallel.num_envs_per_worker"):
+        return [("parallel.mode", "workers"), (key, value)]
     return [(key, value)]
 
 

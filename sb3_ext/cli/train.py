@@ -168,7 +168,8 @@ def _find_exit_status(run: Run) -> int:
 def _print_summary(run: Run) -> None:
     record, evaluation, paths = run.record, run.metrics.get("last_evaluation"), run.paths
     lines = [("", f"{record.status} ({record.stop_reason})")]
-    lines.append(("trained", f"{record.step:,} steps, {record.episode:,} episodes in {record.elapsed_seconds:.1f} s"))
+    took = f"{record.elapsed_seconds:.1f} s, start and evaluations included"
+    lines.append(("trained", f"{record.step:,} steps, {record.episode:,} episodes in {took}"))
     if record.episode_return_mean is not None:
         lines.append(("training return", f"{record.episode_return_mean:.2f}, mean of the last episodes"))
     if evaluation and evaluation["step"] == record.step:

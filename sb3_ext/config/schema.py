@@ -99,7 +99,9 @@ class ParallelConfig(Section):
         foreign = [name for name in _WORKER_KEYS if getattr(self, name) != fields[name].default]
         is_shared = self.mode == "auto" and not (self.num_workers or self.num_envs_per_worker)
         if self.mode != "workers" and foreign and not is_shared:
-            raise ValueError(f"{foreign[0]} is for mode workers, but the mode is {self.mode}")
+            raise ValueError(
+                f"{foreign[0]} is for mode workers, but the mode is {self.mode}; set parallel.mode: workers"
+            )
         if self.mode == "workers":
             try:
                 split_environments(self.num_envs, self.num_workers, self.num_envs_per_worker)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Sequence
 from importlib import import_module
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from sb3_ext.atomic import write_bytes
 from sb3_ext.errors import MissingExtraError
 
 Frame = np.ndarray[Any, np.dtype[np.uint8]]
@@ -76,6 +78,7 @@ class _Mp4:
         except ImportError as error:
             raise MissingExtraError("an MP4 video", "video") from error
         self._path = path
+        self._unfinished = path.with_name(f".{path.stem}.unfinished{path.suffix}")
         self._frames_per_second = frames_per_second
         self._ffmpeg: Generator[None, Any, None] | None = None
 
@@ -84,7 +87,7 @@ class _Mp4:
             height, width, _ = frame.shape
             # Video players need even sides, and no more than that: no scaling to multiples of 16.
             self._ffmpeg = self._write_frames(
-                str(self._path), (width, height), fps=self._frames_per_second, quality=8, macro_block_size=2
+                str(self._unfinished), (width, height), fps=self._frames_per_second, quality=8, macro_block_size=2
             )
             self._ffmpeg.send(None)
         self._ffmpeg.send(np.ascontiguousarray(frame))
@@ -93,6 +96,7 @@ class _Mp4:
         if self._ffmpeg is not None:
             self._ffmpeg.close()
             self._ffmpeg = None
+            self._unfinished.replace(self._path)
 
 
 class _Gif:
@@ -112,5 +116,7 @@ class _Gif:
     def close(self) -> None:
         if self._images:
             first, *others = self._images
-            first.save(self._path, save_all=True, append_images=others, duration=self._milliseconds, loop=0)
+            content = BytesIO()
+            first.save(content, "GIF", save_all=True, append_images=others, duration=self._milliseconds, loop=0)
+            write_bytes(self._path, content.getvalue(), durable=False)
             self._images.clear()

@@ -1,4 +1,7 @@
-"""SIGINT and SIGTERM as wishes: the first asks the training to end well, the second ends it at once."""
+"""
+SIGINT and SIGTERM as wishes: the first asks the training to end well, the second ends it at once. Before the training
+has begun, so does the first.
+"""
 
 from __future__ import annotations
 
@@ -38,14 +41,14 @@ def ignoring_signals() -> Iterator[None]:
 
 class Interrupted(KeyboardInterrupt):
     """
-    A second signal: end now, without finishing what is under way.
+    End now, without finishing what is under way.
 
     :param signal_name: the first signal's name, such as ``SIGTERM``
     """
 
     def __init__(self, signal_name: str) -> None:
         self.signal_name = signal_name
-        super().__init__(f"interrupted by a second signal after {signal_name}")
+        super().__init__(f"interrupted by {signal_name}")
 
 
 class SignalWatch:
@@ -63,6 +66,22 @@ class SignalWatch:
         self._previous: dict[int, Any] = {}
         self._pid = os.getpid()
         self._is_ending = False
+        self._is_at_once = False
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """
+        Inside, the first signal already raises: nothing has been trained that would be lost.
+
+        :raises Interrupted: at once, if a signal has come before
+        """
+        if self.received is not None:
+            raise Interrupted(self.received)
+        self._is_at_once = True
+        try:
+            yield
+        finally:
+            self._is_at_once = False
 
     def ignore_further(self) -> None:
         """From now on raise nothing: what ends the run must not be torn in two."""
@@ -88,6 +107,8 @@ class SignalWatch:
         if self.received is None:
             self.received = signal.Signals(number).name
             self._received_at = now
+            if self._is_at_once:
+                raise Interrupted(self.received)
         elif now - self._received_at > _REPEAT_SECONDS and not self._is_ending:
             raise Interrupted(self.received)
 

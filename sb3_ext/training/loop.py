@@ -72,20 +72,22 @@ def _train(
 ) -> str:
     """:return: the reason that the run ended"""
     session = start.session
-    config = resolve_parallel(start.config, is_rendered=render_mode is not None)
     is_resumed = start.bundle is not None
-    made = make_env(config, session.paths, render_mode=render_mode, is_resumed=is_resumed)
+    with session.signals.at_once():
+        config = resolve_parallel(start.config, is_rendered=render_mode is not None)
+        made = make_env(config, session.paths, render_mode=render_mode, is_resumed=is_resumed)
     with closing_environments(made) as env:
-        model = make_model(config, env)
-        write_text(session.paths.resolved_config, dump_config(fill_config(config, model)))
-        logger.info("run directory: %s", session.paths.root)
         phases = Phases()
-        callbacks = make_callbacks(config, session, phases, extra_callbacks, trial)
-        model.set_logger(_make_logger(session))
-        if start.bundle is not None:
-            callbacks.checkpoints.resume_from(start.bundle, model)
-        elif config.agent.init_from is not None:
-            _restore_weights(model, config.agent.init_from)
+        with session.signals.at_once():
+            model = make_model(config, env)
+            write_text(session.paths.resolved_config, dump_config(fill_config(config, model)))
+            logger.info("run directory: %s", session.paths.root)
+            callbacks = make_callbacks(config, session, phases, extra_callbacks, trial)
+            model.set_logger(_make_logger(session))
+            if start.bundle is not None:
+                callbacks.checkpoints.resume_from(start.bundle, model)
+            elif config.agent.init_from is not None:
+                _restore_weights(model, config.agent.init_from)
         with closing(model.logger), closing(callbacks), _use_threads(config.agent.threads, model):
             try:
                 stop_reason = _learn(model, config, callbacks.all)

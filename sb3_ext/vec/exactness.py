@@ -10,6 +10,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_ext.vec.global_random import get_global_random_state, set_global_random_state
@@ -119,9 +120,16 @@ def _walk_vec_env(env: VecEnv, steps: int, seed: int) -> Iterator[tuple[Any, ...
     actions = copy.deepcopy(env.action_space)
     actions.seed(seed)
     for step in range(steps):
-        yield env.step(np.array([actions.sample() for _ in range(env.num_envs)]))[:3]
+        yield env.step(_choose_actions(env, actions))[:3]
         if step == steps // 2:
             yield (env.reset(),)
+
+
+def _choose_actions(env: VecEnv, actions: spaces.Space[Any]) -> NDArray[Any]:
+    if isinstance(actions, spaces.Discrete) and env.has_attr("action_masks"):
+        masks = env.env_method("action_masks")
+        return np.array([actions.sample(np.asarray(mask, dtype=np.int8)) for mask in masks])
+    return np.array([actions.sample() for _ in range(env.num_envs)])
 
 
 def _begin_vec_env(env: VecEnv, seed: int) -> None:

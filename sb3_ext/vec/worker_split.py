@@ -28,10 +28,19 @@ def split_environments(num_envs: int, num_workers: int | None = None, num_envs_p
         count = f"{num_envs} environment{'s' * (num_envs > 1)}"
         raise ConfigError(f"{workers} workers for {count}; each needs at least one")
     each = num_envs_per_worker or num_envs // workers
+    if workers * each != num_envs and num_workers is None:
+        raise ConfigError(
+            f"{num_envs} environments cannot be divided into workers of {each}; take a multiple of {each}"
+        )
+    if workers * each != num_envs and num_envs_per_worker is None:
+        raise ConfigError(
+            f"{num_envs} environments cannot be divided among {workers} workers; take {workers * each} or "
+            f"{workers * (each + 1)}"
+        )
     if workers * each != num_envs:
         raise ConfigError(
             f"{workers} workers x {each} environments in each are not num_envs = {num_envs}; leave out any one of "
-            "the three, it follows from the other two"
+            "the three: it follows from the other two"
         )
     return workers
 

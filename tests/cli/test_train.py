@@ -25,7 +25,7 @@ PPO = ["--algo", "ppo", "--env", "CartPole-v1", "--set", "agent.params.n_steps=1
 
 Start = Callable[..., "subprocess.Popen[str]"]
 
-
+SCRIPTS = Path(__file__).parents[2] / "zoo_scripts"
 PARALLEL = [
     ["--num-envs", "2", "--set", "parallel.mode=subproc"],
     ["--num-workers", "2", "--num-envs-per-worker", "2"],
@@ -206,3 +206,17 @@ def test_the_second_of_two_processes_is_refused(start_training: Start) -> None:
     assert result.exit_code == 2
     assert f"(pid {process.pid}) owns this run directory" in result.stderr
     assert Run(Path("run")).status == "running"
+
+
+def test_a_signal_before_training_ends_the_command_at_once(
+    start_training: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(SCRIPTS), prepend=os.pathsep)
+    hanging = ["--env", "faulty_env:faulty/Faulty-v0", "--set", "env.params={fault: hang, at_step: 3}"]
+    process = start_training("--algo", "ppo", *hanging)
+    log = Path("run/logs/training.log")
+    wait_until(lambda: log.exists() and "run directory" in log.read_text())
+    process.send_signal(signal.SIGTERM)
+    stdout, stderr = process.communicate(timeout=WAIT_SECONDS)
+    assert (process.returncode, stdout.splitlines()[0]) == (75, "stopped (signal SIGTERM)"), stderr
+    assert Run(Path("run")).status == "stopped"

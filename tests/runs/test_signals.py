@@ -104,3 +104,20 @@ def test_a_forked_worker_can_be_terminated(start_python: Callable[..., subproces
     output, _ = start_python(FORK).communicate()
 
     assert output == "-15 None\n"
+
+
+def test_before_training_the_first_signal_interrupts() -> None:
+    with SignalWatch() as watch:
+        with pytest.raises(Interrupted, match="interrupted by SIGTERM"), watch.at_once():
+            signal.raise_signal(signal.SIGTERM)
+        assert watch.received == "SIGTERM"
+        with pytest.raises(Interrupted), watch.at_once():  # one that came before
+            pass
+
+
+def test_after_that_the_first_signal_is_a_wish_again() -> None:
+    with SignalWatch() as watch:
+        with watch.at_once():
+            pass
+        signal.raise_signal(signal.SIGTERM)
+        assert watch.received == "SIGTERM"
