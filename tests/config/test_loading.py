@@ -148,7 +148,7 @@ def test_five_mistakes_give_five_lines_in_the_order_of_the_file(tmp_path: Path) 
         ),
         (
             {"parallel": {"num_workers": 3, "num_envs": 8}},
-            "parallel: 8 environments cannot be divided among 3each are not num_envs = 8",
+            "parallel: 8 environments cannot be divided among 3 workers; take 6 or 9",
         ),
         ({"parallel": {"num_workers": 4}}, "parallel: 4 workers for 1 environment; each needs at least one"),
         (
