@@ -44,10 +44,10 @@ def explain_unknown_game(env_id: str) -> str | None:
         return None
     game = env_id.removeprefix(_PREFIX).removesuffix(_SUFFIX)
     near = difflib.get_close_matches(game, GAMES, n=1)
-    suggestion = f"did you mean '{name_environment(near[0])}'? " if near else ""
+    suggestion = f"did you mean '{name_environment(near[0])}'? If not, " if near else ""
     names = ", ".join(GAMES)
     return (
-        f"unknown Procgen environment '{env_id}'; {suggestion}It is '{name_environment('GAME')}' with GAME of: {names}"
+        f"unknown Procgen environment '{env_id}'; {suggestion}it is '{name_environment('GAME')}' with GAME of: {names}"
     )
 
 

@@ -69,11 +69,14 @@ def _compare(
 
 
 def _read_task(run: ComparedRun) -> dict[str, Any]:
-    return {
-        f"{section}.{key}": value
-        for section in ("env", "game")
-        for key, value in (run.config.get(section) or {}).items()
-    }
+    task: dict[str, Any] = {}
+    for section in ("env", "game"):
+        for key, value in (run.config.get(section) or {}).items():
+            if isinstance(value, Mapping):
+                task |= {f"{section}.{key}.{name}": inner for name, inner in value.items()}
+            else:
+                task[f"{section}.{key}"] = value
+    return task
 
 
 def _read_learning(run: ComparedRun) -> dict[str, Any]:

@@ -91,6 +91,7 @@ class RunFigures:
 
     :param name: the run's
     :param status: how it stands
+    :param environments: how many, and where they are stepped
     :param duration_seconds: how long training has lasted, all its sessions together
     :param steps: environment transitions
     :param fps: steps per second; see :attr:`Comparison.is_fps_overall`
@@ -111,6 +112,7 @@ class RunFigures:
 
     name: str
     status: str
+    environments: str
     duration_seconds: float
     steps: int
     fps: float | None
@@ -173,6 +175,7 @@ def _make_figures(
     return RunFigures(
         name=run.name,
         status=run.record.status,
+        environments=_describe_environments(run.config.get("parallel")),
         duration_seconds=run.elapsed_seconds,
         steps=run.step,
         fps=fps,
@@ -190,6 +193,14 @@ def _make_figures(
         return_at_time=run.find_return("elapsed_seconds", common_seconds),
         best_evaluation=run.record.best_evaluation,
     )
+
+
+def _describe_environments(parallel: Any) -> str:
+    mode, count = _get(parallel, "mode"), _get(parallel, "num_envs")
+    if mode is None or count is None:
+        return "–"
+    workers = _get(parallel, "num_workers")
+    return f"{count} in {workers} workers" if mode == "workers" and workers else f"{count} {mode}"
 
 
 def _get(content: Any, *keys: str) -> Any:

@@ -18,6 +18,7 @@ def format_rows(comparison: Comparison) -> list[Row]:
     """
     cells: list[tuple[str, Callable[[RunFigures], str]]] = [
         ("status", lambda run: run.status),
+        ("environments", lambda run: run.environments),
         ("duration", lambda run: _format_seconds(run.duration_seconds)),
         ("steps", lambda run: f"{run.steps:,}"),
         (_name_fps(comparison), lambda run: _format(run.fps, ",.0f")),

@@ -151,7 +151,7 @@ class RunSession:
 
     def _record_end(self, error: BaseException | None) -> None:
         reason = self._find_reason(error)
-        self.status.update(status=status_for(reason), stop_reason=reason, phase="finished")
+        self.status.update(status=status_for(reason), stop_reason=reason, phase="finished", eta_seconds=None)
         self.status.write(durable=True)
         if error is not None:
             self._log.write_traceback(reason, error)

@@ -94,8 +94,8 @@ def test_many_runs_go_below_each_other(
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     figures = tuple(
-        RunFigures(f"a-run-with-a-long-name-{n}", "completed", 1e5, 10**8, 12345.0, 10000.0, 20000.0, 1.0, 0.1, 0.5,
-                   0.5, 3e9, 2e9, 1.9, 10**6, 123.45, 123.45, 123.45) for n in range(8)
+        RunFigures(f"a-run-with-a-long-name-{n}", "completed", "32 in 4 workers", 1e5, 10**8, 12345.0, 10000.0,
+                   20000.0, 1.0, 0.1, 0.5, 0.5, 3e9, 2e9, 1.9, 10**6, 123.45, 123.45, 123.45) for n in range(8)
     )  # fmt: skip
     _print_tables(Comparison(figures, 10**8, 1e5, is_fps_overall=False))
     lines = capsys.readouterr().out.splitlines()

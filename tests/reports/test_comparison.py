@@ -71,6 +71,19 @@ def test_returns_are_compared_where_all_runs_have_been() -> None:
     assert not found.is_fps_overall
 
 
+@pytest.mark.parametrize(
+    ("parallel", "text"),
+    [
+        ({"mode": "sequential", "num_envs": 8}, "8 sequential"),
+        ({"mode": "workers", "num_envs": 8, "num_workers": 2}, "8 in 2 workers"),
+        ({}, "–"),
+    ],
+)
+def test_where_the_environments_are_stands_in_the_table(parallel: dict[str, Any], text: str) -> None:
+    [figures] = compare_runs([make_run("a", parallel=parallel)]).figures
+    assert figures.environments == text
+
+
 def test_without_a_measurement_all_speeds_are_overall() -> None:
     found = compare_runs([make_run("measured"), make_run("old", is_measured=False, fps=300.0)])
 
@@ -111,6 +124,7 @@ def test_equal_runs_have_no_differences() -> None:
     [
         ({"seed": 2}, "seed", ("1", "2")),
         ({"env": {"id": "Other-v0", "params": {}}}, "env.id", ("CartPole-v1", "Other-v0")),
+        ({"env": {"id": "CartPole-v1", "params": {"gravity": 5}}}, "env.params.gravity", ("–", "5")),
         ({"parallel": {"mode": "subproc", "num_envs": 16}}, "parallel.num_envs", ("8", "16")),
         (
             {"agent": {"id": "ppo", "policy": "MlpPolicy", "params": {"gamma": 0.9, "n_steps": 32}}},
