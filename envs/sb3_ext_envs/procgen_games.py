@@ -44,11 +44,9 @@ def explain_unknown_game(env_id: str) -> str | None:
         return None
     game = env_id.removeprefix(_PREFIX).removesuffix(_SUFFIX)
     near = difflib.get_close_matches(game, GAMES, n=1)
-    suggestion = f"did you mean '{name_environment(near[0])}'? If not, " if near else ""
+    suggestion = f"did you mean '{name_environment(near[0])}'? It" if near else "it"
     names = ", ".join(GAMES)
-    return (
-        f"unknown Procgen environment '{env_id}'; {suggestion}it is '{name_environment('GAME')}' with GAME of: {names}"
-    )
+    return f"unknown Procgen environment '{env_id}'; {suggestion} is '{name_environment('GAME')}' with GAME of: {names}"
 
 
 @dataclass(frozen=True)
