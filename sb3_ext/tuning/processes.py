@@ -61,11 +61,6 @@ class WorkerPool:
         for index in range(len(self._shares)):
             self._start(index)
 
-    @property
-    def process_ids(self) -> list[int]:
-        """Of the workers that run."""
-        return [worker.pid for worker in self._workers.values()]
-
     def check(self) -> bool:
         """
         Replace those that have died.
