@@ -15,6 +15,7 @@ from sb3_ext.reports.pictures import make_figure, save_figure, style_axes
 
 _NAME_CHARACTERS = 28
 _BAR_INCHES = 0.35
+_LEGEND_COLUMNS = 4
 
 
 def plot_comparison(runs: Sequence[ComparedRun], comparison: Comparison, path: Path) -> None:
@@ -43,8 +44,10 @@ def plot_comparison(runs: Sequence[ComparedRun], comparison: Comparison, path: P
         gigabytes = [None if item.memory_peak_bytes is None else item.memory_peak_bytes / 1e9 for item in figures]
         texts = ["–" if value is None else f"{value:.2f}" for value in gigabytes]
         _draw_bars(panels["memory"], names, gigabytes, texts, "Peak memory of all processes (GB)")
-    if panels["steps"].has_data():
-        panels["steps"].legend(fontsize=10, frameon=False, loc="best")
+    handles, labels = panels["steps"].get_legend_handles_labels()
+    if handles:
+        columns = min(len(labels), _LEGEND_COLUMNS)
+        figure.legend(handles, labels, fontsize=10, frameon=False, loc="outside upper left", ncols=columns)
     save_figure(figure, path)
 
 

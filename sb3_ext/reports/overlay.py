@@ -66,9 +66,9 @@ def plot_runs(runs: Sequence[RunCurves], path: Path, *, x: Literal["steps", "tim
     """
     Draw the returns of several runs, and their evaluations where there are any.
 
-    A run of its own is drawn as its moving average with quartiles, its evaluations with the 95 % intervals of their
-    means. Of several seeds each is drawn faintly, and as far as all of them went their mean; from three on with its
-    95 % interval (Student's t over the seeds).
+    A run of its own is drawn as its moving average, with quartiles if there is no other: those of several would hide
+    the lines. Its evaluations have the 95 % intervals of their means. Of several seeds each is drawn faintly, and as
+    far as all of them went their mean; from three on with its 95 % interval (Student's t over the seeds).
 
     :param runs: at least one
     :param path: the picture; its suffix says the format
@@ -84,9 +84,10 @@ def plot_runs(runs: Sequence[RunCurves], path: Path, *, x: Literal["steps", "tim
     has_evaluations = any(run.evaluations for run in runs)
     figure = make_figure(14.0 if has_evaluations else 9.0, 5.5)
     panels = figure.subplots(1, 1 + has_evaluations, sharey=True, squeeze=False)[0]
+    has_quartiles = len(groups) == 1
     for (group, members), look in zip(groups.items(), list_looks(len(groups)), strict=True):
-        look["label"] = f"{group}: {_describe(len(members))}"
-        _draw_training(panels[0], [axis.read_returns(run) for run in members], look)
+        look["label"] = f"{group}: {_describe(len(members), has_quartiles)}"
+        _draw_training(panels[0], [axis.read_returns(run) for run in members], look, has_quartiles)
         if has_evaluations:
             _draw_evaluations(panels[1], members, axis, look)
     for axes, title in zip(panels, ("Return of training episodes", "Return of evaluations"), strict=False):
@@ -100,7 +101,7 @@ def plot_runs(runs: Sequence[RunCurves], path: Path, *, x: Literal["steps", "tim
 
 def draw_returns(axes: Axes, runs: Sequence[RunCurves], *, x: Literal["steps", "time"] = "steps") -> None:
     """
-    Draw the returns of training into a panel, a line with quartiles for each run.
+    Draw the returns of training into a panel: for each run its moving average.
 
     :param axes: the panel
     :param runs: in the order of their looks
@@ -108,7 +109,7 @@ def draw_returns(axes: Axes, runs: Sequence[RunCurves], *, x: Literal["steps", "
     """
     axis = _choose_axis(runs, x)
     for run, look in zip(runs, list_looks(len(runs)), strict=True):
-        _draw_training(axes, [axis.read_returns(run)], {**look, "label": run.name})
+        _draw_training(axes, [axis.read_returns(run)], {**look, "label": run.name}, has_quartiles=False)
     style_axes(axes, title="Return of training episodes", x_label=axis.label)
     if x == "steps":
         label_steps(axes)
@@ -153,17 +154,18 @@ def _choose_time_axis(runs: Sequence[RunCurves]) -> _Axis:
     return _Axis("elapsed_seconds", f"time ({name})", _UNITS[name])
 
 
-def _describe(seeds: int) -> str:
+def _describe(seeds: int, has_quartiles: bool) -> str:
     if seeds == 1:
-        return "moving average, quartiles"
+        return "moving average" + (", quartiles" if has_quartiles else "")
     return f"mean of {seeds} runs" + (", 95 % interval" if seeds >= _MIN_SEEDS_FOR_INTERVAL else "")
 
 
-def _draw_training(axes: Axes, members: list[Series], look: dict[str, Any]) -> None:
+def _draw_training(axes: Axes, members: list[Series], look: dict[str, Any], has_quartiles: bool) -> None:
     smoothed = [smooth(series, choose_window(len(series))) for series in members if len(series)]
     if len(smoothed) == 1:
         [only] = smoothed
-        axes.fill_between(only.x, only.low, only.high, color=look["color"], alpha=0.15, linewidth=0)
+        if has_quartiles:
+            axes.fill_between(only.x, only.low, only.high, color=look["color"], alpha=0.15, linewidth=0)
         axes.plot(only.x, only.mean, linewidth=2.0, **look)
     else:
         _draw_seeds(axes, [Series(series.x, series.mean) for series in smoothed], look)

@@ -49,7 +49,7 @@ def test_seeds_of_a_group_become_one_line(figures: list[Figure]) -> None:
 
     [figure] = figures
     assert list_labels(figure) == [
-        "a: mean of 3 runs, 95 % interval", "b: moving average, quartiles", "c: mean of 2 runs"
+        "a: mean of 3 runs, 95 % interval", "b: moving average", "c: mean of 2 runs"
     ]  # fmt: skip
     mean = figure.axes[0].lines[3]
     assert set(mean.get_ydata()) == {3.0}
@@ -136,3 +136,12 @@ def test_the_table_is_for_pandas(tmp_path: Path) -> None:
     }  # fmt: skip
     assert np.isnan(table["return"][0])
     assert table["return"][1] == 2.5
+
+
+def test_quartiles_of_one_run_only(figures: list[Figure]) -> None:
+    plot_runs([make_run("a", "a", evaluations=0)], Path("x.png"))
+    plot_runs([make_run("a", "a", evaluations=0), make_run("b", "b", evaluations=0)], Path("x.png"))
+
+    one, two = figures
+    assert list_labels(one) == ["a: moving average, quartiles"]
+    assert (len(one.axes[0].collections), len(two.axes[0].collections)) == (1, 0)
