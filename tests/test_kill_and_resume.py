@@ -153,9 +153,9 @@ def kill_and_resume(*options: str) -> None:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
-def test_three_kills(algorithm: str) -> None:
-    kill_and_resume("--algorithm", algorithm, "--kills", "3")
+@pytest.mark.parametrize("options", [("--algorithm", "ppo"), ("--algorithm", "dqn"), ("--game",)])
+def test_three_kills(options: tuple[str, ...]) -> None:
+    kill_and_resume(*options, "--kills", "3", "--fork")
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ uninterrupted run, to the bit::
 
     python zoo_scripts/kill_and_resume.py --algorithm ppo --kills 40
     python zoo_scripts/kill_and_resume.py --algorithm dqn --kills 200 --mode workers
-    python zoo_scripts/kill_and_resume.py --game --kills 20
+    python zoo_scripts/kill_and_resume.py --game --kills 20 --fork
     python zoo_scripts/kill_and_resume.py my.yaml --kills 10
 """
 
@@ -87,14 +87,16 @@ class Killer:
     :param config: a YAML file
     :param directory: the run directory
     :param seed: of the moments
+    :param is_forked: see :class:`run_processes.RunProcess`
     """
 
-    def __init__(self, config: Path, directory: Path, seed: int) -> None:
+    def __init__(self, config: Path, directory: Path, seed: int, *, is_forked: bool) -> None:
         section = load_config(config).train.checkpoint
         names = ("keep_last", "keep_best", "milestone_steps", "max_disk_bytes")
         self.kills: list[Kill] = []
         self._config = config
         self._directory = directory
+        self._is_forked = is_forked
         self._dice = random.Random(seed)
         self._ledger = CheckpointLedger(
             directory / "checkpoints", Retention(**{name: getattr(section, name) for name in names})
@@ -108,7 +110,7 @@ class Killer:
         :return: ``False`` if it ended before
         """
         saves = sum(kill.moment == "saving" for kill in self.kills)
-        with RunProcess(self._config, self._directory) as process:
+        with RunProcess(self._config, self._directory, is_forked=self._is_forked) as process:
             saved_before = self._ledger.look()
             wait = self._wait_for_save if 2 * saves <= len(self.kills) else self._wait_anywhere
             if not wait(process):
@@ -200,7 +202,7 @@ def make_game_config(kills: int) -> dict[str, Any]:
     return config
 
 
-def compare(config: Path, kills: int, seed: int, folder: Path) -> int:
+def compare(config: Path, kills: int, seed: int, folder: Path, *, is_forked: bool) -> int:
     """
     Train whole and in parts, and print what came out.
 
@@ -208,11 +210,13 @@ def compare(config: Path, kills: int, seed: int, folder: Path) -> int:
     :param kills: how many, at least
     :param seed: of their moments
     :param folder: an empty directory
+    :param is_forked: whether the processes that are killed are; the other one never is, so the order of a ``set``, say,
+        is different in it
     :return: how many things are wrong
     """
     whole, parts = folder / "whole", folder / "parts"
     ends = train_to_the_end(config, whole)
-    killer, problems = Killer(config, parts, seed), []
+    killer, problems = Killer(config, parts, seed, is_forked=is_forked), []
     print(f"{'kill':>4}  {'while':<8}  {'newest checkpoint':>17}  problems")
     while len(killer.kills) < kills or sum(kill.moment == "saving" for kill in killer.kills) * 2 < kills:
         if not killer.kill_once():
@@ -222,7 +226,7 @@ def compare(config: Path, kills: int, seed: int, folder: Path) -> int:
         print(f"{len(killer.kills):>4}  {kill.moment:<8}  {kill.step:>17}  {'; '.join(kill.problems) or 'none'}")
         sys.stdout.flush()
         problems += kill.problems
-    ends += train_to_the_end(config, parts)
+    ends += train_to_the_end(config, parts, is_forked=is_forked)
     if not ends:
         of_whole, of_parts = digest_run(whole), digest_run(parts)
         print(f"\n{'':<16}  {'uninterrupted':<13}  killed and resumed")
@@ -244,6 +248,7 @@ def main() -> int:
     parser.add_argument("--game", action="store_true", help="self-play of Connect4 against a pool")
     parser.add_argument("--kills", type=int, default=6)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--fork", action="store_true", help="save each process that is killed the start of Python")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         config = options.config
@@ -254,7 +259,7 @@ def main() -> int:
             else:
                 made = make_config(options.algorithm, options.kills, mode=options.mode)
             config.write_text(yaml.safe_dump(made))
-        return int(compare(config, options.kills, options.seed, Path(directory)) > 0)
+        return int(compare(config, options.kills, options.seed, Path(directory), is_forked=options.fork) > 0)
 
 
 if __name__ == "__main__":

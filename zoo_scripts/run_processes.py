@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -11,11 +13,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+from typing import TextIO
 
 import psutil
 
+from sb3_ext.cli import main
 from sb3_ext.runs.run import Run
 
+# What training imports, some of it late: the first optimizer imports dynamo.
+_IMPORTED_BEFORE_A_FORK = ("sb3_ext.training", "sb3_ext.reports.curves", "torch._dynamo")
 _POLL_SECONDS = 0.001
 _WAIT_SECONDS = 300.0
 _GONE_SECONDS = 20.0
@@ -28,21 +34,18 @@ class RunProcess:
 
     :param config: a YAML file
     :param directory: the run directory
+    :param is_forked: fork it from this process, which has imported nearly everything, instead of starting Python anew
     """
 
-    def __init__(self, config: Path, directory: Path) -> None:
+    def __init__(self, config: Path, directory: Path, *, is_forked: bool = False) -> None:
         self.directory = directory
         self.config = config
+        self._is_forked = is_forked
         self._output = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the process
 
     def __enter__(self) -> RunProcess:
-        command = [sys.executable, "-m", "sb3_ext", "train", self.config, "--run-dir", self.directory, "--resume"]
-        # What a configuration names may lie beside these scripts.
-        paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-        self._process = subprocess.Popen(
-            [*command, "--quiet"], stdout=self._output, stderr=self._output, env=environment, start_new_session=True
-        )
+        arguments = ["train", str(self.config), "--run-dir", str(self.directory), "--resume", "--quiet"]
+        self._process = (_Fork if self._is_forked else _start_python)(arguments, self._output)
         return self
 
     def __exit__(
@@ -112,13 +115,14 @@ class RunProcess:
         return self._output.read()
 
 
-def train_to_the_end(config: Path, directory: Path) -> list[str]:
+def train_to_the_end(config: Path, directory: Path, *, is_forked: bool = False) -> list[str]:
     """
     :param config: a YAML file
     :param directory: of a run, new or to be carried on
+    :param is_forked: as for :class:`RunProcess`
     :return: what is wrong
     """
-    with RunProcess(config, directory) as process:
+    with RunProcess(config, directory, is_forked=is_forked) as process:
         exit_status = process.wait()
         if exit_status != 0:
             return [f"exit status {exit_status}: {process.read_output()}"]
@@ -126,6 +130,49 @@ def train_to_the_end(config: Path, directory: Path) -> list[str]:
     hidden = [path.name for path in directory.rglob(".*")]
     status = Run(directory).status
     return problems + [f"{name} is left" for name in hidden] + ([status] if status != "completed" else [])
+
+
+def _start_python(arguments: list[str], output: TextIO) -> subprocess.Popen[bytes]:
+    # What a configuration names may lie beside these scripts.
+    paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    command = [sys.executable, "-m", "sb3_ext", *arguments]
+    return subprocess.Popen(command, stdout=output, stderr=output, env=environment, start_new_session=True)
+
+
+class _Fork:
+    """As much of :class:`subprocess.Popen` as is used here. Nothing computes in this process, so it has no threads."""
+
+    def __init__(self, arguments: list[str], output: TextIO) -> None:
+        for name in _IMPORTED_BEFORE_A_FORK:
+            importlib.import_module(name)
+        context = multiprocessing.get_context("fork")
+        self._process = context.Process(target=_run_command, args=(arguments, output.fileno()))
+        self._process.start()
+        assert self._process.pid is not None
+        self.pid = self._process.pid
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        code = self._process.exitcode
+        if code is None:
+            raise subprocess.TimeoutExpired("train", timeout or 0.0)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+
+def _run_command(arguments: list[str], output: int) -> None:
+    os.setsid()
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(output, stream.fileno())
+    sys.argv[1:] = arguments
+    main()
 
 
 def _is_alive_in(process: psutil.Process, session: int) -> bool:
