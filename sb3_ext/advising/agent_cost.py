@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_ext.advising.trials import Split
-from sb3_ext.algorithms.threads import measure_network, measure_threads
+from sb3_ext.algorithms.threads import measure_network, measure_threads, using_threads
 from sb3_ext.building.environments import make_env
 from sb3_ext.building.model import make_model
 from sb3_ext.callbacks import LightCallbackList, PhaseCallback, TimeBudgetCallback, TrainingStopped
@@ -69,7 +67,7 @@ def measure_agent(config: RunConfig, seconds: float) -> AgentCost:
             wanted = config.agent.threads
             threads = wanted if isinstance(wanted, int) else measure_threads(model)
             network = measure_network(model, threads)
-            with _using_threads(threads):
+            with using_threads(threads):
                 watch = _train(model, seconds)
             if watch.steps == 0:
                 return AgentCost(None, network.step_seconds, network.update_seconds_per_step, threads)
@@ -98,13 +96,3 @@ def _train(model: BaseAlgorithm, seconds: float) -> _IterationWatch:
     with suppress(TrainingStopped):
         model.learn(sys.maxsize, callback=LightCallbackList([watch, TimeBudgetCallback(seconds)]))
     return watch
-
-
-@contextmanager
-def _using_threads(threads: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -44,6 +44,21 @@ def measure_threads(model: BaseAlgorithm, budget_seconds: float = 0.3) -> int:
     return min(costs, key=lambda threads: costs[threads].seconds_per_step)
 
 
+@contextmanager
+def using_threads(threads: int) -> Iterator[None]:
+    """
+    Torch's number of threads belongs to the process: put it back at the end of the block, for whoever works on.
+
+    :param threads: inside
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 @dataclass(frozen=True)
 class NetworkCost:
     """
@@ -78,24 +93,13 @@ def measure_network(model: BaseAlgorithm, threads: int, budget_seconds: float = 
     :param budget_seconds: how long to measure
     :return: without what the optimizer's step takes
     """
-    with _keep_torch_as_it_is():
+    with using_threads(threads), torch.random.fork_rng(devices=[]):
         step, minibatch = _make_passes(model)
-        torch.set_num_threads(threads)
         return NetworkCost(
             _time_fastest(step, budget_seconds / 2),
             _time_fastest(minibatch, budget_seconds / 2),
             _count_steps_per_minibatch(model),
         )
-
-
-@contextmanager
-def _keep_torch_as_it_is() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    try:
-        with torch.random.fork_rng(devices=[]):
-            yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _make_passes(model: BaseAlgorithm) -> tuple[Callable[[], None], Callable[[], None]]:

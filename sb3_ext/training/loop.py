@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
 
 from sb3_ext.advising.choice import resolve_parallel
-from sb3_ext.algorithms.threads import measure_threads
+from sb3_ext.algorithms.threads import measure_threads, using_threads
 from sb3_ext.atomic import write_text
 from sb3_ext.building.callbacks import Callbacks, make_callbacks
 from sb3_ext.building.environments import make_env
@@ -88,7 +88,7 @@ def _train(
                 callbacks.checkpoints.resume_from(start.bundle, model)
             elif config.agent.init_from is not None:
                 _restore_weights(model, config.agent.init_from)
-        with closing(model.logger), closing(callbacks), _use_threads(config.agent.threads, model):
+        with closing(model.logger), closing(callbacks), using_threads(_choose_threads(config.agent.threads, model)):
             try:
                 stop_reason = _learn(model, config, callbacks.all)
             finally:
@@ -151,17 +151,10 @@ def _show_phase(session: RunSession, phase: str) -> None:
     session.status.write()
 
 
-@contextmanager
-def _use_threads(threads: int | str, model: BaseAlgorithm) -> Iterator[None]:
-    """Torch's number of threads belongs to the process: put it back for whoever trains from Python."""
-    before = torch.get_num_threads()
+def _choose_threads(threads: int | str, model: BaseAlgorithm) -> int:
     chosen = threads if isinstance(threads, int) else measure_threads(model)
-    logger.info("torch uses %d of %d threads", chosen, before)
-    torch.set_num_threads(chosen)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    logger.info("torch uses %d of %d threads", chosen, torch.get_num_threads())
+    return chosen
 
 
 def _as_callbacks(callback: UserCallback | Sequence[UserCallback]) -> list[BaseCallback]:
