@@ -22,7 +22,7 @@ from sb3_ext.errors import ConfigError
 from sb3_ext.evaluation.video import LastFrameWrapper
 from sb3_ext.runs.paths import RunPaths
 from sb3_ext.vec.environments import EnvironmentFactory
-from sb3_ext.vec.exactness import Exactness, self_test, self_test_vec_env
+from sb3_ext.vec.exactness import Exactness, self_test
 from sb3_ext.vec.monitor_files import appending_monitor_files
 from sb3_ext.vec.native import make_native_vec_env
 from sb3_ext.vec.worker_process import shield_new_processes
@@ -115,10 +115,10 @@ def try_exactness(config: RunConfig) -> Exactness:
         return try_game_exactness(config)
     factory = make_environment_factory(config.require_env("a self-test"))
     if config.parallel.mode == NATIVE:
-        return self_test_vec_env(lambda: _make_native_env(factory, config.parallel.num_envs))
-    if config.parallel.mode == "workers":
-        # In a process of its own: there an environment may hang or end its process.
-        return self_test_vec_env(partial(_make_lone_worker, factory, config.parallel.step_timeout_seconds))
+        return self_test(lambda: _make_native_env(factory, config.parallel.num_envs))
+    if choose_vec_env(config.parallel).has_processes:
+        # In a process of its own, too: there an environment may hang or end its process.
+        return self_test(partial(_make_lone_worker, factory, config.parallel.step_timeout_seconds))
     return self_test(factory)
 
 

@@ -22,7 +22,7 @@ from sb3_ext.selfplay.opponents import Opponent
 from sb3_ext.selfplay.pool import OpponentPool
 from sb3_ext.selfplay.samplers import MixedSampler, OpponentSampler
 from sb3_ext.selfplay.seat import SelfPlayVecEnv
-from sb3_ext.vec.exactness import Exactness, self_test_vec_env
+from sb3_ext.vec.exactness import Exactness, self_test
 from sb3_ext.vec.monitor_files import appending_monitor_files
 
 EVAL_OPENING_PLIES = (2, 4)
@@ -94,7 +94,7 @@ def try_game_exactness(config: RunConfig) -> Exactness:
         game = make_configured_game(config, config.parallel.num_envs)
         return SelfPlayVecEnv(game, make_opponent("random", seed=0), illegal_move="random_legal", seed=0)
 
-    return self_test_vec_env(make)
+    return self_test(make)
 
 
 def find_eval_shares(config: RunConfig) -> Mapping[str, float]:

@@ -30,51 +30,24 @@ class Exactness:
 
 
 def self_test(
-    env_fn: Callable[[], gymnasium.Env[Any, Any]], steps: int = 50, seed: int = 0, max_bytes: int = 64 * 2**20
+    env_fn: Callable[[], gymnasium.Env[Any, Any] | VecEnv], steps: int = 50, seed: int = 0, max_bytes: int = 64 * 2**20
 ) -> Exactness:
     """
     Step an environment, take a snapshot, step on; put the snapshot into a new environment, and step that the same way.
 
     The global random number generators are left as they were.
 
-    :param env_fn: makes the environment with its wrappers; called twice, so without a ``Monitor`` that writes a file
+    :param env_fn: makes the environment with its wrappers, or several as a ``VecEnv``; called twice, so without a
+        ``Monitor`` that writes a file
     :param steps: environment steps to compare, half of them after one reset more
     :param seed: of the first reset and of the random actions
     :param max_bytes: an environment whose snapshot is larger, for tables that never change, say, is better reset than
         copied at every checkpoint
     :return: exact, if every observation, reward and end of an episode was the same
     """
-    return _self_test(_GYMNASIUM, env_fn, steps, seed, max_bytes)
-
-
-def self_test_vec_env(
-    env_fn: Callable[[], VecEnv], steps: int = 50, seed: int = 0, max_bytes: int = 64 * 2**20
-) -> Exactness:
-    """
-    The same for environments that only exist all together.
-
-    :param env_fn: makes them with their wrappers; called twice, so without a ``VecMonitor`` that writes a file
-    :param steps: as for :func:`self_test`
-    :param seed: likewise
-    :param max_bytes: likewise
-    :return: exact, if every observation, reward and end of an episode was the same
-    """
-    return _self_test(_VEC_ENV, env_fn, steps, seed, max_bytes)
-
-
-@dataclass(frozen=True)
-class _Kind:
-    """What a test needs of environments of one kind."""
-
-    begin: Callable[[Any, int], object]
-    walk: Callable[[Any, int, int], Iterator[tuple[Any, ...]]]
-    freeze: Callable[[Any], bytes]
-    thaw: Callable[[Any, bytes], None]
-
-
-def _self_test(kind: _Kind, env_fn: Callable[[], Any], steps: int, seed: int, max_bytes: int) -> Exactness:
     random_state = get_global_random_state()
     original, restored = env_fn(), env_fn()
+    kind = _VEC_ENV if isinstance(original, VecEnv) else _GYMNASIUM
     try:
         kind.begin(original, seed)
         list(kind.walk(original, steps, seed))
@@ -93,6 +66,16 @@ def _self_test(kind: _Kind, env_fn: Callable[[], Any], steps: int, seed: int, ma
         set_global_random_state(random_state)
         original.close()
         restored.close()
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What a test needs of environments of one kind."""
+
+    begin: Callable[[Any, int], object]
+    walk: Callable[[Any, int, int], Iterator[tuple[Any, ...]]]
+    freeze: Callable[[Any], bytes]
+    thaw: Callable[[Any, bytes], None]
 
 
 def _compare(walk: Iterator[tuple[Any, ...]], expected: list[tuple[Any, ...]]) -> Exactness:

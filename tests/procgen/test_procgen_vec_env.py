@@ -8,7 +8,7 @@ from sb3_ext_envs.procgen import ProcgenEnv
 from sb3_ext_envs.procgen_vec_env import ProcgenVecEnv
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecMonitor, VecNormalize
 
-from sb3_ext.vec.exactness import self_test_vec_env
+from sb3_ext.vec.exactness import self_test
 from sb3_ext.vec.vec_snapshots import get_vec_snapshot, set_vec_snapshot
 
 pytestmark = pytest.mark.procgen
@@ -91,7 +91,7 @@ def test_snapshots_are_exact_with_everything_around() -> None:
     def make_wrapped() -> VecNormalize:
         return VecNormalize(VecFrameStack(VecMonitor(make()), 2), norm_obs=False)
 
-    found = self_test_vec_env(make_wrapped, steps=200)
+    found = self_test(make_wrapped, steps=200)
 
     assert found.exact, found.reason
 
