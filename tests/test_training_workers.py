@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,12 @@ def test_an_exception_ends_the_run_with_its_rank_and_traceback() -> None:
     run = Run(Path("run"))
     assert run.status == "failed"
     assert "environment 3 (in worker 1) failed: ArithmeticError: the engine is on fire" in run.record.stop_reason
+    assert re.search(r"on fire \([^()]*faulty_env\.py:\d+\)$", run.record.stop_reason)
     log = run.paths.log.read_text()
+    assert log.count("Traceback") == 1
+    frames = re.findall(r'File "(.*?)"', log)
+    assert not [file for file in frames if "sb3_ext" in Path(file).parts]
+    assert frames[-1].endswith("faulty_env.py")
     assert 'raise ArithmeticError("the engine is on fire")' in log
     latest = CheckpointStore(run.paths.checkpoints).find_latest()
     assert latest is not None

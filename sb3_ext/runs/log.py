@@ -6,7 +6,9 @@ import logging
 import time
 import warnings
 from pathlib import Path
-from types import TracebackType
+from typing import Any
+
+from sb3_ext.errors import RemoteTraceback
 
 _LOGGER = "sb3_ext"
 _WARNINGS_LOGGER = "py.warnings"
@@ -38,12 +40,15 @@ class TrainingLog:
 
     def write_traceback(self, message: str, error: BaseException) -> None:
         """
-        Write an error with its traceback to the file alone; the console has its own words for it.
+        Write an error with its traceback to the file alone; the console has its own words for it. Of an error from
+        another process it is the traceback there.
 
         :param message: the line above the traceback
         :param error: an exception that was raised
         """
-        information = (type(error), error, error.__traceback__)
+        information: tuple[Any, Any, Any] | None = (type(error), error, error.__traceback__)
+        if isinstance(error.__cause__, RemoteTraceback):
+            message, information = f"{message}\n{error.__cause__.text.rstrip()}", None
         self._handler.handle(self._logger.makeRecord(_LOGGER, logging.ERROR, "", 0, message, (), information))
 
     def close(self) -> None:
@@ -56,13 +61,16 @@ class TrainingLog:
         self._handler.close()
 
 
-def find_place(traceback: TracebackType | None) -> str:
+def find_place(error: BaseException) -> str:
     """
-    Where an error was raised.
+    Where an error was raised, be it in another process.
 
-    :param traceback: the error's own
+    :param error: it
     :return: ``file.py:12``; empty without a traceback
     """
+    if isinstance(error.__cause__, RemoteTraceback):
+        return error.__cause__.place
+    traceback = error.__traceback__
     if traceback is None:
         return ""
     while traceback.tb_next is not None:

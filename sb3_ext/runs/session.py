@@ -166,7 +166,7 @@ class RunSession:
             reason = f"signal {error.signal_name if isinstance(error, Interrupted) else 'SIGINT'}"
         elif error is not None:
             message = " ".join(str(error).split())[:_MAX_MESSAGE_CHARACTERS]
-            return f"error: {type(error).__name__}: {message} ({find_place(error.__traceback__)})"
+            return f"error: {type(error).__name__}: {message} ({find_place(error)})"
         else:
             reason = self._stop_reason or "error: the training ended without a reason"
         # `runs stop` leaves the stop file before it signals: then the file is what ended the run.

@@ -9,14 +9,3 @@ class WorkerError(RuntimeError):
 
 class WorkerLostError(WorkerError):
     """A worker process has ended, or does not answer."""
-
-
-class RemoteTraceback(Exception):
-    """
-    Stands as the cause above an error that comes from another process.
-
-    :param text: the traceback as it was there
-    """
-
-    def __str__(self) -> str:
-        return f"\n\n{self.args[0]}"

@@ -11,14 +11,19 @@ from __future__ import annotations
 import pickle
 import traceback
 from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
 from typing import Any, NoReturn
 
 import cloudpickle  # type: ignore[import-untyped]
 
+from sb3_ext.errors import RemoteTraceback
 from sb3_ext.vec.unpicklable import find_unpicklable
-from sb3_ext.vec.worker_errors import RemoteTraceback, WorkerError
+from sb3_ext.vec.worker_errors import WorkerError
 
 NOTHING = b""
+
+_OWN_FOLDER = Path(__file__).parent
 
 
 def pack(value: Any, name: str) -> bytes:
@@ -55,13 +60,15 @@ class Failure:
     An exception on its way from a worker.
 
     :param position: of the environment in its worker
-    :param summary: its kind, message and place
-    :param traceback: as text
+    :param summary: its kind and message
+    :param place: where it was raised, as ``file.py:12``
+    :param traceback: as text, from the environment on
     :param error: pickled, ``None`` if it cannot be
     """
 
     position: int
     summary: str
+    place: str
     traceback: str
     error: bytes | None
 
@@ -77,9 +84,10 @@ class Failure:
             pickle.loads(pickled)
         except Exception:  # the code of any class runs here
             pickled = None
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        summary = f"{type(error).__name__}: {error} ({frame.filename}:{frame.lineno})"
-        return cls(position, summary, traceback.format_exc(), pickled)
+        begin = _skip_own_frames(error.__traceback__)
+        frame = traceback.extract_tb(begin)[-1]
+        text = "".join(traceback.format_exception(type(error), error, begin))
+        return cls(position, f"{type(error).__name__}: {error}", f"{frame.filename}:{frame.lineno}", text, pickled)
 
     def raise_error(self, place: str, *, as_itself: bool) -> NoReturn:
         """
@@ -87,7 +95,7 @@ class Failure:
         :param as_itself: raise the exception that the environment raised, if that can be
         :raises WorkerError: or the exception itself, with the traceback of its process
         """
-        cause = RemoteTraceback(f"{place}:\n{self.traceback}")
+        cause = RemoteTraceback(f"{place}:\n{self.traceback}", self.place)
         error = self._load_error() if as_itself else None
         raise error or WorkerError(f"{place} failed: {self.summary}") from cause
 
@@ -97,3 +105,11 @@ class Failure:
         except Exception:  # its class may be known in the worker only
             return None
         return error if isinstance(error, Exception) else None
+
+
+def _skip_own_frames(whole: TracebackType | None) -> TracebackType | None:
+    """Without those above the environment; all of them, if it is none of the environment's errors."""
+    begin = whole
+    while begin is not None and Path(begin.tb_frame.f_code.co_filename).parent == _OWN_FOLDER:
+        begin = begin.tb_next
+    return begin or whole

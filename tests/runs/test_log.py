@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from sb3_ext.errors import RemoteTraceback
 from sb3_ext.runs.log import TrainingLog, find_place
 
 
@@ -63,7 +64,7 @@ def test_a_traceback_goes_to_the_file_alone(tmp_path: Path, caplog: pytest.LogCa
         raise ValueError("wrong")
     except ValueError as error:
         log.write_traceback("it failed", error)
-        place = find_place(error.__traceback__)
+        place = find_place(error)
     log.close()
 
     text = (tmp_path / "logs" / "training.log").read_text()
@@ -71,3 +72,17 @@ def test_a_traceback_goes_to_the_file_alone(tmp_path: Path, caplog: pytest.LogCa
     assert "ValueError: wrong" in text
     assert not caplog.records
     assert re.fullmatch(r".*test_log\.py:\d+", place)
+
+
+def test_of_an_error_in_another_process_its_own_traceback_is_kept(tmp_path: Path) -> None:
+    log = TrainingLog(tmp_path / "logs" / "training.log")
+    try:
+        raise ValueError("wrong") from RemoteTraceback("over there:\nValueError: wrong\n", "there.py:7")
+    except ValueError as error:
+        log.write_traceback("it failed", error)
+        place = find_place(error)
+    log.close()
+
+    text = (tmp_path / "logs" / "training.log").read_text()
+    assert text.endswith("ERROR   sb3_ext: it failed\nover there:\nValueError: wrong\n")
+    assert place == "there.py:7"
