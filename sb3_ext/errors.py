@@ -35,11 +35,30 @@ class MissingExtraError(Sb3ExtError):
 
     :param feature: what the user asked for
     :param extra: the name of the extra that brings it
+    :param condition: what else it takes
     """
 
-    def __init__(self, feature: str, extra: str) -> None:
+    def __init__(self, feature: str, extra: str, condition: str | None = None) -> None:
         self.extra = extra
-        super().__init__(f"{feature} needs an optional dependency: pip install 'sb3-ext[{extra}]'")
+        line = f"{feature} needs an optional dependency: pip install 'sb3-ext[{extra}]'"
+        super().__init__(line if condition is None else f"{line}; {condition}")
+
+
+class RemoteTraceback(Exception):
+    """
+    Stands as the cause above an error that comes from another process.
+
+    :param text: the traceback as it was there
+    :param place: where the error was raised there, as ``file.py:12``
+    """
+
+    def __init__(self, text: str, place: str) -> None:
+        self.text = text
+        self.place = place
+        super().__init__(text, place)
+
+    def __str__(self) -> str:
+        return f"\n\n{self.text}"
 
 
 class SelfPlayError(Sb3ExtError):

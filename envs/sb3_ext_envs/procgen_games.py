@@ -49,6 +49,19 @@ def explain_unknown_game(env_id: str) -> str | None:
     return f"unknown Procgen environment '{env_id}'; {suggestion} is '{name_environment('GAME')}' with GAME of: {names}"
 
 
+class OptionError(ValueError):
+    """
+    An option has a value that the game does not know.
+
+    :param parameter: its name
+    :param message: what was expected and found
+    """
+
+    def __init__(self, parameter: str, message: str) -> None:
+        self.parameter = parameter
+        super().__init__(message)
+
+
 @dataclass(frozen=True)
 class ProcgenOptions:
     """
@@ -66,7 +79,7 @@ class ProcgenOptions:
     :param restrict_themes: draw always the same pictures where a game has several for one thing
     :param use_generated_assets: draw random pictures instead of those made by people
     :param paint_vel_info: paint the agent's velocity into the corner, in the games where it matters
-    :raises ValueError: if the game does not exist or has no such mode, or a level's number is negative or too large
+    :raises OptionError: if the game does not exist or has no such mode, or a level's number is negative or too large
     """
 
     game: str
@@ -83,17 +96,19 @@ class ProcgenOptions:
 
     def __post_init__(self) -> None:
         if self.game not in GAMES:
-            raise ValueError(f"game must be one of {', '.join(GAMES)}, but got {self.game!r}")
+            raise OptionError("game", f"game must be one of {', '.join(GAMES)}, but got {self.game!r}")
         modes = [mode for mode, games in _GAMES_OF_MODE.items() if self.game in games]
         if self.distribution_mode not in modes:
-            raise ValueError(
-                f"{self.game} has the distribution_mode {', '.join(modes)}, but got {self.distribution_mode!r}"
+            raise OptionError(
+                "distribution_mode",
+                f"{self.game} has the distribution_mode {', '.join(modes)}, but got {self.distribution_mode!r}",
             )
         for name, level in (("num_levels", self.num_levels), ("start_level", self.start_level)):
             if not 0 <= level <= _MAX_LEVEL:
-                raise ValueError(f"{name} must lie between 0 and {_MAX_LEVEL}, but got {level}")
+                raise OptionError(name, f"{name} must lie between 0 and {_MAX_LEVEL}, but got {level}")
         if self.distribution_mode == "exploration" and (self.num_levels or self.start_level):
-            raise ValueError(
+            raise OptionError(
+                "distribution_mode",
                 "distribution_mode 'exploration' is a single level of its own, "
-                f"but got num_levels={self.num_levels} and start_level={self.start_level}; leave them out"
+                f"but got num_levels={self.num_levels} and start_level={self.start_level}; leave them out",
             )

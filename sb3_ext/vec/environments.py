@@ -14,6 +14,7 @@ from sb3_ext.errors import ConfigError, MissingExtraError, Sb3ExtError
 from sb3_ext.vec.worker_process import prepare_worker_process
 
 _EXTRA_OF_MODULE = {"box2d": "box2d", "mujoco": "mujoco", "procgen": "procgen", "pygame": "video"}
+_CONDITION_OF_EXTRA = {"procgen": "it needs NumPy 1, and so best an environment of its own"}
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,9 @@ def explaining_failures(env_id: str) -> Iterator[None]:
     except (gymnasium.error.Error, AssertionError, LookupError, TypeError, ValueError) as error:
         # Gymnasium's wrappers check by assertions, some without a word.
         message = " ".join(str(error).split()) or type(error).__name__
-        raise ConfigError(f"env.id: '{env_id}' cannot be made: {message}") from error
+        parameter = getattr(error, "parameter", None)  # an environment of ours says which
+        key = "env.id" if parameter is None else f"env.params.{parameter}"
+        raise ConfigError(f"{key}: '{env_id}' cannot be made: {message}") from error
 
 
 def describe_missing_dependency(env_id: str, error: gymnasium.error.DependencyNotInstalled) -> Sb3ExtError:
@@ -84,5 +87,5 @@ def describe_missing_dependency(env_id: str, error: gymnasium.error.DependencyNo
     text = " ".join(str(error).split())
     for module, extra in _EXTRA_OF_MODULE.items():
         if module in text.lower():
-            return MissingExtraError(f"environment '{env_id}'", extra)
+            return MissingExtraError(f"environment '{env_id}'", extra, _CONDITION_OF_EXTRA.get(extra))
     return ConfigError(f"env.id: '{env_id}' cannot be made: {text}")

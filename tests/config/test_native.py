@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import gymnasium
 import pytest
 
 from sb3_ext.config import load_config, mock_environment
-from sb3_ext.errors import ConfigError
-from sb3_ext.vec.native import lacks_native_vec_env, list_native_environments
+from sb3_ext.errors import ConfigError, MissingExtraError
+from sb3_ext.vec.environments import EnvironmentFactory
+from sb3_ext.vec.native import lacks_native_vec_env, list_native_environments, make_native_vec_env
 
 COINRUN: dict[str, Any] = {
     "env": {"id": "procgen-coinrun-v0"},
@@ -74,6 +76,35 @@ def test_what_a_native_environment_cannot_be_given(override: str, message: str) 
     (problem,) = problems_of(COINRUN, override)
 
     assert problem.startswith(message)
+
+
+@pytest.mark.parametrize("make", [EnvironmentFactory.__call__, lambda factory: make_native_vec_env(factory, 2)])
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        (
+            {"distribution_mode": "rare"},
+            "coinrun has the distribution_mode easy, hard, exploration, but got 'rare'",
+        ),
+        ({"num_levels": -1}, "num_levels must lie between 0 and 2147483647, but got -1"),
+    ],
+)
+def test_what_a_game_does_not_know_is_called_by_its_key(make: Any, params: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        make(EnvironmentFactory("procgen-coinrun-v0", params))
+
+    assert str(caught.value) == f"env.params.{next(iter(params))}: 'procgen-coinrun-v0' cannot be made: {message}"
+
+
+def test_who_lacks_procgen_is_told_that_it_needs_an_environment_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "procgen", None)
+    with pytest.raises(MissingExtraError) as caught:
+        EnvironmentFactory("procgen-coinrun-v0")()
+
+    assert str(caught.value) == (
+        "environment 'procgen-coinrun-v0' needs an optional dependency: pip install 'sb3-ext[procgen]'; "
+        "it needs NumPy 1, and so best an environment of its own"
+    )
 
 
 def test_the_mock_of_a_native_environment_is_an_ordinary_one() -> None:
