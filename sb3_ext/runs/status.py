@@ -165,6 +165,14 @@ class StatusFile:
         """
         self.status = dataclasses.replace(self.status, **fields)
 
+    def rewind(self, elapsed_seconds: float) -> None:
+        """
+        Go back in time.
+
+        :param elapsed_seconds: how long the run had lasted then
+        """
+        self._earlier_seconds = elapsed_seconds
+
     def write(self, *, durable: bool = False) -> None:
         """
         Set ``last_heartbeat`` and ``elapsed_seconds`` and replace the file.

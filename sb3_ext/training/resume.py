@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sb3_ext.checkpoints.bundle import MANIFEST, Bundle
+from sb3_ext.checkpoints.state_files import read_state
 from sb3_ext.checkpoints.store import CheckpointStore
 from sb3_ext.config import Override, RunConfig, dump_config, load_config, read_source
 from sb3_ext.config.schema import CHECKPOINT_TYPE
@@ -149,9 +150,11 @@ def resume_run(
         "command": command,
         "overrides": {".".join(map(str, override.key)): override.value for override in parsed},
     }
+    rewound_state = None if point.bundle is None or point.is_newest else read_state(point.bundle.path)
     session = RunSession.resume(point.run.paths.root, entry=entry)
-    if point.bundle is not None and not point.is_newest:
+    if point.bundle is not None and rewound_state is not None:
         CheckpointStore(point.run.paths.checkpoints).set_aside_newer(point.bundle.step)
+        session.status.rewind(rewound_state.values["algorithm"]["elapsed_seconds"])
     if point.bundle is None:
         session.paths.evaluations.unlink(missing_ok=True)  # of a training that left no checkpoint, and begins again
         shutil.rmtree(session.paths.opponents, ignore_errors=True)
