@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -14,6 +15,9 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
 os.environ["SDL_VIDEODRIVER"] = "dummy"
 os.environ["MPLBACKEND"] = "agg"
+
+# Workers are forked from a server that has the heavy imports behind it.
+multiprocessing.set_forkserver_preload(["sb3_ext.vec.snapshot_wrapper", "sb3_ext.vec.worker_loop"])
 
 TRAINING_SCRIPT = """
 import sys, time

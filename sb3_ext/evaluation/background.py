@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -32,6 +32,8 @@ _WITHOUT_REPLAY: dict[str, Any] = {"buffer_size": 1, "replay_buffer_class": None
 
 # Enough to close environments, and little to wait for in the middle of an evaluation.
 _SECONDS_TO_END = 0.3
+
+_START_METHOD: Final = "spawn"  # a process that has used CUDA cannot be forked
 
 
 class BackgroundEvaluator:
@@ -138,7 +140,7 @@ class _Worker:
     """The other process, and the line to it."""
 
     def __init__(self, make_env: Callable[[], VecEnv]) -> None:
-        context = multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context(_START_METHOD)
         self.connection, far_connection = context.Pipe()
         # No daemon: daemons may not have children, and the environments may be processes.
         self._process: BaseProcess = context.Process(

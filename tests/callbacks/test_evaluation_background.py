@@ -35,6 +35,12 @@ def make_model() -> PPO:
     )
 
 
+@pytest.fixture(autouse=True)
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An evaluator comes from a server that has the heavy imports behind it, seconds sooner than a new Python."""
+    monkeypatch.setattr("sb3_ext.evaluation.background._START_METHOD", "forkserver")
+
+
 class WaitForEvaluations(BaseCallback):
     """Waits at each boundary until nothing is being evaluated, so that every due evaluation starts at once."""
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -68,6 +69,20 @@ def wait_until(is_true: Callable[[], bool]) -> None:
 def is_training() -> bool:
     status = Path("run/status.json")
     return status.exists() and Run(Path("run")).record.step > 0
+
+
+def train_and(act: Callable[[], object], when: Callable[[], bool], *arguments: str) -> Result:
+    """Train in this process, which ends many times sooner than one of its own, and act from another thread."""
+
+    def wait_and_act() -> None:
+        wait_until(when)
+        act()
+
+    thread = threading.Thread(target=wait_and_act)
+    thread.start()
+    result = invoke(*arguments, "--run-dir", "run")
+    thread.join()
+    return result
 
 
 def test_flags_reach_the_configuration() -> None:
@@ -157,15 +172,15 @@ def test_a_failing_run_exits_with_1_and_names_its_log() -> None:
     ("how", "reason", "exit_status"),
     [("SIGINT", "signal SIGINT", 130), ("SIGTERM", "signal SIGTERM", 75), ("stop file", "stop file", 0)],
 )
-def test_ends_well_when_asked_to(how: str, reason: str, exit_status: int, start_training: Start) -> None:
-    process = start_training("cartpole_dqn", "--total-steps", "1000000", *TINY)
-    wait_until(is_training)
-    if how == "stop file":
-        Path("run/stop").touch()
-    else:
-        process.send_signal(getattr(signal, how))
-    stdout, stderr = process.communicate(timeout=WAIT_SECONDS)
-    assert (process.returncode, stdout.splitlines()[0]) == (exit_status, f"stopped ({reason})"), stderr
+def test_ends_well_when_asked_to(how: str, reason: str, exit_status: int) -> None:
+    def ask() -> None:
+        if how == "stop file":
+            Path("run/stop").touch()
+        else:
+            os.kill(os.getpid(), getattr(signal, how))
+
+    result = train_and(ask, is_training, "cartpole_dqn", "--total-steps", "1000000", *TINY)
+    assert (result.exit_code, result.stdout.splitlines()[0]) == (exit_status, f"stopped ({reason})"), result.output
     run = Run(Path("run"))
     assert (run.status, run.record.stop_reason) == ("stopped", reason)
     assert not run.paths.pid.exists()
@@ -199,24 +214,22 @@ def test_kill_leaves_no_process_behind(start_training: Start, mode: list[str]) -
     assert Run(Path("run")).status == "dead"
 
 
-def test_the_second_of_two_processes_is_refused(start_training: Start) -> None:
-    process = start_training(*PPO, "--total-steps", "1000000")
-    wait_until(is_training)
+def test_the_second_of_two_processes_is_refused(start_run: Callable[[Path], subprocess.Popen[str]]) -> None:
+    process = start_run(Path("run"))
     result = invoke(*PPO, "-o", "run")
     assert result.exit_code == 2
     assert f"(pid {process.pid}) owns this run directory" in result.stderr
     assert Run(Path("run")).status == "running"
 
 
-def test_a_signal_before_training_ends_the_command_at_once(
-    start_training: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(SCRIPTS), prepend=os.pathsep)
+def test_a_signal_before_training_ends_the_command_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(SCRIPTS)
     hanging = ["--env", "faulty_env:faulty/Faulty-v0", "--set", "env.params={fault: hang, at_step: 3}"]
-    process = start_training("--algo", "ppo", *hanging)
     log = Path("run/logs/training.log")
-    wait_until(lambda: log.exists() and "run directory" in log.read_text())
-    process.send_signal(signal.SIGTERM)
-    stdout, stderr = process.communicate(timeout=WAIT_SECONDS)
-    assert (process.returncode, stdout.splitlines()[0]) == (75, "stopped (signal SIGTERM)"), stderr
+    result = train_and(
+        lambda: os.kill(os.getpid(), signal.SIGTERM),
+        lambda: log.exists() and "run directory" in log.read_text(),
+        *("--algo", "ppo", *hanging),
+    )
+    assert (result.exit_code, result.stdout.splitlines()[0]) == (75, "stopped (signal SIGTERM)"), result.output
     assert Run(Path("run")).status == "stopped"

@@ -38,6 +38,12 @@ def make_model(algorithm: Any = PPO, policy: str = "MlpPolicy", **kwargs: Any) -
     return algorithm(policy, make_cartpole(), seed=1, device="cpu", policy_kwargs={"net_arch": [8]}, **kwargs)
 
 
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An evaluator comes from a server that has the heavy imports behind it, seconds sooner than a new Python."""
+    monkeypatch.setattr("sb3_ext.evaluation.background._START_METHOD", "forkserver")
+
+
 @pytest.fixture(scope="module")
 def evaluator() -> Iterator[BackgroundEvaluator]:
     """One process for the tests that leave it alive."""
@@ -85,6 +91,7 @@ def test_later_updates_do_not_reach_a_submitted_model(evaluator: BackgroundEvalu
     assert evaluator.receive(PATIENCE_SECONDS) == before
 
 
+@pytest.mark.usefixtures("forked")
 def test_statistics_travel_with_the_model() -> None:
     evaluator = BackgroundEvaluator(lambda: VecNormalize(make_cartpole()), EvaluationSettings(episodes=4, seed=2))
     training = VecNormalize(make_cartpole())
@@ -118,6 +125,7 @@ def test_a_model_that_cannot_be_evaluated_is_an_outcome_and_the_next_one_works(
     assert find_process(evaluator) == process
 
 
+@pytest.mark.usefixtures("forked")
 def test_environments_that_cannot_be_made_are_an_outcome() -> None:
     def fail() -> VecEnv:
         raise RuntimeError("no such level")
@@ -176,6 +184,7 @@ class HeldEnv(gym.Wrapper[Any, Any, Any, Any]):
         return self.env.reset(**kwargs)
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_killed_evaluator_is_an_outcome_and_the_next_model_gets_a_new_one(tmp_path: Path) -> None:
     release = tmp_path / "release"
     evaluator = BackgroundEvaluator(
@@ -206,6 +215,7 @@ def test_a_killed_evaluator_is_an_outcome_and_the_next_model_gets_a_new_one(tmp_
         evaluator.close()
 
 
+@pytest.mark.usefixtures("forked")
 def test_closing_ends_the_process_at_once_and_takes_the_temporary_files_along() -> None:
     evaluator = BackgroundEvaluator(make_endless, EvaluationSettings(episodes=1))
     evaluator.submit(make_pendulum_model())
