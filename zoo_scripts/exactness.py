@@ -1,9 +1,10 @@
 """
 Is a resumed training the same, to the bit, as one that was never interrupted?
 
-Every case is trained whole, and in parts, each in a new process, from checkpoint to checkpoint, with the state captured
-at every boundary. The digests (weights, optimizers, replay buffer, statistics, generators, logged values, episodes)
-must be equal. With the default stops, also one part of the restore at a time is undone, and the digests must differ.
+Every case is trained whole, and in parts, each resumed in a new process, from checkpoint to checkpoint, with the state
+captured at every boundary. The digests (weights, optimizers, replay buffer, statistics, generators, logged values,
+episodes) must be equal. With the default stops, also one part of the restore at a time is undone, and the digests must
+differ.
 
     python zoo_scripts/exactness.py
     python zoo_scripts/exactness.py --mode workers
@@ -37,8 +38,9 @@ def run_part(part: str, folder: Path, cases: list[Case], *options: str) -> dict[
 
 def compare(cases: list[Case], stop_steps: list[int], folder: Path) -> dict[str, dict[str, bool]]:
     """:return: of each case and each ablation, what came out"""
-    digests = run_part("whole", folder, cases)
-    for stop_step in stop_steps:
+    first_stop, *later_stops = stop_steps
+    digests = run_part("whole-and-to-stop", folder, cases, f"--stop-step={first_stop}")
+    for stop_step in later_stops:
         run_part("to-stop", folder, cases, f"--stop-step={stop_step}")
     # Shortly before the end, say, there may be nothing left that a part of the restore is needed for.
     digests |= run_part("to-end", folder, cases, *(["--ablations"] if stop_steps == STOP_STEPS else []))

@@ -305,7 +305,7 @@ def train_to_end(names: list[str], folder: Path, with_ablations: bool) -> dict[s
 def main() -> None:
     """Train the cases whose names are read from the standard input, and print the digests as JSON."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("part", choices=("whole", "to-stop", "to-end"))
+    parser.add_argument("part", choices=("whole-and-to-stop", "to-stop", "to-end"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--stop-step", type=int)
     parser.add_argument("--ablations", action="store_true")
@@ -313,8 +313,9 @@ def main() -> None:
     torch.set_num_threads(1)
     multiprocessing.set_forkserver_preload(["exactness_parts", "sb3_ext.vec.worker_loop"])
     names = sys.stdin.read().split()
-    if arguments.part == "whole":
+    if arguments.part == "whole-and-to-stop":
         digests = train_whole(names, arguments.folder)
+        train_to_stop(names, arguments.folder, arguments.stop_step)
     elif arguments.part == "to-stop":
         digests = train_to_stop(names, arguments.folder, arguments.stop_step)
     else:

@@ -281,7 +281,7 @@ def run_script(*options: str) -> None:
 
 @pytest.mark.timeout(600)
 def test_some_faults() -> None:
-    run_script("--repeats", "1", "--ranks", "1", "--faults", "raise", "kill", "spin", "--timeout-seconds", "1")
+    run_script("--repeats", "1", "--ranks", "1", "--faults", "raise", "kill", "stop", "--timeout-seconds", "1")
 
 
 @pytest.mark.slow
