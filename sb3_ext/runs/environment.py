@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import os
 import platform
@@ -39,6 +40,7 @@ def describe_environment() -> dict[str, Any]:
     }
 
 
+@functools.cache  # it takes a quarter of a second, and a process may begin hundreds of runs
 def list_requirements() -> str:
     """
     The exact installed packages, as a requirements file.

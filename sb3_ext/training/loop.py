@@ -16,11 +16,19 @@ from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
 
 from sb3_ext.advising.choice import resolve_parallel
 from sb3_ext.algorithms.threads import measure_threads, using_threads
+from sb3_ext.algorithms.unchecked import skip_distribution_checks
 from sb3_ext.atomic import write_text
 from sb3_ext.building.callbacks import Callbacks, make_callbacks
 from sb3_ext.building.environments import make_env
 from sb3_ext.building.model import fill_config, make_model
-from sb3_ext.callbacks import FunctionCallback, LightCallbackList, RenderCallback, StopCallback, TrainingStopped
+from sb3_ext.callbacks import (
+    FunctionCallback,
+    LightCallbackList,
+    NanStopCallback,
+    RenderCallback,
+    StopCallback,
+    TrainingStopped,
+)
 from sb3_ext.callbacks.trial_pruning import PrunableTrial
 from sb3_ext.checkpoints.loading import restore_weights
 from sb3_ext.config import RunConfig, dump_config
@@ -119,9 +127,15 @@ def _learn(model: BaseAlgorithm, config: RunConfig, callbacks: list[BaseCallback
     try:
         # Logging is EpisodeLoggingCallback's: None switches off SB3's own, although its annotation has no None.
         called = LightCallbackList(callbacks)
-        model.learn(bound, callback=called, log_interval=None, reset_num_timesteps=False)  # type: ignore[arg-type]
+        with skip_distribution_checks():
+            model.learn(bound, callback=called, log_interval=None, reset_num_timesteps=False)  # type: ignore[arg-type]
     except TrainingStopped as stopped:
         return stopped.reason
+    except (RuntimeError, ValueError):
+        # Training ends with its next step, and no step can be sampled from what is no number.
+        if any(isinstance(callback, NanStopCallback) and callback.stop_reason for callback in callbacks):
+            return "nan"
+        raise
     reasons = (callback.stop_reason for callback in callbacks if isinstance(callback, StopCallback))
     fallback = "total_steps" if total_steps is not None and model.num_timesteps >= total_steps else "callback"
     return next((reason for reason in reasons if reason is not None), fallback)
