@@ -1,75 +1,185 @@
 """
-Tuning beside RL Baselines3 Zoo's: the same trials, steps, sampler and pruner, on the same machine.
+Tuning beside RL Baselines3 Zoo's: the same trials, steps, pruner and jobs, on the same machine.
 
 ``python zoo_scripts/benchmark_tuning.py --zoo-python /path/to/zoo/bin/python``
 
-Both tune PPO on CartPole-v1 with as many jobs, one after the other and alternating, each time from nothing; what counts
-is trials per hour, and of several repetitions the median. RL Zoo stands in an environment of its own
-(``pip install rl_zoo3``), since it pins its own versions. With ``--check`` the best configuration is then trained with
-fresh seeds, beside the defaults, until an evaluation reaches 475: the steps that each of them needs.
+Both tune PPO on CartPole-v1, one after the other, each time from nothing; what counts is trials per hour, and of
+several repetitions the median. How long a trial takes depends on its values more than on anything else (its batch size
+above all), so both try the same ones: SB3's defaults, then random ones from RL Zoo's own space, queued in both studies
+beforehand. With ``--own-values`` each samples its own, with TPE, from its own space.
+
+RL Zoo stands in an environment of its own (``pip install rl_zoo3``), since it pins its own versions. With ``--check``
+the best configuration is trained with fresh seeds, beside the defaults, until an evaluation reaches 475: the steps that
+each of them needs.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import optuna
 import yaml
 
 from sb3_ext import train
 from sb3_ext.config import load_config
 from sb3_ext.reports.evaluations import read_evaluations
+from sb3_ext.tuning.plan import make_plan
+from sb3_ext.tuning.study import open_study
 
 ENV, TARGET = "CartPole-v1", 475.0
 EVALUATIONS, EPISODES, STARTUP_TRIALS = 4, 5, 5
 
+Values = dict[str, Any]
 
-def tune_here(directory: Path, trials: int, steps: int, jobs: int) -> float:
+ZOO_SPACE: dict[str, tuple[str, dict[str, Any]]] = {
+    "batch_size_pow": ("batch_size", {"type": "int", "low": 2, "high": 10, "expression": "power_of_two"}),
+    "n_steps_pow": ("n_steps", {"type": "int", "low": 5, "high": 12, "expression": "power_of_two"}),
+    "one_minus_gamma": ("gamma", {"type": "float", "low": 1e-4, "high": 0.03, "log": True, "expression": "one_minus"}),
+    "one_minus_gae_lambda": (
+        "gae_lambda",
+        {"type": "float", "low": 1e-4, "high": 0.1, "log": True, "expression": "one_minus"},
+    ),
+    "learning_rate": ("learning_rate", {"type": "float", "low": 1e-5, "high": 2e-3, "log": True}),
+    "ent_coef": ("ent_coef", {"type": "float", "low": 1e-8, "high": 0.1, "log": True}),
+    "clip_range": ("clip_range", {"type": "categorical", "choices": [0.1, 0.2, 0.3, 0.4]}),
+    "n_epochs": ("n_epochs", {"type": "categorical", "choices": [1, 5, 10, 20]}),
+    "max_grad_norm": ("max_grad_norm", {"type": "float", "low": 0.3, "high": 2.0}),
+    "net_arch": (
+        "policy_kwargs.net_arch",
+        {"type": "categorical", "choices": {"tiny": [64], "small": [64, 64], "medium": [256, 256]}},
+    ),
+    "activation_fn": (
+        "policy_kwargs.activation_fn",
+        {"type": "categorical", "choices": {"tanh": "Tanh", "relu": "ReLU"}},
+    ),
+}
+"""RL Zoo's space for PPO (2.9): its name for what is sampled -> SB3's parameter, and the dimension as we say it."""
+
+ZOO_DEFAULTS: Values = {
+    "batch_size_pow": 6,
+    "n_steps_pow": 11,
+    "one_minus_gamma": 0.01,
+    "one_minus_gae_lambda": 0.05,
+    "learning_rate": 3e-4,
+    "ent_coef": 1e-8,
+    "clip_range": 0.2,
+    "n_epochs": 10,
+    "max_grad_norm": 0.5,
+    "net_arch": "small",
+    "activation_fn": "tanh",
+}
+_ENQUEUE = """
+import json, sys, optuna
+storage, values = json.loads(sys.stdin.read())
+study = optuna.create_study(study_name="zoo", storage=storage, direction="maximize")
+for item in values:
+    study.enqueue_trial(item)
+"""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """
+    :param seconds: that the command took
+    :param states: how many trials ended how
+    :param errors: how many trials ended with an exception, which RL Zoo counts as pruned
+    :param default_seconds: that the first trial took; of SB3's defaults, unless each samples its own
+    :param complete_seconds: that the median of the complete trials took
+    """
+
+    seconds: float
+    states: dict[str, int]
+    errors: int
+    default_seconds: float
+    complete_seconds: float
+
+
+def draw_values(count: int, seed: int) -> list[Values]:
+    """
+    :param count: how many
+    :param seed: of the random ones
+    :return: SB3's defaults and then random ones, by RL Zoo's names
+    """
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+    return [ZOO_DEFAULTS, *(_draw(study.ask()) for _ in range(count - 1))]
+
+
+def _draw(trial: optuna.Trial) -> Values:
+    values: Values = {}
+    for name, (_, space) in ZOO_SPACE.items():
+        if space["type"] == "categorical":
+            values[name] = trial.suggest_categorical(name, list(space["choices"]))
+        elif space["type"] == "int":
+            values[name] = trial.suggest_int(name, space["low"], space["high"])
+        else:
+            values[name] = trial.suggest_float(name, space["low"], space["high"], log=space.get("log", False))
+    return values
+
+
+def tune_here(directory: Path, trials: int, steps: int, jobs: int, values: Sequence[Values]) -> Tuned:
     """
     :param directory: empty
     :param trials: how many
     :param steps: of each
     :param jobs: at a time
-    :return: seconds that the command took
+    :param values: of the trials; empty to sample them
+    :return: how it went
     """
     every_steps = steps // EVALUATIONS
+    network = {"net_arch": [64, 64], "activation_fn": "Tanh"}
     config = {
         "env": {"id": ENV},
-        "agent": {"id": "ppo", "device": "cpu"},
+        "agent": {"id": "ppo", "device": "cpu", "params": {"policy_kwargs": network}},
         "train": {"total_steps": steps},
         "eval": {"every_steps": every_steps, "episodes": EPISODES},
         "tune": {
             "trials": trials,
             "jobs": jobs,
-            "space": "default",
+            "space": {f"agent.params.{name}": space for name, space in ZOO_SPACE.values()} if values else "default",
             "sampler": {"type": "tpe", "params": {"multivariate": True}},
             "pruner": {"type": "median", "params": {"n_warmup_steps": every_steps}},
             "startup_trials": STARTUP_TRIALS,
         },
     }
-    path = directory / "tuned.yaml"
+    path, place = directory / "tuned.yaml", directory / "runs/tuned"
     path.write_text(yaml.safe_dump(config))
-    return _time([sys.executable, "-m", "sb3_ext", "tune", str(path), "--quiet"], directory)
+    if values:
+        study = open_study(make_plan(path, directory=place)).study  # which has queued the defaults already
+        for item in values[1:]:
+            study.enqueue_trial({f"agent.params.{ZOO_SPACE[name][0]}": value for name, value in item.items()})
+    seconds = _time([sys.executable, "-m", "sb3_ext", "tune", str(path), "--quiet"], directory)
+    return _judge(place / "study.db", seconds, trials)
 
 
-def tune_in_zoo(python: Path, directory: Path, trials: int, steps: int, jobs: int) -> float:
+def tune_in_zoo(python: Path, directory: Path, trials: int, steps: int, jobs: int, values: Sequence[Values]) -> Tuned:
     """
     :param python: of the environment that has rl_zoo3
     :param directory: empty
     :param trials: how many
     :param steps: of each
     :param jobs: at a time
-    :return: seconds that the command took
+    :param values: of the trials; empty to sample them
+    :return: how it went
     """
-    hyperparameters = directory / "ppo.yml"
+    hyperparameters, database = directory / "ppo.yml", directory / "zoo.db"
     hyperparameters.write_text(yaml.safe_dump({ENV: {"policy": "MlpPolicy", "n_timesteps": steps}}))
+    storage = f"sqlite:///{database}"
+    if values:
+        order = json.dumps([storage, list(values)])
+        subprocess.run([python, "-c", _ENQUEUE], input=order, text=True, check=True, capture_output=True)
     options: dict[str, Any] = {
         "algo": "ppo",
         "env": ENV,
@@ -84,12 +194,29 @@ def tune_in_zoo(python: Path, directory: Path, trials: int, steps: int, jobs: in
         "conf-file": hyperparameters,
         "log-folder": directory / "logs",
         "study-name": "zoo",
-        "storage": f"sqlite:///{directory / 'zoo.db'}",
+        "storage": storage,
         "device": "cpu",
         "verbose": 0,
     }
     arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
-    return _time([str(python), "-m", "rl_zoo3.train", *arguments, "--optimize-hyperparameters"], directory)
+    seconds = _time([str(python), "-m", "rl_zoo3.train", *arguments, "--optimize-hyperparameters"], directory)
+    return _judge(
+        database, seconds, trials, errors=(directory / "output.txt").read_text().count("Sampled hyperparams:")
+    )
+
+
+def _judge(database: Path, seconds: float, trials: int, errors: int = 0) -> Tuned:
+    """What Optuna has recorded, whichever version of it."""
+    query = (
+        "SELECT state, 86400 * (julianday(datetime_complete) - julianday(datetime_start)) FROM trials ORDER BY number"
+    )
+    with closing(sqlite3.connect(database)) as connection:
+        rows = connection.execute(query).fetchall()
+    states = Counter(state for state, _ in rows)
+    if len(rows) != trials or set(states) - {"COMPLETE", "PRUNED"}:
+        raise RuntimeError(f"{database}: not the {trials} trials that were asked for: {dict(states)}")
+    complete = statistics.median(took for state, took in rows if state == "COMPLETE")
+    return Tuned(seconds, dict(states), errors, rows[0][1], complete)
 
 
 def count_steps_to_target(config: Any, directory: Path, seeds: list[int], longest_steps: int) -> list[int | None]:
@@ -120,19 +247,26 @@ def _time(command: list[str], directory: Path) -> float:
 
 def _compare(arguments: argparse.Namespace) -> dict[str, Any]:
     sizes = (arguments.trials, arguments.steps, arguments.jobs)
-    seconds: dict[str, list[float]] = {"sb3-ext": [], "rl_zoo3": []}
-    for _ in range(arguments.repetitions):
+    found: dict[str, list[Tuned]] = {"sb3-ext": [], "rl_zoo3": []}
+    for repetition in range(arguments.repetitions):
+        values = [] if arguments.own_values else draw_values(arguments.trials, seed=repetition)
         with tempfile.TemporaryDirectory() as directory:
-            seconds["sb3-ext"].append(tune_here(Path(directory), *sizes))
+            found["sb3-ext"].append(tune_here(Path(directory), *sizes, values))
         if arguments.zoo_python is not None:
             with tempfile.TemporaryDirectory() as directory:
-                seconds["rl_zoo3"].append(tune_in_zoo(arguments.zoo_python, Path(directory), *sizes))
-    rates = {name: arguments.trials * 3600 / statistics.median(found) for name, found in seconds.items() if found}
-    for name, rate in rates.items():
-        print(f"{name:8} {rate:7.0f} trials an hour (median of {len(seconds[name])})")
-    if len(rates) == 2:
-        print(f"ratio    {rates['sb3-ext'] / rates['rl_zoo3']:7.2f}")
-    return {"seconds": seconds, "trials_per_hour": rates}
+                found["rl_zoo3"].append(tune_in_zoo(arguments.zoo_python, Path(directory), *sizes, values))
+    seconds = {name: statistics.median(item.seconds for item in items) for name, items in found.items() if items}
+    for name, took in seconds.items():
+        print(f"{name:8} {arguments.trials * 3600 / took:7.0f} trials an hour (median of {len(found[name])})")
+        for item in found[name]:
+            states = ", ".join(f"{count} {state.lower()}" for state, count in sorted(item.states.items()))
+            print(
+                f"         {item.seconds:7.1f} s: {states}, {item.errors} of them with an error; "
+                f"the first took {item.default_seconds:.1f} s, the median complete one {item.complete_seconds:.1f} s"
+            )
+    if len(seconds) == 2:
+        print(f"ratio    {seconds['rl_zoo3'] / seconds['sb3-ext']:7.2f}")
+    return {name: [asdict(item) for item in items] for name, items in found.items()}
 
 
 def _check_best(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -171,9 +305,11 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=20_000)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--own-values", action="store_true", help="each samples its own, from its own space")
     parser.add_argument("--check", action="store_true", help="train the best configuration, and the defaults")
     parser.add_argument("--json", type=Path, help="write what was measured")
     arguments = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     found = _compare(arguments) if arguments.repetitions else {}
     if arguments.check:
         found["check"] = _check_best(arguments)
