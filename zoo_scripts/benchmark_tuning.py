@@ -240,8 +240,11 @@ def count_steps_to_target(config: Any, directory: Path, seeds: list[int], longes
 
 def _time(command: list[str], directory: Path) -> float:
     began_at = time.monotonic()
-    with (directory / "output.txt").open("w") as output:
-        subprocess.run(command, cwd=directory, stdout=output, stderr=output, check=True)
+    path = directory / "output.txt"
+    with path.open("w") as output:
+        status = subprocess.run(command, cwd=directory, stdout=output, stderr=output).returncode
+    if status:
+        raise RuntimeError(f"{' '.join(command)} ended with {status}:\n{path.read_text()[-2000:]}")
     return time.monotonic() - began_at
 
 

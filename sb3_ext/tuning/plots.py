@@ -206,8 +206,10 @@ class _Axis:
     def label(self, axes: Axes) -> None:
         """Say on matplotlib's axis what is where."""
         if self._choices is not None:
-            axes.set_xticks(range(len(self._choices)), [_shorten(choice) for choice in self._choices], rotation=20)
-            axes.margins(x=0.2)
+            labels = [_shorten(choice) for choice in self._choices]
+            is_crowded = sum(map(len, labels)) > _MAX_LABEL
+            axes.set_xticks(range(len(labels)), labels, rotation=20 if is_crowded else 0)
+            axes.set_xlim(-0.5, len(labels) - 0.5)  # also where no trial is
             return
         axes.margins(x=0.06)
         if self._is_log:
