@@ -8,9 +8,9 @@ several repetitions the median. How long a trial takes depends on its values mor
 above all), so both try the same ones: SB3's defaults, then random ones from RL Zoo's own space, queued in both studies
 beforehand. With ``--own-values`` each samples its own, with TPE, from its own space.
 
-RL Zoo stands in an environment of its own (``pip install rl_zoo3``), since it pins its own versions. With ``--check``
-the best configuration is trained with fresh seeds, beside the defaults, until an evaluation reaches 475: the steps that
-each of them needs.
+RL Zoo stands in an environment of its own (``pip install rl_zoo3 pandas``), since it pins its own versions. With
+``--check`` the best configuration is trained with fresh seeds, beside the defaults, until an evaluation reaches 475:
+the steps that each of them needs.
 """
 
 from __future__ import annotations
