@@ -31,8 +31,9 @@ def harass(tune_kills: Any, directory: Path, storage: str | None, trials: int, k
 
 
 @pytest.mark.timeout(900)
-def test_nothing_is_lost(tune_kills: Any, tmp_path: Path) -> None:
-    harass(tune_kills, tmp_path, None, trials=3, kills=2, pause=5.0)
+@pytest.mark.parametrize("storage", [None, "journal"])
+def test_nothing_is_lost(tune_kills: Any, storage: str | None, tmp_path: Path) -> None:
+    harass(tune_kills, tmp_path, storage, trials=3, kills=2, pause=5.0)
 
 
 @pytest.mark.slow
