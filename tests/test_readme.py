@@ -27,7 +27,7 @@ def find_blocks(language: str, before: str = "") -> list[str]:
 
 def find_commands() -> list[list[str]]:
     """The words after each ``sb3-ext``, in shell blocks and in running text."""
-    lines = [line for block in find_blocks("bash") for line in block.splitlines()]
+    lines = [line for block in find_blocks("bash") for line in block.replace("\\\n", " ").splitlines()]
     lines += re.findall(r"`(sb3-ext [a-z][^`|]*)`", README)
     commands = [shlex.split(command, comments=True) for line in lines for command in line.split("&&")]
     return [words[1:] for words in commands if words and words[0] == "sb3-ext"]
