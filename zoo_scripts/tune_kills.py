@@ -30,7 +30,7 @@ from optuna.trial import TrialState
 from sb3_ext.reports.evaluations import read_evaluations
 from sb3_ext.runs.run import Run
 from sb3_ext.tuning.plan import TuningPlan, make_plan
-from sb3_ext.tuning.storage import open_storage
+from sb3_ext.tuning.storage import OpenStorage, open_storage
 from sb3_ext.tuning.study import DIRECTORY
 
 CONFIG = {
@@ -87,6 +87,7 @@ class Harassment:
         self._random = random.Random(seed)
         self._seen: dict[int, tuple[TrialState, object]] = {}
         self._processes: set[psutil.Process] = set()
+        self._opened: OpenStorage | None = None
 
     def run(self, kills: int, *, longest_pause_seconds: float) -> Findings:
         """
@@ -168,8 +169,9 @@ class Harassment:
     def _load(self) -> optuna.Study:
         if self.plan.storage.startswith("sqlite") and not Path(self.plan.storage.partition(":///")[2]).exists():
             raise FileNotFoundError
-        opened = open_storage(self.plan.storage, self.plan.name)
-        return optuna.load_study(study_name=self.plan.name, storage=opened.storage)
+        if self._opened is None:  # once: a server has only so many connections
+            self._opened = open_storage(self.plan.storage, self.plan.name)
+        return optuna.load_study(study_name=self.plan.name, storage=self._opened.storage)
 
     def _check_end(self) -> None:
         problems = self.findings.problems

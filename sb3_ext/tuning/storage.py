@@ -7,10 +7,12 @@ import warnings
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage
+from sqlalchemy.pool import NullPool
 
 from sb3_ext.errors import TuningError
 from sb3_ext.tuning.exclusion import Exclusion, exclude_by_file, exclude_by_server
@@ -98,11 +100,11 @@ def open_storage(url: str, study: str) -> OpenStorage:
 
 def _open_server(url: str, study: str) -> OpenStorage:
     url = _choose_driver(url)
-    arguments = {"connect_timeout": _CONNECT_SECONDS}
-    engine = sqlalchemy.create_engine(url, pool_pre_ping=True, connect_args=arguments)
-    exclusion = exclude_by_server(engine, study)
+    # Connected only while there is something to say: a server has a hundred places, and a study may have many workers.
+    arguments: dict[str, Any] = {"poolclass": NullPool, "connect_args": {"connect_timeout": _CONNECT_SECONDS}}
+    exclusion = exclude_by_server(sqlalchemy.create_engine(url, **arguments), study)
     with exclusion():
-        return OpenStorage(_open_database(url, pool_pre_ping=True, connect_args=arguments), exclusion)
+        return OpenStorage(_open_database(url, **arguments), exclusion)
 
 
 def _open_database(url: str, **engine_arguments: object) -> RDBStorage:
