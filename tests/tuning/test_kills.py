@@ -40,10 +40,10 @@ def test_nothing_is_lost(tune_kills: Any, storage: str | None, tmp_path: Path) -
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("storage", [None, "journal"])
 def test_nothing_is_lost_however_often(tune_kills: Any, storage: str | None, tmp_path: Path) -> None:
-    harass(tune_kills, tmp_path, storage, trials=60, kills=40, pause=6.0)
+    harass(tune_kills, tmp_path, storage, trials=80, kills=40, pause=4.0)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_nothing_is_lost_in_postgresql(tune_kills: Any, postgresql: str, tmp_path: Path) -> None:
-    harass(tune_kills, tmp_path, postgresql, trials=60, kills=40, pause=6.0)
+    harass(tune_kills, tmp_path, postgresql, trials=80, kills=40, pause=4.0)
