@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from sb3_ext.cli.console import confirm
-from sb3_ext.cli.run_lines import format_bytes
+from sb3_ext.formatting import format_bytes
 
 
 @click.command(short_help="Remove old checkpoints of runs that have ended.")

@@ -6,40 +6,28 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-import click
-
-from sb3_ext.cli.run_lines import STATUS_COLOURS, format_bytes, format_duration, format_rating, format_steps
+from sb3_ext.cli.run_lines import format_rating, format_steps, style_status
+from sb3_ext.cli.tables import bold, format_definitions
+from sb3_ext.formatting import format_bytes, format_duration
 from sb3_ext.runs.run import LIVE_STATUSES, Run
 from sb3_ext.runs.status import RunStatus
 
-_LABEL_WIDTH = 18
 
-
-def format_details(run: Run, record: RunStatus, meta: dict[str, Any]) -> str:
+def format_details(run: Run, record: RunStatus, meta: dict[str, Any], width: int | None) -> str:
     """
     Write everything worth knowing about a run.
 
     :param run: the run
     :param record: its status
     :param meta: its ``meta.json``, empty if it has none
+    :param width: of the terminal; ``None`` for no limit
     :return: lines of a label and a value, with terminal colours; what is not known is left out
     """
-    status = click.style(record.status, fg=STATUS_COLOURS.get(record.status))
-    rows = [
-        *_list_progress(record),
-        None,
-        *_list_course(record),
-        None,
-        *_list_files(run, record),
-        None,
-        *_list_meta(meta),
-    ]
-    lines = [f"{click.style(run.name, bold=True)}  {status}"]
-    for row in rows:
-        if row is None:
-            lines.append("")
-        elif row[1] is not None:
-            lines.append(f"  {click.style(row[0].ljust(_LABEL_WIDTH), dim=True)}{row[1]}")
+    rows: list[tuple[str, str] | None] = []
+    for part in (_list_progress(record), _list_course(record), _list_files(run, record), _list_meta(meta)):
+        rows += [(name, str(value)) for name, value in part if value is not None]
+        rows.append(None)
+    lines = [f"{bold(run.name)}  {style_status(record.status)}", *format_definitions(rows, width)]
     return "\n".join(lines).rstrip()
 
 

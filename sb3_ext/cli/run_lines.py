@@ -2,45 +2,19 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 
 import click
 
+from sb3_ext.cli.tables import Column, format_table
 from sb3_ext.errors import RunError
+from sb3_ext.formatting import format_duration, shorten_end, shorten_names
 from sb3_ext.runs.status import RunStatus
 
 STATUS_COLOURS = {"running": "green", "stale": "yellow", "dead": "red", "failed": "red", "corrupt": "red"}
 _STATUS_WIDTH = len("completed")
+_NAME_WIDTH = len("cartpole_ppo_2026-11-20_12-00-00")
 _REASON_WIDTH = 60  # an error may be long; `runs show` has all of it
-
-
-def format_duration(seconds: float) -> str:
-    """
-    Write a time span as people say it.
-
-    :param seconds: not negative
-    :return: such as ``1h 23m 45s``
-    """
-    minutes, second = divmod(int(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    days, hour = divmod(hours, 24)
-    parts = [f"{count}{unit}" for count, unit in ((days, "d"), (hour, "h"), (minute, "m")) if count]
-    return " ".join([*parts, f"{second}s"])
-
-
-def format_bytes(size: float) -> str:
-    """
-    Write a size in the largest unit that leaves at least 1 before the point.
-
-    :param size: bytes
-    :return: such as ``12.3 MB``; units are powers of 1000
-    """
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
 
 
 def format_steps(record: RunStatus) -> str:
@@ -57,41 +31,54 @@ def format_rating(record: RunStatus) -> str | None:
     return f"{record.rating:.2f} ± {record.rating_sigma:.2f}"
 
 
-def format_lines(runs: Sequence[tuple[str, RunStatus | RunError]]) -> list[str]:
+def style_status(text: str) -> str:
+    """:return: a status with its terminal colour"""
+    return click.style(text, fg=STATUS_COLOURS.get(text.strip()))
+
+
+_COLUMNS = (
+    Column(min_width=_NAME_WIDTH, shorten=shorten_names),
+    Column(style=style_status, gap=4),
+    Column(priority=1),  # step
+    Column(priority=3, gap=1),  # its share of all steps
+    Column(priority=5),  # episodes
+    Column(priority=6),  # exploration rate
+    Column(priority=2),  # elapsed time
+    Column(priority=7),  # process id
+    Column(priority=4, min_width=len("total_steps")),  # stop reason
+)
+
+
+def format_lines(runs: Sequence[tuple[str, RunStatus | RunError]], width: int | None) -> list[str]:
     """
     Write runs below each other in columns.
 
     :param runs: name and status of each, or why it has none
+    :param width: of the terminal; ``None`` for no limit
     :return: a line each, with terminal colours
     """
-    rows = [_make_cells(record) if isinstance(record, RunStatus) else None for _, record in runs]
-    widths = [max(map(len, column)) for column in zip(*filter(None, rows), strict=True)]
-    name_width = max((len(name) for name, _ in runs), default=0)
-    lines = []
-    for (name, record), row in zip(runs, rows, strict=True):
-        if row is None:
-            status, details = "corrupt", str(record)
-        else:
-            assert isinstance(record, RunStatus)
-            status = record.status
-            details = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True) if width)
-        coloured = click.style(status.ljust(_STATUS_WIDTH), fg=STATUS_COLOURS.get(status))
-        lines.append(f"  {name.ljust(name_width)}    {coloured}  {details}".rstrip())
-    return lines
+    rows = [(name, *_make_cells(record, width)) for name, record in runs]
+    return format_table(_COLUMNS, rows, width, indent=2)
 
 
-def _make_cells(record: RunStatus) -> list[str]:
+def _make_cells(record: RunStatus | RunError, width: int | None) -> list[str]:
+    if isinstance(record, RunError):
+        return ["corrupt".ljust(_STATUS_WIDTH), *[""] * 6, str(record)]
+    reason = _explain(record)
+    step, _, share = format_steps(record).partition(" ")
     return [
-        f"step={format_steps(record)}",
+        record.status.ljust(_STATUS_WIDTH),
+        f"step={step}",
+        share,
         f"ep={record.episode}",
         "" if record.epsilon is None else f"ε={record.epsilon:.4f}",
         f"[{format_duration(record.elapsed_seconds)}]",
         "" if record.pid is None else f"(pid={record.pid})",
-        _explain(record),
+        reason if width is None else shorten_end(reason, _REASON_WIDTH),
     ]
 
 
 def _explain(record: RunStatus) -> str:
     if record.status == "stale":
         return f"no heartbeat for {format_duration(record.heartbeat_age_seconds)}"
-    return textwrap.shorten(record.stop_reason or "", _REASON_WIDTH, placeholder=" …")
+    return record.stop_reason or ""

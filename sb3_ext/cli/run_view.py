@@ -14,8 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from sb3_ext.cli.curve import average_bins, draw_curve, draw_sparkline
-from sb3_ext.cli.run_lines import STATUS_COLOURS, format_duration, format_rating
+from sb3_ext.cli.run_lines import STATUS_COLOURS, format_rating
 from sb3_ext.errors import RunError
+from sb3_ext.formatting import format_duration
 from sb3_ext.runs.episodes import EpisodeReturns
 from sb3_ext.runs.run import LIVE_STATUSES, Run
 from sb3_ext.runs.status import RunStatus

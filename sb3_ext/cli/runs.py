@@ -13,8 +13,10 @@ import click
 
 from sb3_ext.cli.console import confirm
 from sb3_ext.cli.run_details import format_details
-from sb3_ext.cli.run_lines import format_bytes, format_lines
+from sb3_ext.cli.run_lines import format_lines
+from sb3_ext.cli.tables import find_width
 from sb3_ext.errors import RunError
+from sb3_ext.formatting import format_bytes
 from sb3_ext.runs.log_tail import LogTail
 from sb3_ext.runs.registry import check_removable, find_runs, remove_run, resolve_run
 from sb3_ext.runs.run import LIVE_STATUSES, STALE_AFTER_SECONDS, Run
@@ -61,7 +63,7 @@ def list_runs(is_all: bool, as_json: bool, root: Path, stale_after: float) -> No
     if as_json:
         click.echo(json.dumps([_describe(run, record) for run, record in chosen], indent=2))
         return
-    for line in format_lines([(_name_below(root, run), record) for run, record in chosen]):
+    for line in format_lines([(_name_below(root, run), record) for run, record in chosen], find_width()):
         click.echo(line)
     if not found:
         click.echo(f"There are no runs in {root}.")
@@ -82,7 +84,7 @@ def show_run(run: str, as_json: bool, root: Path, stale_after: float) -> None:
         details = {"log": str(shown.paths.log), "size_bytes": shown.measure_bytes(), "meta": meta}
         click.echo(json.dumps({**_describe(shown, shown.record), **details}, indent=2))
     else:
-        click.echo(format_details(shown, shown.record, meta))
+        click.echo(format_details(shown, shown.record, meta, find_width()))
 
 
 @runs.command("watch")

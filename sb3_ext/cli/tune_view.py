@@ -16,8 +16,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from sb3_ext.cli.run_lines import format_duration
 from sb3_ext.errors import RunError
+from sb3_ext.formatting import format_duration
 from sb3_ext.runs.run import Run
 from sb3_ext.runs.status import RunStatus
 from sb3_ext.tuning.plots import shorten_key

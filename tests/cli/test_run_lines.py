@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 import pytest
+from rich.cells import cell_len
 
-from sb3_ext.cli.run_lines import format_bytes, format_duration, format_lines, format_rating
+from sb3_ext.cli.run_lines import format_lines, format_rating
 from sb3_ext.errors import RunError
 from sb3_ext.runs.status import RunStatus
 
 RUNNING = RunStatus(step=12345, total_steps=50000, episode=678, epsilon=0.42, elapsed_seconds=5025.7, pid=12345)
 
 
-def format_plain(*runs: tuple[str, RunStatus | RunError]) -> list[str]:
-    return [click.unstyle(line) for line in format_lines(runs)]
+def format_plain(*runs: tuple[str, RunStatus | RunError], width: int | None = None) -> list[str]:
+    return [click.unstyle(line) for line in format_lines(runs, width)]
 
 
 def test_a_run_is_a_line() -> None:
@@ -27,7 +30,7 @@ def test_columns_are_aligned_and_empty_ones_left_out() -> None:
     without_epsilon = RunStatus(step=100, episode=10, elapsed_seconds=61, pid=22)
 
     assert format_plain(("a", ended), ("long_name", without_epsilon)) == [
-        "  a            completed  step=7    ep=1   [9s]     (pid=1)   total_steps",
+        "  a            completed  step=7    ep=1   [9.0s]   (pid=1)   total_steps",
         "  long_name    running    step=100  ep=10  [1m 1s]  (pid=22)",
     ]
 
@@ -35,7 +38,7 @@ def test_columns_are_aligned_and_empty_ones_left_out() -> None:
 def test_a_corrupt_run_says_so_among_the_others() -> None:
     lines = format_plain(("a", RunError("a/status.json: corrupt: no")), ("b", RUNNING))
 
-    assert lines[0] == "  a    corrupt    a/status.json: corrupt: no"
+    assert lines[0].split() == ["a", "corrupt", "a/status.json:", "corrupt:", "no"]
     assert lines[1].startswith("  b    running    step=")
 
 
@@ -45,11 +48,36 @@ def test_a_stale_run_says_for_how_long() -> None:
     assert "no heartbeat for " in format_plain(("a", stale))[0]
 
 
-def test_a_long_reason_is_shortened() -> None:
-    failed = RunStatus(status="failed", stop_reason="error: ValueError: " + "very " * 100)
+def test_a_long_reason_is_shortened_in_a_terminal_only() -> None:
+    reason = "error: ValueError: " + "very " * 100 + "long"
+    failed = RunStatus(status="failed", stop_reason=reason)
 
-    assert format_plain(("a", failed))[0].endswith("very …")
-    assert len(format_plain(("a", failed))[0]) < 110
+    assert format_plain(("a", failed))[0].endswith(reason)
+    assert format_plain(("a", failed), width=300)[0].endswith("very…")
+    assert cell_len(format_plain(("a", failed), width=300)[0]) < 110
+
+
+MANY = [
+    *((f"cartpole_ppo_2026-11-29_12-{minute:02}-00", RUNNING) for minute in range(30)),
+    ("a_sweep/ppo_learning_rate_0.0003_gamma_0.99_net_arch_64_64_seed_1", RUNNING),
+    ("長い名前の実験", RunStatus(status="failed", step=7, stop_reason="error: ValueError: no (x.py:1)")),
+]
+
+
+@pytest.mark.parametrize(
+    ("width", "last"),
+    [
+        (80, ["failed", "step=7", "[0.0s]"]),
+        (100, ["failed", "step=7", "[0.0s]", "error: Val…"]),
+        (160, ["failed", "step=7", "ep=0", "[0.0s]", "error: ValueError: no (x.py:1)"]),
+    ],
+)
+def test_a_narrow_terminal_shows_fewer_columns(width: int, last: list[str]) -> None:
+    lines = format_plain(*MANY, width=width)
+
+    assert max(map(cell_len, lines)) <= width
+    assert len({line.split()[0] for line in lines}) == len(MANY)
+    assert re.split(" {2,}", lines[-1].strip()) == ["長い名前の実験", *last]
 
 
 def test_a_rating_is_a_mean_and_how_unsure_it_is() -> None:
@@ -59,18 +87,3 @@ def test_a_rating_is_a_mean_and_how_unsure_it_is() -> None:
 
 def test_no_runs_are_no_lines() -> None:
     assert format_plain() == []
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0, "0s"), (59.9, "59s"), (60, "1m 0s"), (5025, "1h 23m 45s"), (90061, "1d 1h 1m 1s")]
-)
-def test_durations(seconds: float, text: str) -> None:
-    assert format_duration(seconds) == text
-
-
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [(0, "0 bytes"), (999, "999 bytes"), (12_345, "12.3 kB"), (5_000_000, "5.0 MB"), (2e15, "2000.0 TB")],
-)
-def test_sizes(size: float, text: str) -> None:
-    assert format_bytes(size) == text

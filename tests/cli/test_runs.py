@@ -120,7 +120,7 @@ def test_list_loads_nothing_heavy(root: Path) -> None:
     code = f"{COMMAND.replace('runs(sys.argv[1:])', 'runs(sys.argv[1:], standalone_mode=False)')}; print(*sys.modules)"
     output = subprocess.run([sys.executable, "-c", code, "list", "--all"], capture_output=True, text=True, check=True)
 
-    heavy = {"torch", "numpy", "pydantic", "stable_baselines3", "gymnasium", "rich", "psutil"}
+    heavy = {"torch", "numpy", "pydantic", "stable_baselines3", "gymnasium", "rich.console", "psutil"}
     assert not heavy & set(output.stdout.split())
 
 

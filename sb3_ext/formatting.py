@@ -1,0 +1,102 @@
+"""How durations, sizes and long names are written for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.cells import cell_len, set_cell_size
+
+_ELLIPSIS = "…"
+
+
+def format_duration(seconds: float) -> str:
+    """
+    Write a time span with its units, rounded down.
+
+    :param seconds: not negative
+    :return: such as ``1h 23m 45s``; below ten seconds with a tenth, ``3.2s``
+    """
+    if seconds < 10:
+        return f"{int(10 * seconds) / 10:.1f}s"
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    parts = [f"{count}{unit}" for count, unit in ((days, "d"), (hour, "h"), (minute, "m")) if count]
+    return " ".join([*parts, f"{second}s"])
+
+
+def format_bytes(size: float) -> str:
+    """
+    Write a size in the largest unit that leaves at least 1 before the point.
+
+    :param size: bytes
+    :return: such as ``12.3 MB``; units are powers of 1000
+    """
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def shorten_end(text: str, width: int) -> str:
+    """
+    :param text: a line
+    :param width: columns of a terminal, where a wide character takes two; at least 1
+    :return: the text, if it is no longer; else its beginning and ``…``
+    """
+    return text if cell_len(text) <= width else _join(text, width - 1, 0)
+
+
+def shorten_ends(texts: Sequence[str], width: int) -> list[str]:
+    """:return: :func:`shorten_end` of each"""
+    return [shorten_end(text, width) for text in texts]
+
+
+def shorten_middle(text: str, width: int) -> str:
+    """
+    :param text: a name, whose end often is what tells it from others
+    :param width: columns of a terminal, where a wide character takes two; at least 1
+    :return: the text, if it is no longer; else its beginning, ``…`` and its end
+    """
+    return text if cell_len(text) <= width else _join(text, width // 2, (width - 1) // 2)
+
+
+def shorten_names(names: Sequence[str], width: int) -> list[str]:
+    """
+    Shorten names as :func:`shorten_middle` does, and keep them different: more of the end or of the beginning stays
+    where that tells them apart.
+
+    :param names: of runs, say
+    :param width: columns of a terminal; at least 1
+    :return: as many names; where no cut of that width tells them apart, some are the same
+    """
+    room = width - 1
+    for end in sorted(range(room + 1), key=lambda end: abs(end - room // 2)):
+        short = [name if cell_len(name) <= width else _join(name, room - end, end) for name in names]
+        if len(set(short)) == len(set(names)):
+            return short
+    return [shorten_middle(name, width) for name in names]
+
+
+def name_paths(paths: Sequence[Path]) -> list[str]:
+    """
+    :param paths: of runs
+    :return: the last part of each; with its parents, as many as tell it from another path that ends in the same way
+    """
+    return [_name_path(path.absolute(), [other.absolute() for other in paths]) for path in paths]
+
+
+def _name_path(path: Path, paths: Sequence[Path]) -> str:
+    others = [other.parts for other in paths if other != path]
+    counts = range(1, len(path.parts))
+    is_unique = (all(other[-count:] != path.parts[-count:] for other in others) for count in counts)
+    count = next((count for count, unique in zip(counts, is_unique, strict=True) if unique), len(path.parts))
+    return Path(*path.parts[-count:]).as_posix()
+
+
+def _join(text: str, start: int, end: int) -> str:
+    """The beginning and the end of a text, so many columns wide or one less where a wide character is cut."""
+    backwards = set_cell_size(text[::-1], end).rstrip(" ") if end else ""
+    return set_cell_size(text, start).rstrip(" ") + _ELLIPSIS + backwards[::-1]
