@@ -11,6 +11,7 @@ from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
 
+from sb3_ext.building.budgets import explain_inexact_schedules
 from sb3_ext.building.environments import choose_eval_seed, make_eval_env, try_exactness
 from sb3_ext.building.games import EVAL_OPENING_PLIES, find_eval_shares
 from sb3_ext.callbacks import (
@@ -170,12 +171,16 @@ def _make_checkpoints(
         exactness = try_exactness(config)
         label = "exact" if exactness.exact else "approximate"
         logger.info("carrying this run on from its checkpoints will be %s: %s", label, exactness.reason)
+    inexact_because = explain_inexact_schedules(config)
+    if inexact_because is not None:
+        logger.info("resuming from checkpoints will be approximate: %s", inexact_because)
     return RunCheckpointCallback(
         session.paths.checkpoints,
         **section.model_dump(exclude={"best_by", "self_test"}),
         best_by=section.best_by or ("evaluation" if has_evaluations else "training_return"),
         evaluation=evaluation,
         exactness=exactness,
+        inexact_because=inexact_because,
         phases=phases,
     )
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sb3_ext.callbacks.episode_logging import EpisodeLoggingCallback
     from sb3_ext.callbacks.episodes import EpisodeCallback
     from sb3_ext.callbacks.epsilon_decay import EpsilonDecayCallback
+    from sb3_ext.callbacks.estimated_steps import EstimatedSteps
     from sb3_ext.callbacks.evaluation import EvaluationCallback
     from sb3_ext.callbacks.function import FunctionCallback
     from sb3_ext.callbacks.heartbeat import HeartbeatCallback
@@ -49,6 +50,7 @@ __all__ = [
     "EpisodeCallback",
     "EpisodeLoggingCallback",
     "EpsilonDecayCallback",
+    "EstimatedSteps",
     "EvaluationCallback",
     "FunctionCallback",
     "HeartbeatCallback",
@@ -82,6 +84,7 @@ _MODULES = {
     "EpisodeCallback": "episodes",
     "EpisodeLoggingCallback": "episode_logging",
     "EpsilonDecayCallback": "epsilon_decay",
+    "EstimatedSteps": "estimated_steps",
     "EvaluationCallback": "evaluation",
     "FunctionCallback": "function",
     "HeartbeatCallback": "heartbeat",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
 import time
@@ -68,6 +69,7 @@ class RunCheckpointCallback(EpisodeCallback):
     :param max_disk_bytes: budget for all together; the best and the last two stay whatever their size
     :param evaluation: whose results make a checkpoint the best
     :param exactness: what :func:`sb3_ext.vec.exactness.self_test` has found out about the environments
+    :param inexact_because: why a resume is approximate although the environments are restored; ``None`` if it is exact
     :param phases: to be in the phase ``saving`` meanwhile
     :raises ValueError: if a number is not positive, or ``best_by`` is neither of the two
     """
@@ -87,6 +89,7 @@ class RunCheckpointCallback(EpisodeCallback):
         max_disk_bytes: int | None = None,
         evaluation: EvaluationCallback | None = None,
         exactness: Exactness | None = None,
+        inexact_because: str | None = None,
         phases: Phases | None = None,
     ) -> None:
         super().__init__()
@@ -99,6 +102,7 @@ class RunCheckpointCallback(EpisodeCallback):
         self._best_by = best_by
         self._evaluation = evaluation
         self._exactness = exactness
+        self._inexact_because = inexact_because
         self._phases = phases
         self._resumed: CapturedState | None = None
         self._is_due = False
@@ -250,7 +254,10 @@ class RunCheckpointCallback(EpisodeCallback):
             state = capture_state(self.model, self._callbacks, exactness=self._exactness, after_learn=after_learn)
             return {"episode": self.episodes, "score": self._find_score(), "state": state}
 
-        return self._saver.capture(self.model, capture_more)
+        content = self._saver.capture(self.model, capture_more)
+        if content is None or self._inexact_because is None:
+            return content
+        return dataclasses.replace(content, exactness=Exactness(False, self._inexact_because))
 
     def _write(self, content: BundleContent) -> None:
         self._saved_step = content.step

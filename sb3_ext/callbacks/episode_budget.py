@@ -26,5 +26,10 @@ class EpisodeBudgetCallback(StopCallback, EpisodeCallback):
             raise ValueError(f"episodes must be positive, but got {episodes}")
         self._budget_episodes = episodes
 
+    @property
+    def used_share(self) -> float:
+        """How much of the budget is used, from 0; 1 and more: all of it."""
+        return self.episodes / self._budget_episodes
+
     def _find_stop_reason(self) -> str | None:
         return "total_episodes" if self.episodes >= self._budget_episodes else None

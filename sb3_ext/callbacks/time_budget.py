@@ -27,6 +27,11 @@ class TimeBudgetCallback(StopCallback):
         self._seconds = seconds
         self._stopwatch = Stopwatch(elapsed_before_seconds)
 
+    @property
+    def used_share(self) -> float:
+        """How much of the budget is used, from 0; 1 and more: all of it."""
+        return self._stopwatch.elapsed_seconds / self._seconds
+
     def state(self) -> dict[str, Any]:
         """
         Capture what a resumed training has to know.

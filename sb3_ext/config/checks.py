@@ -22,12 +22,11 @@ from sb3_ext.problems import Key, Problem, suggest_name
 def find_problems(data: Mapping[str, Any]) -> list[Problem]:
     """
     :param data: a whole configuration as plain data, perhaps with mistakes of type, which are not reported here
-    :return: unknown algorithms, environments, classes and parameters; schedules without an end
+    :return: unknown algorithms, environments, classes and parameters
     """
     agent, env = _mapping(data.get("agent")), _mapping(data.get("env"))
     return [
         *_find_agent_problems(agent),
-        *_find_open_schedules(agent, _mapping(data.get("train"))),
         *_find_deterministic_problem(agent, _mapping(data.get("train"))),
         *_find_env_problems(env),
         *find_game_problems(data),
@@ -59,25 +58,6 @@ def _find_agent_problems(agent: Mapping[str, Any]) -> Iterator[Problem]:
         elif policy not in aliases:
             near = suggest_name(policy, aliases)
             yield Problem(("agent", "policy"), f"{algorithm_id} has no policy '{policy}'; {near}")
-
-
-def _find_open_schedules(agent: Mapping[str, Any], train: Mapping[str, Any]) -> Iterator[Problem]:
-    """Schedules run over the total number of steps; without one they would stand still."""
-    from sb3_ext.algorithms.registry import ALGORITHMS
-    from sb3_ext.algorithms.schedules import is_linear
-
-    has_other_bound = bool(train.get("total_episodes") or train.get("duration"))
-    if train.get("total_steps") is not None or not has_other_bound:
-        return
-    callbacks = train.get("callbacks")
-    types = [_mapping(entry).get("type") for entry in callbacks] if isinstance(callbacks, list) else []
-    advice = "give train.total_steps too (the first bound reached ends the run)"
-    for name, value in _mapping(agent.get("params")).items():
-        if is_linear(value):
-            yield Problem(("agent", "params", name), f"a schedule has no end without a number of steps; {advice}")
-    algorithm = ALGORITHMS.get(str(agent.get("id")))
-    if algorithm and algorithm.has_epsilon and "epsilon_decay" not in types:
-        yield Problem(("agent", "id"), f"{algorithm.id}'s exploration decays over the number of steps; {advice}")
 
 
 def _find_deterministic_problem(agent: Mapping[str, Any], train: Mapping[str, Any]) -> Iterator[Problem]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
@@ -18,6 +17,7 @@ from sb3_ext.advising.choice import resolve_parallel
 from sb3_ext.algorithms.threads import measure_threads, using_threads
 from sb3_ext.algorithms.unchecked import skip_distribution_checks
 from sb3_ext.atomic import write_text
+from sb3_ext.building.budgets import choose_total_steps
 from sb3_ext.building.callbacks import Callbacks, make_callbacks
 from sb3_ext.building.environments import make_env
 from sb3_ext.building.model import fill_config, make_model
@@ -121,9 +121,7 @@ def _restore_weights(model: BaseAlgorithm, checkpoint: str) -> None:
 
 
 def _learn(model: BaseAlgorithm, config: RunConfig, callbacks: list[BaseCallback]) -> str:
-    total_steps = config.train.total_steps
-    # Without a bound of steps another one ends the run; no schedule depends on the total then.
-    bound = (sys.maxsize if total_steps is None else total_steps) - model.num_timesteps
+    bound = choose_total_steps(config, model, callbacks)
     try:
         # Logging is EpisodeLoggingCallback's: None switches off SB3's own, although its annotation has no None.
         called = LightCallbackList(callbacks)
@@ -137,6 +135,7 @@ def _learn(model: BaseAlgorithm, config: RunConfig, callbacks: list[BaseCallback
             return "nan"
         raise
     reasons = (callback.stop_reason for callback in callbacks if isinstance(callback, StopCallback))
+    total_steps = config.train.total_steps
     fallback = "total_steps" if total_steps is not None and model.num_timesteps >= total_steps else "callback"
     return next((reason for reason in reasons if reason is not None), fallback)
 

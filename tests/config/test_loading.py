@@ -117,10 +117,6 @@ def test_five_mistakes_give_five_lines_in_the_order_of_the_file(tmp_path: Path) 
             "train: nothing ends this run; give total_steps, total_episodes or duration",
         ),
         ({"train": {"total_steps": -1}}, "train.total_steps: expected a positive integer, found -1"),
-        (
-            {"train": {"duration": "1h"}, "agent": {"id": "dqn"}},
-            "agent.id: dqn's exploration decays over the number of steps",
-        ),
         ({"train": {"deterministic": True}, "agent": {"id": "sac"}}, "train.deterministic: sac cannot collect"),
         (
             {"train": {"callbacks": [{"type": "lr_dcay"}]}},

@@ -1,0 +1,56 @@
+"""
+Which bound of a training its schedules follow.
+
+Steps and episodes come first: a seeded training then has the same rates in every run. Time is followed where nothing
+else bounds the training.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+
+from sb3_ext.algorithms.registry import get_algorithm
+from sb3_ext.algorithms.schedules import is_linear
+from sb3_ext.callbacks import EpisodeBudgetCallback, EstimatedSteps, TimeBudgetCallback
+from sb3_ext.config.schema import RunConfig
+
+
+def choose_total_steps(config: RunConfig, model: BaseAlgorithm, callbacks: Sequence[BaseCallback]) -> int:
+    """
+    :param config: the whole configuration
+    :param model: about to learn; perhaps resumed
+    :param callbacks: those of ``learn``
+    :return: how many steps to ``learn`` at most, on top of those of a resumed model. Schedules follow the share of them
+        that is used or, where episodes or time are bounded, what :mod:`this module <sb3_ext.building.budgets>` says
+    """
+    total_steps = config.train.total_steps
+    bound = (sys.maxsize if total_steps is None else total_steps) - model.num_timesteps
+    kind = TimeBudgetCallback if follows_time(config) else EpisodeBudgetCallback
+    budgets = [callback for callback in callbacks if isinstance(callback, kind)]
+    return EstimatedSteps(model, budgets, bound) if budgets else bound
+
+
+def follows_time(config: RunConfig) -> bool:
+    """
+    :param config: the whole configuration
+    :return: whether schedules follow the time used: it alone bounds the training
+    """
+    return config.train.total_steps is None and config.train.total_episodes is None
+
+
+def explain_inexact_schedules(config: RunConfig) -> str | None:
+    """
+    :param config: the whole configuration
+    :return: why a resumed run has other rates than one that was never interrupted; ``None`` if it has the same
+    """
+    if not follows_time(config):
+        return None
+    names = [f"agent.params.{name}" for name, value in config.agent.params.items() if is_linear(value)]
+    has_decay = any(entry.type == "epsilon_decay" and entry.enabled for entry in config.train.callbacks)
+    if get_algorithm(config.agent.id).has_epsilon and not has_decay and not config.train.deterministic:
+        names.append("exploration")
+    return f"it depends on the time used: {', '.join(names)}" if names else None
