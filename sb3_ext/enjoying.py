@@ -13,6 +13,7 @@ from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 
+from sb3_ext.algorithms.registry import MASKED_PREFIX
 from sb3_ext.building.environments import choose_eval_seed, count_eval_envs, make_eval_env
 from sb3_ext.building.games import EVAL_OPENING_PLIES, make_configured_game
 from sb3_ext.checkpoints.bundle import MANIFEST, Bundle
@@ -66,25 +67,29 @@ def find_agent(
     :param target: a run directory, the name of a run below ``runs``, a checkpoint, or any zip that SB3 has saved
     :param checkpoint: of a run: ``best``, ``latest`` or a step; the best when left out, the latest if none has a score
     :param env_id: a stranger's zip plays in this environment; a run's agent, in this one instead of its own
-    :param algorithm: what a stranger's zip was trained with
+    :param algorithm: what a stranger's zip was trained with; an agent of a run has to be of it
     :return: for :func:`load_agent` and :func:`make_agent_env`
     :raises RunError: if it is none of these
-    :raises CheckpointError: if there is no such checkpoint, or it is damaged
+    :raises CheckpointError: if there is no such checkpoint, it is damaged, or not what the other arguments say
     """
     path = Path(target)
     folder = path if path.is_dir() else path.parent
     if (folder / MANIFEST).is_file():
         run, folder = find_run_of(folder), folder.resolve()
         bundle = CheckpointStore(folder.parent).resolve(folder, playing_only=True)
+        _check_named_agent(path, bundle, checkpoint, algorithm)
         if run is not None:
             return AgentSource(_load_run_config(run, env_id), bundle.path, bundle)
     if path.suffix == ".zip" and path.is_file():
         if env_id is None or algorithm is None:
             raise CheckpointError(f"{path}: belongs to no run; say what it plays with --env, what it is with --algo")
+        if checkpoint is not None:
+            raise CheckpointError(f"{path}: is one model, no run; leave out --checkpoint {checkpoint}")
         config = load_config({"env": {"id": env_id}, "agent": {"id": algorithm}})
         return AgentSource(config, path, None, algorithm)
     found = resolve_run(str(target), Path("runs"))
     bundle = _choose_bundle(CheckpointStore(found.paths.checkpoints), checkpoint)
+    _check_named_agent(found.paths.root, bundle, None, algorithm)
     return AgentSource(_load_run_config(found, env_id), bundle.path, bundle)
 
 
@@ -181,6 +186,17 @@ def play(
         deterministic=judged.deterministic if deterministic is None else deterministic,
         seed=choose_eval_seed(source.config) if seed is None else seed,
     )
+
+
+def _check_named_agent(path: Path, bundle: Bundle, checkpoint: str | None, algorithm: str | None) -> None:
+    """Refuse to choose among checkpoints where one was named, and to take an agent for one of another algorithm."""
+    if checkpoint is not None:
+        raise CheckpointError(
+            f"{path}: is one checkpoint; leave out --checkpoint {checkpoint}, or name the run instead"
+        )
+    described = bundle.manifest.model.algorithm
+    if algorithm is not None and described is not None and algorithm != described.removeprefix(MASKED_PREFIX):
+        raise CheckpointError(f"{path}: its agent is a {described}, not a {algorithm}; leave out --algo")
 
 
 def _choose_bundle(store: CheckpointStore, which: str | None) -> Bundle:

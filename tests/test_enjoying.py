@@ -110,6 +110,8 @@ def test_a_strangers_zip_needs_its_environment_and_algorithm() -> None:
         result = enjoy("theirs.zip", *arguments)
         assert result.exit_code == 2
         assert "belongs to no run; say what it plays with --env, what it is with --algo" in result.stderr
+    result = enjoy("theirs.zip", "--env", "CartPole-v1", "--algo", "ppo", "--checkpoint", 7)
+    assert "theirs.zip: is one model, no run; leave out --checkpoint 7" in result.stderr
 
 
 def test_films(trained: Path) -> None:
@@ -128,12 +130,16 @@ def test_films(trained: Path) -> None:
         (["RUN", "--env", "CartPole-v1"], "the model does not fit the environment: observations: the model has Box"),
         (["RUN", "--env", "Nope-v0"], "unknown environment 'Nope-v0'"),
         (["RUN", "--video", "film.avi"], "a video must be an .mp4 or a .gif file"),
-        (["RUN", "--video", "film.gif", "--render"], "not both"),
+        (["RUN", "--video", "film.gif", "--render"], "--video cannot be given with --render"),
+        (["RUN", "--algo", "sac"], "its agent is a ppo, not a sac; leave out --algo"),
+        (["CHECKPOINT", "--algo", "sac"], "its agent is a ppo, not a sac; leave out --algo"),
+        (["CHECKPOINT", "--checkpoint", "latest"], "is one checkpoint; leave out --checkpoint latest, or name the run"),
         (["RUN", "-e", "1", "--json", "no/such/place.json"], "no/such/place.json: cannot be written"),
     ],
 )
 def test_mistakes_exit_with_2(arguments: list[str], message: str, trained: Path) -> None:
-    result = enjoy(*(trained if argument == "RUN" else argument for argument in arguments))
+    places = {"RUN": trained, "CHECKPOINT": trained / "checkpoints" / "best"}
+    result = enjoy(*(places.get(argument, argument) for argument in arguments))
     assert result.exit_code == 2, result.output
     assert message in result.stderr
     assert "Traceback" not in result.output
@@ -161,7 +167,9 @@ def test_train_eval_only_is_the_same(trained: Path) -> None:
     result = CliRunner().invoke(cli, ["train", "--eval-only", "--checkpoint", str(trained)])
     assert result.exit_code == 0, result.output
     assert result.stdout == enjoy(trained).stdout
-    assert CliRunner().invoke(cli, ["train", "--eval-only"]).exit_code == 2
+    chosen = ["--seed", "3", "--episodes", "2"]
+    result = CliRunner().invoke(cli, ["train", "--eval-only", "--checkpoint", str(trained), *chosen])
+    assert result.stdout == enjoy(trained, *chosen).stdout != enjoy(trained, "--episodes", "2").stdout
 
 
 def test_plot(trained: Path) -> None:

@@ -159,6 +159,17 @@ def test_an_older_checkpoint_branches_into_a_new_run() -> None:
     assert branch.record.run_id != run.record.run_id
 
 
+def test_another_run_directory_is_a_new_run_from_the_newest_checkpoint_too() -> None:
+    run = train(make_config(train={"total_steps": 64}), run_dir="run")
+    for target in ("run", run.latest.path):
+        with pytest.raises(AlreadyCompleted):
+            resume_run(target, run_dir="fork")
+    with resume_run("run", ["train.total_steps=128"], run_dir="fork").session as session:
+        session.finish("signal SIGTERM")
+    assert Run(Path("fork")).meta["branched_from"] == str(run.latest.path.resolve())
+    assert (run.status, Path("run/resumes.jsonl").exists()) == ("completed", False)
+
+
 def test_a_branch_that_was_killed_before_its_first_checkpoint_begins_where_it_branched_off() -> None:
     run = train(make_config(), run_dir="run")
     oldest = CheckpointStore(run.paths.checkpoints).list_bundles()[-1]
@@ -182,9 +193,7 @@ def test_a_branch_whose_origin_is_gone_says_so() -> None:
 
 @pytest.mark.parametrize("place", ["run/checkpoints", "elsewhere/run"])
 def test_a_checkpoint_kept_elsewhere_is_known_as_its_runs(place: str) -> None:
-    start = start_run(make_config(train={"total_steps": 200}), "run")
-    start.place_checkpoints(Path("elsewhere"))
-    train_run(start)
+    train_run(start_run(make_config(train={"total_steps": 200}), "run", checkpoint_dir=Path("elsewhere")))
     (newest, *_) = CheckpointStore(Path(place)).list_bundles()
     assert find_resume_point(newest.path).run.paths.root.samefile("run")
     assert find_resume_point(Path(place) / "latest").is_newest

@@ -85,9 +85,14 @@ ALGORITHMS: dict[str, Algorithm] = {
 }
 
 
+MASKED_PREFIX = "masked_"
+
 MASKED_ALGORITHMS: dict[str, Algorithm] = {
-    f"masked_{algorithm_id}": replace(
-        ALGORITHMS[algorithm_id], id=f"masked_{algorithm_id}", module="sb3_ext.algorithms.masked_dqn", class_name=name
+    f"{MASKED_PREFIX}{algorithm_id}": replace(
+        ALGORITHMS[algorithm_id],
+        id=f"{MASKED_PREFIX}{algorithm_id}",
+        module="sb3_ext.algorithms.masked_dqn",
+        class_name=name,
     )
     for algorithm_id, name in (("dqn", "MaskedDQN"), ("qrdqn", "MaskedQRDQN"))
 }
@@ -99,7 +104,7 @@ def mask_algorithm(algorithm: Algorithm) -> Algorithm:
     :param algorithm: what a configuration names
     :return: what learns a game: the same, or the variant that keeps to legal moves
     """
-    return MASKED_ALGORITHMS.get(f"masked_{algorithm.id}", algorithm)
+    return MASKED_ALGORITHMS.get(f"{MASKED_PREFIX}{algorithm.id}", algorithm)
 
 
 def get_algorithm(algorithm_id: str) -> Algorithm:

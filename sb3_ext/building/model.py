@@ -47,6 +47,19 @@ def make_model(config: RunConfig, env: VecEnv) -> BaseAlgorithm:
         raise ConfigError(f"agent: {agent.id} cannot be made with these parameters: {error}") from error
 
 
+def fill_defaults(config: RunConfig) -> RunConfig:
+    """
+    Write out what is not in the schema: every parameter of the algorithm, of checkpoints and of a pool of opponents.
+
+    :param config: the whole configuration
+    :return: the same with these
+    """
+    agent = config.agent
+    params = fill_parameters(get_algorithm(agent.id), agent.params)
+    train = config.train.with_checkpoint().with_opponent_sampler()
+    return config.model_copy(update={"agent": agent.model_copy(update={"params": params}), "train": train})
+
+
 def fill_config(config: RunConfig, model: BaseAlgorithm) -> RunConfig:
     """
     The configuration with what was left to the program filled in: what really runs.
@@ -55,17 +68,11 @@ def fill_config(config: RunConfig, model: BaseAlgorithm) -> RunConfig:
     :param model: made from it
     :return: the same with the policy chosen, every parameter of the algorithm, and the number of workers
     """
-    agent = config.agent
-    algorithm = get_algorithm(agent.id)
-    policy = agent.policy or choose_policy(algorithm, model.observation_space)
-    params = fill_parameters(algorithm, agent.params)
-    filled = agent.model_copy(update={"policy": policy, "params": params})
-    return config.model_copy(
-        update={
-            "agent": filled,
-            "train": config.train.with_checkpoint().with_opponent_sampler(),
-            "parallel": fill_parallel(config.parallel),
-        }
+    filled = fill_defaults(config)
+    agent = filled.agent
+    policy = agent.policy or choose_policy(get_algorithm(agent.id), model.observation_space)
+    return filled.model_copy(
+        update={"agent": agent.model_copy(update={"policy": policy}), "parallel": fill_parallel(config.parallel)}
     )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sb3_ext.cli.flags import make_overrides, with_flags
+from sb3_ext.cli.flags import FLAGS, join_overrides, parse_flags, with_assignments, with_flags
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Measure whether, and how, to step environments in parallel.")
 @click.argument("config", metavar="CONFIG", required=False)
-@with_flags
-@click.option("--set", "assignments", metavar="KEY=VALUE", multiple=True, help="Any key, any value. Repeatable.")
+@with_flags(flag for flag in FLAGS if flag.changes_cost)
+@with_assignments
 @click.option(
     "--seconds", type=click.FloatRange(min=0, min_open=True), default=2.0, show_default=True, metavar="S",
     help="How long to try each way.",
@@ -30,12 +30,12 @@ def advise(config: str | None, assignments: tuple[str, ...], seconds: float, **f
     CONFIG is a YAML file or the name of a shipped one. Without it, --algo and --env are enough. Leave the machine alone
     meanwhile.
     """
-    from sb3_ext.config import find_shipped_configs, load_config, parse_override, read_source
+    from sb3_ext.config import find_shipped_configs, load_config, read_source
 
-    overrides = [*make_overrides(flags), *(parse_override(assignment) for assignment in assignments)]
+    overrides = join_overrides(parse_flags(flags), assignments)
     if config is None and not overrides:
         shipped = ", ".join(find_shipped_configs())
-        raise click.UsageError(f"about what? Give CONFIG (a YAML file, or one of {shipped}), or --algo and --env")
+        raise click.UsageError(f"give CONFIG (a YAML file, or one of {shipped}), or --algo and --env")
     loaded = load_config(read_source(config), overrides)
 
     from rich.console import Console

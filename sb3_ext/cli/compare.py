@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sb3_ext.cli.options import check_distinct_files
+
 if TYPE_CHECKING:
     from sb3_ext.reports.comparability import Difference
     from sb3_ext.reports.comparison import Comparison
@@ -32,6 +34,7 @@ def compare(runs: tuple[str, ...], output: Path, json_path: Path | None) -> None
         raise click.UsageError("give two runs or more")
     if output.suffix not in (".png", ".svg"):
         raise click.UsageError(f"--output {output}: expected a name that ends in .png or .svg")
+    check_distinct_files({"--output": output, "its report": output.with_suffix(".md"), "--json": json_path})
     from sb3_ext.atomic import write_json, write_text
     from sb3_ext.errors import Sb3ExtError
     from sb3_ext.reports.comparability import find_differences

@@ -32,15 +32,10 @@ def check(file: str, checks_env: bool) -> None:
 @click.argument("file")
 def show(file: str) -> None:
     """Print FILE with every default filled in, those of the algorithm too."""
-    from sb3_ext.algorithms.parameters import fill_parameters
-    from sb3_ext.algorithms.registry import get_algorithm
+    from sb3_ext.building.model import fill_defaults
     from sb3_ext.config import dump_config, load_config
 
-    loaded = load_config(file)
-    params = fill_parameters(get_algorithm(loaded.agent.id), loaded.agent.params)
-    agent = loaded.agent.model_copy(update={"params": params})
-    train = loaded.train.with_checkpoint().with_opponent_sampler()
-    click.echo(dump_config(loaded.model_copy(update={"agent": agent, "train": train})), nl=False)
+    click.echo(dump_config(fill_defaults(load_config(file))), nl=False)
 
 
 @config.command(short_help="The JSON Schema, for editors.")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sb3_ext.cli.console import show_log
+from sb3_ext.cli.options import check_distinct_files, ruled_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,16 +32,29 @@ if TYPE_CHECKING:
 @click.option("--deterministic/--stochastic", default=None, help="[default: as in training]")
 @click.option("--seed", type=click.IntRange(0), metavar="N", help="[default: that of training's evaluations]")
 @click.option("--render", is_flag=True, help="In a window.")
-@click.option("--video", type=click.Path(path_type=Path), metavar="FILE.mp4|FILE.gif", help="Film all episodes.")
+@ruled_option(
+    "--video", type=click.Path(path_type=Path), metavar="FILE.mp4|FILE.gif",
+    excludes={"--render": "an episode is filmed or shown; leave out one of them"}, help="Film all episodes.",
+)  # fmt: skip
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write the figures there.")
-@click.option(
+@ruled_option(
     "--against", metavar="OPPONENT",
+    excludes={
+        "--render": "many games are played at once; leave out --render",
+        "--video": "many games are played at once; leave out --video",
+        "--env": "the agent plays the game that it was trained in; leave out --env",
+        "--algo": "a run or a checkpoint says it itself; leave out --algo",
+    },
     help="In a game: random, heuristic, smart_heuristic, alpha_beta_N, mcts_N, a run or a checkpoint.",
 )  # fmt: skip
-@click.option("--human", is_flag=True, help="In a game: play against it yourself, in the terminal.")
-@click.option(
+@ruled_option(
+    "--human", is_flag=True,
+    only_with=("RUN|CHECKPOINT|ZIP", "--checkpoint", "--seat", "--deterministic", "--seed", "--trust"),
+    help="In a game: play against it yourself, in the terminal.",
+)  # fmt: skip
+@ruled_option(
     "--seat", type=click.Choice(["first", "second", "random"]), default="random", show_default=True,
-    help="With --human: yours.",
+    needs={"--human": "add --human, or leave out --seat: other games are played in both"}, help="With --human: yours.",
 )  # fmt: skip
 @click.option("--trust", is_flag=True, help="Run whatever code the file brings: pickles are read.")
 def enjoy(
@@ -68,18 +82,13 @@ def enjoy(
         raise click.UsageError(f"--episodes must be positive, but got {episodes}")
     if video is not None and video.suffix not in (".mp4", ".gif"):
         raise click.UsageError(f"--video: a video must be an .mp4 or a .gif file, but got '{video}'")
-    if render and video is not None:
-        raise click.UsageError("give --render or --video, not both")
+    check_distinct_files({"--video": video, "--json": json_path})
     if human:
-        if against is not None or render or video is not None or json_path is not None:
-            raise click.UsageError("--human goes without --against, --render, --video and --json")
         from sb3_ext.cli.human import play_person
 
         play_person(target, seat, checkpoint=checkpoint, deterministic=deterministic, seed=seed, trust=trust)
         return
     if against is not None:
-        if render or video is not None:
-            raise click.UsageError("--against plays many games at once; leave out --render and --video")
         from sb3_ext.cli.match import print_match
 
         print_match(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
@@ -19,59 +19,104 @@ class Flag(NamedTuple):
     :param key: the configuration's key
     :param metavar: how the value is called in the help
     :param help: for the help
+    :param changes_cost: whether it changes what a step of training costs, which `advise` measures
     """
 
     names: tuple[str, ...]
     key: str
     metavar: str
     help: str
+    changes_cost: bool = False
+
+    @property
+    def argument_name(self) -> str:
+        """Of the keyword argument that a command receives."""
+        return self.key.replace(".", "_")
 
 
 _CHECKPOINT = "train.callbacks.checkpoint.params"
 
 FLAGS = (
-    Flag(("--algo",), "agent.id", "ID", "Algorithm, such as ppo or dqn."),
-    Flag(("--env",), "env.id", "ID", "Gymnasium environment."),
+    Flag(("--algo",), "agent.id", "ID", "Algorithm, such as ppo or dqn.", True),
+    Flag(("--env",), "env.id", "ID", "Gymnasium environment.", True),
     Flag(("--total-steps", "--total-timesteps"), "train.total_steps", "N", "End after N environment transitions."),
     Flag(("--episodes", "--num-episodes", "-e"), "train.total_episodes", "N", "End after N episodes."),
     Flag(("--duration",), "train.duration", "TIME", "End after 90s, 10m, 1.5h, or a number of hours."),
-    Flag(("--max-steps",), "env.max_steps", "N", "Truncate episodes after N steps."),
-    Flag(("--num-envs",), "parallel.num_envs", "N", "Number of environments."),
+    Flag(("--max-steps",), "env.max_steps", "N", "Truncate episodes after N steps.", True),
+    Flag(("--num-envs",), "parallel.num_envs", "N", "Number of environments.", True),
     Flag(("--num-workers",), "parallel.num_workers", "N", "Step them in N processes."),
     Flag(("--num-envs-per-worker",), "parallel.num_envs_per_worker", "N", "Environments in each process."),
-    Flag(("--batch-size",), "agent.params.batch_size", "N", "Minibatch size."),
+    Flag(("--batch-size",), "agent.params.batch_size", "N", "Minibatch size.", True),
     Flag(("--learning-rate",), "agent.params.learning_rate", "RATE", "Number or schedule, such as 'linear(3e-4)'."),
     Flag(("--gamma",), "agent.params.gamma", "NUMBER", "Discount factor."),
     Flag(("--init-from",), "agent.init_from", "CHECKPOINT", "Begin with the weights of a checkpoint."),
     Flag(("--checkpoint-freq",), f"{_CHECKPOINT}.interval", "N|Nep", "A checkpoint every N steps, or episodes."),
     Flag(("--autosave-interval",), f"{_CHECKPOINT}.every_minutes", "MINUTES", "A checkpoint every so many minutes."),
-    Flag(("--seed",), "seed", "N", "Fixes all random state."),
-    Flag(("--device",), "agent.device", "DEVICE", "auto, cpu, cuda or cuda:1."),
-    Flag(("--threads",), "agent.threads", "N", "torch's threads, or auto."),
+    Flag(("--seed",), "seed", "N", "Fixes all random state.", True),
+    Flag(("--device",), "agent.device", "DEVICE", "auto, cpu, cuda or cuda:1.", True),
+    Flag(("--threads",), "agent.threads", "N", "torch's threads, or auto.", True),
 )
 
 
-def with_flags(command: Command) -> Command:
-    """Add every flag to a command, which receives them as keyword arguments."""
-    for flag in reversed(FLAGS):
-        command = click.option(*flag.names, _argument_name(flag), metavar=flag.metavar, help=flag.help)(command)
-    return command
+def with_flags(flags: Iterable[Flag]) -> Callable[[Command], Command]:
+    """:return: a decorator that adds flags to a command, which receives them as keyword arguments"""
+
+    def decorate(command: Command) -> Command:
+        for flag in reversed(list(flags)):
+            command = click.option(*flag.names, flag.argument_name, metavar=flag.metavar, help=flag.help)(command)
+        return command
+
+    return decorate
 
 
-def make_overrides(given: dict[str, str | None]) -> list[Override]:
+def with_assignments(command: Command) -> Command:
+    """Add ``--set`` to a command, which receives it as ``assignments``."""
+    return click.option(
+        "--set", "assignments", metavar="KEY=VALUE", multiple=True, help="Any key, any value. Repeatable."
+    )(command)
+
+
+def parse_flags(given: Mapping[str, str | None]) -> list[Override]:
     """
     :param given: what a command with :func:`with_flags` received
     :return: the values that were given, as overrides; they are YAML, like those of ``--set``
+    :raises ConfigError: if a value is not YAML
     """
     from sb3_ext.config import parse_override
 
-    values = [(flag.key, given[_argument_name(flag)], flag.names[0]) for flag in FLAGS]
     return [
-        parse_override(f"{key}={value}", name)
-        for flag_key, flag_value, name in values
-        if flag_value is not None
-        for key, value in _translate(flag_key, flag_value)
+        parse_override(f"{key}={value}", flag.names[0])
+        for flag in FLAGS
+        if (text := given.get(flag.argument_name)) is not None
+        for key, value in _translate(flag.key, text)
     ]
+
+
+def join_overrides(flags: Iterable[Override], assignments: Iterable[str]) -> list[Override]:
+    """
+    :param flags: from flags of their own
+    :param assignments: texts of ``--set``, of which the last one counts where several give a key
+    :return: all of them
+    :raises ConfigError: if a text is no ``KEY=VALUE``
+    :raises click.UsageError: if a flag and ``--set`` give different values for a key, or one of them a part of the
+        other's value
+    """
+    from sb3_ext.config import parse_override
+
+    joined = list(flags)
+    for assignment in map(parse_override, assignments):
+        for flag in joined:
+            if flag.place != assignment.place and _contradict(flag, assignment):
+                key = ".".join(map(str, assignment.key))
+                raise click.UsageError(f"{flag.place} and --set {key}=… set the same key: leave out one of them")
+        joined.append(assignment)
+    return joined
+
+
+def _contradict(flag: Override, assignment: Override) -> bool:
+    size = min(len(flag.key), len(assignment.key))
+    is_same = (flag.key, flag.value) == (assignment.key, assignment.value)
+    return flag.key[:size] == assignment.key[:size] and not is_same
 
 
 def _translate(key: str, value: str) -> list[tuple[str, str]]:
@@ -81,7 +126,3 @@ def _translate(key: str, value: str) -> list[tuple[str, str]]:
     if key in ("parallel.num_workers", "parallel.num_envs_per_worker"):
         return [("parallel.mode", "workers"), (key, value)]
     return [(key, value)]
-
-
-def _argument_name(flag: Flag) -> str:
-    return flag.key.replace(".", "_")

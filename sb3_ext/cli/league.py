@@ -12,6 +12,7 @@ import click
 
 from sb3_ext.cli.console import show_log
 from sb3_ext.cli.league_tables import print_league
+from sb3_ext.cli.options import check_distinct_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,6 +69,7 @@ def league(
     """
     if output.suffix not in (".png", ".svg"):
         raise click.UsageError(f"--output {output}: expected a name that ends in .png or .svg")
+    check_distinct_files({"--output": output, "--json": json_path})
     for path in (output, json_path):
         if path is not None and not os.access(path.absolute().parent, os.W_OK):  # before any game is played
             raise click.UsageError(f"{path}: cannot be written: there is no such directory, or it is write-protected")

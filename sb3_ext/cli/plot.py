@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sb3_ext.cli.options import check_distinct_files
+
 if TYPE_CHECKING:
     from sb3_ext.reports.overlay import RunCurves
     from sb3_ext.runs.run import Run
@@ -29,6 +31,7 @@ def plot(runs: tuple[str, ...], output: Path, x: str, csv: Path | None) -> None:
     """
     if output.suffix not in (".png", ".svg"):
         raise click.UsageError(f"--output {output}: expected a name that ends in .png or .svg")
+    check_distinct_files({"--output": output, "--csv": csv})
     from sb3_ext.errors import Sb3ExtError
     from sb3_ext.reports.curves import plot_curves
     from sb3_ext.reports.overlay import export_runs, plot_runs

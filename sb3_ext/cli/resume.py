@@ -8,12 +8,13 @@ import sys
 import click
 
 from sb3_ext.cli.console import show_log
+from sb3_ext.cli.flags import with_assignments
 from sb3_ext.cli.train import carry_out
 
 
 @click.command(short_help="Carry a run on from its latest checkpoint.")
 @click.argument("run")
-@click.option("--set", "assignments", metavar="KEY=VALUE", multiple=True, help="A new bound, say. Repeatable.")
+@with_assignments
 def resume(run: str, assignments: tuple[str, ...]) -> None:
     """Carry RUN on, a run directory or a name below runs/, from its latest checkpoint."""
     from sb3_ext.training.resume import AlreadyCompleted, resume_run

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,15 @@ import click
 
 from sb3_ext.cli.console import show_log
 from sb3_ext.cli.enjoy import check_display, enjoy
-from sb3_ext.cli.flags import make_overrides, with_flags
+from sb3_ext.cli.flags import FLAGS, join_overrides, parse_flags, with_assignments, with_flags
+from sb3_ext.cli.options import ruled_option
 
 if TYPE_CHECKING:
     from sb3_ext.runs.run import Run
     from sb3_ext.training.start import RunStart
+
+_EVAL_FLAGS = ("--seed", "--episodes", "--env", "--algo", "--render")
+"""What `train --eval-only` passes on to `enjoy`."""
 
 EXIT_ERROR, EXIT_REQUEUE, EXIT_INTERRUPTED = 1, 75, 130  # 75: EX_TEMPFAIL of sysexits.h
 
@@ -26,29 +31,49 @@ EXIT_ERROR, EXIT_REQUEUE, EXIT_INTERRUPTED = 1, 75, 130  # 75: EX_TEMPFAIL of sy
     "75 SIGTERM, the model is saved; 1 anything else.",
 )
 @click.argument("config_argument", metavar="[CONFIG]", required=False)
-@click.option("-c", "--config", metavar="CONFIG", help="The same as the argument.")
-@with_flags
-@click.option("--force-cpu", is_flag=True, help="The same as --device cpu.")
-@click.option("--set", "assignments", metavar="KEY=VALUE", multiple=True, help="Any key, any value. Repeatable.")
+@ruled_option(
+    "-c", "--config", metavar="CONFIG", excludes={"CONFIG": "they are the same; leave out one"},
+    help="The same as the argument.",
+)  # fmt: skip
+@with_flags(FLAGS)
+@ruled_option(
+    "--force-cpu", is_flag=True, excludes={"--device": "leave out one of them"}, help="The same as --device cpu."
+)
+@with_assignments
 @click.option(
     "--run-dir", "--output", "-o", "--output-dir", type=click.Path(path_type=Path), metavar="DIR",
     help="Where the run goes; must not exist.  [default: runs/<config>_<UTC time>]",
 )  # fmt: skip
 @click.option(
-    "--resume",
-    "-r",
-    is_flag=False,
-    flag_value="",
-    metavar="[RUN|CHECKPOINT]",
-    help="Carry a run on. Without a value: carry --run-dir on if it exists, else begin it.",
-)
-@click.option("--rewind", is_flag=True, help="With --resume CHECKPOINT: go back in place, not into a new run.")
+    "--resume", "-r", is_flag=False, flag_value="", metavar="[RUN|CHECKPOINT]",
+    help="Carry a run on; into a new run, with another --run-dir or an older checkpoint. Without a value: carry "
+    "--run-dir on if it exists, else begin it.",
+)  # fmt: skip
+@ruled_option(
+    "--rewind", is_flag=True, needs={"--resume": "give --resume CHECKPOINT, to which the run goes back"},
+    excludes={"--run-dir": "leave out --run-dir to go back in place, or --rewind to go on in a new run"},
+    help="With --resume CHECKPOINT: go back in place, not into a new run.",
+)  # fmt: skip
 @click.option("--checkpoint-dir", type=click.Path(path_type=Path), metavar="DIR", help="Checkpoints go to DIR/<run>.")
-@click.option("--eval-only", is_flag=True, help="Train nothing; judge --checkpoint, as `sb3-ext enjoy` does.")
-@click.option("--checkpoint", metavar="RUN|CHECKPOINT", help="With --eval-only: whose agent.")
+@ruled_option(
+    "--eval-only", is_flag=True, needs={"--checkpoint": "name the agent with --checkpoint RUN|CHECKPOINT"},
+    only_with=("--checkpoint", *_EVAL_FLAGS), expose_value=False,
+    help="Train nothing; judge --checkpoint, as `sb3-ext enjoy` does.",
+)  # fmt: skip
+@ruled_option(
+    "--checkpoint", metavar="RUN|CHECKPOINT",
+    needs={"--eval-only": "to train on from a checkpoint, use --resume or --init-from instead"},
+    help="With --eval-only: whose agent.",
+)  # fmt: skip
 @click.option("--mock-env", is_flag=True, help="Noise with the environment's spaces in its place: check a set-up.")
-@click.option("--render", is_flag=True, help="Show the environments in a window.")
-@click.option("--quiet", is_flag=True, help="Warnings, errors and the summary only.")
+@ruled_option(
+    "--render", is_flag=True, excludes={"--mock-env": "a mock environment has no window; leave out one of them"},
+    help="Show the environments in a window.",
+)  # fmt: skip
+@ruled_option(
+    "--quiet", is_flag=True, excludes={"--verbose": "leave out one of them"},
+    help="Warnings, errors and the summary only.",
+)  # fmt: skip
 @click.option("--verbose", is_flag=True, help="Everything that happens.")
 def train(
     config_argument: str | None,
@@ -59,7 +84,6 @@ def train(
     resume: str | None,
     rewind: bool,
     checkpoint_dir: Path | None,
-    eval_only: bool,
     checkpoint: str | None,
     mock_env: bool,
     render: bool,
@@ -72,47 +96,46 @@ def train(
 
     Without CONFIG, --algo and --env are enough.
     """
-    from sb3_ext.config import find_shipped_configs, parse_override
-
-    if eval_only != (checkpoint is not None):
-        raise click.UsageError("--eval-only and --checkpoint go together; to train on, use --resume or --init-from")
-    if eval_only:
-        click.get_current_context().invoke(enjoy, target=checkpoint)
+    if checkpoint is not None:  # and --eval-only with it
+        _judge(checkpoint, flags, render=render)
         return
-    if config_argument and config:
-        raise click.UsageError("give CONFIG once, as an argument or with --config")
-    if resume is None and not (config_argument or config or flags["agent_id"] or flags["env_id"] or assignments):
+    source = config_argument or config
+    if resume is None and not (source or flags["agent_id"] or flags["env_id"] or assignments):
+        from sb3_ext.config import find_shipped_configs
+
         shipped = ", ".join(find_shipped_configs())
         raise click.UsageError(f"what to train? Give CONFIG (a YAML file, or one of {shipped}), or --algo and --env")
     if render:
         check_display()
-    if force_cpu:
-        flags["agent_device"] = "cpu"
     click.get_current_context().with_resource(show_log(is_quiet=quiet, is_verbose=verbose))
-    overrides = [*make_overrides(flags), *(parse_override(assignment) for assignment in assignments)]
 
+    from sb3_ext.config import Override
     from sb3_ext.training.resume import AlreadyCompleted, resume_run
     from sb3_ext.training.start import start_run
 
+    cpu = [Override(("agent", "device"), "cpu", "--force-cpu")] if force_cpu else []
+    overrides = join_overrides([*parse_flags(flags), *cpu], assignments)
     target = _find_resume_target(resume, run_dir)
     command = shlex.join(["sb3-ext", *sys.argv[1:]])
-    if target is None:
-        start = start_run(config_argument or config, run_dir, overrides, command=command, is_mock=mock_env)
-        if checkpoint_dir is not None:
-            start.place_checkpoints(checkpoint_dir)
-    else:
-        try:
+    try:
+        if target is None:
+            start = start_run(
+                source, run_dir, overrides, checkpoint_dir=checkpoint_dir, is_mock=mock_env, command=command
+            )
+        else:
             start = resume_run(
                 target,
                 overrides,
-                config=config_argument or config,
+                config=source,
                 run_dir=run_dir,
+                checkpoint_dir=checkpoint_dir,
                 is_rewinding=rewind,
+                is_mock=mock_env,
                 command=command,
             )
-        except AlreadyCompleted as completed:
-            click.echo(str(completed))
-            return
+    except AlreadyCompleted as completed:
+        click.echo(str(completed))
+        return
     sys.exit(carry_out(start, is_rendered=render))
 
 
@@ -141,6 +164,19 @@ def carry_out(start: RunStart, *, is_rendered: bool = False) -> int:
             return EXIT_ERROR
         _print_summary(start.run)
         return _find_exit_status(start.run)
+
+
+def _judge(checkpoint: str, flags: Mapping[str, str | None], *, render: bool) -> None:
+    arguments = [checkpoint]
+    for flag in FLAGS:
+        value, name = flags[flag.argument_name], flag.names[0]
+        if value is not None and name in _EVAL_FLAGS:
+            arguments += [name, value]
+    if render:
+        arguments.append("--render")
+    parent = click.get_current_context()
+    with enjoy.make_context("enjoy", arguments, parent=parent) as context:
+        enjoy.invoke(context)
 
 
 def _find_resume_target(resume: str | None, run_dir: Path | None) -> str | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sb3_ext.cli.console import show_log
+from sb3_ext.cli.flags import join_overrides, with_assignments
 from sb3_ext.cli.train import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_REQUEUE
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _SHOWN_TRIALS = 5
     "--study-dir", type=click.Path(path_type=Path), metavar="DIR",
     help="Where trials and results go.  [default: runs/<study>]",
 )  # fmt: skip
-@click.option("--set", "assignments", metavar="KEY=VALUE", multiple=True, help="Any key, any value. Repeatable.")
+@with_assignments
 @click.option("--resume", is_flag=True, help="Go on with a study; an error if there is none.")
 @click.option("--quiet", is_flag=True, help="Warnings, errors and the result only.")
 def tune(
@@ -56,11 +57,9 @@ def tune(
     """
     import warnings
 
-    from sb3_ext.config import parse_override
-
     given = {"trials": trials, "jobs": jobs, "timeout": timeout, "storage": storage, "study": study}
-    overrides = [_make_override(name, value) for name, value in given.items() if value is not None]
-    overrides += [parse_override(assignment) for assignment in assignments]
+    flags = [_make_override(name, value) for name, value in given.items() if value is not None]
+    overrides = join_overrides(flags, assignments)
 
     import optuna  # after the package, which says what to install
 

@@ -1,6 +1,6 @@
 """What the user asked for: YAML and overrides in, one frozen :class:`RunConfig` or every mistake at once out."""
 
-from sb3_ext.config.loading import dump_config, load_config, mock_environment
+from sb3_ext.config.loading import dump_config, load_config, mock_environment, restore_environment
 from sb3_ext.config.schema import RunConfig
 from sb3_ext.config.shipped import find_shipped_configs
 from sb3_ext.config.source import ConfigSource, Override, parse_override, read_source
@@ -15,4 +15,5 @@ __all__ = [
     "mock_environment",
     "parse_override",
     "read_source",
+    "restore_environment",
 ]

@@ -11,13 +11,16 @@ from pydantic import ValidationError
 
 from sb3_ext.config.checks import find_problems
 from sb3_ext.config.overriding import apply_override
-from sb3_ext.config.schema import EvalEnvConfig, RunConfig
+from sb3_ext.config.schema import MOCK_ID, EvalEnvConfig, RunConfig
 from sb3_ext.config.source import ConfigSource, Override, parse_override, read_source
 from sb3_ext.config.space_checks import find_space_problems
 from sb3_ext.config.validation import translate_errors
 from sb3_ext.config.yaml_document import parse_document
 from sb3_ext.errors import ConfigError
 from sb3_ext.problems import Key, Problem, expected
+
+_LIKE, _LIKE_PARAMS = "like", "like_params"
+"""Parameters of the mock environment."""
 
 
 def load_config(
@@ -70,12 +73,26 @@ def mock_environment(config: RunConfig) -> RunConfig:
     :raises ConfigError: if this is a game
     """
     section = config.require_env("a mock environment")
-    params = {"like": section.id, "like_params": section.params}
-    env = section.model_copy(update={"id": "sb3_ext/Mock-v0", "params": params})
+    params = {_LIKE: section.id, _LIKE_PARAMS: section.params}
+    env = section.model_copy(update={"id": MOCK_ID, "params": params})
     judged = config.eval.model_copy(update={"env": EvalEnvConfig()})
     is_native = config.parallel.mode == "native"
     parallel = config.parallel.model_copy(update={"mode": "sequential"} if is_native else {})
     return config.model_copy(update={"env": env, "eval": judged, "parallel": parallel})
+
+
+def restore_environment(config: RunConfig) -> RunConfig:
+    """
+    Undo :func:`mock_environment`, except for what the mock environment did not need.
+
+    :param config: a configuration with a mock environment
+    :return: the same with the environment that it is like
+    """
+    section = config.require_env("a mock environment")
+    if _LIKE not in section.params:  # the user's own, not made by mock_environment
+        return config
+    update = {"id": section.params[_LIKE], "params": section.params.get(_LIKE_PARAMS, {})}
+    return config.model_copy(update={"env": section.model_copy(update=update)})
 
 
 def _describe(problems: Sequence[Problem], places: Mapping[Key, str], source: str) -> list[str]:

@@ -41,6 +41,9 @@ from sb3_ext.vec.worker_split import split_environments
 
 CHECKPOINT_TYPE = "checkpoint"
 
+MOCK_ID = "sb3_ext/Mock-v0"
+"""The environment that ``--mock-env`` puts in the place of another."""
+
 _WORKER_KEYS = ("num_workers", "num_envs_per_worker", "step_timeout_seconds", "max_worker_restarts")
 
 
@@ -284,6 +287,11 @@ class RunConfig(Section):
         section = self.game or self.env
         assert section is not None, "one of both is there"
         return section.id
+
+    @property
+    def is_mock(self) -> bool:
+        """Whether the environment is noise, so that nothing can be learned in it."""
+        return self.env is not None and self.env.id == MOCK_ID
 
     def require_env(self, feature: str) -> EnvConfig:
         """

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,39 +11,24 @@ from typing import Any
 from sb3_ext.checkpoints.bundle import MANIFEST, Bundle
 from sb3_ext.checkpoints.state_files import read_state
 from sb3_ext.checkpoints.store import CheckpointStore
-from sb3_ext.config import Override, RunConfig, dump_config, load_config, read_source
-from sb3_ext.config.schema import CHECKPOINT_TYPE
+from sb3_ext.config import Override, RunConfig, dump_config, load_config
 from sb3_ext.errors import CheckpointError, ConfigError, RunError
-from sb3_ext.problems import Key
 from sb3_ext.runs.paths import RunPaths
 from sb3_ext.runs.registry import find_run_of, resolve_run
 from sb3_ext.runs.run import Run
 from sb3_ext.runs.session import RunSession
-from sb3_ext.training.start import RunStart, describe_run, name_run_directory, parse_overrides
-
-logger = logging.getLogger(__name__)
-
-_CHANGEABLE: tuple[Key, ...] = (
-    ("train", "total_steps"),
-    ("train", "total_episodes"),
-    ("train", "duration"),
-    ("train", "track_timings"),
-    ("train", "log_every_episodes"),
-    ("train", "status_every_steps"),
-    ("parallel", "step_timeout_seconds"),
-    ("parallel", "max_worker_restarts"),
-    ("eval",),
-    ("early_stopping",),
+from sb3_ext.training.resumed_config import Restatement, load_resumed_config
+from sb3_ext.training.start import (
+    RunStart,
+    choose_checkpoint_place,
+    describe_run,
+    name_run_directory,
+    parse_overrides,
+    place_checkpoints,
 )
-"""What a resume may change, beside checkpoints: nothing that the steps already taken depend on."""
-
 
 BRANCHED_FROM = "branched_from"
 """In ``meta.json``: the checkpoint of another run from which this one goes another way."""
-
-
-_DECIDED = (("parallel", "mode"), "auto")
-"""What the run has found out at its start is not found out anew."""
 
 
 class AlreadyCompleted(Exception):
@@ -67,11 +51,13 @@ class ResumePoint:
     :param run: the run
     :param bundle: a checkpoint of it, verified; ``None`` if there is none yet
     :param is_newest: whether it is the latest
+    :param is_chosen: whether a checkpoint was named, not the run
     """
 
     run: Run
     bundle: Bundle | None
     is_newest: bool
+    is_chosen: bool
 
 
 def find_resume_point(target: str | Path, root: Path = Path("runs")) -> ResumePoint:
@@ -93,9 +79,9 @@ def find_resume_point(target: str | Path, root: Path = Path("runs")) -> ResumePo
         bundle = store.resolve(folder)
         if run is None:
             raise RunError(f"{target}: belongs to no run that could go on; to begin one from its weights: --init-from")
-        return ResumePoint(run, bundle, latest is not None and latest.step == bundle.step)
+        return ResumePoint(run, bundle, latest is not None and latest.step == bundle.step, True)
     run = resolve_run(str(target), root)
-    return ResumePoint(run, CheckpointStore(run.paths.checkpoints).find_latest() or _find_origin(run), True)
+    return ResumePoint(run, CheckpointStore(run.paths.checkpoints).find_latest() or _find_origin(run), True, False)
 
 
 def _find_origin(run: Run) -> Bundle | None:
@@ -119,39 +105,57 @@ def resume_run(
     *,
     config: str | Path | Mapping[str, Any] | None = None,
     run_dir: str | Path | None = None,
+    checkpoint_dir: Path | None = None,
     is_rewinding: bool = False,
+    is_mock: bool = False,
     command: str | None = None,
 ) -> RunStart:
     """
     Claim a run's directory to carry it on towards its original bounds, or those given anew.
 
+    What is given again with the value that the run has is no change, so the same command line resumes the same run.
+
     :param target: a run directory, the name of a run below ``runs``, or a checkpoint of a run
     :param overrides: of what does not alter the past: bounds, evaluation, logging
-    :param config: what the run was begun with, if it is given again; the run's own is used, and a difference is said
-    :param run_dir: where another way from an older checkpoint goes, see below
+    :param config: a configuration: what it says otherwise than the one that the run was begun with is like
+        ``overrides``
+    :param run_dir: another directory than the run's: begin a new run there, from the checkpoint
+    :param checkpoint_dir: where the checkpoints of a new run go; of a resumed one, where they are already
     :param is_rewinding: with an older checkpoint: go back in place, and set the newer ones aside; otherwise it
         branches into a new run directory
+    :param is_mock: whether the run was begun so
     :param command: how this was started, for ``resumes.jsonl``
     :return: for :func:`~sb3_ext.training.loop.train_run`, at once
     :raises AlreadyCompleted: if nothing is left to do
-    :raises ConfigError: if an override would alter the past
-    :raises RunError: if it is no run, or another process owns it
+    :raises ConfigError: if an override or the configuration would alter the past
+    :raises RunError: if it is no run, another process owns it, or something else is asked of it than it can do
     """
     point = find_resume_point(target)
+    root = point.run.paths.root
+    goes_elsewhere = run_dir is not None and Path(run_dir).resolve() != root.resolve()
+    if is_rewinding and not point.is_chosen:
+        raise RunError(f"{target}: --rewind needs a checkpoint to go back to: --resume {root}/checkpoints/NAME")
+    if is_rewinding and goes_elsewhere:
+        raise RunError(f"{run_dir}: --rewind goes back in place; leave out --rewind to go on in a new run")
     parsed = parse_overrides(overrides)
-    _compare_config(config, point.run)
-    resumed = _load_resumed_config(point.run, parsed)
-    if not point.is_newest and not is_rewinding:
-        return _branch(point, resumed, run_dir, command)
+    resumed = load_resumed_config(point.run, Restatement(config, parsed, is_mock))
     if point.is_newest and _is_done(point.run, resumed):
         raise AlreadyCompleted(point.run)
+    if goes_elsewhere or not (point.is_newest or is_rewinding):
+        start = _branch(point, resumed, run_dir, command)
+        if checkpoint_dir is not None:
+            place_checkpoints(start.session, checkpoint_dir)
+        return start
+    _check_checkpoint_dir(point.run, checkpoint_dir)
     entry = {
         "checkpoint": None if point.bundle is None else point.bundle.path.name,
         "command": command,
         "overrides": {".".join(map(str, override.key)): override.value for override in parsed},
     }
     rewound_state = None if point.bundle is None or point.is_newest else read_state(point.bundle.path)
-    session = RunSession.resume(point.run.paths.root, entry=entry)
+    session = RunSession.resume(root, entry=entry)
+    if checkpoint_dir is not None and not session.paths.checkpoints.exists():  # a run that was killed at its start
+        place_checkpoints(session, checkpoint_dir)
     if point.bundle is not None and rewound_state is not None:
         CheckpointStore(point.run.paths.checkpoints).set_aside_newer(point.bundle.step)
         session.status.rewind(rewound_state.values["algorithm"]["elapsed_seconds"])
@@ -166,15 +170,27 @@ def resume_run(
 def _branch(point: ResumePoint, config: RunConfig, run_dir: str | Path | None, command: str | None) -> RunStart:
     """What was recorded up to the checkpoint comes along; the resume itself cuts off what is later."""
     source = point.run.paths
-    assert point.bundle is not None
+    if point.bundle is None:
+        raise RunError(f"{source.root}: has no checkpoint yet from which a new run could go on")
     session = RunSession.create(
         name_run_directory(config, source.root) if run_dir is None else Path(run_dir),
         config_text=point.run.config_text,
         resolved_config_text=dump_config(config),
-        meta={**describe_run(config, command), BRANCHED_FROM: str(point.bundle.path)},
+        meta={**describe_run(config, command), BRANCHED_FROM: str(point.bundle.path.resolve())},
     )
     _copy_records(source, session.paths)
     return RunStart(config, session, point.bundle)
+
+
+def _check_checkpoint_dir(run: Run, checkpoint_dir: Path | None) -> None:
+    if checkpoint_dir is None or not run.paths.checkpoints.exists():
+        return
+    place, found = choose_checkpoint_place(run.paths, checkpoint_dir), run.paths.checkpoints
+    if place.resolve() != found.resolve():
+        raise RunError(
+            f"--checkpoint-dir {checkpoint_dir}: the checkpoints of {run.paths.root} are in {found.resolve()}, and "
+            "--resume leaves them there; leave out --checkpoint-dir, or begin another run with --run-dir"
+        )
 
 
 def _copy_records(source: RunPaths, target: RunPaths) -> None:
@@ -184,50 +200,6 @@ def _copy_records(source: RunPaths, target: RunPaths) -> None:
         shutil.copytree(source.opponents, target.opponents, dirs_exist_ok=True)
     if source.evaluations.exists():
         shutil.copy2(source.evaluations, target.evaluations)
-
-
-def _compare_config(config: str | Path | Mapping[str, Any] | None, run: Run) -> None:
-    if config is None:
-        return
-    source = read_source(config)
-    load_config(source)
-    if source.text != run.config_text:
-        logger.warning("%s is not what this run was begun with; the run's own configuration is used", source.place)
-
-
-def _load_resumed_config(run: Run, overrides: list[Override]) -> RunConfig:
-    """What is given again with the value it has is no change: the same command line carries the same run on."""
-    before = load_config(run.paths.resolved_config)
-    after = load_config(run.paths.resolved_config, [item for item in overrides if (item.key, item.value) != _DECIDED])
-    altered = [
-        ".".join(map(str, key))
-        for key in _find_changes(_dump_past(before), _dump_past(after))
-        if not any(key[: len(prefix)] == prefix for prefix in _CHANGEABLE)
-    ]
-    if altered:
-        changeable = ", ".join(".".join(map(str, key)) for key in _CHANGEABLE)
-        raise ConfigError(
-            f"{key}: would alter what was trained already; a resume may change {changeable}, and checkpoints; for "
-            "anything else start a new run, with --init-from a checkpoint of this one if you like"
-            for key in altered
-        )
-    return after
-
-
-def _dump_past(config: RunConfig) -> dict[str, Any]:
-    """Checkpoints may be kept otherwise from now on."""
-    dumped = config.model_dump()
-    callbacks = dumped["train"]["callbacks"]
-    dumped["train"]["callbacks"] = [entry for entry in callbacks if entry["type"] != CHECKPOINT_TYPE]
-    return dumped
-
-
-def _find_changes(before: Any, after: Any, key: Key = ()) -> Iterator[Key]:
-    if isinstance(before, dict) and isinstance(after, dict):
-        for name in before.keys() | after.keys():
-            yield from _find_changes(before.get(name), after.get(name), (*key, name))
-    elif before != after:
-        yield key
 
 
 def _is_done(run: Run, config: RunConfig) -> bool:

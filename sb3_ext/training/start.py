@@ -25,7 +25,7 @@ from sb3_ext.config import (
 )
 from sb3_ext.errors import RunError
 from sb3_ext.runs.environment import describe_environment
-from sb3_ext.runs.paths import RUN_LINK
+from sb3_ext.runs.paths import RUN_LINK, RunPaths
 from sb3_ext.runs.run import Run
 from sb3_ext.runs.session import RunSession
 
@@ -49,30 +49,15 @@ class RunStart:
         """The run, as anybody sees it."""
         return Run(self.session.paths.root)
 
-    def place_checkpoints(self, directory: Path) -> None:
-        """
-        Keep the checkpoints elsewhere, on a larger disk say; the run directory has a link to them.
-
-        :param directory: gets a directory of the run's name
-        :raises RunError: if there is one already, or it cannot be made
-        """
-        place = directory.absolute() / self.session.paths.root.name
-        try:
-            place.mkdir(parents=True)
-            (place / RUN_LINK).symlink_to(self.session.paths.root)
-            self.session.paths.checkpoints.symlink_to(place)
-        except OSError as error:
-            with self.session:  # takes the run directory away again
-                raise RunError(f"{place}: cannot be made for checkpoints: {error.strerror}") from error
-
 
 def start_run(
     config: str | Path | Mapping[str, Any] | ConfigSource | None,
     run_dir: str | Path | None = None,
     overrides: Iterable[str | Override] = (),
     *,
-    command: str | None = None,
+    checkpoint_dir: Path | None = None,
     is_mock: bool = False,
+    command: str | None = None,
 ) -> RunStart:
     """
     Validate a configuration and claim a new run directory for it.
@@ -80,11 +65,13 @@ def start_run(
     :param config: a YAML file, the name of a shipped one, plain data, or ``None`` for overrides alone
     :param run_dir: must not exist, or be empty; ``runs/<config stem>_<UTC time>`` when left out
     :param overrides: ``KEY=VALUE`` texts, as for ``--set``
-    :param command: how the run was started, for ``meta.json``
+    :param checkpoint_dir: where the checkpoints go, in a directory of the run's name, on a larger disk say; the run
+        directory has a link to it
     :param is_mock: put an environment of noise with the same spaces in place of the configured one
+    :param command: how the run was started, for ``meta.json``
     :return: for :func:`~sb3_ext.training.loop.train_run`, at once
     :raises ConfigError: if the configuration cannot be used
-    :raises RunError: if the run directory exists already or cannot be written
+    :raises RunError: if the run directory exists already or cannot be written, or that of the checkpoints
     """
     source = config if isinstance(config, ConfigSource) else read_source(config)
     parsed = parse_overrides(overrides)
@@ -97,7 +84,36 @@ def start_run(
         resolved_config_text=dump_config(loaded),
         meta={**describe_run(loaded, command), **_describe_source(source, parsed)},
     )
+    if checkpoint_dir is not None:
+        place_checkpoints(session, checkpoint_dir)
     return RunStart(loaded, session)
+
+
+def place_checkpoints(session: RunSession, directory: Path) -> None:
+    """
+    Keep the checkpoints of a new run elsewhere; the run directory has a link to them.
+
+    :param session: of the run, which is removed again if this fails
+    :param directory: gets a directory of the run's name
+    :raises RunError: if there is one already, or it cannot be made
+    """
+    place = choose_checkpoint_place(session.paths, directory)
+    try:
+        place.mkdir(parents=True)
+        (place / RUN_LINK).symlink_to(session.paths.root)
+        session.paths.checkpoints.symlink_to(place)
+    except OSError as error:
+        with session:  # removes the run directory
+            raise RunError(f"{place}: cannot be made for checkpoints: {error.strerror}") from error
+
+
+def choose_checkpoint_place(paths: RunPaths, directory: Path) -> Path:
+    """
+    :param paths: of a run
+    :param directory: given for its checkpoints
+    :return: the directory in it that has them
+    """
+    return directory.absolute() / paths.root.name
 
 
 def parse_overrides(overrides: Iterable[str | Override]) -> list[Override]:

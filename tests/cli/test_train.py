@@ -125,7 +125,7 @@ def test_five_mistakes_print_five_lines_and_exit_with_2() -> None:
     [
         (["no_such_config"], "no such file or shipped configuration"),
         ([], "what to train?"),
-        (["a.yaml", "-c", "b.yaml"], "give CONFIG once"),
+        (["a.yaml", "-c", "b.yaml"], "--config cannot be given with CONFIG"),
         ([*PPO, "--bogus"], "No such option"),
         ([*PPO, "--set", "gamma"], "expected KEY=VALUE"),
         ([*PPO, "--seed", "x"], "--seed: seed: expected an integer"),

@@ -1,0 +1,178 @@
+"""Which configuration a resumed run has: its own, with what may change and is given anew."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sb3_ext.building.model import fill_defaults
+from sb3_ext.config import (
+    ConfigSource,
+    Override,
+    RunConfig,
+    load_config,
+    mock_environment,
+    read_source,
+    restore_environment,
+)
+from sb3_ext.config.schema import CHECKPOINT_TYPE
+from sb3_ext.config.yaml_document import parse_document
+from sb3_ext.errors import ConfigError, RunError
+from sb3_ext.problems import Key
+from sb3_ext.runs.run import Run
+
+logger = logging.getLogger(__name__)
+
+CHANGEABLE: tuple[Key, ...] = (
+    ("train", "total_steps"),
+    ("train", "total_episodes"),
+    ("train", "duration"),
+    ("train", "track_timings"),
+    ("train", "log_every_episodes"),
+    ("train", "status_every_steps"),
+    ("parallel", "step_timeout_seconds"),
+    ("parallel", "max_worker_restarts"),
+    ("eval",),
+    ("early_stopping",),
+)
+"""What a resume may change, beside checkpoints: nothing that the steps already taken depend on."""
+
+_DECIDED = (("parallel", "mode"), "auto")
+"""What the run has found out at its start is not found out anew."""
+
+
+@dataclass(frozen=True)
+class Restatement:
+    """
+    What the user says anew about a run that is resumed.
+
+    :param config: the configuration, given again; ``None`` if it is not
+    :param overrides: single values
+    :param is_mock: whether the run is to have a mock environment
+    """
+
+    config: str | Path | Mapping[str, Any] | None = None
+    overrides: Sequence[Override] = ()
+    is_mock: bool = False
+
+
+def load_resumed_config(run: Run, restated: Restatement) -> RunConfig:
+    """
+    Load a run's configuration with the values that are given anew.
+
+    A value that the run has already is no change, so the same command line resumes the same run.
+
+    :param run: the run
+    :param restated: what is said about it anew
+    :return: its configuration from now on
+    :raises ConfigError: if something would change on which the steps already taken depend: a line a key
+    :raises RunError: if the run has a mock environment and is not to have one, or the other way around
+    """
+    before = load_config(run.paths.resolved_config)
+    source = None if restated.config is None else read_source(restated.config)
+    given = None if source is None else load_config(source, restated.overrides)
+    _check_mock(run, before, given, is_mock=restated.is_mock)
+    own = restore_environment(before) if restated.is_mock else before
+    overrides = list(restated.overrides)
+    if source is not None and given is not None and source.text != run.config_text:
+        _check_task(run, own, given, source)
+        overrides = [*_find_config_changes(run, given, source), *overrides]
+    overrides = [item for item in overrides if (item.key, item.value) != _DECIDED]
+    _check_algorithm(run, own, overrides)
+    data = own.model_dump(mode="json", by_alias=True) if restated.is_mock else run.paths.resolved_config
+    after = load_config(data, overrides)
+    if restated.is_mock:
+        after = restore_environment(mock_environment(after))  # without what a mock environment does not need
+    changed = list(_find_differences(_dump_past(own), _dump_past(after)))
+    refused = [key for key in changed if not any(key[: len(prefix)] == prefix for prefix in CHANGEABLE)]
+    if refused:
+        changeable = ", ".join(".".join(map(str, key)) for key in CHANGEABLE)
+        raise ConfigError(
+            f"{_find_place(key, overrides)}{'.'.join(map(str, key))}: would alter what was trained already; a resume "
+            f"may change {changeable}, and checkpoints; for anything else start a new run, with --init-from a "
+            "checkpoint of this one if you like"
+            for key in refused
+        )
+    if changed:
+        logger.info("changed from now on: %s", ", ".join(sorted(".".join(map(str, key)) for key in changed)))
+    return mock_environment(after) if restated.is_mock else after
+
+
+def _check_mock(run: Run, before: RunConfig, given: RunConfig | None, *, is_mock: bool) -> None:
+    root = run.paths.root
+    if is_mock and not before.is_mock:
+        raise RunError(
+            f"--mock-env: {root} was begun without it; leave it out to resume the run, or begin another with --run-dir"
+        )
+    if before.is_mock and not is_mock and given is not None and not given.is_mock:
+        raise RunError(f"{root}: was begun with --mock-env; add it to resume the run, or begin another with --run-dir")
+
+
+def _check_task(run: Run, own: RunConfig, given: RunConfig, source: ConfigSource) -> None:
+    if (given.agent.id, given.task_id) != (own.agent.id, own.task_id):
+        raise ConfigError(
+            f"{source.place}: is for {given.agent.id} on {given.task_id}, but {run.paths.root} is a run of "
+            f"{own.agent.id} on {own.task_id}: leave out the configuration to resume it, or begin another run with "
+            "--run-dir"
+        )
+
+
+def _check_algorithm(run: Run, own: RunConfig, overrides: Sequence[Override]) -> None:
+    """One line before every parameter of the one is checked against the other."""
+    for override in overrides:
+        if override.key == ("agent", "id") and override.value != own.agent.id:
+            raise ConfigError(
+                f"{override.place}: agent.id: a resume cannot change the algorithm: {run.paths.root} is a run of "
+                f"{own.agent.id}, found {override.value}; begin another run with --run-dir"
+            )
+
+
+def _find_config_changes(run: Run, given: RunConfig, source: ConfigSource) -> list[Override]:
+    """:return: the values in which a configuration that is given again differs from the one the run was begun with"""
+    document = parse_document(source.content, source.place)
+    begun = parse_document(run.config_text, str(run.paths.config))
+    values = fill_defaults(given).model_dump(mode="json", by_alias=True)
+    changes = {}
+    for key in _find_differences(begun.value or {}, document.value or {}):
+        known, value = _find_value(values, key)
+        line = document.lines.get(known)
+        changes[known] = Override(known, value, source.place if line is None else f"{source.place}:{line}")
+    return list(changes.values())
+
+
+def _find_value(config: Mapping[str, Any], key: Key) -> tuple[Key, Any]:
+    """:return: the value of a key and the key; of the innermost mapping above it, if the key is not there any more"""
+    value: Any = config
+    for depth, part in enumerate(key):
+        if not isinstance(value, Mapping) or part not in value:
+            return key[:depth], value
+        value = value[part]
+    return key, value
+
+
+def _dump_past(config: RunConfig) -> dict[str, Any]:
+    """Checkpoints may be kept otherwise from now on, and tuning is another command's."""
+    dumped = config.model_dump(exclude={"tune"})
+    callbacks = dumped["train"]["callbacks"]
+    dumped["train"]["callbacks"] = [entry for entry in callbacks if entry["type"] != CHECKPOINT_TYPE]
+    return dumped
+
+
+def _find_differences(before: Any, after: Any, key: Key = ()) -> Iterator[Key]:
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for name in {**before, **after}:
+            yield from _find_differences(before.get(name), after.get(name), (*key, name))
+    elif before != after:
+        yield key
+
+
+def _find_place(key: Key, overrides: Sequence[Override]) -> str:
+    """:return: where a value was given, to be put before its key"""
+    for override in reversed(overrides):
+        size = min(len(key), len(override.key))
+        if override.key[:size] == key[:size]:
+            return f"{override.place}: "
+    return ""

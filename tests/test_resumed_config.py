@@ -1,0 +1,133 @@
+"""A configuration that is given again to a run: what may change does, anything else is refused where it stands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sb3_ext import ConfigError, RunError
+from sb3_ext.building.model import fill_defaults
+from sb3_ext.config import RunConfig, dump_config, parse_override
+from sb3_ext.runs.run import Run
+from sb3_ext.training.resume import resume_run
+from sb3_ext.training.resumed_config import Restatement, load_resumed_config
+from sb3_ext.training.start import start_run
+
+MINE = """\
+seed: 1
+env: {id: CartPole-v1, params: {sutton_barto_reward: true}}
+agent:
+  id: ppo
+  params: {gamma: 0.9, n_steps: 16}
+train:
+  total_steps: 100
+"""
+
+
+@pytest.fixture(autouse=True)
+def in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.yaml").write_text(MINE)
+
+
+def begin_run(*overrides: str, is_mock: bool = False) -> Run:
+    """A run that was stopped before its first checkpoint, with a resolved configuration as training writes it."""
+    start = start_run("mine.yaml", "run", overrides, is_mock=is_mock)
+    with start.session as session:
+        session.paths.resolved_config.write_text(dump_config(fill_defaults(start.config)))
+        session.status.update(step=1)
+        session.finish("signal SIGTERM")
+    return start.run
+
+
+def give_again(run: Run, text: str, *overrides: str, is_mock: bool = False) -> RunConfig:
+    Path("mine.yaml").write_text(text)
+    parsed = [parse_override(text, "--flag") for text in overrides]
+    return load_resumed_config(run, Restatement("mine.yaml", parsed, is_mock))
+
+
+def test_the_same_text_changes_nothing_even_where_a_flag_is_left_out() -> None:
+    assert give_again(begin_run("seed=3"), MINE).seed == 3
+
+
+def test_new_bounds_in_the_file_act() -> None:
+    run = begin_run()
+    longer = give_again(run, MINE.replace("100", "300") + "  duration: 5m\n")
+    assert (longer.train.total_steps, longer.train.duration_seconds) == (300, 300)
+    timed = give_again(run, MINE.replace("total_steps: 100", "duration: 5m"))
+    assert (timed.train.total_steps, timed.train.duration_seconds) == (None, 300)
+    assert give_again(run, MINE.replace("100", "300"), "train.total_steps=500").train.total_steps == 500
+
+
+def test_the_checkpoints_may_be_kept_otherwise() -> None:
+    changed = give_again(begin_run(), MINE + "  callbacks: [{type: checkpoint, params: {interval: 50}}]\n")
+    assert changed.train.checkpoint.interval == 50
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("gamma: 0.9,", "gamma: 0.8,", "mine.yaml:5: agent.params.gamma: would alter"),
+        ("gamma: 0.9,", "", "mine.yaml: agent.params.gamma: would alter"),
+        (", params: {sutton_barto_reward: true}", "", "env.params.sutton_barto_reward: would alter"),
+        ("seed: 1", "seed: 2", "mine.yaml:1: seed: would alter"),
+    ],
+)
+def test_another_past_is_refused_where_it_stands(old: str, new: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        give_again(begin_run(), MINE.replace(old, new))
+    [problem] = caught.value.problems
+    assert message in problem
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        MINE.replace("gamma: 0.9,", "gamma: 9.0e-1,") + "# a comment\n",
+        MINE.replace("params: {gamma", "params: {clip_range: 0.2, gamma"),
+        MINE + "tune: {trials: 3}\n",
+    ],
+    ids=["spelling", "a default", "tune"],
+)
+def test_another_text_with_the_same_values_is_no_change(text: str) -> None:
+    run = begin_run()
+    before = load_resumed_config(run, Restatement())
+    assert give_again(run, text).model_copy(update={"tune": None}) == before
+
+
+def test_a_flag_that_moved_into_the_file_is_no_change() -> None:
+    assert give_again(begin_run("seed=3"), MINE.replace("seed: 1", "seed: 3")).seed == 3
+
+
+def test_another_task_is_refused_in_one_line() -> None:
+    text = "game: {id: connect4}\nagent: {id: dqn}\ntrain: {opponent_sampler: {type: random}}\n"
+    with pytest.raises(ConfigError) as caught:
+        give_again(begin_run(), text)
+    [problem] = caught.value.problems
+    assert problem.startswith("mine.yaml: is for dqn on connect4, but ")
+    assert "is a run of ppo on CartPole-v1: leave out the configuration to resume it" in problem
+
+
+def test_a_mock_run_is_resumed_with_the_flag_that_began_it() -> None:
+    run = begin_run("env.params.sutton_barto_reward=false", is_mock=True)
+    again = give_again(run, MINE, "env.params.sutton_barto_reward=false", is_mock=True)
+    assert (again.is_mock, again) == (True, load_resumed_config(run, Restatement()))
+    with pytest.raises(RunError, match="was begun with --mock-env; add it"):
+        give_again(run, MINE)
+    with pytest.raises(ConfigError, match=r"--flag: env\.params.sutton_barto_reward: would alter"):
+        give_again(run, MINE, "env.params.sutton_barto_reward=true", is_mock=True)
+
+
+def test_another_run_does_not_become_a_mock_run() -> None:
+    with pytest.raises(RunError, match=r"--mock-env: .*run was begun without it; leave it out to resume the run"):
+        load_resumed_config(begin_run(), Restatement(is_mock=True))
+
+
+def test_rewinding_needs_a_checkpoint_and_a_new_run_needs_one_to_go_on_from() -> None:
+    begin_run()
+    with pytest.raises(RunError, match=r"--rewind needs a checkpoint to go back to: --resume .*run/checkpoints/NAME"):
+        resume_run("run", is_rewinding=True)
+    with pytest.raises(RunError, match="has no checkpoint yet"):
+        resume_run("run", run_dir="other")
+    assert not Path("other").exists()
