@@ -66,7 +66,7 @@ def list_runs(is_all: bool, as_json: bool, root: Path, stale_after: float) -> No
     for line in format_lines([(_name_below(root, run), record) for run, record in chosen], find_width()):
         click.echo(line)
     if not found:
-        click.echo(f"There are no runs in {root}.")
+        click.echo(f"no runs found in {root}; `sb3-ext train` begins one, --root looks elsewhere")
     elif not chosen:
         click.echo(f"No run is running in {root}; to list the {len(found)} that ended, add --all.")
 

@@ -21,12 +21,15 @@ def find_runs(root: Path, *, stale_after_seconds: float = STALE_AFTER_SECONDS) -
 
     :param root: a directory of runs, or of directories of runs; or itself a run
     :param stale_after_seconds: see :class:`Run`
-    :raises RunError: there is no such directory, or it cannot be read
+    :return: none if there is no such directory: the first run makes it
+    :raises RunError: it is no directory, or cannot be read
     """
     try:
         directories = [root] if is_run(root) else sorted(_walk_runs(root))
+    except FileNotFoundError:
+        return []
     except OSError as error:
-        raise RunError(f"{root}: no runs can be looked for here: {error.strerror}") from error
+        raise RunError(f"{root}: expected a directory of runs, but it cannot be read: {error.strerror}") from error
     return [Run(directory, stale_after_seconds=stale_after_seconds) for directory in directories]
 
 
@@ -42,7 +45,7 @@ def resolve_run(text: str, root: Path, *, stale_after_seconds: float = STALE_AFT
     for directory in (Path(text), root / text):
         if is_run(directory):
             return Run(directory, stale_after_seconds=stale_after_seconds)
-    runs = find_runs(root, stale_after_seconds=stale_after_seconds) if root.is_dir() else []
+    runs = find_runs(root, stale_after_seconds=stale_after_seconds)
     matches = [run for run in runs if run.name == text]
     if len(matches) == 1:
         return matches[0]
@@ -51,7 +54,7 @@ def resolve_run(text: str, root: Path, *, stale_after_seconds: float = STALE_AFT
     if Path(text).exists():
         raise RunError(f"{text}: is no run: it has neither a status.json nor a meta.json")
     nearest = difflib.get_close_matches(text, [run.name for run in runs], n=1)
-    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else "" if runs else ", where no runs are yet"
     raise RunError(f"{text}: no run has this path, or this name below {root}{hint}")
 
 

@@ -17,6 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sb3_ext.atomic import write_json
+from sb3_ext.cli import cli
 from sb3_ext.cli.runs import runs
 from sb3_ext.errors import RunError
 from sb3_ext.runs.status import RunStatus
@@ -98,14 +99,39 @@ def test_list_as_json_has_all_fields(root: Path) -> None:
     assert "corrupt" in listed[1]["error"]
 
 
-def test_list_without_runs_says_so(root: Path, tmp_path: Path) -> None:
-    assert invoke("list").output == "There are no runs in runs.\n"
-    assert json.loads(invoke("list", "--json").output) == []
+def test_without_runs_there_is_nothing_to_list_or_watch(root: Path) -> None:
+    for is_there in (True, False):  # a folder in which nothing was trained yet is no mistake
+        if not is_there:
+            root.rmdir()
+        listed = invoke("list")
+        hint = "no runs found in runs; `sb3-ext train` begins one, --root looks elsewhere\n"
+        assert (listed.exit_code, listed.output) == (0, hint)
+        assert json.loads(invoke("list", "--json").output) == []
+        watched = invoke("watch")
+        assert (watched.exit_code, watched.output) == (0, "No run is running in runs.\n")
 
+
+def test_list_says_how_to_list_runs_that_ended(root: Path) -> None:
     add_run(root / "done")
     assert invoke("list").output == "No run is running in runs; to list the 1 that ended, add --all.\n"
-    with pytest.raises(RunError, match="No such file"):
-        invoke("list", "--root", str(tmp_path / "elsewhere"))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["runs", name, "mine"] for name in ("show", "watch", "logs", "stop", "resume", "prune", "remove")),
+        *(["compare", "mine", "other"], ["plot", "mine"], ["league", "mine"], ["enjoy", "mine"]),
+        ["train", "--resume", "mine"],
+    ],
+    ids=" ".join,
+)
+def test_a_run_that_is_asked_for_where_there_are_none_is_one_clear_line(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(cli, words)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "mine: no run has this path, or this name below runs, where no runs are yet\n"
 
 
 def test_the_stale_limit_is_a_parameter(root: Path) -> None:

@@ -52,8 +52,12 @@ def test_the_stale_limit_is_handed_on(tmp_path: Path) -> None:
     assert resolve_run("a", tmp_path, stale_after_seconds=5).stale_after_seconds == 5
 
 
-def test_a_missing_root_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="No such file or directory"):
+def test_a_missing_root_has_no_runs_and_a_file_is_no_root(tmp_path: Path) -> None:
+    assert find_runs(tmp_path / "runs") == []
+    with pytest.raises(RunError, match=r"a: no run has this path, or this name below .*runs, where no runs are yet$"):
+        resolve_run("a", tmp_path / "runs")
+    (tmp_path / "runs").touch()
+    with pytest.raises(RunError, match="expected a directory of runs, but it cannot be read: Not a directory"):
         find_runs(tmp_path / "runs")
 
 
@@ -74,7 +78,7 @@ def test_an_unknown_name_names_the_nearest(tmp_path: Path) -> None:
 
     with pytest.raises(RunError, match="did you mean 'cartpole_ppo'"):
         resolve_run("cartpole_pp", tmp_path)
-    with pytest.raises(RunError, match=r"no run has this path, or this name below .*runs$"):
+    with pytest.raises(RunError, match=r"no run has this path, or this name below .*runs, where no runs are yet$"):
         resolve_run("cartpole_ppo", tmp_path / "runs")
 
 
