@@ -65,5 +65,9 @@ class SelfPlayError(Sb3ExtError):
     """A game, an opponent or a pool of opponents cannot be used, or does what the rules forbid."""
 
 
+class LearnerMissingError(SelfPlayError):
+    """A pool of opponents is to play as the current agent, but knows no model yet."""
+
+
 class TuningError(Sb3ExtError):
     """A study cannot be created, read or gone on with, or it has given up."""

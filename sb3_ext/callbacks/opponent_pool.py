@@ -58,7 +58,8 @@ class OpponentPoolCallback(LightCallback):
             )
         self.pool, self._seat = pool, seat
         self._trigger = EveryEpisodes(pool.settings.save_every)
-        pool.attach(self.model)
+        if pool.attach(self.model):
+            self._begin_games_anew()
 
     def _on_training_start(self) -> None:
         super()._on_training_start()
@@ -79,6 +80,13 @@ class OpponentPoolCallback(LightCallback):
         for group, score in self.pool.find_recent_scores().items():
             self.logger.record(f"selfplay/score_{group}", score)
         self.logger.record("selfplay/snapshots", len(self.pool.members))
+
+    def _begin_games_anew(self) -> None:
+        """SB3 has reset the environments before this callback could bring the learner."""
+        self.model._last_obs = self.training_env.reset()  # type: ignore[assignment]
+        normalize = self.model.get_vec_normalize_env()
+        if normalize is not None:
+            self.model._last_original_obs = normalize.get_original_obs()
 
     def _list_kept_steps(self) -> list[int]:
         if self._checkpoints is None:

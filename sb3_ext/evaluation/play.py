@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sb3_ext.errors import SelfPlayError
 from sb3_ext.selfplay.games import Game
 from sb3_ext.selfplay.opponents import Opponent
+from sb3_ext.selfplay.zero_sum import check_zero_sum
 
 _BOARD = np.zeros(1, dtype=np.intp)
 
@@ -57,7 +58,7 @@ class PersonGame:
         #: the latest move on the board, if there is one
         self.last_action: int | None = None
         self.is_over = False
-        self._rewards = np.zeros(2)
+        self._rewards = np.zeros(2, dtype=np.float32)
         self._earlier: list[tuple[Any, ...]] = []
         game.reset(_BOARD)
 
@@ -128,3 +129,5 @@ class PersonGame:
         rewards, ends = self.game.play(_BOARD, np.array([action], dtype=np.intp))
         self._rewards += rewards[0]
         self.last_action, self.is_over = action, bool(ends[0])
+        if self.is_over:
+            check_zero_sum(self.game.id, self._rewards[None])

@@ -39,8 +39,11 @@ class BoardVecEnv(VecEnv, ABC):
     def action_masks(self) -> NDArray[np.bool_]:
         """:return: what the players to move may do, shape (boards, actions)"""
         if self._legal is None:
-            self._legal = self.game.find_legal(self._all)
+            self._legal = self._find_legal()
         return self._legal
+
+    def _find_legal(self) -> NDArray[np.bool_]:
+        return self.game.find_legal(self._all)
 
     def _note_change(self) -> None:
         """What was legal is not any more: something was moved."""

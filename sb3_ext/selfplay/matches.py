@@ -13,6 +13,7 @@ from sb3_ext.selfplay.games import Boards, Game
 from sb3_ext.selfplay.legality import check_moves
 from sb3_ext.selfplay.openings import play_random_openings
 from sb3_ext.selfplay.opponents import Opponent
+from sb3_ext.selfplay.zero_sum import check_zero_sum
 
 
 class Tally(NamedTuple):
@@ -108,15 +109,18 @@ def play_match(
     :param generator: of the openings
     :param opening_plies: from the fewest to the most moves that are made at random, each number as likely
     :return: from the first player's side
-    :raises SelfPlayError: if somebody makes an illegal move: who, and where
+    :raises SelfPlayError: if a player makes an illegal move: which, and where; if the rewards of a game do not sum to
+        zero
     """
     openings = np.arange(game.num_boards)
     game.reset(openings)
-    play_random_openings(game, openings, generator, *opening_plies)
+    opening_rewards = play_random_openings(game, openings, generator, *opening_plies)
     positions = game.observe(openings, np.zeros(len(openings), dtype=np.int8))
     # Either half of the boards has all the openings; in the second one, the first player has seat 1.
     seats = np.repeat(np.array([0, 1], dtype=np.int8), len(openings))
-    rewards, moves = _play_out(game.branch(np.tile(openings, 2)), first, second, seats)
+    found, moves = _play_out(game.branch(np.tile(openings, 2)), first, second, seats)
+    rewards = found + np.tile(opening_rewards, (2, 1))
+    check_zero_sum(game.id, rewards)
     own, other = (rewards[np.arange(len(seats)), players] for players in (seats, 1 - seats))
     scores = (1 + np.sign(own - other, dtype=np.float64)) / 2
     return MatchResult(scores.reshape(2, -1).T, _count_distinct(positions, moves))

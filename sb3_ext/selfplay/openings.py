@@ -11,7 +11,7 @@ from sb3_ext.selfplay.legality import draw_legal
 
 def play_random_openings(
     game: Game, boards: Boards, generator: np.random.Generator, min_plies: int, max_plies: int
-) -> None:
+) -> NDArray[np.float32]:
     """
     Begin games with some random moves; where they end the game, it begins without any.
 
@@ -20,15 +20,21 @@ def play_random_openings(
     :param generator: of the moves and their numbers
     :param min_plies: the fewest moves
     :param max_plies: the most; every number in between is as likely
+    :return: what both players got in the openings, shape (boards, 2)
     """
     plies = generator.integers(min_plies, max_plies, len(boards), endpoint=True)
     left: NDArray[np.bool_] = np.ones(len(boards), dtype=np.bool_)
+    rewards = np.zeros((len(boards), 2), dtype=np.float32)
     for ply in range(max_plies):
         chosen = left & (plies > ply)
         moving = boards[chosen]
         if not moving.size:
-            return
-        ended = game.play(moving, draw_legal(game.find_legal(moving), generator)).ends
+            break
+        found, ended = game.play(moving, draw_legal(game.find_legal(moving), generator))
+        rewards[chosen] += found
         if ended.any():
-            left[np.flatnonzero(chosen)[ended]] = False
+            places = np.flatnonzero(chosen)[ended]
+            left[places] = False
+            rewards[places] = 0.0
             game.reset(moving[ended])
+    return rewards

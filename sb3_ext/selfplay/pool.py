@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from sb3_ext.errors import CheckpointError, SelfPlayError
+from sb3_ext.errors import CheckpointError, LearnerMissingError, SelfPlayError
 from sb3_ext.selfplay.frozen_policies import FrozenPolicies
 from sb3_ext.selfplay.games import Game
 from sb3_ext.selfplay.matchmaking import Results, choose_evicted, find_chances, weigh_snapshots
@@ -84,16 +84,19 @@ class OpponentPool:
         self._policies = FrozenPolicies(self._store, self.settings.max_in_memory, self._moves)
         self._learner: BaseAlgorithm | None = None
         self._self: PolicyOpponent | None = None
+        self._has_missed_learner = False
         self._seen = 0
         self._retired: dict[str, int | None] = {}  # evicted, and the step since which no game needs it
         self._recent: defaultdict[str, deque[float]] = defaultdict(_make_window)
         self._damaged: set[str] = set()
 
-    def attach(self, model: BaseAlgorithm) -> None:
+    def attach(self, model: BaseAlgorithm) -> bool:
         """
         Before this, there are only heuristics.
 
         :param model: the learner: the current self, and of the architecture of the past ones
+        :return: whether opponents were drawn from heuristics alone because the learner was missing: then the games in
+            play are to begin anew
         :raises SelfPlayError: if its policy is of a kind that cannot be seated
         """
         normalize = model.get_vec_normalize_env()
@@ -102,6 +105,8 @@ class OpponentPool:
         self._learner = model
         self._policies.forget()
         self._store.clean()
+        is_outdated, self._has_missed_learner = self._has_missed_learner, False
+        return is_outdated
 
     def add(self, model: BaseAlgorithm) -> None:
         """
@@ -142,10 +147,12 @@ class OpponentPool:
 
     def draw(self, count: int) -> Sequence[str]:
         """See :class:`~sb3_ext.selfplay.samplers.OpponentSampler`."""
+        is_due = self.episodes >= self.settings.start_episode
+        self._has_missed_learner |= is_due and self._learner is None
         chances = find_chances(
             self.settings.current_self_fraction,
             self.settings.past_self_fraction,
-            has_started=self._learner is not None and self.episodes >= self.settings.start_episode,
+            has_started=is_due and self._learner is not None,
             has_snapshots=bool(self.members),
             has_heuristics=bool(self._names),
         )
@@ -157,7 +164,9 @@ class OpponentPool:
         if name in self._heuristics:
             return self._heuristics[name]
         if self._learner is None or self._self is None:
-            raise SelfPlayError("the pool knows no learner yet: call pool.attach(model), or learn with its callback")
+            raise LearnerMissingError(
+                "the pool knows no model yet: learn with OpponentPoolCallback(), or call pool.attach(model)"
+            )
         if name == CURRENT_SELF or name in self._damaged:
             return self._self
         try:
@@ -229,6 +238,7 @@ class OpponentPool:
             found, expected = ", ".join(self._heuristics), ", ".join(state["heuristics"])
             raise SelfPlayError(f"the pool's heuristics are {found}, but those of the checkpoint were {expected}")
         self.set_record(state["record"])
+        self._has_missed_learner = False
         for generator, generator_state in zip((self._draws, self._moves), state["generators"], strict=True):
             generator.bit_generator.state = generator_state
         for name, opponent_state in state["heuristics"].items():

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
-from sb3_ext.errors import SelfPlayError
+from sb3_ext.errors import LearnerMissingError, SelfPlayError
 from sb3_ext.selfplay.boards import BoardVecEnv, pick_observation
 from sb3_ext.selfplay.function_opponent import FunctionOpponent
 from sb3_ext.selfplay.games import Boards, Game
@@ -18,6 +18,7 @@ from sb3_ext.selfplay.openings import play_random_openings
 from sb3_ext.selfplay.opponents import Opponent
 from sb3_ext.selfplay.samplers import MixedSampler, OpponentSampler
 from sb3_ext.selfplay.seats import SeatDraw, StartPolicy
+from sb3_ext.selfplay.zero_sum import check_zero_sum
 
 OpponentLike: TypeAlias = "OpponentSampler | Opponent | Callable[[NDArray[Any], NDArray[np.bool_]], NDArray[Any]]"
 
@@ -28,8 +29,13 @@ class SelfPlayVecEnv(BoardVecEnv):
 
     The reward of a step is the agent's own: if the opponent's move ends the game, what that brings is the reward of the
     agent's last move. Observations, the terminal ones too, are from the agent's side. An opponent that moves first does
-    so within the reset. Seats and opponents are drawn for each board at the end of an episode, never within one.
-    Opponents answer in this process, those of the same name for all their boards at once.
+    so within the reset; what that brings is part of the agent's first reward. Seats and opponents are drawn for each
+    board at the end of an episode, never within one. Opponents answer in this process, those of the same name for all
+    their boards at once.
+
+    A game that the opponent ends before the agent could move is an episode of one step: the agent sees the final
+    position, of its actions only 0 is legal, and whichever it takes, the reward is the game's result. So every game
+    counts, for whatever counts episodes.
 
     The ``info`` of an episode's last step has ``opponent`` (its name), ``seat`` (the agent's: 0 moved first),
     ``result`` (the agent's return; +1, 0 or -1 in a game of win and loss) and ``is_success`` (it is positive).
@@ -54,6 +60,8 @@ class SelfPlayVecEnv(BoardVecEnv):
         which the players move in turn and the gain of one is the loss of the other
     :param seed: of seats, openings and replaced moves; ``None`` for fresh random numbers
     :raises ValueError: if ``start_policy``, ``illegal_move``, ``opening_plies`` or ``num_mirrors`` is none of these
+
+    A step raises :class:`~sb3_ext.errors.SelfPlayError` when a game ends whose rewards do not sum to zero.
     """
 
     def __init__(
@@ -84,6 +92,10 @@ class SelfPlayVecEnv(BoardVecEnv):
         self._generator = np.random.default_rng(seed)
         self._seats = np.zeros(count, dtype=np.int8)
         self._returns = np.zeros(count, dtype=np.float32)
+        self._totals = np.zeros((count, 2), dtype=np.float32)  # of both players, in the games so far
+        self._early = np.zeros(count, dtype=np.float32)  # what the agent got before its first move
+        self._is_over = np.zeros(count, dtype=np.bool_)  # where it cannot move: the opponent has ended the game
+        self._missing: LearnerMissingError | None = None
         self._names: list[str] = []  # of all opponents so far, in the order in which they were met
         self._opponents = np.zeros(count, dtype=np.intp)  # places in it
         self._actions = np.zeros(count, dtype=np.intp)
@@ -99,7 +111,12 @@ class SelfPlayVecEnv(BoardVecEnv):
             self.sampler.restart(self._seeds[0])
         self._reset_seeds()
         self._reset_options()
-        self._begin(self._all, self._seat_draw.first(self._generator))
+        self._missing = None
+        try:
+            self._begin(self._all, self._seat_draw.first(self._generator))
+        except LearnerMissingError as error:
+            # SB3 resets environments before it initialises the callback that brings the learner, and resets again.
+            self._missing = error
         self._note_change()
         observations: VecEnvObs = self._observe(self._all, self._seats)
         return observations
@@ -117,8 +134,10 @@ class SelfPlayVecEnv(BoardVecEnv):
         :return: observations, rewards and ends, shape (boards, ...), and an info a board
         :raises SelfPlayError: if somebody's move is illegal: whose, and on which board
         """
-        rewards = np.zeros(self.num_envs, dtype=np.float32)
-        dones = np.zeros(self.num_envs, dtype=np.bool_)
+        if self._missing is not None:
+            raise self._missing
+        rewards, dones = self._early.copy(), self._is_over.copy()
+        self._early[:] = 0.0
         boards = self._settle_illegal(rewards, dones)
         self._play(boards, self._actions[boards], rewards, dones)
         self._turn_mirrors(boards, dones)
@@ -138,17 +157,18 @@ class SelfPlayVecEnv(BoardVecEnv):
     def _settle_illegal(self, rewards: NDArray[np.float32], dones: NDArray[np.bool_]) -> Boards:
         """Deal with the agent's illegal moves; what comes back are the boards on which there is a legal one."""
         legal = self.action_masks()
+        self._actions[dones] = 0
         illegal = find_illegal(self._actions, legal)
-        if not illegal.size:
-            return self._all
-        if self._illegal_move == "mask":
-            check_moves("the agent", self.game, self._all, self._actions, legal)
-        if self._illegal_move == "random_legal":
-            self._actions[illegal] = draw_legal(legal[illegal], self._generator)
-            return self._all
-        rewards[illegal] = -1.0
-        dones[illegal] = True
-        return np.flatnonzero(~dones)
+        if illegal.size:
+            if self._illegal_move == "mask":
+                check_moves("the agent", self.game, self._all, self._actions, legal)
+            if self._illegal_move == "random_legal":
+                self._actions[illegal] = draw_legal(legal[illegal], self._generator)
+            else:
+                rewards[illegal] -= 1.0
+                self._totals[illegal] += np.where(np.arange(2) == self._seats[illegal, None], -1.0, 1.0)
+                dones[illegal] = True
+        return np.flatnonzero(~dones) if dones.any() else self._all
 
     def _play(
         self,
@@ -159,10 +179,13 @@ class SelfPlayVecEnv(BoardVecEnv):
     ) -> None:
         found, ends = self.game.play(boards, actions)
         rewards[boards] += found[np.arange(len(boards)), self._seats[boards]]
+        self._totals[boards] += found
         dones[boards] = ends
+        if self.num_mirrors or ends.any():
+            check_zero_sum(self.game.id, self._totals[boards[ends | (boards < self.num_mirrors)]])
 
     def _turn_mirrors(self, boards: Boards, dones: NDArray[np.bool_]) -> None:
-        """On mirror boards whose games go on, the agent goes over to the other seat."""
+        """On mirror boards whose games go on, the agent takes the other seat."""
         turned = boards[(boards < self.num_mirrors) & ~dones[boards]]
         if (self.game.movers[turned] == self._seats[turned]).any():
             raise SelfPlayError(f"{self.game.id}: a player moves twice in a row, which mirror boards cannot have")
@@ -216,24 +239,35 @@ class SelfPlayVecEnv(BoardVecEnv):
         """Draw who plays, reset, and let the opponents move that are to move first."""
         self._seats[boards] = seats
         self._returns[boards] = 0.0
+        self._totals[boards] = 0.0
         rated, mirrors = boards[boards >= self.num_mirrors], boards[boards < self.num_mirrors]
         self._opponents[rated] = [self._find_place(name) for name in self.sampler.draw(len(rated))]
         self.game.reset(boards)
         if self._opening_plies[1] > 0:
-            play_random_openings(self.game, boards, self._generator, *self._opening_plies)
+            self._totals[boards] = play_random_openings(self.game, boards, self._generator, *self._opening_plies)
         self._seats[mirrors] = self.game.movers[mirrors]
+        self._let_opponents_begin(boards)
         if self._opening_plies[1] > 0:
             # The opponent may have won from an opening before the agent could move: then that game begins without it.
-            boards = self._let_opponents_begin(boards)
+            boards = boards[self._is_over[boards]]
             self.game.reset(boards)
-        if self._let_opponents_begin(boards).size:
-            raise SelfPlayError(f"{self.game.id}: a game was over before the agent could move")
+            self._totals[boards] = 0.0
+            self._let_opponents_begin(boards)
 
-    def _let_opponents_begin(self, boards: Boards) -> Boards:
-        """:return: where the game is over after that"""
-        dones = np.zeros(self.num_envs, dtype=np.bool_)
-        self._let_opponents_move(boards, np.zeros(self.num_envs, dtype=np.float32), dones)
-        return boards[dones[boards]]
+    def _let_opponents_begin(self, boards: Boards) -> None:
+        rewards, dones = np.zeros(self.num_envs, dtype=np.float32), np.zeros(self.num_envs, dtype=np.bool_)
+        self._let_opponents_move(boards, rewards, dones)
+        self._is_over[boards] = dones[boards]
+        self._early[boards] = np.where(boards < self.num_mirrors, 0.0, self._totals[boards, self._seats[boards]])
+
+    def _find_legal(self) -> NDArray[np.bool_]:
+        if not self._is_over.any():
+            return super()._find_legal()
+        legal = np.zeros((self.num_envs, self._num_actions), dtype=np.bool_)
+        legal[self._is_over, 0] = True
+        running = np.flatnonzero(~self._is_over)
+        legal[running] = self.game.find_legal(running)
+        return legal
 
     def _find_place(self, name: str) -> int:
         if name not in self._names:
@@ -246,6 +280,9 @@ class SelfPlayVecEnv(BoardVecEnv):
             "game": self.game.get_snapshot(),
             "seats": self._seats.copy(),
             "returns": self._returns.copy(),
+            "totals": self._totals.copy(),
+            "early": self._early.copy(),
+            "is_over": self._is_over.copy(),
             "opponents": self._opponents.copy(),
             "names": list(self._names),
             "generator": self._generator.bit_generator.state,
@@ -259,6 +296,10 @@ class SelfPlayVecEnv(BoardVecEnv):
         self.game.set_snapshot(snapshot["game"])
         self._seats = snapshot["seats"].copy()
         self._returns = snapshot["returns"].copy()
+        self._totals = snapshot["totals"].copy()
+        self._early = snapshot["early"].copy()
+        self._is_over = snapshot["is_over"].copy()
+        self._missing = None
         self._opponents = snapshot["opponents"].copy()
         self._names = list(snapshot["names"])
         self._generator.bit_generator.state = snapshot["generator"]

@@ -5,14 +5,17 @@ from __future__ import annotations
 import io
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from sb3_ext.cli.board import draw_advice, draw_board
 from sb3_ext.cli.human import play_games
+from sb3_ext.errors import SelfPlayError
 from sb3_ext.evaluation.play import Advice, PersonGame
 from sb3_ext.selfplay.connect4 import Connect4
 from sb3_ext.selfplay.function_opponent import FunctionOpponent
+from sb3_ext.selfplay.games import MoveResults
 
 
 def take_first_column(observations: Any, legal: Any) -> Any:
@@ -122,6 +125,32 @@ def test_another_game_is_drawn_by_itself(monkeypatch: pytest.MonkeyPatch) -> Non
     assert lines[2:5] == ["│ . . . │", "│ X . . │", "│ 0 1 2 │"]
     assert lines[6].startswith("1 2 3 make a move")
     assert "2 3 make a move" in output.getvalue()
+
+
+def test_a_game_that_the_agent_ends_at_once_counts_and_another_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    class WonAtOnce(Connect4):
+        def play(self, boards: Any, actions: Any) -> MoveResults:
+            won_by = self.movers[boards][:, None] == np.arange(2)
+            super().play(boards, actions)
+            return MoveResults(np.where(won_by, 1, -1).astype(np.float32), np.ones(len(boards), dtype=np.bool_))
+
+    monkeypatch.setattr("sys.stdin", io.StringIO("1unnq"))
+    output = io.StringIO()
+    agent = FunctionOpponent(take_first_column, "it")
+    tally = play_games(lambda: PersonGame(WonAtOnce(1, 2, 3, 2), agent, 1), Console(file=output, width=60))
+    assert tally == {"won": 0, "drawn": 0, "lost": 3}
+    assert "there is nothing to take back" in output.getvalue()
+
+
+def test_a_cooperative_game_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    class BothWin(Connect4):
+        def play(self, boards: Any, actions: Any) -> MoveResults:
+            return MoveResults(np.ones((len(boards), 2), dtype=np.float32), super().play(boards, actions).ends)
+
+    monkeypatch.setattr("sys.stdin", io.StringIO("12"))
+    game = PersonGame(BothWin(1, 2, 2, 2), FunctionOpponent(take_first_column), 0)
+    with pytest.raises(SelfPlayError, match="expected a game of two players against each other"):
+        play_games(lambda: game, Console(file=io.StringIO()))
 
 
 def test_advice_is_a_bar_a_move() -> None:

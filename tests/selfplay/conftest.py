@@ -73,6 +73,67 @@ class Toy:
         return "\n".join("".join(".XO"[cell + 1] for cell in row) for row in rows)
 
 
+class Folding:
+    """
+    Each move folds (0), which loses the game, or goes on (1); after ``longest`` moves it is a draw.
+
+    :param stake: what going on costs, paid into a pot at once, which the winner gets in the end
+    :param bonus: what both players get in the end: a game that is not zero-sum
+    """
+
+    id = "folding"
+
+    def __init__(self, num_boards: int = 1, longest: int = 4, stake: float = 0.0, bonus: float = 0.0) -> None:
+        self.num_boards = num_boards
+        self.observation_space = spaces.Box(0.0, 1.0, (2,), np.float32)
+        self.action_space = spaces.Discrete(2)
+        self.plies = np.zeros(num_boards, dtype=np.int8)
+        self.paid = np.zeros((num_boards, 2), dtype=np.float32)
+        self._arguments = longest, stake, bonus
+
+    @property
+    def movers(self) -> Any:
+        return self.plies % 2
+
+    def reset(self, boards: Boards) -> None:
+        self.plies[boards] = 0
+        self.paid[boards] = 0.0
+
+    def find_legal(self, boards: Boards) -> Any:
+        return np.ones((len(boards), 2), dtype=np.bool_)
+
+    def play(self, boards: Boards, actions: Any) -> MoveResults:
+        longest, stake, bonus = self._arguments
+        movers, rows, rewards = self.movers[boards], np.arange(len(boards)), np.zeros((len(boards), 2), np.float32)
+        folds = actions == 0
+        rewards[rows, movers] -= np.where(folds, 0.0, stake)
+        self.paid[boards] -= rewards
+        self.plies[boards] += ~folds
+        pot = self.paid[boards].sum(axis=1) + 1.0
+        rewards[rows, 1 - movers] += np.where(folds, pot, 0.0)
+        rewards[rows, movers] -= folds
+        is_drawn = self.plies[boards] == longest
+        rewards += np.where(is_drawn[:, None], self.paid[boards], 0.0) + np.where(folds | is_drawn, bonus, 0.0)[:, None]
+        return MoveResults(rewards.astype(np.float32), folds | is_drawn)
+
+    def observe(self, boards: Boards, players: Any) -> Any:
+        return np.stack([self.plies[boards] / 4, players], axis=1).astype(np.float32)
+
+    def branch(self, boards: Any) -> Folding:
+        game = Folding(len(boards), *self._arguments)
+        game.plies, game.paid = self.plies[boards], self.paid[boards]
+        return game
+
+    def get_snapshot(self) -> Any:
+        return self.plies.copy(), self.paid.copy()
+
+    def set_snapshot(self, snapshot: Any) -> None:
+        self.plies, self.paid = (values.copy() for values in snapshot)
+
+    def render(self, board: int) -> str:
+        return f"ply {self.plies[board]}"
+
+
 class RandomPlayer:
     """
     Plays uniformly, and remembers for which boards it was asked.
@@ -123,6 +184,11 @@ class ScriptedPlayer:
 @pytest.fixture
 def make_toy() -> Callable[..., Toy]:
     return Toy
+
+
+@pytest.fixture
+def make_folding() -> Callable[..., Folding]:
+    return Folding
 
 
 @pytest.fixture

@@ -36,6 +36,13 @@ def league(make_toy: MakeToy, make_player: MakeToy) -> League:
     return play_league(make_toy, players, anchor=1, games=200, seed=3)
 
 
+def test_a_league_of_a_game_that_may_end_at_once(make_folding: MakeToy, make_player: MakeToy) -> None:
+    bold = FunctionOpponent(lambda observations, legal: np.ones(len(legal), dtype=int), "bold")
+    played = play_league(make_folding, [Player(bold, step=1), Player(make_player("random"))], anchor=1, games=200)
+    assert played.find_tally(0, 1).losses == 0
+    assert played.find_tally(0, 1).wins > 100
+
+
 def test_everybody_meets_everybody_from_both_seats(league: League) -> None:
     assert list(league.results) == [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
     for pair, result in league.results.items():

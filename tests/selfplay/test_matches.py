@@ -101,7 +101,26 @@ def test_the_same_seeds_give_the_same_match(make_toy: MakeToy, make_player: Make
     assert not np.array_equal(results[0].scores, results[2].scores)
 
 
-def test_an_illegal_move_is_laid_at_somebodys_door(make_toy: MakeToy, make_player: MakeToy) -> None:
+def test_games_may_end_with_the_first_move(make_folding: MakeToy) -> None:
+    fold = FunctionOpponent(lambda observations, legal: np.zeros(len(legal), dtype=int), "fold")
+    go_on = FunctionOpponent(lambda observations, legal: np.ones(len(legal), dtype=int), "go on")
+    result = play(make_folding(20), go_on, fold, opening_plies=(0, 0))
+    assert result.total == Tally(40, 0, 0)
+    result = play(make_folding(20), fold, fold, opening_plies=(0, 0))  # whoever moves first, loses
+    assert result.by_seat == (Tally(0, 0, 20), Tally(20, 0, 0))
+
+
+def test_what_an_opening_has_brought_is_part_of_the_result(make_folding: MakeToy) -> None:
+    go_on = FunctionOpponent(lambda observations, legal: np.ones(len(legal), dtype=int))
+    assert play(make_folding(50, stake=0.5), go_on, go_on, opening_plies=(1, 3)).total == Tally(0, 100, 0)
+
+
+def test_a_match_of_a_game_that_is_not_zero_sum_is_refused(make_folding: MakeToy, make_player: MakeToy) -> None:
+    with pytest.raises(SelfPlayError, match="folding: expected a game of two players against each other"):
+        play(make_folding(4, bonus=5.0), make_player(), make_player())
+
+
+def test_an_illegal_move_names_the_player(make_toy: MakeToy, make_player: MakeToy) -> None:
     cheat = FunctionOpponent(lambda observations, legal: (~legal).argmax(axis=1), "cheat")
     with pytest.raises(SelfPlayError, match=r"'cheat' chose action 0 on board"):
         play(make_toy(4), make_player(), cheat)

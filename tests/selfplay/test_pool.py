@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from sb3_contrib import MaskablePPO
 from stable_baselines3 import DQN
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
 
 from sb3_ext.callbacks import OpponentPoolCallback, RunCheckpointCallback
@@ -291,12 +292,59 @@ def test_heuristics_by_name(make_toy: Any, tmp_path: Path) -> None:
         OpponentPool(tmp_path, make_toy(), {"heuristik": 1.0}, seed=1)
 
 
-def test_a_pool_of_oneself_needs_a_learner(make_toy: Any, tmp_path: Path) -> None:
+class RecordStart(BaseCallback):
+    """
+    Calls a function when training starts.
+
+    :param function: which
+    """
+
+    def __init__(self, function: Any) -> None:
+        super().__init__()
+        self._function = function
+
+    def _on_training_start(self) -> None:
+        self._function()
+
+    def _on_step(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("start_policy", ["agent_first", "opponent_first"])
+def test_a_pool_of_oneself_needs_a_learner(start_policy: Any, make_toy: Any, tmp_path: Path) -> None:
     game = make_toy()
     pool = OpponentPool(tmp_path, game, [], seed=1, start_episode=0, current_self_fraction=0.5, past_self_fraction=0.5)
-    env = SelfPlayVecEnv(game, pool, start_policy="opponent_first")
-    with pytest.raises(SelfPlayError, match=r"call pool\.attach"):
-        env.reset()
+    env = SelfPlayVecEnv(game, pool, start_policy=start_policy)
+    env.reset()
+    with pytest.raises(SelfPlayError, match=r"learn with OpponentPoolCallback\(\), or call pool\.attach"):
+        env.step(np.zeros(1, dtype=int))
+
+
+@pytest.mark.parametrize("algorithm", [MaskablePPO, DQN])
+@pytest.mark.parametrize("heuristics", [False, True])
+@pytest.mark.parametrize("is_normalized", [False, True])
+def test_a_script_meets_the_current_self_from_the_first_game_on(
+    algorithm: Any, heuristics: bool, is_normalized: bool, make_toy: Any, make_player: Any, tmp_path: Path
+) -> None:
+    game = make_toy(8)
+    pool = OpponentPool(
+        tmp_path, game, [(make_player("easy"), 1.0)] if heuristics else [], seed=1,
+        start_episode=0, current_self_fraction=1.0, past_self_fraction=0.0,
+    )  # fmt: skip
+    arguments: Any = {"masks_in_observation": True, "illegal_move": "random_legal"} if algorithm is DQN else {}
+    env: Any = VecMonitor(SelfPlayVecEnv(game, pool, start_policy="alternate", seed=2, **arguments))
+    if is_normalized:
+        env = VecNormalize(env, norm_obs=algorithm is not DQN)
+    policy, more = ("MultiInputPolicy", DQN_PARAMS) if algorithm is DQN else ("MlpPolicy", {"n_steps": 8})
+    model = algorithm(policy, env, batch_size=16, policy_kwargs={"net_arch": [8]}, device="cpu", **more)
+    first: list[Any] = []
+    look = RecordStart(lambda: first.append((env.unwrapped, game.cells.copy())))
+    model.learn(160, callback=[OpponentPoolCallback(), look])
+    assert set(pool.results) == {"self"}
+    assert pool.results["self"].games == pool.episodes > 10
+    [(seat, cells)] = first
+    assert seat.find_opponents() == {"self"}
+    assert (cells >= 0).sum(axis=1).tolist() == [0, 1] * 4  # where the other one begins, it has
 
 
 def assert_same_weights(first: Any, second: Any) -> None:

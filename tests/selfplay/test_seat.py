@@ -279,10 +279,128 @@ def test_bad_arguments(arguments: dict[str, Any], message: str, make_toy: Any, m
         SelfPlayVecEnv(make_toy(), make_player(), **arguments)
 
 
-def test_a_game_that_ends_before_the_agent_moves_is_an_error(make_toy: Any, make_player: Any) -> None:
-    env = SelfPlayVecEnv(make_toy(1, moves_a_turn=9), make_player(), start_policy="opponent_first")
-    with pytest.raises(SelfPlayError, match="over before the agent could move"):
-        env.reset()
+@pytest.mark.parametrize("masks_in_observation", [False, True])
+@pytest.mark.parametrize("illegal_move", ["mask", "lose", "random_legal"])
+def test_a_game_that_ends_before_the_agent_moves_is_an_episode_of_one_step(
+    masks_in_observation: bool, illegal_move: Any, make_folding: Any, make_script: Any
+) -> None:
+    env = SelfPlayVecEnv(
+        make_folding(),
+        make_script([0, 1, 0, 1]),  # folds at once, twice
+        start_policy="opponent_first",
+        masks_in_observation=masks_in_observation,
+        illegal_move=illegal_move,
+    )
+    observations = env.reset()
+    assert env.action_masks().tolist() == [[True, False]]
+    if masks_in_observation:
+        assert observations["action_mask"].tolist() == [[1, 0]]
+    for action in (0, 1):  # neither is made, and neither is illegal
+        _, [reward], [done], [info] = env.step(np.array([action]))
+        assert (reward, done) == (1.0, True)
+        assert (info["result"], info["seat"], info["is_success"]) == (1.0, 1, True)
+        assert env.action_masks().tolist() == [[True, True]]
+        if action == 0:  # between them, a game that the agent loses
+            _, [reward], [done], [info] = env.step(np.array([0]))
+            assert (reward, done, info["result"]) == (-1.0, True, -1.0)
+
+
+def test_games_without_a_move_of_the_agent_count_like_others(make_folding: Any, make_player: Any) -> None:
+    env = VecMonitor(SelfPlayVecEnv(make_folding(64), make_player(), start_policy="opponent_first", seed=0))
+    env.reset()
+    results, lengths = [], []
+    for _ in range(60):
+        _, _, dones, infos = env.step(np.ones(64, dtype=int))
+        for board in np.flatnonzero(dones):
+            results.append(infos[board]["result"])
+            lengths.append(infos[board]["episode"]["l"])
+            assert infos[board]["episode"]["r"] == infos[board]["result"]
+    # The opponent folds at each of its two moves with probability one half.
+    assert np.mean(np.array(results) > 0) == pytest.approx(0.75, abs=0.03)
+    assert np.mean(np.array(lengths) == 1) == pytest.approx(0.75, abs=0.03)  # half at once, a quarter after one move
+
+
+def test_games_without_a_move_of_the_agent_beside_mirror_boards(make_folding: Any, make_player: Any) -> None:
+    env = SelfPlayVecEnv(make_folding(4), make_player(), num_mirrors=2, start_policy="opponent_first", seed=0)
+    env.reset()
+    generator = np.random.default_rng(0)
+    ended = {True: 0, False: 0}
+    for _ in range(100):
+        assert not env._is_over[:2].any()
+        is_over = env._is_over.copy()
+        _, rewards, dones, infos = env.step(generator.integers(0, 2, 4))
+        assert dones[is_over].all()
+        assert (rewards[is_over] == 1.0).all()
+        for board in np.flatnonzero(dones):
+            ended["is_mirror" in infos[board]] += 1
+    assert min(ended.values()) > 50
+
+
+def test_a_snapshot_holds_a_game_that_is_over_before_the_agent_moves(make_folding: Any, make_script: Any) -> None:
+    env, other = (
+        SelfPlayVecEnv(make_folding(), make_script([0, 1, 1, 1]), start_policy="opponent_first") for _ in range(2)
+    )
+    env.reset()
+    set_vec_snapshot(other, get_vec_snapshot(env))
+    for _ in range(3):
+        expected, found = env.step(np.array([1])), other.step(np.array([1]))
+        assert [np.asarray(part).tolist() for part in found[:3]] == [np.asarray(p).tolist() for p in expected[:3]]
+
+
+@pytest.mark.parametrize("opening_plies", [(0, 0), (0, 1), (1, 3)])
+@pytest.mark.parametrize("start_policy", ["agent_first", "opponent_first"])
+def test_rewards_in_the_middle_of_a_game_are_part_of_its_result(
+    opening_plies: tuple[int, int], start_policy: Any, make_folding: Any, make_player: Any
+) -> None:
+    game = make_folding(32, stake=0.5)
+    env = VecMonitor(
+        SelfPlayVecEnv(game, make_player(), start_policy=start_policy, opening_plies=opening_plies, seed=0)
+    )
+    env.reset()
+    found = set()
+    for _ in range(60):
+        _, _, dones, infos = env.step(np.random.default_rng(0).integers(0, 2, 32))
+        for board in np.flatnonzero(dones):
+            assert infos[board]["episode"]["r"] == infos[board]["result"]
+            found.add(infos[board]["result"])
+    # Whoever folds has lost 1 and what was paid: nothing, once (by the other), or more.
+    assert found <= {0.0, *(sign * (1 + paid) for sign in (-1, 1) for paid in (0.0, 0.5, 1.0, 1.5))}
+    assert len(found) >= 4
+
+
+@pytest.mark.parametrize("num_mirrors", [0, 2])
+def test_a_game_whose_rewards_do_not_sum_to_zero_is_refused(
+    num_mirrors: int, make_folding: Any, make_player: Any
+) -> None:
+    env = SelfPlayVecEnv(make_folding(2, bonus=5.0), make_player(), num_mirrors=num_mirrors, start_policy="agent_first")
+    env.reset()
+    with pytest.raises(SelfPlayError, match="the players of a game got 4 and 6"):
+        env.step(np.zeros(2, dtype=int))
+
+
+def test_mirror_boards_need_rewards_that_sum_to_zero_at_every_move(make_folding: Any, make_player: Any) -> None:
+    env = SelfPlayVecEnv(make_folding(1, stake=0.5), make_player(), num_mirrors=1)
+    env.reset()
+    with pytest.raises(SelfPlayError, match=r"got -0\.5 and 0"):
+        env.step(np.ones(1, dtype=int))
+
+
+def test_an_illegal_move_that_loses_leaves_the_sum_at_zero(make_toy: Any, make_player: Any) -> None:
+    env = SelfPlayVecEnv(make_toy(4), make_player(), illegal_move="lose", num_mirrors=2, seed=0)
+    env.reset()
+    for _ in range(50):
+        env.step(np.full(4, 4))
+
+
+@pytest.mark.parametrize("algorithm", [MaskablePPO, PPO, DQN])
+def test_algorithms_train_on_a_game_that_may_end_at_once(algorithm: Any, make_folding: Any, make_player: Any) -> None:
+    arguments = {"masks_in_observation": True} if algorithm is DQN else {}
+    env = VecMonitor(SelfPlayVecEnv(make_folding(4), make_player(), illegal_move="random_legal", seed=0, **arguments))
+    more: Any = {"learning_starts": 8} if algorithm is DQN else {"n_steps": 8, "batch_size": 16, "n_epochs": 1}
+    policy = "MultiInputPolicy" if algorithm is DQN else "MlpPolicy"
+    model = algorithm(policy, env, policy_kwargs={"net_arch": [4]}, device="cpu", seed=0, **more)
+    model.learn(128)
+    assert len(model.ep_info_buffer) > 50
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,17 @@ def test_a_copy_and_a_pickle_carry_on_alike() -> None:
     assert [[other.step(action)[0].tolist() for action in (2, 4)] for other in copies] == [following] * 2
 
 
+@pytest.mark.parametrize(("rows", "cols"), [(1, 2), (2, 1), (1, 3)])
+def test_on_the_smallest_boards_the_agent_always_has_a_move(rows: int, cols: int) -> None:
+    env = make_env(rows=rows, cols=cols, in_a_row=2, start="opponent_first")
+    for seed in range(5):
+        _, info = env.reset(seed=seed)
+        is_over = False
+        assert info["action_mask"].any()
+        while not is_over:
+            _, _, is_over, _, info = env.step(int(info["action_mask"].argmax()))
+
+
 def test_pictures() -> None:
     text, picture = (make_env(render_mode=mode, start="agent_first") for mode in ("ansi", "rgb_array"))
     for env in (text, picture):
