@@ -81,6 +81,17 @@ def test_intervals_hold_the_true_strength_in_95_of_100_leagues() -> None:
     assert np.mean(covered) == pytest.approx(0.95, abs=0.035)
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_every_interval_holds_its_own_rating(seed: int) -> None:
+    # Ten openings from either side, and players so far apart that most scores are perfect.
+    pairings = [
+        PairScores(pairing.first, pairing.second, pairing.scores.reshape(-1, 2).mean(axis=1), games_per_sample=2)
+        for pairing in draw_pairings(20, seed, (0, 300, 500, 700, 800, 1200, 1500))
+    ]
+    for rating in rate_players(7, pairings, anchor=0, seed=seed, resamples=200):
+        assert rating.low <= rating.elo <= rating.high
+
+
 def test_pairs_that_say_the_same_twice_have_wider_intervals() -> None:
     scores = (np.random.default_rng(1).random(200) < 0.6).astype(float)
     single = rate_players(2, [PairScores(1, 0, np.repeat(scores, 2))], anchor=0)[1]
