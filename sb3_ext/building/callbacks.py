@@ -131,7 +131,13 @@ def make_callbacks(
         metrics,
         evaluation,
         timings,
-        ReportWriter(paths.metrics, paths.evaluations, paths.training_curves, paths.root.name),
+        ReportWriter(
+            paths.metrics,
+            paths.evaluations,
+            paths.training_curves,
+            paths.root.name,
+            of_game=config.game is not None,
+        ),
         [
             timings or PhaseCallback(phases),
             QValuesCallback(),

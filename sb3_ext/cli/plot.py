@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from sb3_ext.cli.options import check_distinct_files
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sb3_ext.reports.overlay import RunCurves
     from sb3_ext.runs.run import Run
 
@@ -40,7 +42,8 @@ def plot(runs: tuple[str, ...], output: Path, x: str, csv: Path | None) -> None:
     curves = [_read_curves(resolve_run(run, Path("runs"))) for run in runs]
     try:
         if len(curves) == 1 and x == "steps":
-            plot_curves(curves[0].metrics, curves[0].evaluations, output, title=curves[0].name)
+            [run] = curves
+            plot_curves(run.metrics, run.evaluations, output, title=run.name, of_game=run.of_game)
         else:
             plot_runs(curves, output, x="time" if x == "time" else "steps")
         if csv is not None:
@@ -57,6 +60,8 @@ def plot(runs: tuple[str, ...], output: Path, x: str, csv: Path | None) -> None:
 
 
 def _read_curves(run: Run) -> RunCurves:
+    import yaml
+
     from sb3_ext.errors import RunError
     from sb3_ext.reports.evaluations import read_evaluations
     from sb3_ext.reports.overlay import RunCurves
@@ -65,16 +70,17 @@ def _read_curves(run: Run) -> RunCurves:
     if not metrics:
         raise RunError(f"{run.paths.root}: has written no metrics.json yet; it comes with the first checkpoint")
     evaluations = read_evaluations(run.paths.evaluations) if run.paths.evaluations.exists() else []
-    return RunCurves(run.name, _describe_group(run), metrics, evaluations)
+    config = yaml.safe_load(run.paths.resolved_config.read_text())
+    return RunCurves(run.name, _describe_group(config), metrics, evaluations, config.get("game") is not None)
 
 
-def _describe_group(run: Run) -> str:
+def _describe_group(config: Mapping[str, Any]) -> str:
     """What runs of the same configuration with other seeds have in common: its name, told apart by its content."""
     import hashlib
 
     import yaml
 
-    content = yaml.safe_load(run.paths.resolved_config.read_text())
-    content.pop("seed", None)
+    content = {name: section for name, section in config.items() if name != "seed"}
     digest = hashlib.sha256(yaml.safe_dump(content).encode()).hexdigest()[:4]
-    return f"{content['agent']['id']} {content['env']['id']} {digest}"
+    task = config.get("game") or config["env"]
+    return f"{config['agent']['id']} {task['id']} {digest}"

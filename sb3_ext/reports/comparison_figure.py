@@ -33,7 +33,9 @@ def plot_comparison(runs: Sequence[ComparedRun], comparison: Comparison, path: P
     panels = figure.subplot_mosaic(
         [["steps", "time"], ["speed", "memory" if has_memory else "speed"]], height_ratios=[4.8, bars_inches]
     )
-    curves = [RunCurves(run.name, run.name, run.metrics, run.evaluations) for run in runs]
+    curves = [
+        RunCurves(run.name, run.name, run.metrics, run.evaluations, run.config.get("game") is not None) for run in runs
+    ]
     draw_returns(panels["steps"], curves)
     draw_returns(panels["time"], curves, x="time")
     figures = comparison.figures

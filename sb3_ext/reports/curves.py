@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from sb3_ext.reports.pictures import COLORS, label_steps, make_figure, save_figure, style_axes
+from sb3_ext.reports.pictures import COLORS, label_shares, label_steps, make_figure, save_figure, style_axes
+from sb3_ext.reports.scores import SCORE_TITLE, score_games
 from sb3_ext.reports.series import Series, choose_window, smooth
 
 _WIDTH_INCHES, _TOP_INCHES, _ROW_INCHES = 14.0, 4.6, 2.7
@@ -48,17 +49,27 @@ _PANELS = (
 
 
 def plot_curves(
-    metrics: Mapping[str, Any], evaluations: Sequence[Mapping[str, Any]], path: Path, *, title: str | None = None
+    metrics: Mapping[str, Any],
+    evaluations: Sequence[Mapping[str, Any]],
+    path: Path,
+    *,
+    title: str | None = None,
+    of_game: bool = False,
 ) -> None:
     """
     Draw returns, evaluations, losses and whatever else there is data of, over steps.
+
+    Of a game of win and loss, the win rate is drawn in place of the return.
 
     :param metrics: the content of ``metrics.json``
     :param evaluations: the lines of ``evaluations.jsonl``
     :param path: the picture; its suffix says the format
     :param title: what stands above it, the run's name say
+    :param of_game: whether episodes are games of two players
     :raises ValueError: if there is no such format
     """
+    scores = score_games(metrics, evaluations) if of_game else None
+    metrics, evaluations = scores or (metrics, evaluations)
     episodes = metrics["episodes"]
     panels = _find_panels(metrics)
     columns = min((3, 4), key=lambda columns: -len(panels) % columns)  # that leaves fewer places empty
@@ -66,7 +77,10 @@ def plot_curves(
     figure = make_figure(_WIDTH_INCHES, _TOP_INCHES + rows * _ROW_INCHES)
     grid = figure.add_gridspec(1 + rows, columns, height_ratios=[_TOP_INCHES] + [_ROW_INCHES] * rows)
     top = figure.add_subplot(grid[0, :])
-    _draw_returns(top, Series.read(episodes["step"], episodes["return"]), evaluations)
+    returns = Series.read(episodes["step"], episodes["return"])
+    _draw_returns(top, returns, evaluations, "Return" if scores is None else SCORE_TITLE)
+    if scores is not None:
+        label_shares(top)
     for place, (panel, series) in enumerate(panels):
         axes = figure.add_subplot(grid[1 + place // columns, place % columns], sharex=top)
         _draw_panel(axes, panel, series, is_lowest=place + columns >= len(panels))
@@ -83,17 +97,17 @@ def _find_panels(metrics: Mapping[str, Any]) -> list[tuple[_Panel, Series]]:
     return [(panel, series) for panel, series in panels if len(series)]
 
 
-def _draw_returns(axes: Axes, returns: Series, evaluations: Sequence[Mapping[str, Any]]) -> None:
+def _draw_returns(axes: Axes, returns: Series, evaluations: Sequence[Mapping[str, Any]], title: str) -> None:
     if len(returns):
         window = choose_window(len(returns))
         smoothed, thinned = smooth(returns, window), returns.thin()
         axes.plot(thinned.x, thinned.y, ".", color=COLORS[0], alpha=0.3, markersize=4, label="training episode")
         axes.fill_between(smoothed.x, smoothed.low, smoothed.high, color=COLORS[0], alpha=0.2, linewidth=0)
-        label = f"mean of {window} episodes, with quartiles"
+        label = f"mean of {window} episodes, with {smoothed.band}"
         axes.plot(smoothed.x, smoothed.mean, color=COLORS[0], linewidth=2.0, label=label)
     if evaluations:
         draw_evaluations(axes, evaluations, COLORS[1], label="evaluation, with 95 % interval")
-    style_axes(axes, title="Return", x_label="steps")
+    style_axes(axes, title=title, x_label="steps")
     label_steps(axes)
     if axes.has_data():
         # Above the panel, where nothing is drawn.

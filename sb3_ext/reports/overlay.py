@@ -7,7 +7,7 @@ import io
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,12 +17,14 @@ from matplotlib.axes import Axes
 from sb3_ext.atomic import write_text
 from sb3_ext.reports.curves import draw_evaluations
 from sb3_ext.reports.intervals import find_t95
-from sb3_ext.reports.pictures import COLORS, label_steps, make_figure, save_figure, style_axes
-from sb3_ext.reports.series import MAX_POINTS, Series, choose_window, smooth
+from sb3_ext.reports.pictures import COLORS, label_shares, label_steps, make_figure, save_figure, style_axes
+from sb3_ext.reports.scores import score_games
+from sb3_ext.reports.series import MAX_POINTS, Series, SmoothSeries, choose_window, smooth
 
 _LINE_STYLES = ("-", "--", ":", "-.")
 # That of two is 12.7 standard errors wide on each side, and says less than the two lines.
 _MIN_SEEDS_FOR_INTERVAL = 3
+_RETURN, _WIN_RATE = "Return", "Win rate"
 _UNITS = {"seconds": 1.0, "minutes": 60.0, "hours": 3600.0}
 
 
@@ -35,12 +37,14 @@ class RunCurves:
     :param group: what it has in common with its other seeds: runs of one group become one line
     :param metrics: the content of its ``metrics.json``
     :param evaluations: the lines of its ``evaluations.jsonl``
+    :param of_game: whether episodes are games of two players
     """
 
     name: str
     group: str
     metrics: Mapping[str, Any]
     evaluations: Sequence[Mapping[str, Any]]
+    of_game: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,8 @@ def plot_runs(runs: Sequence[RunCurves], path: Path, *, x: Literal["steps", "tim
 
     A run of its own is drawn as its moving average, with quartiles if there is no other: those of several would hide
     the lines. Its evaluations have the 95 % intervals of their means. Of several seeds each is drawn faintly, and as
-    far as all of them went their mean; from three on with its 95 % interval (Student's t over the seeds).
+    far as all of them went their mean; from three on with its 95 % interval (Student's t over the seeds). If all runs
+    play games of win and loss, their win rates are drawn in place of the returns.
 
     :param runs: at least one
     :param path: the picture; its suffix says the format
@@ -77,6 +82,7 @@ def plot_runs(runs: Sequence[RunCurves], path: Path, *, x: Literal["steps", "tim
     """
     if not runs:
         raise ValueError("there are no runs to plot")
+    runs, what = _choose_measure(runs)
     groups: dict[str, list[RunCurves]] = {}
     for run in runs:
         groups.setdefault(run.group, []).append(run)
@@ -86,14 +92,13 @@ def plot_runs(runs: Sequence[RunCurves], path: Path, *, x: Literal["steps", "tim
     panels = figure.subplots(1, 1 + has_evaluations, sharey=True, squeeze=False)[0]
     has_quartiles = len(groups) == 1
     for (group, members), look in zip(groups.items(), list_looks(len(groups)), strict=True):
-        look["label"] = f"{group}: {_describe(len(members), has_quartiles)}"
-        _draw_training(panels[0], [axis.read_returns(run) for run in members], look, has_quartiles)
+        smoothed = _smooth(axis, members)
+        look["label"] = f"{group}: {_describe(members, smoothed[0].band if has_quartiles and smoothed else None)}"
+        _draw_training(panels[0], smoothed, look, has_quartiles)
         if has_evaluations:
             _draw_evaluations(panels[1], members, axis, look)
-    for axes, title in zip(panels, ("Return of training episodes", "Return of evaluations"), strict=False):
-        style_axes(axes, title=title, x_label=axis.label)
-        if x == "steps":
-            label_steps(axes)
+    for axes, of_what in zip(panels, ("training episodes", "evaluations"), strict=False):
+        _style(axes, what, of_what, axis)
     if panels[0].has_data():
         panels[0].legend(fontsize=10, frameon=False, loc="best")
     save_figure(figure, path)
@@ -107,12 +112,11 @@ def draw_returns(axes: Axes, runs: Sequence[RunCurves], *, x: Literal["steps", "
     :param runs: in the order of their looks
     :param x: what is counted horizontally
     """
+    runs, what = _choose_measure(runs)
     axis = _choose_axis(runs, x)
     for run, look in zip(runs, list_looks(len(runs)), strict=True):
-        _draw_training(axes, [axis.read_returns(run)], {**look, "label": run.name}, has_quartiles=False)
-    style_axes(axes, title="Return of training episodes", x_label=axis.label)
-    if x == "steps":
-        label_steps(axes)
+        _draw_training(axes, _smooth(axis, [run]), {**look, "label": run.name}, has_quartiles=False)
+    _style(axes, what, "training episodes", axis)
 
 
 def list_looks(count: int) -> list[dict[str, Any]]:
@@ -143,6 +147,30 @@ def export_runs(runs: Sequence[RunCurves], path: Path) -> None:
     write_text(path, table.getvalue(), durable=False)
 
 
+def _choose_measure(runs: Sequence[RunCurves]) -> tuple[Sequence[RunCurves], str]:
+    """:return: the runs, with scores for returns if all of them can have them; and what they have"""
+    scores = [score_games(run.metrics, run.evaluations) if run.of_game else None for run in runs]
+    scored = [
+        replace(run, metrics=score.metrics, evaluations=score.evaluations)
+        for run, score in zip(runs, scores, strict=True)
+        if score is not None
+    ]
+    return (scored, _WIN_RATE) if len(scored) == len(runs) else (runs, _RETURN)
+
+
+def _style(axes: Axes, what: str, of_what: str, axis: _Axis) -> None:
+    style_axes(axes, title=f"{what} of {of_what}", x_label=axis.label)
+    if axis.field == "step":
+        label_steps(axes)
+    if what == _WIN_RATE:
+        label_shares(axes)
+
+
+def _smooth(axis: _Axis, members: Sequence[RunCurves]) -> list[SmoothSeries]:
+    returns = (axis.read_returns(run) for run in members)
+    return [smooth(series, choose_window(len(series))) for series in returns if len(series)]
+
+
 def _choose_axis(runs: Sequence[RunCurves], x: Literal["steps", "time"]) -> _Axis:
     return _Axis("step", "steps") if x == "steps" else _choose_time_axis(runs)
 
@@ -154,14 +182,13 @@ def _choose_time_axis(runs: Sequence[RunCurves]) -> _Axis:
     return _Axis("elapsed_seconds", f"time ({name})", _UNITS[name])
 
 
-def _describe(seeds: int, has_quartiles: bool) -> str:
-    if seeds == 1:
-        return "moving average" + (", quartiles" if has_quartiles else "")
-    return f"mean of {seeds} runs" + (", 95 % interval" if seeds >= _MIN_SEEDS_FOR_INTERVAL else "")
+def _describe(members: Sequence[RunCurves], band: str | None) -> str:
+    if len(members) == 1:
+        return "moving average" + (f", {band}" if band is not None else "")
+    return f"mean of {len(members)} runs" + (", 95 % interval" if len(members) >= _MIN_SEEDS_FOR_INTERVAL else "")
 
 
-def _draw_training(axes: Axes, members: list[Series], look: dict[str, Any], has_quartiles: bool) -> None:
-    smoothed = [smooth(series, choose_window(len(series))) for series in members if len(series)]
+def _draw_training(axes: Axes, smoothed: list[SmoothSeries], look: dict[str, Any], has_quartiles: bool) -> None:
     if len(smoothed) == 1:
         [only] = smoothed
         if has_quartiles:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, MaxNLocator
+from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 
 from sb3_ext.atomic import write_bytes
 
@@ -51,6 +51,12 @@ def style_axes(axes: Axes, *, title: str, x_label: str | None = None) -> None:
 def label_steps(axes: Axes) -> None:
     """:param axes: a panel whose horizontal axis counts steps: 20k, 1.5M, …"""
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+
+
+def label_shares(axes: Axes) -> None:
+    """:param axes: a panel whose vertical axis shows shares: 0 %, 20 %, …, 100 %"""
+    axes.set_ylim(-0.02, 1.02)
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
 
 
 def save_figure(figure: Figure, path: Path) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from sb3_ext.reports.intervals import find_wilson_interval95
+
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
 # More points than a picture of this size has columns of pixels cannot be told apart.
 MAX_POINTS = 1000
+_MIN_OUTCOMES = 20  # of fewer values, two different ones say nothing about what else there may be
+QUARTILES, INTERVAL = "quartiles", "95 % interval"
 
 
 @dataclass(frozen=True)
@@ -53,14 +58,16 @@ class SmoothSeries:
 
     :param x: positions
     :param mean: the mean of the window that ends there
-    :param low: its lower quartile
-    :param high: its upper quartile
+    :param low: its lower quartile, or the lower end of the mean's interval
+    :param high: its upper quartile, or the upper end of the mean's interval
+    :param band: what ``low`` and ``high`` are, in the words of a legend
     """
 
     x: Array
     mean: Array
     low: Array
     high: Array
+    band: str = QUARTILES
 
 
 def smooth(series: Series, window: int) -> SmoothSeries:
@@ -68,15 +75,35 @@ def smooth(series: Series, window: int) -> SmoothSeries:
     Average over a window that ends at each point: nothing is drawn before it has happened. At the beginning it is
     shorter.
 
+    Quartiles of successes and failures, or of wins, draws and losses, flip between nothing and everything: there, the
+    band is the 95 % interval of the mean (Wilson's).
+
     :param series: the values
     :param window: how many values are averaged; positive
     :return: the moving statistics, thinned out
     """
     ends = _choose_evenly(len(series))
     windows = [series.y[max(0, end - window + 1) : end + 1] for end in ends]
-    quartiles = np.array([np.percentile(values, (25, 75)) for values in windows]).reshape(-1, 2)
     mean = np.array([values.mean() for values in windows])
-    return SmoothSeries(series.x[ends], mean, quartiles[:, 0], quartiles[:, 1])
+    outcomes = _find_outcomes(series.y)
+    if outcomes is None:
+        band = np.array([np.percentile(values, (25, 75)) for values in windows]).reshape(-1, 2)
+        return SmoothSeries(series.x[ends], mean, band[:, 0], band[:, 1])
+    low, high = outcomes
+    shares = np.clip((mean - low) / (high - low), 0.0, 1.0)
+    intervals = [find_wilson_interval95(share, len(v)) for share, v in zip(shares.tolist(), windows, strict=True)]
+    band = low + (high - low) * np.array(intervals)
+    return SmoothSeries(series.x[ends], mean, band[:, 0], band[:, 1], INTERVAL)
+
+
+def _find_outcomes(values: Array) -> tuple[float, float] | None:
+    """:return: the worst and the best, if there are only these and perhaps one in the middle between them"""
+    if len(values) < _MIN_OUTCOMES:
+        return None
+    found = np.unique(values).tolist()
+    if len(found) == 2 or (len(found) == 3 and math.isclose(found[0] + found[2], 2 * found[1], abs_tol=1e-9)):
+        return found[0], found[-1]
+    return None
 
 
 def choose_window(count: int) -> int:

@@ -25,13 +25,15 @@ class ReportWriter:
     :param evaluations: the JSON Lines file of the evaluations, for the picture
     :param curves: the picture
     :param title: what stands above the picture
+    :param of_game: whether episodes are games of two players
     """
 
-    def __init__(self, metrics: Path, evaluations: Path, curves: Path, title: str) -> None:
+    def __init__(self, metrics: Path, evaluations: Path, curves: Path, title: str, *, of_game: bool = False) -> None:
         self._metrics = metrics
         self._evaluations = evaluations
         self._curves = curves
         self._title = title
+        self._of_game = of_game
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="report-writer")
         self._pending: Future[None] | None = None
         self._draw_at = time.monotonic() + _CURVES_EVERY_SECONDS
@@ -72,7 +74,7 @@ class ReportWriter:
                 from sb3_ext.reports.curves import plot_curves
 
                 evaluations = read_evaluations(self._evaluations) if self._evaluations.exists() else []
-                plot_curves(history.to_dict(), evaluations, self._curves, title=self._title)
+                plot_curves(history.to_dict(), evaluations, self._curves, title=self._title, of_game=self._of_game)
         except OSError as error:
             # A full disk is no reason to end a training.
             logger.warning("%s cannot be written; training goes on: %s", error.filename or "a report", error.strerror)

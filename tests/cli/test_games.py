@@ -75,6 +75,18 @@ def test_a_league_is_tables_a_picture_and_json(run: Path, tmp_path: Path) -> Non
         assert text in outcome.stdout
 
 
+@pytest.mark.parametrize("arguments", [(), ("--x", "time"), ("--csv", "runs.csv")])
+def test_a_run_of_a_game_is_plotted(run: Path, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    given = [str(tmp_path / item) if item.endswith(".csv") else item for item in arguments]
+    result = CliRunner().invoke(cli, ["plot", str(run), "-o", str(tmp_path / "plot.png"), *given])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "plot.png").stat().st_size > 10_000
+    if given:
+        return
+    both = CliRunner().invoke(cli, ["plot", str(run), str(run), "-o", str(tmp_path / "both.svg")])
+    assert both.exit_code == 0, both.output
+
+
 def test_opponents_of_a_league_can_be_chosen(run: Path, tmp_path: Path) -> None:
     arguments = ("--games", 4, "--checkpoints", "latest", "--against", "alpha_beta_1", "--output", tmp_path / "a.svg")
     outcome = invoke("league", run, *arguments)

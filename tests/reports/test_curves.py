@@ -141,6 +141,74 @@ def test_smoothing_looks_back_and_never_ahead() -> None:
     assert smoothed.high.tolist() == [0, 0, 0, 3, 6, 6]
 
 
+@pytest.mark.parametrize("outcomes", [(0.0, 1.0), (-1.0, 1.0), (-1.0, 0.0, 1.0), (-2.0, 2.0)])
+def test_the_band_of_wins_and_losses_is_the_interval_of_their_mean(outcomes: tuple[float, ...]) -> None:
+    shares = [0.3, 0.7] if len(outcomes) == 2 else [0.3, 0.2, 0.5]
+    values = np.random.default_rng(0).choice(outcomes, 2000, p=shares)
+    found = smooth(Series(np.arange(2000.0), values), 100)
+    low, high = min(outcomes), max(outcomes)
+
+    assert found.band == "95 % interval"
+    widths = (found.high - found.low)[200:] / (high - low)
+    assert 0.12 < widths.min() <= widths.max() < 0.22  # with quartiles: 0, a half or 1
+    assert (low <= found.low).all()
+    assert (found.low <= found.mean + 1e-12).all()
+    assert (found.mean - 1e-12 <= found.high).all()
+    assert (found.high <= high).all()
+
+
+@pytest.mark.parametrize("values", [[1.0, 2.0, 7.0] * 20, [3.0] * 60, [0.5, 1.0, 2.0, 4.0] * 15])
+def test_other_returns_have_quartiles(values: list[float]) -> None:
+    found = smooth(Series(np.arange(60.0), np.array(values)), 12)
+
+    assert found.band == "quartiles"
+    assert (found.low[-1], found.high[-1]) == tuple(np.percentile(values[-12:], (25, 75)))
+
+
+def make_games(payoff: float = 1.0, episodes: int = 400) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    metrics = make_metrics(episodes, logs=0)
+    metrics["episodes"]["return"] = np.random.default_rng(1).choice([-payoff, 0.0, payoff], episodes).tolist()
+    results = [payoff] * 7 + [0.0] * 2 + [-payoff]
+    return metrics, make_evaluations(mean_return=0.6 * payoff, returns=results, episodes=10, ci95=[0.0, 1.0])
+
+
+@pytest.mark.parametrize("payoff", [1.0, 5.0])
+def test_a_game_of_win_and_loss_shows_its_win_rate_with_interval(figures: list[Figure], payoff: float) -> None:
+    metrics, evaluations = make_games(payoff)
+    plot_curves(metrics, evaluations, Path("x.png"), of_game=True)
+
+    top = figures[0].axes[0]
+    assert top.get_title(loc="left") == "Win rate (a draw is half a win)"
+    assert top.get_ylim() == (-0.02, 1.02)
+    assert [label.get_text() for label in top.get_yticklabels()][1:3] == ["0 %", "20 %"]
+    episodes, mean, evaluated = top.lines
+    assert set(episodes.get_ydata()) == {0.0, 0.5, 1.0}
+    assert 0.2 < min(mean.get_ydata()[50:]) < max(mean.get_ydata()) < 0.8
+    assert set(evaluated.get_ydata()) == {0.8}
+    legend = [text.get_text() for text in top.get_legend().get_texts()]
+    assert "mean of 20 episodes, with 95 % interval" in legend
+    interval = top.collections[1].get_segments()[0][:, 1]
+    assert interval.tolist() == pytest.approx([0.4902, 0.9433], abs=1e-3)  # Wilson's of 8 in 10
+
+
+def test_returns_that_say_more_than_who_has_won_stay_returns(figures: list[Figure]) -> None:
+    metrics, evaluations = make_games()
+    metrics["episodes"]["return"][0] = 3.5
+    plot_curves(metrics, evaluations, Path("x.png"), of_game=True)
+
+    assert figures[0].axes[0].get_title(loc="left") == "Return"
+    assert figures[0].axes[0].lines[2].get_ydata().tolist() == [0.6] * 3
+
+
+@pytest.mark.parametrize("evaluations", [0, 3])
+def test_a_game_on_mirror_boards_alone_has_no_returns(figures: list[Figure], evaluations: int) -> None:
+    _, lines = make_games()
+    plot_curves(make_metrics(0, logs=0), lines[:evaluations], Path("x.png"), of_game=True)
+
+    assert figures[0].axes[0].get_title(loc="left") == "Win rate (a draw is half a win)"
+    assert len(figures[0].axes[0].lines) == (evaluations > 0)
+
+
 def test_what_is_missing_is_left_out() -> None:
     series = Series.read([1, 2, None, 4], [1.0, None, 3.0, math.inf])
     assert (series.x.tolist(), series.y.tolist()) == ([1], [1])

@@ -138,6 +138,27 @@ def test_the_table_is_for_pandas(tmp_path: Path) -> None:
     assert table["return"][1] == 2.5
 
 
+def make_game(name: str, group: str, returns: list[float]) -> RunCurves:
+    run = make_run(name, group, steps=100 * (len(returns) - 1), evaluations=0)
+    columns = {**run.metrics["episodes"], "return": returns}
+    return RunCurves(name, group, {"episodes": columns}, [], of_game=True)
+
+
+def test_win_rates_of_games(figures: list[Figure]) -> None:
+    alone = make_game("a", "a", [1.0, 1.0, -1.0, 0.0] * 25)
+    plot_runs([alone], Path("x.png"))
+    plot_runs([alone, make_game("b", "b", [-5.0, 5.0])], Path("x.png"))
+    plot_runs([alone, make_run("c", "c", evaluations=0)], Path("x.png"))
+
+    one, two, mixed = (figure.axes[0] for figure in figures)
+    assert one.get_title(loc="left") == two.get_title(loc="left") == "Win rate of training episodes"
+    assert list_labels(figures[0]) == ["a: moving average, 95 % interval"]
+    assert one.get_ylim() == (-0.02, 1.02)
+    assert [line.get_ydata()[-1] for line in two.lines] == pytest.approx([0.6, 1.0])
+    assert mixed.get_title(loc="left") == "Return of training episodes"
+    assert mixed.lines[0].get_ydata()[-1] == pytest.approx(0.2)
+
+
 def test_quartiles_of_one_run_only(figures: list[Figure]) -> None:
     plot_runs([make_run("a", "a", evaluations=0)], Path("x.png"))
     plot_runs([make_run("a", "a", evaluations=0), make_run("b", "b", evaluations=0)], Path("x.png"))
