@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,16 @@ import numpy as np
 import psutil
 import pytest
 import yaml
+from click.testing import CliRunner
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 
 import sb3_ext
 from sb3_ext import ConfigError, RunError, train
 from sb3_ext.algorithms.registry import ALGORITHMS
+from sb3_ext.cli import cli
+from sb3_ext.reports.comparison import ComparedRun
+from sb3_ext.runs.run import Run
 from sb3_ext.training.loop import train_run
 from sb3_ext.training.start import start_run
 
@@ -274,6 +279,32 @@ def test_mock_environment_has_the_same_spaces() -> None:
     resolved = yaml.safe_load(run.paths.resolved_config.read_text())["env"]
     assert (resolved["id"], resolved["params"]["like"]) == ("sb3_ext/Mock-v0", "Pendulum-v1")
     assert run.status == "completed"
+
+
+@pytest.mark.parametrize("is_mock", [False, True])
+def test_a_run_in_noise_says_so_wherever_it_is_looked_at(is_mock: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    titles = []
+    monkeypatch.setattr(sys, "argv", ["sb3-ext"])
+    monkeypatch.setattr("sb3_ext.reports.curves.plot_curves", lambda *_, title, **__: titles.append(title))
+    Path("my.yaml").write_text(yaml.safe_dump(make_config("a2c", train={"total_steps": 16}, eval={"episodes": 1})))
+    flags = ["--mock-env"] if is_mock else []
+    trained = CliRunner().invoke(cli, ["train", "my.yaml", "--run-dir", "runs/mine", *flags])
+    assert trained.exit_code == 0, trained.output
+    run = Run(Path("runs/mine"))
+    assert (run.record.mock, json.loads(run.paths.status.read_text())["mock"]) == (is_mock, is_mock)
+    title = "mine (mock environment)" if is_mock else "mine"
+    assert set(titles) == {title}
+    texts = {
+        "log": run.paths.log.read_text(),
+        "summary": trained.stdout,
+        "console": trained.stderr,
+        "list": CliRunner().invoke(cli, ["runs", "list", "--all"]).stdout,
+        "show": CliRunner().invoke(cli, ["runs", "show", "mine"]).stdout,
+        "configuration": run.paths.resolved_config.read_text(),
+        "title": run.title,
+        "comparison": ComparedRun.read(run).name,
+    }
+    assert {name for name, text in texts.items() if "mock" in text.lower()} == (set(texts) if is_mock else set())
 
 
 def test_episodes_are_truncated() -> None:

@@ -135,7 +135,7 @@ def make_callbacks(
             paths.metrics,
             paths.evaluations,
             paths.training_curves,
-            paths.root.name,
+            session.status.status.title(paths.root.name),
             of_game=config.game is not None,
         ),
         [

@@ -71,7 +71,7 @@ def _read_curves(run: Run) -> RunCurves:
         raise RunError(f"{run.paths.root}: has written no metrics.json yet; it comes with the first checkpoint")
     evaluations = read_evaluations(run.paths.evaluations) if run.paths.evaluations.exists() else []
     config = yaml.safe_load(run.paths.resolved_config.read_text())
-    return RunCurves(run.name, _describe_group(config), metrics, evaluations, config.get("game") is not None)
+    return RunCurves(run.title, _describe_group(config), metrics, evaluations, config.get("game") is not None)
 
 
 def _describe_group(config: Mapping[str, Any]) -> str:

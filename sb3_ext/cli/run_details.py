@@ -37,6 +37,7 @@ _Rows = Iterator[tuple[str, Any]]
 def _list_progress(record: RunStatus) -> _Rows:
     if record.status in LIVE_STATUSES:
         yield "phase", record.phase
+    yield "environment", "mock: observations and rewards are noise" if record.mock else None
     yield "steps", format_steps(record)
     yield "episodes", record.episode
     yield "ε", None if record.epsilon is None else f"{record.epsilon:.4f}"

@@ -39,6 +39,7 @@ def style_status(text: str) -> str:
 _COLUMNS = (
     Column(min_width=_NAME_WIDTH, shorten=shorten_names),
     Column(style=style_status, gap=4),
+    Column(priority=1),  # mock
     Column(priority=1),  # step
     Column(priority=3, gap=1),  # its share of all steps
     Column(priority=5),  # episodes
@@ -63,11 +64,12 @@ def format_lines(runs: Sequence[tuple[str, RunStatus | RunError]], width: int | 
 
 def _make_cells(record: RunStatus | RunError, width: int | None) -> list[str]:
     if isinstance(record, RunError):
-        return ["corrupt".ljust(_STATUS_WIDTH), *[""] * 6, str(record)]
+        return ["corrupt".ljust(_STATUS_WIDTH), *[""] * 7, str(record)]
     reason = _explain(record)
     step, _, share = format_steps(record).partition(" ")
     return [
         record.status.ljust(_STATUS_WIDTH),
+        "mock" if record.mock else "",
         f"step={step}",
         share,
         f"ep={record.episode}",

@@ -205,6 +205,8 @@ def _print_summary(run: Run) -> None:
     record, evaluation, paths = run.record, run.metrics.get("last_evaluation"), run.paths
     lines = [("", f"{record.status} ({record.stop_reason})")]
     took = f"{record.elapsed_seconds:.1f} s, start and evaluations included"
+    if record.mock:
+        lines.append(("environment", "mock: observations and rewards are noise, so nothing was learned"))
     lines.append(("trained", f"{record.step:,} steps, {record.episode:,} episodes in {took}"))
     if record.episode_return_mean is not None:
         lines.append(("training return", f"{record.episode_return_mean:.2f}, mean of the last episodes"))

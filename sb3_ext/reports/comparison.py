@@ -60,7 +60,7 @@ class ComparedRun:
         if not isinstance(config, dict) or not isinstance(config.get("agent"), dict):
             raise RunError(f"{run.paths.resolved_config}: corrupt: expected a configuration with the section agent")
         evaluations = read_evaluations(run.paths.evaluations)
-        return cls(run.name, run.record, config, run.meta, metrics, run.benchmark, evaluations)
+        return cls(run.title, run.record, config, run.meta, metrics, run.benchmark, evaluations)
 
     @property
     def step(self) -> int:

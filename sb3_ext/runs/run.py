@@ -60,6 +60,15 @@ class Run:
         return self.paths.root.absolute().name
 
     @property
+    def title(self) -> str:
+        """
+        How it is called above pictures and tables, see :meth:`RunStatus.title`.
+
+        :raises RunError: the status is missing or corrupt
+        """
+        return self.record.title(self.name)
+
+    @property
     def record(self) -> RunStatus:
         """
         What ``status.json`` says, except that :attr:`RunStatus.status` is the one of :attr:`status`.

@@ -53,6 +53,7 @@ class RunStatus:
     :param boot_id: that machine's boot
     :param process_start_ticks: when the owner started, in clock ticks since that boot
     :param run_id: the run's own, the same for ever
+    :param mock: whether the environment is noise (``--mock-env``), so that its returns mean nothing
     """
 
     status: str = "running"
@@ -78,6 +79,7 @@ class RunStatus:
     boot_id: str | None = None
     process_start_ticks: int | None = None
     run_id: str | None = None
+    mock: bool = False
 
     @classmethod
     def begin(cls) -> RunStatus:
@@ -93,6 +95,13 @@ class RunStatus:
         return dataclasses.replace(
             self, status="running", phase="starting", stop_reason=None, last_heartbeat=now, eta_seconds=None, **owner
         )
+
+    def title(self, name: str) -> str:
+        """
+        :param name: of the run
+        :return: how it is called above pictures and tables: the name, and that its environment is a mock one
+        """
+        return f"{name} (mock environment)" if self.mock else name
 
     @property
     def owner(self) -> Owner | None:

@@ -90,6 +90,9 @@ def _train(
             model = make_model(config, env)
             write_text(session.paths.resolved_config, dump_config(fill_config(config, model)))
             logger.info("run directory: %s", session.paths.root)
+            session.status.update(mock=config.is_mock)
+            if config.is_mock:
+                logger.warning("mock environment: observations and rewards are noise, so there is nothing to learn")
             callbacks = make_callbacks(config, session, phases, extra_callbacks, trial)
             model.set_logger(_make_logger(session))
             if start.bundle is not None:
