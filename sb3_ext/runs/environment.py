@@ -6,12 +6,14 @@ import functools
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 from typing import Any
 
 from sb3_ext.version import __version__
 
 _GIT_TIMEOUT_SECONDS = 10
+_PIN_HEADER = re.compile(r"^(Name|Version): *(\S+)", re.MULTILINE)
 _DISTRIBUTIONS = {
     "torch_version": "torch",
     "sb3_version": "stable-baselines3",
@@ -40,18 +42,20 @@ def describe_environment() -> dict[str, Any]:
     }
 
 
-@functools.cache  # it takes a quarter of a second, and a process may begin hundreds of runs
+@functools.cache  # a process may begin hundreds of runs
 def list_requirements() -> str:
     """
-    The exact installed packages, as a requirements file.
+    List the exact installed packages as a requirements file.
 
     :return: ``name==version`` lines, sorted
     """
     pins = set()
     for distribution in importlib.metadata.distributions():
-        name = distribution.metadata["Name"]
-        if name:  # a broken installation leaves a nameless folder behind
-            pins.add(f"{name}=={distribution.version}")
+        # The two headers are all that is needed; distribution.metadata parses the whole README below them, for each.
+        text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
+        headers = dict(_PIN_HEADER.findall(text.partition("\n\n")[0]))
+        if "Name" in headers and "Version" in headers:  # a broken installation leaves a nameless folder behind
+            pins.add(f"{headers['Name']}=={headers['Version']}")
     return "".join(f"{pin}\n" for pin in sorted(pins, key=str.lower))
 
 

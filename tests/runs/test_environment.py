@@ -68,3 +68,9 @@ def test_requirements_pin_what_is_installed() -> None:
 
     assert f"torch=={importlib.metadata.version('torch')}" in lines
     assert lines == sorted(set(lines), key=str.lower)
+
+
+def test_requirements_equal_the_metadata_of_every_distribution() -> None:
+    expected = {f"{found.name}=={found.version}" for found in importlib.metadata.distributions() if found.name}
+
+    assert set(list_requirements().splitlines()) == expected
