@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from sb3_contrib.common.maskable.buffers import MaskableRolloutBuffer
 from stable_baselines3.common.buffers import DictReplayBuffer, RolloutBuffer
+from stable_baselines3.common.type_aliases import DictReplayBufferSamples
 
 # SB3 pickles the class of a buffer into model.zip: with its code, the zip also loads without this package.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -97,10 +98,25 @@ class BoardReplayBuffer(DictReplayBuffer):
         self._discounts = make_discounts(gamma, self.n_envs, num_mirrors)
 
     def _get_samples(self, batch_inds: NDArray[Any], env: Any = None) -> Any:
-        boards = _peek_boards(self.n_envs, len(batch_inds))
-        samples = super()._get_samples(batch_inds, env)
-        discounts = self.to_torch(self._discounts[boards].reshape(-1, 1))
-        return self._reflector.reflect(samples._replace(discounts=discounts))
+        # SB3's method draws the board of each row itself, and does not say which it was; its discount depends on that.
+        boards = np.random.randint(0, high=self.n_envs, size=len(batch_inds))
+        places = (batch_inds, boards)
+        ends = self.dones[places] * (1 - self.timeouts[places])
+        samples = DictReplayBufferSamples(
+            observations=self._select(self.observations, places, env),
+            actions=self.to_torch(self.actions[places]),
+            next_observations=self._select(self.next_observations, places, env),
+            dones=self.to_torch(ends).reshape(-1, 1),
+            rewards=self.to_torch(self._normalize_reward(self.rewards[places].reshape(-1, 1), env)),
+            discounts=self.to_torch(self._discounts[boards].reshape(-1, 1)),
+        )
+        return self._reflector.reflect(samples)
+
+    def _select(
+        self, observations: Any, places: tuple[NDArray[Any], NDArray[Any]], env: Any
+    ) -> dict[str, torch.Tensor]:
+        rows: Any = self._normalize_obs({key: values[places] for key, values in observations.items()}, env)
+        return {key: self.to_torch(values) for key, values in rows.items()}
 
 
 def make_discounts(gamma: float, num_boards: int, num_mirrors: int) -> NDArray[np.float32]:
@@ -152,11 +168,3 @@ class Reflector:
         flat = rows.flatten(1)
         mirrored = flat[:, places.to(rows.device)]
         return torch.where(chosen.to(rows.device)[:, None], mirrored, flat).reshape(rows.shape)
-
-
-def _peek_boards(num_boards: int, count: int) -> NDArray[np.integer[Any]]:
-    """:return: the boards that SB3's buffer is going to draw next: the draw is its first"""
-    state = np.random.get_state()
-    boards = np.random.randint(0, high=num_boards, size=(count,))
-    np.random.set_state(state)
-    return boards

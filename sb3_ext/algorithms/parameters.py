@@ -12,6 +12,7 @@ from sb3_ext.algorithms.noise import find_noise_problems, make_action_noise
 from sb3_ext.algorithms.registry import Algorithm
 from sb3_ext.algorithms.schedules import parse_schedule
 from sb3_ext.arguments import find_argument_problems, read_parameters, union_members
+from sb3_ext.internals.sb3 import NO_SETUP_ARGUMENT
 from sb3_ext.problems import Problem
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ OWNED_PARAMETERS = {
     "seed": "use the top-level seed",
     "tensorboard_log": "it is always <run directory>/tensorboard",
     "verbose": "use --quiet or --verbose",
-    "_init_setup_model": "leave it out",
+    NO_SETUP_ARGUMENT: "leave it out",
 }
 """Constructor arguments that belong to another place of the configuration, and which."""
 

@@ -5,19 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from torch.distributions import Distribution
+from torch.distributions import Distribution, Normal
 
 
 @contextmanager
 def skip_distribution_checks() -> Iterator[None]:
     """
     Inside, distributions are made of whatever they are given, as with ``python -O``; those that pass the checks are the
-    same to the last bit. What the checks would find, weights that are no numbers any more, is for
-    :class:`~sb3_ext.callbacks.NanStopCallback` to find.
+    same to the last bit. What the checks would find, weights that are NaN, is found by
+    :class:`~sb3_ext.callbacks.NanStopCallback`.
     """
-    before = Distribution._validate_args
+    before = _are_checked()
     Distribution.set_default_validate_args(False)
     try:
         yield
     finally:
         Distribution.set_default_validate_args(before)
+
+
+def _are_checked() -> bool:
+    # Torch has a function that sets this default, and none that reads it.
+    try:
+        Normal(0.0, -1.0)
+    except ValueError:
+        return True
+    return False

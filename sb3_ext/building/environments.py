@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.env_checker import check_env
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecMonitor, VecNormalize
@@ -20,10 +18,11 @@ from sb3_ext.building.parallel import choose_vec_env, prepare_processes
 from sb3_ext.config.schema import EnvConfig, RunConfig
 from sb3_ext.errors import ConfigError
 from sb3_ext.evaluation.video import LastFrameWrapper
+from sb3_ext.internals.sb3 import wrap_env
 from sb3_ext.runs.paths import RunPaths
 from sb3_ext.vec.environments import EnvironmentFactory
 from sb3_ext.vec.exactness import Exactness, self_test
-from sb3_ext.vec.monitor_files import appending_monitor_files
+from sb3_ext.vec.monitor_files import continue_vec_monitor
 from sb3_ext.vec.native import make_native_vec_env
 from sb3_ext.vec.worker_process import shield_new_processes
 from sb3_ext.vec.workers import WorkerVecEnv
@@ -174,8 +173,11 @@ def _make_native_env(
     factory: EnvironmentFactory, num_envs: int, monitor_file: Path | None = None, *, is_resumed: bool = False
 ) -> VecEnv:
     env = make_native_vec_env(factory, num_envs)
-    with appending_monitor_files() if is_resumed else nullcontext():
+    if monitor_file is None or not is_resumed:
         return VecMonitor(env, None if monitor_file is None else str(monitor_file))
+    monitor = VecMonitor(env)
+    continue_vec_monitor(monitor, monitor_file)
+    return monitor
 
 
 def _wrap_vec_env(env: VecEnv, config: RunConfig, is_training: bool) -> VecEnv:
@@ -191,4 +193,4 @@ def _wrap_vec_env(env: VecEnv, config: RunConfig, is_training: bool) -> VecEnv:
             arguments["norm_reward"] = False
         env = VecNormalize(env, training=is_training, **arguments)
     # What SB3 puts around the training environments itself, it is to find around these too.
-    return env if is_training else BaseAlgorithm._wrap_env(env)
+    return env if is_training else wrap_env(env)

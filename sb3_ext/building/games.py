@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from sb3_ext.selfplay.pool import OpponentPool
 from sb3_ext.selfplay.samplers import MixedSampler, OpponentSampler
 from sb3_ext.selfplay.seat import SelfPlayVecEnv
 from sb3_ext.vec.exactness import Exactness, self_test
-from sb3_ext.vec.monitor_files import appending_monitor_files
+from sb3_ext.vec.monitor_files import continue_vec_monitor
 
 EVAL_OPENING_PLIES = (2, 4)
 """Of an evaluation's games: without them, two players without chance would play the same game every time."""
@@ -53,8 +52,10 @@ def make_game_env(
     """
     game = make_configured_game(config, config.parallel.num_envs)
     seat = _make_seat(config, game, _make_sampler(config, game, opponents_directory))
-    with appending_monitor_files() if is_resumed else nullcontext():
-        return BoardMonitor(seat, str(monitor_file), info_keywords=("opponent", "seat"))
+    monitor = BoardMonitor(seat, None if is_resumed else str(monitor_file), info_keywords=("opponent", "seat"))
+    if is_resumed:
+        continue_vec_monitor(monitor, monitor_file)
+    return monitor
 
 
 def make_game_eval_env(config: RunConfig, num_boards: int, opponent: Opponent | None = None) -> VecEnv:

@@ -14,6 +14,7 @@ from torch.utils.hooks import RemovableHandle
 
 from sb3_ext.callbacks.episodes import EpisodeCallback
 from sb3_ext.callbacks.throughput import Throughput
+from sb3_ext.internals.sb3 import get_torch_names, get_total_steps
 from sb3_ext.phases import Phases
 from sb3_ext.runs.status import RunStatus, StatusFile
 from sb3_ext.triggers import EverySteps
@@ -97,7 +98,7 @@ class HeartbeatCallback(EpisodeCallback):
         self._phases.enter("finished")
         if self._path is not None:
             assert self._status is not None
-            is_complete = self.model.num_timesteps >= self.model._total_timesteps
+            is_complete = self.model.num_timesteps >= get_total_steps(self.model)
             self._status.update(
                 status="completed" if is_complete else "stopped", stop_reason="total_steps" if is_complete else None
             )
@@ -134,5 +135,5 @@ class HeartbeatCallback(EpisodeCallback):
 
 
 def _find_optimizers(model: BaseAlgorithm) -> list[Optimizer]:
-    attributes = [recursive_getattr(model, name) for name in model._get_torch_save_params()[0]]
+    attributes = [recursive_getattr(model, name) for name in get_torch_names(model)[0]]
     return [attribute for attribute in attributes if isinstance(attribute, Optimizer)]

@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 
 from sb3_ext.callbacks.light import LightCallback
 from sb3_ext.errors import Sb3ExtError
+from sb3_ext.internals.sb3 import get_torch_names
 
 
 class LearningRateDecayCallback(LightCallback):
@@ -80,9 +81,7 @@ def _find_optimizer(model: BaseAlgorithm, attribute: str) -> Optimizer:
         optimizer = None
     if isinstance(optimizer, Optimizer):
         return optimizer
-    names = [
-        name for name in model._get_torch_save_params()[0] if isinstance(recursive_getattr(model, name), Optimizer)
-    ]
+    names = [name for name in get_torch_names(model)[0] if isinstance(recursive_getattr(model, name), Optimizer)]
     raise Sb3ExtError(
         f"lr_decay: {type(model).__name__} has no optimizer at optimizer_attr '{attribute}'; "
         + (f"its optimizers are at {', '.join(names)}" if names else "it has none: give null")

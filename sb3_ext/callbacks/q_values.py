@@ -1,20 +1,18 @@
-"""Log what value-based algorithms believe, from the forward passes that their updates make anyway."""
+"""Log what value-based algorithms estimate, from the forward passes that their updates make anyway."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping
-from types import CodeType, FrameType
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from stable_baselines3.common.buffers import ReplayBuffer
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from sb3_ext.callbacks.light import LightCallback
-
-# From the forward hook up to the algorithm's train() there are three frames of torch's.
-_MAX_FRAMES = 8
+from sb3_ext.internals.sb3 import get_num_updates
 
 
 class QValuesCallback(LightCallback):
@@ -24,11 +22,11 @@ class QValuesCallback(LightCallback):
     ``train/mean_q`` is, over the minibatch and all critics, the mean of ``max_a Q(s, a)`` for DQN and QR-DQN
     (the measure of progress of Mnih et al., "Playing Atari with Deep Reinforcement Learning", 2013) and the mean of
     ``Q(s, a)`` at the replayed actions for SAC, TD3, DDPG, TQC and CrossQ. ``train/td_error`` is the mean of
-    ``|y - Q(s, a)|`` with the update's own target ``y``. Quantiles are averaged first. Other algorithms have
-    no Q-values, and nothing is recorded.
+    ``|y - Q(s, a)|`` with the target ``y = r + gamma max_a' Q_target(s', a')`` of the update. Quantiles are averaged
+    first. Other algorithms have no Q-values, and nothing is recorded.
 
-    A reading is of the first gradient step of a call of ``train()``: a hook hangs on the network until then, takes
-    what is computed there anyway, and no random numbers.
+    A reading is of the first gradient step of a call of ``train()``: hooks on the networks take what is computed there
+    anyway, the replay buffer hands over the minibatch that it draws anyway, and no random numbers are used.
 
     :param every_updates: gradient steps between two readings, at least
     :raises ValueError: if ``every_updates`` is not positive
@@ -40,7 +38,7 @@ class QValuesCallback(LightCallback):
             raise ValueError(f"every_updates must be positive, but got {every_updates}")
         self._every_updates = every_updates
         self._next_update = 0
-        self._hook: RemovableHandle | None = None
+        self._hooks: list[RemovableHandle | _SampleReader] = []
 
     def state(self) -> dict[str, Any]:
         """
@@ -59,84 +57,142 @@ class QValuesCallback(LightCallback):
         self._next_update = state["next_update"]
 
     def _on_rollout_start(self) -> None:
-        self._remove_hook()
+        self._stop_reading()
 
     def _on_rollout_end(self) -> None:
-        self._remove_hook()
-        if self.model._n_updates < self._next_update:
+        self._stop_reading()
+        if get_num_updates(self.model) < self._next_update:
             return
-        for name, read in _READERS.items():
+        for name, average in _AVERAGES.items():
             network = getattr(self.model, name, None)
             if isinstance(network, nn.Module):
-                self._hook = network.register_forward_hook(self._make_hook(read))
+                self._read(network, getattr(self.model, f"{name}_target", None), average)
 
     def _on_training_end(self) -> None:
-        self._remove_hook()
+        self._stop_reading()
 
-    def _remove_hook(self) -> None:
-        if self._hook is not None:
-            self._hook.remove()
-            self._hook = None
+    def _read(self, network: nn.Module, target: nn.Module | None, average: Average | None) -> None:
+        """
+        Read the next gradient step.
 
-    def _make_hook(self, read: Reader) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
-        train_code = getattr(getattr(type(self.model), "train", None), "__code__", None)
-        batch_size: int = self.model.batch_size  # type: ignore[attr-defined]
+        :param network: that is trained
+        :param target: its target network
+        :param average: of a network whose output has a column an action; ``None`` of one that is given the actions
+        """
+        minibatch = _Minibatch(self.model.batch_size)  # type: ignore[attr-defined]
+        # A subclass with an update of its own may have another target.
+        is_stock = type(self.model).train.__module__.startswith(("stable_baselines3.", "sb3_contrib."))  # type: ignore[attr-defined]
+        if average is not None and target is not None and is_stock:
+            self._hooks.append(_SampleReader(self.model.replay_buffer, minibatch))  # type: ignore[attr-defined]
+            self._hooks.append(target.register_forward_hook(_make_target_hook(minibatch, average)))
+        self._hooks.append(network.register_forward_hook(self._make_hook(minibatch, average)))
+
+    def _stop_reading(self) -> None:
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks.clear()
+
+    def _make_hook(self, minibatch: _Minibatch, average: Average | None) -> Hook:
+        gamma: float = getattr(self.model, "gamma", 1.0)
         # Some algorithms count an update before they make it, some after.
-        next_update = self.model._n_updates + self._every_updates
+        next_update = get_num_updates(self.model) + self._every_updates
 
-        # A function, not a method: whoever copies the network would copy a method's callback, model and all.
+        # A function, not a method: a copy of the network would copy a method's callback, model and all.
         def hook(network: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
             is_policy_update = any(argument.requires_grad for argument in arguments[1:])
             if not torch.is_grad_enabled() or not network.training or is_policy_update:
                 return
-            self._remove_hook()
+            self._stop_reading()
             self._next_update = next_update
             with torch.no_grad():
-                for name, value in read(output, batch_size, _find_locals(train_code)).items():
+                readings = (
+                    _read_critic(output, minibatch)
+                    if average is None
+                    else _read_discrete(average(output), minibatch, gamma)
+                )
+                for name, value in readings.items():
                     self.logger.record_mean(name, value.item())
 
         return hook
 
 
-def _find_locals(code: CodeType | None) -> Mapping[str, Any]:
-    """:return: local variables of the nearest running function with this code, none if it is not running"""
-    frame: FrameType | None = sys._getframe(1)
-    for _ in range(_MAX_FRAMES):
-        if frame is None or frame.f_code is code:
-            break
-        frame = frame.f_back
-    return frame.f_locals if frame is not None and frame.f_code is code else {}
+@dataclass
+class _Minibatch:
+    """
+    What a gradient step computes with.
+
+    :param batch_size: transitions
+    :param samples: as the replay buffer has drawn them
+    :param next_values: the value of each next state by the target network, shape (batch, 1)
+    """
+
+    batch_size: int
+    samples: Any = None
+    next_values: torch.Tensor | None = None
 
 
-def _read_q_net(output: torch.Tensor, batch_size: int, variables: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-    return _read_discrete(output, variables, variables.get("target_q_values"))
+class _SampleReader:
+    """
+    Keeps a replay buffer's next draw; that draw, and those after it, are what they were.
+
+    :param buffer: of the model
+    :param minibatch: gets what is drawn
+    """
+
+    def __init__(self, buffer: ReplayBuffer, minibatch: _Minibatch) -> None:
+        self._buffer = buffer
+        self._minibatch = minibatch
+        self._draw = buffer.sample
+        self._before = vars(buffer).get("sample")
+        buffer.sample = self._sample  # type: ignore[method-assign]
+
+    def remove(self) -> None:
+        """Leave the buffer as it was."""
+        if vars(self._buffer).get("sample") == self._sample:
+            vars(self._buffer).pop("sample")
+            if self._before is not None:
+                vars(self._buffer)["sample"] = self._before
+
+    def _sample(self, *arguments: Any, **keywords: Any) -> Any:
+        self.remove()
+        self._minibatch.samples = self._draw(*arguments, **keywords)
+        return self._minibatch.samples
 
 
-def _read_quantile_net(output: torch.Tensor, batch_size: int, variables: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-    targets = variables.get("target_quantiles")
-    return _read_discrete(output.mean(dim=1), variables, None if targets is None else targets.mean(dim=1, keepdim=True))
+def _make_target_hook(minibatch: _Minibatch, average: Average) -> Hook:
+    def hook(network: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
+        minibatch.next_values = average(output).max(dim=1, keepdim=True).values
+
+    return hook
 
 
-def _read_discrete(
-    q_values: torch.Tensor, variables: Mapping[str, Any], targets: torch.Tensor | None
-) -> dict[str, torch.Tensor]:
+def _read_discrete(q_values: torch.Tensor, minibatch: _Minibatch, gamma: float) -> dict[str, torch.Tensor]:
     readings = {"train/mean_q": q_values.max(dim=1).values.mean()}
-    # Without these names, in another version of SB3, there is no TD error.
-    if targets is not None and "replay_data" in variables:
-        chosen = q_values.gather(dim=1, index=variables["replay_data"].actions.long())
+    samples, next_values = minibatch.samples, minibatch.next_values
+    if samples is not None and next_values is not None:
+        discounts = gamma if samples.discounts is None else samples.discounts
+        targets = samples.rewards + (1 - samples.dones) * discounts * next_values
+        chosen = q_values.gather(dim=1, index=samples.actions.long())
         readings["train/td_error"] = (targets - chosen).abs().mean()
     return readings
 
 
-def _read_critic(
-    output: torch.Tensor | tuple[torch.Tensor, ...], batch_size: int, variables: Mapping[str, Any]
-) -> dict[str, torch.Tensor]:
+def _read_critic(output: torch.Tensor | tuple[torch.Tensor, ...], minibatch: _Minibatch) -> dict[str, torch.Tensor]:
     q_values = output if isinstance(output, torch.Tensor) else torch.cat(output, dim=1)
     # CrossQ evaluates the next states in the same pass, after the replayed ones.
-    return {"train/mean_q": q_values[:batch_size].mean()}
+    return {"train/mean_q": q_values[: minibatch.batch_size].mean()}
 
 
-Reader = Callable[[Any, int, Mapping[str, Any]], dict[str, torch.Tensor]]
+def _average_quantiles(quantiles: torch.Tensor) -> torch.Tensor:
+    return quantiles.mean(dim=1)
 
-# By the model's attribute for the network that is trained.
-_READERS: dict[str, Reader] = {"q_net": _read_q_net, "quantile_net": _read_quantile_net, "critic": _read_critic}
+
+Average = Callable[[torch.Tensor], torch.Tensor]
+Hook = Callable[[nn.Module, tuple[Any, ...], Any], None]
+
+# By the model's attribute for the network that is trained: how its output becomes a column an action.
+_AVERAGES: dict[str, Average | None] = {
+    "q_net": lambda q_values: q_values,
+    "quantile_net": _average_quantiles,
+    "critic": None,
+}

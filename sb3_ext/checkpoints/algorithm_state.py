@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import pickle
 import time
-from collections import deque
 from typing import Any
 
 import numpy as np
@@ -15,19 +14,15 @@ from stable_baselines3.common.save_util import recursive_getattr
 from stable_baselines3.common.utils import ConstantSchedule, FloatSchedule
 
 from sb3_ext.checkpoints.captured_state import CapturedState
+from sb3_ext.internals.sb3 import (
+    get_counters,
+    get_torch_names,
+    set_counters,
+    set_episode_statistics,
+    set_steps_at_start,
+)
 
 logger = logging.getLogger(__name__)
-
-_COUNTERS = (
-    "num_timesteps",
-    "_num_timesteps_at_start",
-    "_current_progress_remaining",
-    "_episode_num",
-    "_n_updates",
-    "_n_calls",
-    "exploration_rate",
-    "old_count",  # of ARS, as are the weights below
-)
 
 
 def capture_algorithm(model: BaseAlgorithm, state: CapturedState) -> None:
@@ -35,10 +30,10 @@ def capture_algorithm(model: BaseAlgorithm, state: CapturedState) -> None:
     :param model: standing still
     :param state: is added to
     """
-    counters = {name: getattr(model, name) for name in _COUNTERS if hasattr(model, name)}
     state.values["algorithm"] = {
         "counters": {
-            name: value.item() if isinstance(value, np.generic) else value for name, value in counters.items()
+            name: value.item() if isinstance(value, np.generic) else value
+            for name, value in get_counters(model).items()
         },
         "elapsed_seconds": (time.time_ns() - model.start_time) / 1e9,
         "threads": torch.get_num_threads(),
@@ -54,10 +49,9 @@ def restore_algorithm(model: BaseAlgorithm, state: CapturedState) -> None:
     :param model: made as the captured one was
     :param state: what was captured
     """
-    vars(model).update(state.values["algorithm"]["counters"])
+    set_counters(model, state.values["algorithm"]["counters"])
     episodes, successes = pickle.loads(state.blobs["episodes"])
-    model.ep_info_buffer = deque(episodes, maxlen=model._stats_window_size)
-    model.ep_success_buffer = deque(successes, maxlen=model._stats_window_size)
+    set_episode_statistics(model, episodes, successes)
     for name in _list_variables(model):
         variable = recursive_getattr(model, name)
         # In place: SAC's optimizer of the entropy coefficient holds on to this tensor.
@@ -73,7 +67,7 @@ def restore_clock(model: BaseAlgorithm, state: CapturedState) -> None:
     """
     captured = state.values["algorithm"]
     model.start_time = time.time_ns() - int(captured["elapsed_seconds"] * 1e9)
-    model._num_timesteps_at_start = captured["counters"]["_num_timesteps_at_start"]
+    set_steps_at_start(model, captured["counters"]["_num_timesteps_at_start"])
 
 
 def restore_threads(state: CapturedState) -> None:
@@ -101,7 +95,8 @@ def restore_schedules(model: Any, state: CapturedState) -> None:
 
 
 def _list_variables(model: BaseAlgorithm) -> list[str]:
-    names: list[str] = model._get_torch_save_params()[1]
+    names = get_torch_names(model)[1]
+    # The weights of ARS are a tensor that SB3-Contrib does not list.
     return [*names, "weights"] if isinstance(getattr(model, "weights", None), torch.Tensor) else names
 
 

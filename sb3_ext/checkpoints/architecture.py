@@ -20,12 +20,13 @@ from stable_baselines3.common.type_aliases import TrainFreq
 from sb3_ext.algorithms import board_buffers, board_networks, impala
 from sb3_ext.algorithms.registry import ALGORITHMS, MASKED_ALGORITHMS
 from sb3_ext.checkpoints.spaces import describe_space
+from sb3_ext.internals.sb3 import NO_SETUP_ARGUMENT, get_progress_remaining
 
 STRICT_JSON = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 LEFT_OUT = (
     *("policy", "policy_kwargs", "env", "device", "seed", "verbose", "stats_window_size", "tensorboard_log"),
-    *("action_noise", "rollout_buffer_class", "rollout_buffer_kwargs", "_init_setup_model"),
+    *("action_noise", "rollout_buffer_class", "rollout_buffer_kwargs", NO_SETUP_ARGUMENT),
 )
 """Constructor arguments that are not the model's: they belong to the run, to the machine, or to training only."""
 
@@ -131,7 +132,7 @@ def _list_plain_arguments(model: BaseAlgorithm) -> Iterator[tuple[str, JsonValue
             continue
         value = vars(model)[name]
         if name in _SCHEDULES and callable(value):
-            value = value(model._current_progress_remaining)
+            value = value(get_progress_remaining(model))
         described = _describe_value(value)
         if described is not _NOT_PLAIN:
             yield name, described

@@ -17,6 +17,7 @@ from sb3_ext.checkpoints.architecture import LEFT_OUT, ModelDescription, find_cl
 from sb3_ext.checkpoints.spaces import make_space
 from sb3_ext.checkpoints.weights import Weights
 from sb3_ext.errors import CheckpointError
+from sb3_ext.internals.sb3 import NO_SETUP_ARGUMENT, set_up_model
 
 _CLASS_ARGUMENTS = ("activation_fn", "features_extractor_class", "optimizer_class", "replay_buffer_class")
 _LARGEST_BUFFER = 20_000_000
@@ -49,7 +50,7 @@ def build_model(
     attributes["policy_kwargs"] = _resolve_classes(description.policy_arguments)
     try:
         make: Any = algorithm_class
-        model = make(description.policy, env, device=device, _init_setup_model=False)
+        model = make(description.policy, env, device=device, **{NO_SETUP_ARGUMENT: False})
         if env is None:
             model.observation_space, model.action_space = observation_space, action_space
             model.n_envs = description.num_envs
@@ -57,7 +58,7 @@ def build_model(
             check_for_correct_spaces(env, observation_space, action_space)
         vars(model).update(attributes)
         with _limit_parameters(_count_numbers(weights)):
-            model._setup_model()
+            set_up_model(model)
         load_weights(model, weights)
         if model.use_sde:
             model.policy.reset_noise()

@@ -18,6 +18,7 @@ from sb3_ext.checkpoints.foreign import load_foreign_model
 from sb3_ext.checkpoints.trust import read_tensors
 from sb3_ext.checkpoints.weights import Weights, read_weights_file
 from sb3_ext.errors import CheckpointError, ConfigError
+from sb3_ext.internals.sb3 import wrap_env
 
 
 def load_model(
@@ -57,7 +58,7 @@ def load_model(
         return _load_pickled(found, chosen, env, device)
     if env is None:
         raise CheckpointError(f"{found} has its spaces in a pickle, which is not read: give env, or trust=True")
-    return load_foreign_model(found, chosen, BaseAlgorithm._wrap_env(env), device)
+    return load_foreign_model(found, chosen, wrap_env(env), device)
 
 
 def restore_weights(model: BaseAlgorithm, path: str | Path) -> None:
@@ -92,7 +93,7 @@ def _load_bundle(
     if described.own_code or described.policy is None:
         what = ", ".join(described.own_code) or described.policy_class
         raise CheckpointError(f"checkpoint {bundle.path} needs code of its own ({what}): load it with trust, if you do")
-    wrapped = None if env is None else BaseAlgorithm._wrap_env(env)
+    wrapped = None if env is None else wrap_env(env)
     return build_model(algorithm_class, described, read_weights(bundle), env=wrapped, device=device)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_ext.checkpoints.captured_state import CapturedState
+from sb3_ext.internals.gymnasium import get_generator
 from sb3_ext.vec.global_random import GlobalRandomState, get_global_random_state, set_global_random_state
 from sb3_ext.vec.snapshots import walk_spaces
 
@@ -29,8 +30,8 @@ def capture_random(model: BaseAlgorithm, state: CapturedState) -> None:
         "numpy": {**captured.numpy, "state": {"pos": captured.numpy["state"]["pos"]}},
         "cuda_devices": len(captured.cuda),
         "action_space": [
-            None if space._np_random is None else space._np_random.bit_generator.state
-            for space in walk_spaces(model.action_space)
+            None if generator is None else generator.bit_generator.state
+            for generator in map(get_generator, walk_spaces(model.action_space))
         ],
     }
 

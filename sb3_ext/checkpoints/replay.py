@@ -19,6 +19,7 @@ from sb3_ext.algorithms.board_buffers import BoardReplayBuffer
 from sb3_ext.checkpoints.arrays import Array
 from sb3_ext.checkpoints.replay_rows import CopiedRows, LiveRows, Rows, read_ring
 from sb3_ext.errors import CheckpointError
+from sb3_ext.internals.sb3 import get_open_episode_starts
 
 SUPPORTED = (ReplayBuffer, DictReplayBuffer, NStepReplayBuffer, HerReplayBuffer, BoardReplayBuffer)
 _ROW_ARRAYS = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts", "ep_start")
@@ -144,7 +145,7 @@ def restore_extras(buffer: ReplayBuffer, index: ReplayIndex, extras: Mapping[str
         buffer.observations[buffer.pos] = extras["next_row"]
     if isinstance(buffer, HerReplayBuffer):
         buffer.ep_length[:] = extras["ep_length"]
-        buffer._current_ep_start[:] = extras["_current_ep_start"]
+        get_open_episode_starts(buffer)[:] = extras["_current_ep_start"]
 
 
 def _start_index(buffer: ReplayBuffer, step: int) -> tuple[ReplayIndex, int]:
@@ -201,5 +202,5 @@ def _copy_extras(buffer: ReplayBuffer) -> dict[str, Array]:
     if isinstance(buffer, HerReplayBuffer):
         # An episode's length is written into all of its rows when it ends, and cleared when it is overwritten.
         extras["ep_length"] = buffer.ep_length.copy()
-        extras["_current_ep_start"] = buffer._current_ep_start.copy()
+        extras["_current_ep_start"] = get_open_episode_starts(buffer).copy()
     return extras

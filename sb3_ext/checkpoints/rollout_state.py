@@ -11,8 +11,8 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.distributions import StateDependentNoiseDistribution
 
 from sb3_ext.checkpoints.captured_state import CapturedState
+from sb3_ext.internals.sb3 import ROLLOUT_OBSERVATIONS, get_lstm_states, set_lstm_states
 
-_OBSERVATIONS = ("_last_obs", "_last_original_obs", "_last_episode_starts")
 _MATRICES = ("exploration_mat", "exploration_matrices")
 
 
@@ -21,10 +21,10 @@ def capture_rollout(model: Any, state: CapturedState) -> None:
     :param model: standing still
     :param state: is added to
     """
-    for name in _OBSERVATIONS:
+    for name in ROLLOUT_OBSERVATIONS:
         if getattr(model, name) is not None:
             state.put_arrays(f"rollout/{name}", getattr(model, name))
-    for network, states in enumerate(getattr(model, "_last_lstm_states", None) or ()):
+    for network, states in enumerate(get_lstm_states(model) or ()):
         for index, tensor in enumerate(states):
             state.put_array(f"rollout/lstm/{network}/{index}", tensor.detach().cpu().numpy())
     for name, distribution in _find_noise_distributions(model):
@@ -42,7 +42,7 @@ def restore_observations(model: BaseAlgorithm, state: CapturedState) -> None:
     :param model: before ``learn``
     :param state: what was captured
     """
-    for name in _OBSERVATIONS:
+    for name in ROLLOUT_OBSERVATIONS:
         setattr(model, name, state.get_arrays(f"rollout/{name}") if state.exactness.exact else None)
 
 
@@ -58,14 +58,13 @@ def restore_exploration(model: Any, state: CapturedState) -> None:
             setattr(distribution, matrix, _load_tensor(model, state, f"rollout/gsde/{name}/{matrix}"))
     if not state.exactness.exact:
         return  # new episodes begin: without memory, and with the noise as it is at the beginning of an episode
-    lstm_states = getattr(model, "_last_lstm_states", None)
+    lstm_states = get_lstm_states(model)
     if lstm_states is not None:
-        model._last_lstm_states = type(lstm_states)(
-            *(
-                tuple(_load_tensor(model, state, f"rollout/lstm/{network}/{index}") for index in range(len(states)))
-                for network, states in enumerate(lstm_states)
-            )
+        restored = (
+            tuple(_load_tensor(model, state, f"rollout/lstm/{network}/{index}") for index in range(len(states)))
+            for network, states in enumerate(lstm_states)
         )
+        set_lstm_states(model, type(lstm_states)(*restored))
     if "action_noise" in state.blobs:
         # In place: the rollout that is beginning holds on to this object.
         vars(model.action_noise).update(pickle.loads(state.blobs["action_noise"]))

@@ -15,6 +15,7 @@ from stable_baselines3.common.save_util import data_to_json, recursive_getattr, 
 
 from sb3_ext.checkpoints.weights import serialize_weights
 from sb3_ext.errors import CheckpointError
+from sb3_ext.internals.sb3 import get_torch_names, get_unsaved_names
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,9 @@ def capture_model(model: BaseAlgorithm) -> ModelSnapshot:
     :return: the copy
     :raises CheckpointError: if the model has an attribute that cannot be pickled, as in a stock save
     """
-    state_dicts, variables = model._get_torch_save_params()
+    state_dicts, variables = get_torch_names(model)
     torch_attributes = {name.partition(".")[0] for name in (*state_dicts, *variables)}
-    left_out = torch_attributes.union(model._excluded_save_params())
+    left_out = torch_attributes.union(get_unsaved_names(model))
     try:
         data = data_to_json({name: value for name, value in vars(model).items() if name not in left_out})
     except Exception as error:  # cloudpickle raises whatever an attribute's own code does

@@ -15,6 +15,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.dqn.policies import DQNPolicy
 
 from sb3_ext.errors import SelfPlayError
+from sb3_ext.internals.sb3 import has_action_distribution_of
 from sb3_ext.selfplay.games import Boards, Game
 from sb3_ext.selfplay.legality import draw_legal
 from sb3_ext.selfplay.normalization import Normalize, make_normalize
@@ -128,10 +129,8 @@ class PolicyOpponent:
 
 
 def _has_stock_distribution(policy: BasePolicy) -> bool:
-    kind: Any = type(policy)
     return any(
-        kind.get_distribution is stock.get_distribution
-        and kind._get_action_dist_from_latent is stock._get_action_dist_from_latent
+        has_action_distribution_of(type(policy), stock)
         for stock in (ActorCriticPolicy, MaskableActorCriticPolicy)
         if isinstance(policy, stock)
     )

@@ -16,7 +16,8 @@ from typing import BinaryIO
 
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.storages.journal._file import BaseJournalFileLock  # what JournalFileBackend asks for; not exported
+
+from sb3_ext.internals.optuna import BaseJournalFileLock
 
 logger = logging.getLogger(__name__)
 

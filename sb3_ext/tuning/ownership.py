@@ -22,6 +22,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
+from sb3_ext.internals.optuna import get_trial_id
 from sb3_ext.runs.owner import Owner
 
 logger = logging.getLogger(__name__)
@@ -69,9 +70,9 @@ class Vigil:
     def _has_stood_still(self, trial: FrozenTrial) -> bool:
         now = time.monotonic()
         sign = (get_claim(trial), trial.user_attrs.get(BEAT))
-        known = self._seen.get(trial._trial_id)
+        known = self._seen.get(get_trial_id(trial))
         if known is None or known[0] != sign:
-            self._seen[trial._trial_id] = (sign, now)
+            self._seen[get_trial_id(trial)] = (sign, now)
             return False
         return now - known[1] > self._stale_after_seconds
 

@@ -19,6 +19,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from sb3_ext.errors import RunError, TuningError
+from sb3_ext.internals.optuna import get_trial_id
 from sb3_ext.runs.run import Run, is_run
 from sb3_ext.tuning.ownership import OWNER, Vigil, describe_owner, get_claim
 from sb3_ext.tuning.plan import TuningPlan
@@ -115,7 +116,7 @@ class TuningStudy:
         """
         with self._exclusion():
             if self._is_held(claim):
-                self.storage.set_trial_state_values(claim.trial._trial_id, state=TrialState.WAITING)
+                self.storage.set_trial_state_values(get_trial_id(claim.trial), state=TrialState.WAITING)
 
     def finish(self, claim: Claim, outcome: Outcome) -> bool:
         """
@@ -141,7 +142,7 @@ class TuningStudy:
         return len(trials) >= self.plan.settings.trials and all(trial.state.is_finished() for trial in trials)
 
     def _is_held(self, claim: Claim) -> bool:
-        trial = self.storage.get_trial(claim.trial._trial_id)
+        trial = self.storage.get_trial(get_trial_id(claim.trial))
         return trial.state == TrialState.RUNNING and get_claim(trial) == claim.mark
 
     def _requeue_abandoned(self) -> None:
@@ -154,15 +155,15 @@ class TuningStudy:
         checkpoint = _find_last_checkpoint(trial)
         before = trial.user_attrs.get(DEATHS) or {"count": 0, "checkpoint": None}
         count = before["count"] + 1 if before["checkpoint"] == checkpoint else 1
-        self.storage.set_trial_user_attr(trial._trial_id, DEATHS, {"count": count, "checkpoint": checkpoint})
+        self.storage.set_trial_user_attr(get_trial_id(trial), DEATHS, {"count": count, "checkpoint": checkpoint})
         if count < _MAX_DEATHS:
             logger.info("trial %d: its process is gone; it goes on from its last checkpoint", trial.number)
-            self.storage.set_trial_state_values(trial._trial_id, state=TrialState.WAITING)
+            self.storage.set_trial_state_values(get_trial_id(trial), state=TrialState.WAITING)
             return
         error = f"its process has died {count} times without getting any further; out of memory?"
         logger.error("trial %d failed: %s", trial.number, error)
-        self.storage.set_trial_user_attr(trial._trial_id, ERROR, error)
-        self.storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
+        self.storage.set_trial_user_attr(get_trial_id(trial), ERROR, error)
+        self.storage.set_trial_state_values(get_trial_id(trial), state=TrialState.FAIL)
 
 
 def open_study(plan: TuningPlan, *, must_exist: bool = False) -> TuningStudy:

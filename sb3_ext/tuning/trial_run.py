@@ -20,6 +20,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from sb3_ext.callbacks.trial_pruning import PRUNED
 from sb3_ext.config import Override
 from sb3_ext.errors import Sb3ExtError, TuningError
+from sb3_ext.internals.optuna import get_trial_id
 from sb3_ext.runs.lock import is_locked
 from sb3_ext.runs.paths import RunPaths
 from sb3_ext.runs.run import Run, is_half_created, is_run
@@ -65,7 +66,7 @@ class TrialReports:
     def __init__(self, trial: optuna.Trial, is_minimized: bool) -> None:
         self._trial = trial
         self._sign = -1.0 if is_minimized else 1.0
-        self._known = set(trial.storage.get_trial(trial._trial_id).intermediate_values)
+        self._known = set(trial.storage.get_trial(get_trial_id(trial)).intermediate_values)
 
     def report(self, value: float, step: int) -> None:
         """See :class:`~sb3_ext.callbacks.trial_pruning.PrunableTrial`."""
@@ -125,7 +126,7 @@ def _run_seeds(
         is_judge = index == 0 and not plan.settings.has_several_objectives
         reports = TrialReports(claim.trial, plan.is_minimized[0]) if is_judge else None
         on_loss = partial(_abandon, directory)
-        with Heartbeat(study.storage, claim.trial._trial_id, claim.mark, on_loss):
+        with Heartbeat(study.storage, get_trial_id(claim.trial), claim.mark, on_loss):
             run = _train(plan, directory, plan.make_overrides(values, seed), reports, callbacks)
         reason = run.record.stop_reason or ""
         if run.record.status == "failed":

@@ -10,9 +10,9 @@ import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.env_util import is_wrapped
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env.patch_gym import _patch_env
 from stable_baselines3.common.vec_env.util import obs_space_info
 
+from sb3_ext.internals.sb3 import patch_env
 from sb3_ext.vec.global_random import GlobalRandomState, get_global_random_state, set_global_random_state
 from sb3_ext.vec.monitor_files import MonitorFile, cut_monitor_file, get_monitor_file
 from sb3_ext.vec.shared_memory import StepArrays
@@ -44,7 +44,7 @@ class EnvironmentGroup:
         :raises ValueError: if two of them give the same environment
         """
         for self.current, env_fn in enumerate(env_fns):
-            self.envs.append(_patch_env(env_fn()))
+            self.envs.append(patch_env(env_fn()))
         if len({id(env.unwrapped) for env in self.envs}) != len(self.envs):
             raise ValueError("two functions have returned the same environment; each must make one of its own")
         self._keys = obs_space_info(self.envs[0].observation_space)[0]

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 from stable_baselines3.common import monitor as monitor_module
 from stable_baselines3.common.monitor import Monitor, ResultsWriter
@@ -64,16 +63,33 @@ def cut_monitor_file(monitor: Monitor[Any, Any] | VecMonitor, size_bytes: int) -
     return get_monitor_file(monitor)
 
 
+def continue_vec_monitor(monitor: VecMonitor, path: Path) -> None:
+    """
+    Let a ``VecMonitor`` go on with a file that is there; its constructor, unlike ``Monitor``'s, can only begin one.
+
+    :param monitor: made without a file
+    :param path: the file; begun if it is missing
+    """
+    monitor.results_writer = ResultsWriter(
+        str(path), {"t_start": monitor.t_start}, monitor.info_keywords, override_existing=not path.exists()
+    )
+
+
 @contextmanager
 def appending_monitor_files() -> Iterator[None]:
     """
-    Every ``Monitor`` that is made inside goes on with the file that it finds, whatever its ``override_existing`` says.
-    For environments that are made again in the midst of a training.
+    Let every ``Monitor`` made inside go on with the file that it finds, whatever its ``override_existing`` says.
+
+    For the environments of a worker process that takes the place of one that died: the functions that make them are
+    the user's, and would empty the files.
     """
 
     class AppendingWriter(ResultsWriter):
         def __init__(self, *arguments: Any, **keywords: Any) -> None:
             super().__init__(*arguments, **{**keywords, "override_existing": False})
 
-    with patch.object(monitor_module, "ResultsWriter", AppendingWriter):
+    monitor_module.ResultsWriter = AppendingWriter  # type: ignore[misc]
+    try:
         yield
+    finally:
+        monitor_module.ResultsWriter = ResultsWriter  # type: ignore[misc]

@@ -27,6 +27,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecMonitor
 
 from sb3_ext.errors import CheckpointError
+from sb3_ext.internals.gymnasium import CONSTRUCTION_ATTRIBUTES, GENERATOR_ATTRIBUTE, GENERATOR_SEED_ATTRIBUTE
 from sb3_ext.vec.mujoco_snapshots import LIVE_ATTRIBUTES, get_physics, is_mujoco, set_physics
 
 
@@ -59,9 +60,7 @@ _PICKLE_METHODS = "__getstate__()"
 _PHYSICS = "physics"
 
 # What a layer was made with; unchanged in the process that restores it.
-_ARGUMENTS = frozenset(
-    {"spec", "_cached_spec", "_saved_kwargs", "_ezpickle_args", "_ezpickle_kwargs", "class_attributes"}
-)
+_ARGUMENTS = CONSTRUCTION_ATTRIBUTES | {"spec", "class_attributes"}
 # What belongs to its process, or is made anew by every step. Monitor's lists of all episodes grow with the run, and
 # its file has them.
 _LIVE_ATTRIBUTES: tuple[tuple[type, frozenset[str]], ...] = (
@@ -167,9 +166,10 @@ class _Unpickler(pickle.Unpickler):
 def _get_state(layer: Any, past_ez_pickle: bool) -> dict[str, Any]:
     attributes = vars(layer)
     if isinstance(layer, spaces.Space):
-        return {"_np_random": attributes["_np_random"]}
+        return {GENERATOR_ATTRIBUTE: attributes[GENERATOR_ATTRIBUTE]}
     if has_protocol(layer):
-        generator = {name: attributes[name] for name in ("_np_random", "_np_random_seed") if name in attributes}
+        names = (GENERATOR_ATTRIBUTE, GENERATOR_SEED_ATTRIBUTE)
+        generator = {name: attributes[name] for name in names if name in attributes}
         return {**generator, _PROTOCOL: layer.get_snapshot()}
     if is_mujoco(layer):
         return {**_select_attributes(layer), _PHYSICS: get_physics(layer)}
