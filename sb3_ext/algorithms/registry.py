@@ -48,7 +48,14 @@ class Algorithm:
         return self.has_epsilon or not (self.is_off_policy or self.ignores_callbacks)
 
     def load_class(self) -> type[BaseAlgorithm]:
-        """Import the algorithm's class (and with it torch)."""
+        """
+        Import the algorithm's class, and with it torch, but not torch's compiler.
+
+        :return: the class
+        """
+        from sb3_ext.internals.torch import defer_compiler
+
+        defer_compiler()
         loaded: type[BaseAlgorithm] = getattr(importlib.import_module(self.module), self.class_name)
         return loaded
 

@@ -1,0 +1,66 @@
+"""What sb3_ext.internals.torch relies on in torch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+
+def run_python(code: str) -> list[str]:
+    """:return: the printed lines of a fresh process, in which nothing of torch is imported yet"""
+    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(code)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.splitlines()
+
+
+TRAIN = """
+import inspect, sys, torch
+from sb3_ext.internals.torch import defer_compiler
+
+defer_compiler()
+network = torch.nn.Linear(2, 1)
+optimizer = torch.optim.Adam(network.parameters())
+
+def step():
+    optimizer.zero_grad()
+    network(torch.ones(2)).backward()
+    optimizer.step()
+    optimizer.load_state_dict(optimizer.state_dict())
+
+step()
+inspect.getmodule(step)  # looks at every module
+print("torch._dynamo.config" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "compiled = torch.compile(lambda x: 2 * x, backend='eager'); print(compiled(torch.ones(1)).item())",
+        "import torch._dynamo.config as config; print(float(2 * (config is torch._dynamo.config)))",
+        "from torch._dynamo import config; print(2.0 * (config is sys.modules['torch._dynamo.config']))",
+    ],
+    ids=["compile", "submodule", "name"],
+)
+def test_optimizers_do_without_the_compiler_until_it_is_used(use: str) -> None:
+    lines = run_python(f"{TRAIN}\n{use}\nprint(torch._dynamo is sys.modules['torch._dynamo'])\nstep()\n")
+
+    assert lines == ["False", "2.0", "True"]
+
+
+def test_a_compiler_that_is_imported_already_stays() -> None:
+    lines = run_python(
+        """
+        import sys, torch._dynamo
+        from sb3_ext.internals.torch import defer_compiler
+
+        before = sys.modules["torch._dynamo"]
+        defer_compiler()
+        print(sys.modules["torch._dynamo"] is before)
+        """
+    )
+    assert lines == ["True"]
