@@ -8,6 +8,7 @@ from typing import Any
 from sb3_ext.callbacks.checkpoint import RunCheckpointCallback
 from sb3_ext.callbacks.light import LightCallback
 from sb3_ext.errors import CheckpointError, Sb3ExtError
+from sb3_ext.internals.sb3 import reset_environments
 from sb3_ext.selfplay.pool import OpponentPool
 from sb3_ext.selfplay.seat import SelfPlayVecEnv
 from sb3_ext.triggers import EveryEpisodes
@@ -59,7 +60,8 @@ class OpponentPoolCallback(LightCallback):
         self.pool, self._seat = pool, seat
         self._trigger = EveryEpisodes(pool.settings.save_every)
         if pool.attach(self.model):
-            self._begin_games_anew()
+            # SB3 has reset the environments before this callback could bring the learner.
+            reset_environments(self.model)
 
     def _on_training_start(self) -> None:
         super()._on_training_start()
@@ -80,13 +82,6 @@ class OpponentPoolCallback(LightCallback):
         for group, score in self.pool.find_recent_scores().items():
             self.logger.record(f"selfplay/score_{group}", score)
         self.logger.record("selfplay/snapshots", len(self.pool.members))
-
-    def _begin_games_anew(self) -> None:
-        """SB3 has reset the environments before this callback could bring the learner."""
-        self.model._last_obs = self.training_env.reset()  # type: ignore[assignment]
-        normalize = self.model.get_vec_normalize_env()
-        if normalize is not None:
-            self.model._last_original_obs = normalize.get_original_obs()
 
     def _list_kept_steps(self) -> list[int]:
         if self._checkpoints is None:

@@ -142,6 +142,19 @@ def set_episode_statistics(model: BaseAlgorithm, episodes: Iterable[Any], succes
     model.ep_success_buffer = deque(successes, maxlen=model._stats_window_size)
 
 
+def reset_environments(model: BaseAlgorithm) -> None:
+    """
+    Begin new episodes in a model's environments, from which its next rollout goes on.
+
+    :param model: with environments; not in the midst of a rollout
+    """
+    assert model.env is not None
+    model._last_obs = model.env.reset()  # type: ignore[assignment]
+    normalize = model.get_vec_normalize_env()
+    if normalize is not None:
+        model._last_original_obs = normalize.get_original_obs()
+
+
 def get_lstm_states(model: BaseAlgorithm) -> Any:
     """
     Read the recurrent states with which a rollout goes on.

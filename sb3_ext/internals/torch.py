@@ -31,7 +31,7 @@ def defer_compiler() -> None:
     if _COMPILER not in sys.modules:
         stand_in = _DeferredCompiler()
         sys.modules[_COMPILER] = stand_in
-        torch._dynamo = stand_in  # type: ignore[assignment]
+        torch._dynamo = stand_in
         sys.meta_path.insert(0, _LoadedSubmodules())
 
 

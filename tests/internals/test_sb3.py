@@ -18,7 +18,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.envs import BitFlippingEnv
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.policies import ActorCriticPolicy
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecTransposeImage
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize, VecTransposeImage
 from stable_baselines3.dqn.policies import DQNPolicy
 
 from sb3_ext.internals import sb3
@@ -119,6 +119,15 @@ def test_episode_statistics_keep_the_configured_window() -> None:
 @pytest.mark.parametrize("name", sb3.ROLLOUT_OBSERVATIONS)
 def test_learn_goes_on_from_the_last_observations(ppo: PPO, name: str) -> None:
     assert hasattr(ppo, name)
+
+
+def test_a_rollout_goes_on_from_new_episodes() -> None:
+    venv = VecNormalize(DummyVecEnv([lambda: gymnasium.make("CartPole-v1")]))
+    model = DQN("MlpPolicy", venv, buffer_size=10, learning_starts=10**6)
+    model.learn(3)
+    sb3.reset_environments(model)
+    assert np.array_equal(model._last_obs, venv.normalize_obs(venv.get_original_obs()))  # type: ignore[arg-type]
+    assert np.array_equal(model._last_original_obs, venv.get_original_obs())  # type: ignore[arg-type]
 
 
 def test_recurrent_states_can_be_replaced(ppo: PPO) -> None:
