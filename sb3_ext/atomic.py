@@ -7,16 +7,17 @@ or the new one. ``durable`` adds the ``fsync`` calls that make the same true of 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from sb3_ext.file_lock import holding_lock, is_locked
 
 
 def fsync_path(path: Path) -> None:
@@ -96,7 +97,7 @@ def create_directory(path: Path) -> Iterator[Path]:
     """
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
-        with _lock_directory(temporary):
+        with holding_lock(temporary, required=False):
             temporary.chmod(0o777 & ~_read_umask())
             yield temporary
             for entry in sorted(temporary.rglob("*")):
@@ -131,32 +132,8 @@ def remove_abandoned(directory: Path, targets: Collection[Path] | None = None) -
             continue
         if entry.is_symlink() or not entry.is_dir():
             entry.unlink(missing_ok=True)
-        elif not _is_locked(entry):
+        elif is_locked(entry) is False:
             shutil.rmtree(entry, ignore_errors=True)
-
-
-@contextmanager
-def _lock_directory(directory: Path) -> Iterator[None]:
-    # The kernel lets go of the lock when the process ends, however it ends; a process id in the name could be
-    # another's by then, or one in another container.
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _is_locked(directory: Path) -> bool:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def _read_umask() -> int:

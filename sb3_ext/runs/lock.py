@@ -1,23 +1,20 @@
-"""
-A run directory's lock: held by its owner for life, freed by the kernel however the owner ends.
-
-``flock`` belongs to the open file, so a forked child would keep it; children close their copy at once.
-"""
+"""A run directory's lock: its owner holds it for life; a forked child of the owner closes its copy at once."""
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import logging
 import os
 import time
 import weakref
 from pathlib import Path
 
+from sb3_ext.file_lock import acquire_lock
+
 logger = logging.getLogger(__name__)
 
 _UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
-# A reader's probe holds the lock for some microseconds; only one that stays is an owner's.
+# is_locked() of a reader holds the lock for some microseconds; only an owner keeps it for longer.
 _ATTEMPTS = 10
 _ATTEMPT_SECONDS = 0.02
 
@@ -34,36 +31,14 @@ class RunLock:
     """
 
     def __init__(self, path: Path) -> None:
-        self._descriptor: int | None = _open_locked(path)
+        self._descriptor: int | None = _acquire(path)
         _held.add(self)
 
     def release(self) -> None:
-        """Let others have it. A second call does nothing."""
+        """Release the lock. A second call does nothing."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
-
-
-def is_locked(path: Path) -> bool | None:
-    """
-    Whether somebody holds the lock.
-
-    :param path: the lock file
-    :return: ``None`` if that cannot be known: no such file, no permission, a file system without locks
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return None
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def _close_in_child() -> None:
@@ -74,32 +49,27 @@ def _close_in_child() -> None:
 os.register_at_fork(after_in_child=_close_in_child)
 
 
-def _open_locked(path: Path) -> int:
+def _acquire(path: Path) -> int | None:
+    """:return: the descriptor; ``None`` on a file system without locks"""
     for attempt in range(_ATTEMPTS):
         if attempt:
             time.sleep(_ATTEMPT_SECONDS)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            if _try_lock(descriptor, path):
+            descriptor = acquire_lock(path, wait=False)
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED:
+                raise
+            logger.warning("%s: this file system has no locks: two processes can write one run", path.parent)
+            return None
+        if descriptor is not None:
+            # A failed creation removes its directory, lock file included: a lock on a removed file protects nothing.
+            if _is_same_file(descriptor, path):
                 return descriptor
-        except BaseException:
             os.close(descriptor)
-            raise
-        os.close(descriptor)
     raise BlockingIOError(errno.EWOULDBLOCK, "locked by another process", str(path))
 
 
-def _try_lock(descriptor: int, path: Path) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        if error.errno not in _UNSUPPORTED:
-            raise
-        logger.warning("%s: this file system has no locks: two processes on one run cannot be told apart", path.parent)
-        return True
-    # A failed creation removes its directory, lock file included: a lock on a removed file protects nothing.
+def _is_same_file(descriptor: int, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:

@@ -10,7 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from sb3_ext.errors import RunError
-from sb3_ext.runs.lock import RunLock, is_locked
+from sb3_ext.file_lock import is_locked
+from sb3_ext.runs.lock import RunLock
 from sb3_ext.runs.paths import RUN_LINK
 from sb3_ext.runs.run import LIVE_STATUSES, STALE_AFTER_SECONDS, Run, is_run
 

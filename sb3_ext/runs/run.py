@@ -10,7 +10,7 @@ from typing import Any
 
 from sb3_ext.atomic import find_target
 from sb3_ext.errors import RunError
-from sb3_ext.runs.lock import is_locked
+from sb3_ext.file_lock import is_locked
 from sb3_ext.runs.paths import RunPaths
 from sb3_ext.runs.status import RunStatus, read_status
 

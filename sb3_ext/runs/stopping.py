@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 
 from sb3_ext.errors import RunError
-from sb3_ext.runs.lock import is_locked
+from sb3_ext.file_lock import is_locked
 from sb3_ext.runs.owner import Owner
 from sb3_ext.runs.run import LIVE_STATUSES, Run
 

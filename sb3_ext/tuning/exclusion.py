@@ -6,14 +6,14 @@ The kernel, or the database server, frees these locks when their holder ends, ho
 
 from __future__ import annotations
 
-import fcntl
-import os
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import sqlalchemy
+
+from sb3_ext.file_lock import holding_lock
 
 Exclusion = Callable[[], AbstractContextManager[None]]
 """Called, it gives a block in which no other process is; not to be entered twice by one thread."""
@@ -24,17 +24,7 @@ def exclude_by_file(path: Path) -> Exclusion:
     :param path: the lock file; created if it is missing, never removed
     :return: the exclusion of all processes that use this file
     """
-
-    @contextmanager
-    def hold() -> Iterator[None]:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
-
-    return hold
+    return lambda: holding_lock(path)
 
 
 def exclude_by_server(engine: sqlalchemy.Engine, name: str) -> Exclusion:

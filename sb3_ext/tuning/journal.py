@@ -7,7 +7,6 @@ which nobody can read the study any more; and its lock is a file, which stays wh
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
@@ -17,6 +16,7 @@ from typing import BinaryIO
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
+from sb3_ext.file_lock import acquire_lock
 from sb3_ext.internals.optuna import BaseJournalFileLock
 
 logger = logging.getLogger(__name__)
@@ -55,14 +55,12 @@ class JournalLock(BaseJournalFileLock):
 
     def acquire(self) -> bool:
         """Wait for it. :return: ``True``"""
-        descriptor = os.open(self._path.with_name(self._path.name + LOCK_SUFFIX), os.O_RDWR | os.O_CREAT, 0o666)
+        self._descriptor = acquire_lock(self._path.with_name(self._path.name + LOCK_SUFFIX))
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
             self._repair()
         except BaseException:
-            os.close(descriptor)
+            self.release()
             raise
-        self._descriptor = descriptor
         return True
 
     def release(self) -> None:

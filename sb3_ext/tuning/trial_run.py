@@ -20,8 +20,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 from sb3_ext.callbacks.trial_pruning import PRUNED
 from sb3_ext.config import Override
 from sb3_ext.errors import Sb3ExtError, TuningError
+from sb3_ext.file_lock import is_locked
 from sb3_ext.internals.optuna import get_trial_id
-from sb3_ext.runs.lock import is_locked
 from sb3_ext.runs.paths import RunPaths
 from sb3_ext.runs.run import Run, is_half_created, is_run
 from sb3_ext.training.loop import train_run

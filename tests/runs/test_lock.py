@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from sb3_ext.runs.lock import RunLock, is_locked
+from sb3_ext.file_lock import is_locked
+from sb3_ext.runs.lock import RunLock
 
 HOLD = """
 import sys
@@ -28,7 +29,8 @@ sys.stdin.read()
 FORK = """
 import os, sys
 from pathlib import Path
-from sb3_ext.runs.lock import RunLock, is_locked
+from sb3_ext.file_lock import is_locked
+from sb3_ext.runs.lock import RunLock
 path = Path(sys.argv[1])
 lock = RunLock(path)
 (child_reads, parent_writes), (parent_reads, child_writes) = os.pipe(), os.pipe()

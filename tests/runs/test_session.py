@@ -16,9 +16,9 @@ import pytest
 
 from sb3_ext import atomic
 from sb3_ext.errors import ConfigError, RunError
+from sb3_ext.file_lock import is_locked
 from sb3_ext.runs import session as session_module
 from sb3_ext.runs import signals as signals_module
-from sb3_ext.runs.lock import is_locked
 from sb3_ext.runs.owner import Owner
 from sb3_ext.runs.session import RunSession
 from sb3_ext.runs.signals import Interrupted

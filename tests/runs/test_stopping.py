@@ -14,7 +14,8 @@ import pytest
 
 from sb3_ext.atomic import write_json
 from sb3_ext.errors import RunError
-from sb3_ext.runs.lock import RunLock, is_locked
+from sb3_ext.file_lock import is_locked
+from sb3_ext.runs.lock import RunLock
 from sb3_ext.runs.run import Run
 from sb3_ext.runs.status import RunStatus, read_status
 from sb3_ext.runs.stopping import StopOutcome, stop_run
