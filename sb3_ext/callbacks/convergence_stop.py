@@ -36,6 +36,14 @@ class ConvergenceStopCallback(ReturnStopCallback[ConvergenceRule]):
     ) -> None:
         rule = ConvergenceRule(target, window, patience)
         super().__init__("converged", rule, evaluations, at_boundary=at_boundary)
+        self._target = target
+        self._window = window
+        self._patience = patience
+
+    def _describe_rule(self) -> str:
+        watched = "episode" if self._watches_episodes else "evaluation"
+        held = f"the mean of the last {self._window} {watched}s is {self._target:g} or more"
+        return f"{held} at {self._patience} checks in a row, one check after every {watched}"
 
     def _add_episode(self, episode_return: float) -> bool:
         return self._rule.update(episode_return)

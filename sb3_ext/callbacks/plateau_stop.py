@@ -20,7 +20,8 @@ class PlateauStopCallback(ReturnStopCallback[PlateauRule]):
     After every ``window`` finished episodes of training there is a check of their average: windows do not overlap,
     or the luck of one episode would show in many checks. With ``evaluations``, every evaluation is a check.
 
-    :param patience: how many checks in a row without an improvement; must be positive
+    :param patience: how many checks in a row without an improvement; with the default ``window``, 50 of them are 1,000
+        episodes; must be positive
     :param min_delta: how much better than the best average before is an improvement; cannot be negative
     :param in_standard_errors: ``min_delta`` counts standard errors of the newest average, not units of return
     :param warm_up: how many checks at the beginning do not count towards ``patience``; cannot be negative
@@ -45,6 +46,7 @@ class PlateauStopCallback(ReturnStopCallback[PlateauRule]):
         super().__init__("plateau", rule, evaluations, at_boundary=at_boundary)
         if window <= 0:
             raise ValueError(f"window must be positive, but got {window}")
+        self._patience = patience
         self._window = window
         self._returns: list[float] = []
 
@@ -64,6 +66,10 @@ class PlateauStopCallback(ReturnStopCallback[PlateauRule]):
         """
         super().restore(state)
         self._returns = list(state["returns"])
+
+    def _describe_rule(self) -> str:
+        frequency = f"every {self._window} episodes" if self._watches_episodes else "every evaluation"
+        return f"no improvement in {self._patience} checks in a row, one check after {frequency}"
 
     def _add_episode(self, episode_return: float) -> bool:
         self._returns.append(episode_return)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from typing import Any, Generic, TypeVar
 
@@ -10,6 +11,8 @@ from sb3_ext.callbacks.evaluation import EvaluationCallback
 from sb3_ext.callbacks.stopping import AtBoundary, StopCallback
 from sb3_ext.evaluation.convergence import ConvergenceRule, PlateauRule
 from sb3_ext.evaluation.evaluate import Evaluation
+
+logger = logging.getLogger(__name__)
 
 Rule = TypeVar("Rule", bound=ConvergenceRule | PlateauRule)
 
@@ -41,6 +44,10 @@ class ReturnStopCallback(StopCallback, EpisodeCallback, Generic[Rule]):
         return self._rule.best_average
 
     @abstractmethod
+    def _describe_rule(self) -> str:
+        """:return: when the rule is met, and how often that is checked, for the log"""
+
+    @abstractmethod
     def _add_episode(self, episode_return: float) -> bool:
         """:return: whether the rule is met"""
 
@@ -68,6 +75,7 @@ class ReturnStopCallback(StopCallback, EpisodeCallback, Generic[Rule]):
     def _on_training_start(self) -> None:
         super()._on_training_start()
         self._is_met = False
+        logger.info("early stopping (%s): %s", self._reason, self._describe_rule())
 
     def _on_episode(self, episode_return: float | None, episode_length: int | None, info: dict[str, Any]) -> None:
         if not self._watches_episodes:
@@ -84,3 +92,7 @@ class ReturnStopCallback(StopCallback, EpisodeCallback, Generic[Rule]):
 
     def _find_stop_reason(self) -> str | None:
         return self._reason if self._is_met else None
+
+    def _explain_stop(self) -> str:
+        best = "" if self.best_average is None else f"; the best average was {self.best_average:.2f}"
+        return f"{self._describe_rule()}{best}"

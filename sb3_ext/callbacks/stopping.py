@@ -52,6 +52,10 @@ class StopCallback(LightCallback):
         :return: the reason to stop, ``None`` to go on
         """
 
+    def _explain_stop(self) -> str:
+        """:return: what the reason means here, for the log; empty where the reason says it all"""
+        return ""
+
     def _on_training_start(self) -> None:
         super()._on_training_start()
         self.stop_reason = None
@@ -80,4 +84,5 @@ class StopCallback(LightCallback):
         if self.stop_reason is None:
             self.stop_reason = self._find_stop_reason()
             if self.stop_reason is not None:
-                logger.info("stopping at step %d: %s", self.model.num_timesteps, self.stop_reason)
+                meaning = ": ".join(filter(None, [self.stop_reason, self._explain_stop()]))
+                logger.info("stopping at step %d: %s", self.model.num_timesteps, meaning)

@@ -237,18 +237,26 @@ class TargetConfig(Section):
     target_return: Number = Field(alias="return", description="the average to reach")
     by: ReturnSource = Field(default="training_return", description="what is averaged: training_return or evaluation")
     window: PositiveInt = Field(default=20, description="how many episodes, or evaluations, are averaged")
-    patience: PositiveInt = Field(default=10, description="checks in a row for which it must hold")
+    patience: PositiveInt = Field(
+        default=10, description="checks in a row at which it must hold; every episode, or every evaluation, is a check"
+    )
 
 
 class PlateauConfig(Section):
-    """Training has stopped to improve."""
+    """Training has stopped improving."""
 
     by: ReturnSource = Field(default="training_return", description="what is averaged: training_return or evaluation")
-    patience: PositiveInt = Field(default=50, description="checks in a row without an improvement")
+    patience: PositiveInt = Field(
+        default=50,
+        description="checks in a row without an improvement; a check is made after every window of training episodes "
+        "(50 of 20 are 1,000 episodes), or after every evaluation",
+    )
     min_delta: NonNegative = Field(default=0.0, description="how much better is an improvement")
     in_standard_errors: Flag = Field(default=False, description="min_delta counts standard errors, not returns")
-    warm_up: NonNegativeInt = Field(default=0, description="checks at the beginning that do not count")
-    window: PositiveInt = Field(default=20, description="how many training episodes are averaged")
+    warm_up: NonNegativeInt = Field(default=0, description="checks at the beginning that do not count towards patience")
+    window: PositiveInt = Field(
+        default=20, description="how many training episodes are averaged for a check; windows do not overlap"
+    )
 
 
 class EarlyStoppingConfig(Section):

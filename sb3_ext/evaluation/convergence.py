@@ -1,5 +1,5 @@
 """
-When training has converged, or has stopped to improve: pure rules, fed one number at a time.
+When training has converged, or has stopped improving: pure rules, fed one number at a time.
 
 Differences are absolute. A threshold relative to the return would turn round where returns are negative.
 """

@@ -161,3 +161,39 @@ def test_episodes_that_nobody_monitors_are_an_error() -> None:
 def test_arguments_out_of_range(make_callback: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make_callback()
+
+
+@pytest.mark.parametrize(
+    ("callback", "rule"),
+    [
+        (
+            PlateauStopCallback(patience=2, window=3),
+            "early stopping (plateau): no improvement in 2 checks in a row, one check after every 3 episodes",
+        ),
+        (
+            ConvergenceStopCallback(1.0, window=3, patience=2),
+            "early stopping (converged): the mean of the last 3 episodes is 1 or more at 2 checks in a row, one check "
+            "after every episode",
+        ),
+    ],
+)
+def test_the_log_says_how_often_is_checked(
+    callback: PlateauStopCallback | ConvergenceStopCallback, rule: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    reason, episodes = find_stop(callback, [1.0])
+    begun, stopped = caplog.messages
+    assert begun == rule
+    assert (
+        stopped == f"stopping at step {2 * episodes}: {reason}: {rule.partition('): ')[2]}; the best average was 1.00"
+    )
+
+
+def test_the_log_says_that_evaluations_are_the_checks(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    env = make_scheduled([1.0])
+    evaluations = EvaluationCallback(env, every_steps=8, episodes=1)
+    make_model(env).learn(8, callback=[evaluations, PlateauStopCallback(patience=2, evaluations=evaluations)])
+    assert (
+        "early stopping (plateau): no improvement in 2 checks in a row, one check after every evaluation" in caplog.text
+    )
