@@ -23,6 +23,7 @@ import sb3_ext
 from sb3_ext import ConfigError, RunError, train
 from sb3_ext.algorithms.registry import ALGORITHMS
 from sb3_ext.cli import cli
+from sb3_ext.config.callback_types import CALLBACK_TYPES, STOCK_MODULE
 from sb3_ext.reports.comparison import ComparedRun
 from sb3_ext.runs.run import Run
 from sb3_ext.training.loop import train_run
@@ -271,6 +272,34 @@ def test_early_stopping() -> None:
     run = train(config, run_dir="other")
     assert (run.status, run.record.stop_reason) == ("completed", "plateau")
     assert len(run.paths.evaluations.read_text().splitlines()) == 4  # the last is of the final agent
+
+
+def test_every_callback_that_has_a_name_can_be_part_of_a_run() -> None:
+    params: dict[str, dict[str, Any]] = {
+        "convergence_stop": {"target": 1e9},
+        "epsilon_decay": {},
+        "heartbeat": {"status": "beat.json"},
+        "lr_decay": {"interval_steps": 10},
+        "plateau_stop": {"patience": 10_000},
+        "stop_file": {"path": "stop_all"},
+    }
+    assert params.keys() == CALLBACK_TYPES.keys()
+    entries = [{"type": name, "params": values} for name, values in params.items()]
+    entries += [{"type": f"{STOCK_MODULE}:LogEveryNTimesteps", "params": {"n_steps": 8}}]
+    run = train(make_config("dqn", train={"total_steps": 40, "callbacks": entries}), run_dir="run")
+    assert run.record.stop_reason == "total_steps"
+    beat = json.loads(Path("beat.json").read_text())
+    assert (beat["step"], beat["total_steps"]) == (40, 40)
+    assert run.record.epsilon == pytest.approx(0.9995**40)
+
+
+def test_a_stop_file_of_the_users_own_stops_the_run_between_two_rollouts() -> None:
+    Path("stop_all").touch()
+    entry = {"type": "stop_file", "params": {"path": "stop_all"}}
+    run = train(make_config("ppo", train={"total_steps": 64, "callbacks": [entry]}), run_dir="run")
+    assert (run.status, run.record.stop_reason) == ("stopped", "stop file")
+    assert Path("stop_all").exists()
+    assert run.latest.step % SMALL["on_policy"]["n_steps"] == 0
 
 
 def test_mock_environment_has_the_same_spaces() -> None:

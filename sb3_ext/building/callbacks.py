@@ -11,6 +11,7 @@ from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
 
+from sb3_ext.arguments import read_parameters
 from sb3_ext.building.budgets import explain_inexact_schedules
 from sb3_ext.building.environments import choose_eval_seed, make_eval_env, try_exactness
 from sb3_ext.building.games import EVAL_OPENING_PLIES, find_eval_shares
@@ -40,7 +41,7 @@ from sb3_ext.callbacks import (
 )
 from sb3_ext.callbacks.trial_pruning import PrunableTrial
 from sb3_ext.checkpoints.writer import SaveOutcome
-from sb3_ext.config.callback_types import load_callback_class
+from sb3_ext.config.callback_types import CALLBACK_TYPES, load_callback_class
 from sb3_ext.config.game_schema import POOL_TYPE
 from sb3_ext.config.schema import CHECKPOINT_TYPE, RunConfig, TargetConfig, TrainConfig
 from sb3_ext.errors import ConfigError
@@ -143,7 +144,7 @@ def make_callbacks(
             QValuesCallback(),
             *([DeterministicCollectionCallback()] if train.deterministic else []),
             *_make_game_callbacks(config, session),
-            *_make_configured_callbacks(train),
+            *_make_configured_callbacks(train, phases, checkpoints),
             EpisodeLoggingCallback(train.log_every_episodes, total_steps=train.total_steps),
             metrics,
             BenchmarkCallback(paths.benchmark_metrics, phases, train.duration_seconds),
@@ -269,11 +270,17 @@ def _make_pruning(
         yield TrialPruningCallback(trial, evaluation, every_steps=config.eval.every_steps, at_boundary=at_boundary)
 
 
-def _make_configured_callbacks(train: TrainConfig) -> Iterator[BaseCallback]:
+def _make_configured_callbacks(
+    train: TrainConfig, phases: Phases, checkpoints: RunCheckpointCallback
+) -> Iterator[BaseCallback]:
+    given = {"at_boundary": checkpoints.is_boundary_near, "phases": phases, "total_steps": train.total_steps}
     for index, entry in enumerate(train.callbacks):
         if not entry.enabled or entry.type == CHECKPOINT_TYPE:
             continue
+        found = load_callback_class(entry.type)
+        known = read_parameters(found) if entry.type in CALLBACK_TYPES else {}
+        own = {name: value for name, value in given.items() if name in known}
         try:
-            yield load_callback_class(entry.type)(**entry.params)
+            yield found(**entry.params, **own)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"train.callbacks.{index}: {entry.type} cannot be made: {error}") from error

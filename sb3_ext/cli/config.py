@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 
 import click
@@ -46,20 +45,11 @@ def schema() -> None:
     click.echo(json.dumps(RunConfig.model_json_schema(), indent=2))
 
 
-@config.command(short_help="What train.callbacks knows by name.")
+@config.command(short_help="What train.callbacks can name.")
 def callbacks() -> None:
-    """List what train.callbacks knows by name, with parameters and their defaults."""
-    from sb3_ext.arguments import read_parameters
-    from sb3_ext.config.callback_types import CALLBACK_TYPES, load_callback_class
-    from sb3_ext.config.schema import CHECKPOINT_TYPE, CheckpointConfig
+    """List every callback that train.callbacks can name, with parameters and their defaults."""
+    from sb3_ext.cli.callback_list import format_callbacks
+    from sb3_ext.cli.tables import find_width
 
-    click.echo(f"{CHECKPOINT_TYPE}: Keeps the best, the latest and periodic checkpoints; always on.")
-    for name, field in CheckpointConfig.model_fields.items():
-        click.echo(f"  {name}: {field.description}, default {field.default!r}")
-    for name in sorted(CALLBACK_TYPES):
-        found = load_callback_class(name)
-        click.echo(f"{name}: {(inspect.getdoc(found) or '').partition(chr(10))[0]}")
-        for parameter in read_parameters(found).values():
-            default = "required" if parameter.default is parameter.empty else f"default {parameter.default!r}"
-            click.echo(f"  {parameter.name}: {inspect.formatannotation(parameter.annotation)}, {default}")
-    click.echo("Any other subclass of SB3's BaseCallback is 'module:Name'.")
+    for line in format_callbacks(find_width()):
+        click.echo(line)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sb3_ext.arguments import find_argument_problems, import_name, read_parameters
-from sb3_ext.config.callback_types import load_callback_class
+from sb3_ext.config.callback_types import CALLBACK_TYPES, GIVEN_BY_RUN, load_callback_class
 from sb3_ext.config.game_checks import find_game_problems
 from sb3_ext.config.schema import CHECKPOINT_TYPE
 from sb3_ext.config.validation import find_checkpoint_problems
@@ -145,7 +145,8 @@ def _find_callback_problems(callbacks: Any) -> Iterator[Problem]:
         except LookupError as error:
             yield Problem((*key, "type"), str(error))
         else:
-            for problem in find_argument_problems(callback_class, _mapping(entry.get("params"))):
+            owned = GIVEN_BY_RUN if callback_type in CALLBACK_TYPES else {}
+            for problem in find_argument_problems(callback_class, _mapping(entry.get("params")), owned=owned):
                 yield problem.below(*key, "params")
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+import sb3_ext.callbacks
 from sb3_ext.cli import cli
 from sb3_ext.config import find_shipped_configs, load_config
+from sb3_ext.config.callback_types import CALLBACK_TYPES, SET_ELSEWHERE, STOCK_MODULE, load_callback_class
 
 
 def invoke(*arguments: str) -> Result:
@@ -67,6 +70,32 @@ def test_schema_describes_every_key() -> None:
 
 def test_callbacks_are_listed_with_their_parameters() -> None:
     listed = invoke("callbacks").stdout
-    assert "epsilon_decay: " in listed
-    assert "  interval_steps: int, required\n" in listed
-    assert "  decay: float, default 0.9995\n" in listed
+    lines = [" ".join(line.split()) for line in listed.splitlines()]
+    for name in (*CALLBACK_TYPES, "checkpoint", f"{STOCK_MODULE}:StopTrainingOnMaxEpisodes"):
+        assert name in lines
+    assert "interval transitions between two checkpoints; default 10000" in lines
+    assert "decay a number, default 0.9995; the factor, above 0 and at most 1" in lines
+    assert 'every step or episode, default step; "step" or "episode"' in lines
+    assert "path a path, required; the file to look for" in lines
+    assert "max_episodes an integer, required; Maximum number of episodes to stop training." in lines
+    assert not re.search("at_boundary|:param|``", listed)
+
+
+def test_every_public_callback_can_be_named_or_is_switched_on_elsewhere() -> None:
+    bases = {"EpisodeCallback", "LightCallback", "LightCallbackList", "StopCallback"}
+    public = {name for name in sb3_ext.callbacks.__all__ if name.endswith(("Callback", "List"))}
+    named = {load_callback_class(name).__name__ for name in CALLBACK_TYPES}
+    assert named | SET_ELSEWHERE.keys() == public - bases
+    assert not named & SET_ELSEWHERE.keys()
+    listed = invoke("callbacks").stdout
+    assert [name for name in SET_ELSEWHERE if name not in listed] == []
+
+
+def test_what_a_run_gives_to_its_callbacks_is_not_set_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "my.yaml"
+    entry = "{type: stop_file, params: {path: there, at_boundary: false}}"
+    path.write_text(f"env: {{id: CartPole-v1}}\nagent: {{id: ppo}}\ntrain: {{callbacks: [{entry}]}}\n")
+    result = invoke("check", str(path))
+    assert result.stderr == (
+        f"{path}:3: train.callbacks.0.params.at_boundary: cannot be set here; a run stops between two rollouts\n"
+    )
