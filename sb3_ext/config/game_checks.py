@@ -11,14 +11,16 @@ from pydantic import BaseModel, ValidationError
 from sb3_ext.arguments import import_name
 from sb3_ext.config.game_schema import CHECKPOINT_OPPONENT_TYPE, POOL_TYPE, CheckpointOpponentConfig, PoolConfig
 from sb3_ext.config.validation import translate_errors
-from sb3_ext.errors import ConfigError
+from sb3_ext.errors import ConfigError, SelfPlayError
 from sb3_ext.problems import Problem
 
 # Names, not functions: the configuration lies below the games.
 _MAKE_GAME = "sb3_ext.selfplay.game_registry:make_game"
+_PROBE_GAME = "sb3_ext.selfplay.game_probe:probe_game"
 _MAKE_OPPONENT = "sb3_ext.selfplay.opponent_registry:make_opponent"
 _OF_GAMES = ("start_policy", "opening_plies", "illegal_move", "symmetry", "opponent_sampler")
 _SAMPLER = ("train", "opponent_sampler")
+_MIRROR_FRACTION = (*_SAMPLER, "params", "self_play", "mirror_fraction")
 
 
 def find_game_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
@@ -40,23 +42,46 @@ def find_game_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(("parallel", "mode"), "games are always native; leave it out")
     if _mapping(_mapping(data.get("eval")).get("env")).get("params"):
         yield Problem(("eval", "env", "params"), "is for environments, but this is a game")
-    yield from _find_id_problems(_mapping(game))
+    yield from _find_id_problems(_mapping(game), train)
     if train.get("opponent_sampler") is None:
         yield Problem(_SAMPLER, "required for a game, but missing, such as {type: random}")
     else:
         yield from _find_sampler_problems(_mapping(train["opponent_sampler"]), data.get("seed"))
 
 
-def _find_id_problems(game: Mapping[str, Any]) -> Iterator[Problem]:
+def _find_id_problems(game: Mapping[str, Any], train: Mapping[str, Any]) -> Iterator[Problem]:
     game_id, params = game.get("id"), game.get("params")
     if not isinstance(game_id, str):
         return
     try:
-        import_name(_MAKE_GAME)(game_id, 1, _mapping(params))
+        made = import_name(_MAKE_GAME)(game_id, 1, _mapping(params), seed=0)
     except ConfigError as error:
         for line in error.problems:
             place, _, message = line.partition(": ")
             yield Problem(tuple(place.split(".")), message)
+    except SelfPlayError as error:
+        yield Problem(("game", "id"), str(error))
+    else:
+        yield from _find_rule_problems(game_id, made, train)
+
+
+def _find_rule_problems(game_id: str, game: Any, train: Mapping[str, Any]) -> Iterator[Problem]:
+    try:
+        traits = import_name(_PROBE_GAME)(game)
+    except SelfPlayError as error:
+        yield Problem(("game", "id"), str(error))
+        return
+    except Exception as error:  # a game of the user's own may raise anything
+        yield Problem(("game", "id"), f"'{game_id}' failed in a random game: {type(error).__name__}: {error}")
+        return
+    if _has_mirrors(train) and not (traits.is_alternating and traits.is_zero_sum_at_every_move):
+        found = "move twice in a row" if not traits.is_alternating else "get rewards that do not sum to zero at a move"
+        yield Problem(_MIRROR_FRACTION, f"expected 0, since players of {game_id} {found}")
+
+
+def _has_mirrors(train: Mapping[str, Any]) -> bool:
+    params = _mapping(_mapping(train.get("opponent_sampler")).get("params"))
+    return bool(_mapping(params.get("self_play")).get("mirror_fraction"))
 
 
 def _find_sampler_problems(sampler: Mapping[str, Any], seed: Any) -> Iterator[Problem]:

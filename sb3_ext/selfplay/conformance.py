@@ -23,7 +23,8 @@ class GameConformance(ABC):
     """
     What :class:`~sb3_ext.selfplay.games.Game` promises, tried on random games.
 
-    Set :attr:`is_zero_sum` and :attr:`longest_game_plies` to what the game has.
+    Set :attr:`is_zero_sum` (at every move, as mirror boards need it) and :attr:`longest_game_plies` to what the game
+    has.
     """
 
     num_boards = 7

@@ -22,7 +22,8 @@ class MoveResults(NamedTuple):
     """
     What came of one move on each of some boards.
 
-    :param rewards: of both players, shape (boards, 2), float32; in a game of win and loss +1 and -1, else 0
+    :param rewards: of both players, shape (boards, 2), float32; in a game of win and loss +1 and -1, else 0. Over a
+        whole game they sum to zero; what does not is refused
     :param ends: whether the game is over, shape (boards,), bool
     """
 

@@ -1,4 +1,4 @@
-"""Moves that the rules forbid: found, replaced, and laid at somebody's door."""
+"""Detect, replace and report illegal moves."""
 
 from __future__ import annotations
 
@@ -29,8 +29,12 @@ def draw_legal(legal: NDArray[np.bool_], generator: np.random.Generator) -> NDAr
     :param legal: what is allowed, shape (boards, actions)
     :param generator: of the draws
     :return: a uniform one of each row, shape (boards,)
+    :raises SelfPlayError: if nothing is allowed in a row
     """
-    picks = generator.integers(legal.sum(axis=1))
+    counts = legal.sum(axis=1)
+    if not counts.all():
+        raise SelfPlayError("a player has no legal move, but the game is not over: a pass has to be an action")
+    picks = generator.integers(counts)
     places: NDArray[np.intp] = (legal.cumsum(axis=1) > picks[:, None]).argmax(axis=1)
     return places
 

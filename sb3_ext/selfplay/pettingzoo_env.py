@@ -14,6 +14,8 @@ from sb3_ext.problems import suggest_name
 from sb3_ext.vec.snapshots import freeze, thaw
 
 _OWN_PREFIX = "pettingzoo."
+# Of PettingZoo's games for two players in turn. The rewards of a lost game sum to zero, too.
+_COOPERATIVE = ("hanabi",)
 
 
 def make_env(game_id: str, params: Mapping[str, Any]) -> Any:
@@ -108,7 +110,38 @@ def _load_module(game_id: str) -> Any:
     return module
 
 
+def is_over(env: Any) -> bool:
+    """
+    :param env: an AEC environment that was reset
+    :return: whether no player is left who could move
+    """
+    return all(_is_out(env, player) for player in env.agents)
+
+
+def remove_players_that_are_out(env: Any) -> None:
+    """
+    Let the player move on who is left, as PettingZoo has it: a player that is out makes one last move, ``None``.
+
+    :param env: an AEC environment; nothing is done if its game is over
+    """
+    while not is_over(env) and _is_out(env, env.agent_selection):
+        env.step(None)
+
+
+def _is_out(env: Any, player: Any) -> bool:
+    return bool(env.terminations.get(player, True) or env.truncations.get(player, False))
+
+
+def _check_cooperative(game_id: str, name: str) -> None:
+    if name.partition("_v")[0] in _COOPERATIVE:
+        raise ConfigError(
+            f"game.id: expected a game of two players against each other, but '{game_id}' is cooperative:"
+            " both players win or lose together"
+        )
+
+
 def _check_env(game_id: str, env: Any) -> None:
+    _check_cooperative(game_id, str(env.metadata.get("name", "")))
     players = list(env.possible_agents)
     if len(players) != 2:
         raise ConfigError(f"game.id: expected a game for two players, but '{game_id}' has {len(players)}")

@@ -8,8 +8,19 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from sb3_ext.errors import SelfPlayError
 from sb3_ext.selfplay.games import Boards, MoveResults
-from sb3_ext.selfplay.pettingzoo_env import copy_env, freeze_env, get_board_space, make_env, thaw_env
+from sb3_ext.selfplay.pettingzoo_env import (
+    copy_env,
+    freeze_env,
+    get_board_space,
+    is_over,
+    make_env,
+    remove_players_that_are_out,
+    thaw_env,
+)
+
+_MAX_DEALS = 1000
 
 
 class PettingZooGame:
@@ -21,6 +32,9 @@ class PettingZooGame:
     Whoever moves first in a game is player 0 of that game. Copies of positions have everything in them that the
     environment's attributes hold, hidden cards and the generator included; where these cannot be taken, ``branch`` and
     ``get_snapshot`` raise a :class:`~sb3_ext.vec.snapshots.SnapshotError`, but the game can be played.
+
+    A game is over when both players are terminated or truncated; until then, the one who is left moves alone. A game
+    that is over in the reset, before either player could move, is dealt anew and does not count.
 
     :param num_boards: games that are played side by side
     :param game_id: a module with a function ``env``, such as ``pettingzoo.classic.tictactoe_v3``
@@ -55,11 +69,20 @@ class PettingZooGame:
     def reset(self, boards: Boards) -> None:
         seeds = self._generator.integers(2**31, size=len(boards))
         for board, seed in zip(boards, seeds, strict=True):
-            env = self._envs[board]
-            env.reset(seed=int(seed))
+            env = self._deal(board, int(seed))
             others = [player for player in env.possible_agents if player != env.agent_selection]
             self._seats[board] = (env.agent_selection, others[0])
             self._movers[board] = 0
+
+    def _deal(self, board: int, seed: int) -> Any:
+        """:return: the board's environment, with a game in which a player can move"""
+        env = self._envs[board]
+        for deal in range(_MAX_DEALS):
+            env.reset(seed=seed + deal)
+            if not is_over(env):
+                remove_players_that_are_out(env)
+                return env
+        raise SelfPlayError(f"{self.id}: {_MAX_DEALS} games in a row were over before a player could move")
 
     def find_legal(self, boards: Boards) -> NDArray[np.bool_]:
         return np.stack([self._read_mask(board) for board in boards]) if len(boards) else self._make_empty_masks()
@@ -70,8 +93,9 @@ class PettingZooGame:
             env, seats = self._envs[board], self._seats[board]
             env.step(int(action))
             rewards[row] = [env.rewards.get(player, 0.0) for player in seats]
-            ends[row] = any(env.terminations.values()) or any(env.truncations.values())
+            ends[row] = is_over(env)
             if not ends[row]:
+                remove_players_that_are_out(env)
                 self._movers[board] = seats.index(env.agent_selection)
         return MoveResults(rewards, ends)
 
@@ -125,7 +149,14 @@ class PettingZooGame:
         observation = env.observe(env.agent_selection)
         source = observation if isinstance(observation, dict) else env.infos[env.agent_selection]
         mask = source.get("action_mask")
-        return np.ones(int(self.action_space.n), np.bool_) if mask is None else np.asarray(mask, dtype=np.bool_)
+        if mask is None:
+            return np.ones(int(self.action_space.n), np.bool_)
+        legal = np.asarray(mask, dtype=np.bool_)
+        if not legal.any() and not is_over(env):
+            raise SelfPlayError(
+                f"{self.id}: {env.agent_selection} has no legal move (its action_mask is all 0) in a game that goes on"
+            )
+        return legal
 
     def _make_empty_masks(self) -> NDArray[np.bool_]:
         return np.zeros((0, int(self.action_space.n)), np.bool_)

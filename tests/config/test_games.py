@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import copy
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from sb3_ext.cli import cli
 from sb3_ext.config import dump_config, load_config
 from sb3_ext.errors import ConfigError
+from sb3_ext.selfplay.connect4 import Connect4
+from sb3_ext.selfplay.games import MoveResults
 
 GAME: dict[str, Any] = {
     "seed": 1,
@@ -24,6 +29,48 @@ POOL = {"train": {"opponent_sampler": {"type": "pool"}}}
 
 def make_pool(**params: Any) -> dict[str, Any]:
     return {"train": {"opponent_sampler": {"type": "pool", "params": params}}}
+
+
+def make_games() -> ModuleType:
+    """:return: a module with games that are refused, or cannot have mirror boards"""
+
+    class Ante(Connect4):
+        """Who moves pays 1, and gets it back in the end."""
+
+        def play(self, boards: Any, actions: Any) -> MoveResults:
+            movers = self.movers[boards]
+            rewards, ends = super().play(boards, actions)
+            rewards[np.arange(len(boards)), movers] -= 1.0
+            paid = self.rules.plies[boards]
+            back = np.stack([(paid + 1) // 2, paid // 2], axis=1)
+            return MoveResults((rewards + ends[:, None] * back).astype(np.float32), ends)
+
+    class BothWin(Connect4):
+        id = "both_win"
+
+        def play(self, boards: Any, actions: Any) -> MoveResults:
+            ends = super().play(boards, actions).ends
+            return MoveResults(np.repeat(ends[:, None], 2, axis=1).astype(np.float32), ends)
+
+    class Broken(Connect4):
+        def play(self, boards: Any, actions: Any) -> MoveResults:
+            raise IndexError("no cell")
+
+    class TwoMoves(Connect4):
+        @property
+        def movers(self) -> Any:
+            return (self.rules.plies // 2 % 2).astype(np.int8)
+
+    module: Any = ModuleType("my_games")
+    module.Ante, module.BothWin, module.Broken, module.TwoMoves = Ante, BothWin, Broken, TwoMoves
+    found: ModuleType = module
+    return found
+
+
+def test_games_that_cannot_have_mirror_boards_train_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "my_games", make_games())
+    for name in ("Ante", "TwoMoves"):
+        load_config({**GAME, "game": {"id": f"my_games:{name}"}})
 
 
 def test_both_kinds_of_opponents_load_and_survive_a_dump(tmp_path: Path) -> None:
@@ -46,6 +93,19 @@ def test_both_kinds_of_opponents_load_and_survive_a_dump(tmp_path: Path) -> None
         ),
         ({"game": {"id": "connect4", "params": {"rows": 0}}}, "game.params: rows must be from 1 to 60"),
         ({"game": {}}, "game.id: required, but missing"),
+        ({"game": {"id": "my_games:BothWin"}}, "game.id: both_win: expected a game of two players against each other"),
+        (
+            {"game": {"id": "my_games:Broken"}},
+            "game.id: 'my_games:Broken' failed in a random game: IndexError: no",
+        ),
+        (
+            {"game": {"id": "my_games:TwoMoves"}, **make_pool(self_play={"mirror_fraction": 0.5})},
+            "self_play.mirror_fraction: expected 0, since players of my_games:TwoMoves move twice in a row",
+        ),
+        (
+            {"game": {"id": "my_games:Ante"}, **make_pool(self_play={"mirror_fraction": 0.5})},
+            "self_play.mirror_fraction: expected 0, since players of my_games:Ante get rewards that do not sum to zero",
+        ),
         ({"parallel": {"mode": "subproc"}}, "parallel.mode: games are always native; leave it out"),
         ({"eval": {"env": {"params": {"a": 1}}}}, "eval.env.params: is for environments, but this is a game"),
         ({"train": {}}, "train.opponent_sampler: required for a game, but missing, such as {type: random}"),
@@ -89,7 +149,8 @@ def test_both_kinds_of_opponents_load_and_survive_a_dump(tmp_path: Path) -> None
         ),
     ],
 )
-def test_mistakes(changes: dict[str, Any], expected: str) -> None:
+def test_mistakes(changes: dict[str, Any], expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "my_games", make_games())
     with pytest.raises(ConfigError) as caught:
         load_config({**copy.deepcopy(GAME), **changes})
     assert any(expected in line for line in caught.value.problems), caught.value.problems

@@ -11,12 +11,13 @@ from gymnasium import spaces
 from gymnasium.utils import EzPickle
 from pettingzoo import AECEnv
 
-from sb3_ext.errors import ConfigError, MissingExtraError
+from sb3_ext.errors import ConfigError, MissingExtraError, SelfPlayError
 from sb3_ext.selfplay.conformance import GameConformance
 from sb3_ext.selfplay.connect4 import Connect4
 from sb3_ext.selfplay.game_registry import make_game
 from sb3_ext.selfplay.games import Game
 from sb3_ext.selfplay.heuristics import AlphaBetaOpponent, HeuristicOpponent, RandomOpponent
+from sb3_ext.selfplay.seat import SelfPlayVecEnv
 
 TICTACTOE = "pettingzoo.classic.tictactoe_v3"
 CARDS = "cards_for_two"
@@ -30,10 +31,15 @@ class Cards(AECEnv, EzPickle):  # type: ignore[misc]
     """
 
     def __init__(
-        self, is_masked: bool = True, num_players: int = 2, is_parallel: bool = False, actions: Any = None
+        self,
+        is_masked: bool = True,
+        num_players: int = 2,
+        is_parallel: bool = False,
+        actions: Any = None,
+        name: str = "cards",
     ) -> None:
-        EzPickle.__init__(self, is_masked, num_players, is_parallel, actions)
-        self.metadata = {"name": "cards", "is_parallelizable": is_parallel}
+        EzPickle.__init__(self, is_masked, num_players, is_parallel, actions, name)
+        self.metadata = {"name": name, "is_parallelizable": is_parallel}
         self.possible_agents = ["a", "b", "c"][:num_players]
         self.render_mode = None
         self._is_masked = is_masked
@@ -79,6 +85,65 @@ class Cards(AECEnv, EzPickle):  # type: ignore[misc]
         return np.maximum(self.hands[agent], 0).astype(np.float32)
 
 
+class Race(AECEnv, EzPickle):  # type: ignore[misc]
+    """
+    Each in turn takes 1 or 2 of the own five stones; who has none is out, and the other one takes the rest alone.
+
+    :param quick: share of the games that are over in the reset
+    :param limit: moves after which both are truncated
+    :param pass_at: a number of own stones at which no move is legal
+    """
+
+    metadata = {"name": "race", "is_parallelizable": False}  # noqa: RUF012 (as in the base)
+    possible_agents = ["a", "b"]  # noqa: RUF012
+    render_mode = None
+
+    def __init__(self, quick: float = 0.0, limit: int = 99, pass_at: int = -1) -> None:
+        EzPickle.__init__(self, quick, limit, pass_at)
+        self._quick, self._limit, self._pass_at = quick, limit, pass_at
+
+    def observation_space(self, agent: str) -> Any:
+        return spaces.Box(0, 5, (2,), np.float32)
+
+    def action_space(self, agent: str) -> Any:
+        return spaces.Discrete(2)
+
+    def reset(self, seed: int | None = None, options: Any = None) -> None:
+        generator = np.random.default_rng(seed)
+        self.agents = list(self.possible_agents)
+        self.stones, self.moves = {"a": 5, "b": 5}, 0
+        self.agent_selection = "a"
+        self.rewards = dict.fromkeys(self.agents, 0.0)
+        self._cumulative_rewards = dict.fromkeys(self.agents, 0.0)
+        self.terminations = dict.fromkeys(self.agents, bool(generator.random() < self._quick))
+        self.truncations = dict.fromkeys(self.agents, False)
+        self.infos = {agent: {} for agent in self.agents}
+
+    def step(self, action: int | None) -> None:
+        mover = self.agent_selection
+        if self.terminations[mover] or self.truncations[mover]:
+            self._was_dead_step(action)
+            return
+        other = "b" if mover == "a" else "a"
+        self.moves += 1
+        self.stones[mover] = max(0, self.stones[mover] - 1 - int(action))  # type: ignore[arg-type]
+        self._clear_rewards()
+        if self.stones[mover] == 0:
+            self.terminations[mover] = True
+            if other in self.agents:  # out first: lost
+                self.rewards[mover], self.rewards[other] = -1.0, 1.0
+        if self.moves >= self._limit:
+            self.truncations = dict.fromkeys(self.agents, True)
+        if other in self.agents:
+            self.agent_selection = other
+        self._accumulate_rewards()
+        self._deads_step_first()
+
+    def observe(self, agent: str) -> Any:
+        mask = np.full(2, self.stones[agent] != self._pass_at, np.int8)
+        return {"observation": np.array(list(self.stones.values()), np.float32), "action_mask": mask}
+
+
 @pytest.fixture(autouse=True)
 def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
     module = ModuleType(CARDS)
@@ -86,6 +151,10 @@ def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, CARDS, module)
     package = ModuleType("my")
     package.cards = module  # type: ignore[attr-defined]
+    race = ModuleType("my.race")
+    race.env = Race  # type: ignore[attr-defined]
+    package.race = race  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "my.race", race)
     monkeypatch.setitem(sys.modules, "my", package)
     monkeypatch.setitem(sys.modules, "my.cards", module)
 
@@ -116,6 +185,60 @@ class TestAGameOfChance(GameConformance):
 
     def make_game(self, num_boards: int) -> Game:
         return make_game("my.cards", num_boards, seed=5)
+
+
+class TestAGameThatOnePlayerLeaves(GameConformance):
+    num_boards = 3
+
+    def make_game(self, num_boards: int) -> Game:
+        return make_game("my.race", num_boards, seed=5)
+
+
+def test_a_player_who_is_left_moves_alone() -> None:
+    game, board = make_game("my.race", 1), np.arange(1)
+    movers, rewards = [], []
+    for action in (1, 0, 1, 0, 1, 0, 0, 0):  # a takes 2, 2, 1 of five
+        movers.append(int(game.movers[0]))
+        found, [is_over] = game.play(board, np.array([action]))
+        rewards.append(found[0].tolist())
+        assert is_over == (len(rewards) == 8)
+
+    assert movers == [0, 1, 0, 1, 0, 1, 1, 1]
+    assert rewards == [[0, 0]] * 4 + [[-1, 1]] + [[0, 0]] * 3
+
+
+def test_agents_train_where_one_player_may_leave() -> None:
+    env = SelfPlayVecEnv(make_game("my.race", 4, seed=0), RandomOpponent(0), seed=0)
+    env.reset()
+    generator, results = np.random.default_rng(0), []
+    for _ in range(60):
+        _, _, dones, infos = env.step(generator.integers(0, 2, 4))
+        results += [infos[board]["result"] for board in np.flatnonzero(dones)]
+    assert set(results) == {-1.0, 1.0}
+
+
+def test_games_that_are_over_in_the_reset_are_dealt_anew() -> None:
+    game, boards = make_game("my.race", 8, {"quick": 0.7}, seed=0), np.arange(8)
+    for _ in range(10):
+        game.reset(boards)
+        assert game.find_legal(boards).all()
+        assert not game.play(boards, np.zeros(8, np.intp)).ends.any()
+    with pytest.raises(SelfPlayError, match=r"my\.race: 1000 games in a row were over before a player could move"):
+        make_game("my.race", 1, {"quick": 1.0})
+
+
+def test_truncated_games_are_over() -> None:
+    game, boards = make_game("my.race", 2, {"limit": 3}), np.arange(2)
+    ends = [game.play(boards, np.zeros(2, np.intp)).ends.tolist() for _ in range(3)]
+    assert ends == [[False, False], [False, False], [True, True]]
+
+
+def test_a_mask_without_a_legal_move_names_the_player() -> None:
+    game, boards = make_game("my.race", 1, {"pass_at": 4}), np.arange(1)
+    for _ in range(2):
+        game.play(boards, np.zeros(1, np.intp))
+    with pytest.raises(SelfPlayError, match=r"my\.race: a has no legal move \(its action_mask is all 0\) in a game"):
+        game.find_legal(boards)
 
 
 def test_it_is_the_same_game_as_in_batches() -> None:
@@ -191,6 +314,7 @@ def test_opponents_play_tictactoe() -> None:
             {"is_parallel": True},
             "expected a game of moves in turn, but in 'my.cards' both move at the same",
         ),
+        ("my.cards", {"name": "hanabi_v9"}, "two players against each other, but 'my.cards' is cooperative"),
         ("my.cards", {"actions": spaces.Box(0, 1)}, "expected the same Discrete actions, from 0, for both players"),
         ("my.cards", {"actions": spaces.Discrete(4, start=1)}, "expected the same Discrete actions, from 0"),
     ],
