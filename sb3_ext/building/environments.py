@@ -82,6 +82,7 @@ def make_env(config: RunConfig, paths: RunPaths, *, render_mode: str | None = No
     :raises ConfigError: if they cannot be made
     """
     if config.game is not None:
+        _check_not_shown(config, render_mode)
         return make_game_env(config, paths.monitor / "0", paths.opponents, is_resumed=is_resumed)
     factory = make_environment_factory(config.require_env("training"), render_mode)
     if config.parallel.mode == NATIVE:
@@ -138,6 +139,7 @@ def make_eval_env(config: RunConfig, *, num_envs: int | None = None, render_mode
     """
     num_envs = num_envs or count_eval_envs(config)
     if config.game is not None:
+        _check_not_shown(config, render_mode)
         return make_game_eval_env(config, num_envs)
     trained = config.require_env("an evaluation")
     section = trained.model_copy(update={"params": {**trained.params, **config.eval.env.params}})
@@ -194,3 +196,11 @@ def _wrap_vec_env(env: VecEnv, config: RunConfig, is_training: bool) -> VecEnv:
         env = VecNormalize(env, training=is_training, **arguments)
     # What SB3 puts around the training environments itself, it is to find around these too.
     return env if is_training else wrap_env(env)
+
+
+def _check_not_shown(config: RunConfig, render_mode: str | None) -> None:
+    if render_mode is not None:
+        raise ConfigError(
+            f"--render and --video show Gymnasium environments, but this is the game {config.task_id}; "
+            "`sb3-ext enjoy RUN --human` shows its board in the terminal"
+        )

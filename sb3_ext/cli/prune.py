@@ -12,7 +12,7 @@ from sb3_ext.formatting import format_bytes
 
 @click.command(short_help="Remove old checkpoints of runs that have ended.")
 @click.argument("runs", nargs=-1, required=True)
-@click.option("--keep-last", type=click.IntRange(min=1), default=2, show_default=True, help="Of the newest.")
+@click.option("--keep-last", type=click.IntRange(min=2), default=2, show_default=True, help="Of the newest.")
 @click.option("--keep-best", type=click.IntRange(min=1), default=1, show_default=True, help="Of the best.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def prune(runs: tuple[str, ...], keep_last: int, keep_best: int, yes: bool) -> None:

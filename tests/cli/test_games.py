@@ -190,3 +190,24 @@ def test_a_run_of_a_game_says_its_rating(run: Path) -> None:
     assert ratings["agent"]["games"] == sum(ratings[name]["games"] for name in ratings if name != "agent")
     assert "rating/mu" in json.loads((run / "metrics.json").read_text())["training"]
     assert "rating" in invoke("runs", "show", run).stdout
+
+
+@pytest.mark.parametrize("words", [["--render"], ["--video", "film.gif"]], ids=" ".join)
+def test_a_game_is_not_shown_in_a_window_or_filmed(
+    run: Path, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DISPLAY", ":9")
+    message = (
+        "--render and --video show Gymnasium environments, but this is the game connect4; `sb3-ext enjoy RUN --human`"
+    )
+    shown = invoke("enjoy", run, *words)
+    assert (shown.exit_code, shown.stdout) == (2, "")
+    assert message in shown.stderr.splitlines()[-1]
+
+
+def test_a_training_of_a_game_is_not_shown_in_a_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISPLAY", ":9")
+    outcome = invoke("train", "connect4_dqn", "--render", "--run-dir", tmp_path / "run")
+    assert outcome.exit_code == 2
+    assert "--render and --video show Gymnasium environments" in outcome.stderr.splitlines()[-1]
+    assert not (tmp_path / "run").exists()

@@ -76,3 +76,9 @@ def test_a_living_run_is_left_alone(run: Path) -> None:
         lock.release()
     assert result.exit_code == 2
     assert len(list_steps(run)) == 6
+
+
+def test_keeping_less_than_the_last_two_is_refused() -> None:
+    result = CliRunner().invoke(cli, ["runs", "prune", "mine", "--keep-last", "1"])
+    assert result.exit_code == 2
+    assert "1 is not in the range x>=2" in result.stderr
