@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from sb3_ext.cli.console import confirm
 from sb3_ext.cli.run_details import format_details
@@ -19,7 +20,7 @@ from sb3_ext.errors import RunError
 from sb3_ext.formatting import format_bytes
 from sb3_ext.runs.log_tail import LogTail
 from sb3_ext.runs.registry import check_removable, find_runs, remove_run, resolve_run
-from sb3_ext.runs.run import LIVE_STATUSES, STALE_AFTER_SECONDS, Run
+from sb3_ext.runs.run import LIVE_STATUSES, STALE_AFTER_SECONDS, Run, is_run
 from sb3_ext.runs.status import RunStatus
 from sb3_ext.runs.stopping import stop_run
 
@@ -78,7 +79,7 @@ def list_runs(is_all: bool, as_json: bool, root: Path, stale_after: float) -> No
 @_with_stale_after
 def show_run(run: str, as_json: bool, root: Path, stale_after: float) -> None:
     """Everything worth knowing about a run: its name, or its directory."""
-    shown = resolve_run(run, root, stale_after_seconds=stale_after)
+    shown = _find_run(run, root, stale_after_seconds=stale_after)
     meta = shown.meta if shown.paths.meta.exists() else {}
     if as_json:
         details = {"log": str(shown.paths.log), "size_bytes": shown.measure_bytes(), "meta": meta}
@@ -103,7 +104,7 @@ def watch(run: str | None, root: Path, stale_after: float) -> None:
         if run is None:
             watch_runs(root, lambda: find_runs(root, stale_after_seconds=stale_after))
         else:
-            watch_run(resolve_run(run, root, stale_after_seconds=stale_after))
+            watch_run(_find_run(run, root, stale_after_seconds=stale_after))
 
 
 @runs.command("logs")
@@ -115,7 +116,7 @@ def watch(run: str | None, root: Path, stale_after: float) -> None:
 @_with_root
 def show_log(run: str, follow: bool, lines: int, root: Path) -> None:
     """The last lines of a run's log."""
-    shown = resolve_run(run, root)
+    shown = _find_run(run, root)
     tail = LogTail(shown.paths.log)
     click.echo(tail.read_last(lines), nl=False)
     if follow:
@@ -143,7 +144,7 @@ def stop(run: str, timeout: float, root: Path, stale_after: float) -> None:
     Exit status: 0 it has ended, 1 it has not within the time. To ask a second time ends it at once, in the middle of
     an update.
     """
-    stopped = resolve_run(run, root, stale_after_seconds=stale_after)
+    stopped = _find_run(run, root, stale_after_seconds=stale_after)
     outcome = stop_run(stopped, timeout)
     if outcome.note is not None:
         click.echo(f"{stopped.name}: {outcome.note}", err=True)
@@ -161,7 +162,7 @@ def stop(run: str, timeout: float, root: Path, stale_after: float) -> None:
 @_with_root
 def remove(run: tuple[str, ...], yes: bool, root: Path) -> None:
     """Delete runs with all that is in their directories. Asks before; refuses those that are running."""
-    chosen = {resolved.paths.root.resolve(): resolved for resolved in (resolve_run(text, root) for text in run)}
+    chosen = {resolved.paths.root.resolve(): resolved for resolved in (_find_run(text, root) for text in run)}
     for removed in chosen.values():
         check_removable(removed)
         if not yes:
@@ -171,6 +172,23 @@ def remove(run: tuple[str, ...], yes: bool, root: Path) -> None:
     for removed in chosen.values():
         remove_run(removed)
         click.echo(f"removed {removed.paths.root}")
+
+
+def _find_run(text: str, root: Path, *, stale_after_seconds: float = STALE_AFTER_SECONDS) -> Run:
+    """
+    :param text: path of a run directory, or name of a run; below a root that was given, a name only
+    :param root: where runs are
+    :param stale_after_seconds: see :class:`Run`
+    :return: the run
+    :raises RunError: if there is none
+    :raises click.UsageError: if the path of a run is given with a root
+    """
+    if click.get_current_context().get_parameter_source("root") is ParameterSource.COMMANDLINE:
+        if not Path(text).is_absolute() and is_run(root / text):
+            return Run(root / text, stale_after_seconds=stale_after_seconds)
+        if is_run(Path(text)):
+            raise click.UsageError(f"--root cannot be given with the path of a run, {text}: leave out --root")
+    return resolve_run(text, root, stale_after_seconds=stale_after_seconds)
 
 
 def _read_record(run: Run) -> RunStatus | RunError:

@@ -111,6 +111,24 @@ def test_without_runs_there_is_nothing_to_list_or_watch(root: Path) -> None:
         assert (watched.exit_code, watched.output) == (0, "No run is running in runs.\n")
 
 
+@pytest.mark.parametrize("name", ["show", "watch", "logs", "stop", "remove"])
+def test_a_root_is_where_a_name_is_looked_for_and_does_nothing_for_a_path(
+    root: Path, tmp_path: Path, name: str
+) -> None:
+    add_run(tmp_path / "mine", "failed")  # the current directory
+    other = add_run(tmp_path / "other" / "mine", stop_reason="total_steps")
+    (other / "logs").mkdir()
+    (other / "logs" / "training.log").write_text("completed\n")
+    words = ["--yes"] if name == "remove" else []
+    for path in ("mine", tmp_path / "mine"):
+        refused = invoke(name, str(path), "--root", "runs", *words)
+        assert refused.exit_code == 2
+        message = f"Error: --root cannot be given with the path of a run, {path}: leave out --root"
+        assert refused.output.splitlines()[-1] == message
+    found = invoke(name, "mine", "--root", "other", *words)
+    assert "completed" in found.output or not other.exists(), found.output
+
+
 def test_list_says_how_to_list_runs_that_ended(root: Path) -> None:
     add_run(root / "done")
     assert invoke("list").output == "No run is running in runs; to list the 1 that ended, add --all.\n"
