@@ -93,6 +93,7 @@ for name, params in {
     "Image-v0": {"observation_space": IMAGE},
     "Dict-v0": {"observation_space": DICT},
     "Tuple-v0": {"observation_space": spaces.Tuple([spaces.Discrete(2), spaces.Discrete(2)])},
+    "Text-v0": {"observation_space": spaces.Dict({"place": spaces.Discrete(3), "mission": spaces.Text(9)})},
 }.items():
     gymnasium.register(name, entry_point=MockEnv, kwargs=params)
 gymnasium.register("Broken-v0", entry_point=Broken)
@@ -124,7 +125,8 @@ def test_every_algorithm_trains_through_the_same_door(algorithm: str, tmp_path: 
     ("algorithm", "env", "changes", "policy"),
     [
         ("ppo", "toy_envs:Image-v0", {}, "CnnPolicy"),
-        ("ppo", "toy_envs:Dict-v0", {}, "MultiInputPolicy"),
+        ("ppo", {"id": "toy_envs:Dict-v0", "normalize": True}, {}, "MultiInputPolicy"),
+        ("ppo", "toy_envs:Tuple-v0", {"parallel": {"mode": "workers", "num_envs": 2}}, "MultiInputPolicy"),
         (
             "dqn",
             "toy_envs:Goal-v0",
@@ -404,7 +406,7 @@ def test_the_same_seed_gives_the_same_weights() -> None:
     ("config", "message"),
     [
         (make_config("dqn", "Pendulum-v1"), "dqn acts in Discrete spaces"),
-        (make_config("ppo", {"id": "toy_envs:Tuple-v0"}), "Tuple"),
+        (make_config("ppo", {"id": "toy_envs:Text-v0"}), "env.id: part 'mission' of the observation is Text"),
         (make_config("maskable_ppo"), "action_masks"),
         (
             make_config("sac", "Pendulum-v1", agent={"params": {"replay_buffer_class": "HerReplayBuffer"}}),
@@ -412,7 +414,7 @@ def test_the_same_seed_gives_the_same_weights() -> None:
         ),
         (
             make_config("ppo", {"id": "CartPole-v1", "wrappers": ["gymnasium.wrappers.GrayscaleObservation"]}),
-            "env.id: 'CartPole-v1' cannot be made",
+            "env.wrappers.0: gymnasium.wrappers.GrayscaleObservation cannot be put around the environment: ",
         ),
         (make_config("ppo", agent={"device": "cuda:99"}), "agent.device: 'cuda:99' asked for"),
     ],

@@ -57,8 +57,9 @@ class MockEnv(gymnasium.Env[Any, Any]):
             observation_space, action_space = model.observation_space, model.action_space
             has_action_masks = model.has_wrapper_attr("action_masks")
             model.close()
-        self.observation_space = observation_space or spaces.Box(-1.0, 1.0, (4,))
-        self.action_space = action_space or spaces.Discrete(2)
+        # Not "or": an empty Dict is false.
+        self.observation_space = spaces.Box(-1.0, 1.0, (4,)) if observation_space is None else observation_space
+        self.action_space = spaces.Discrete(2) if action_space is None else action_space
         self.render_mode = render_mode
         self._length_range = (shortest_episode_steps, longest_episode_steps)
         # A copy of its own: whoever samples the public space does not disturb the episodes.
@@ -140,7 +141,9 @@ def _widen(space: spaces.Space[Any]) -> spaces.Space[Any]:
     if isinstance(space, spaces.Tuple):
         return spaces.Tuple([_widen(part) for part in space.spaces])
     if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
-        low = np.where(space.low < -_NO_BOUND, -np.inf, space.low).astype(space.dtype)
-        high = np.where(space.high > _NO_BOUND, np.inf, space.high).astype(space.dtype)
+        # In float64: the number itself is too large for float16.
+        low, high = space.low.astype(np.float64), space.high.astype(np.float64)
+        low = np.where(low < -_NO_BOUND, -np.inf, low).astype(space.dtype)
+        high = np.where(high > _NO_BOUND, np.inf, high).astype(space.dtype)
         return spaces.Box(low, high, dtype=space.dtype)
     return copy.deepcopy(space)

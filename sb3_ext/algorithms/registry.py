@@ -80,7 +80,8 @@ ALGORITHMS: dict[str, Algorithm] = {
             needs_action_masks=True,
             board_buffer=f"Maskable{_ROLLOUT}",
         ),
-        Algorithm("recurrent_ppo", _CONTRIB, "RecurrentPPO", _ANY_ACTIONS),
+        # Its policy fails in MultiBinary spaces.
+        Algorithm("recurrent_ppo", _CONTRIB, "RecurrentPPO", ("Box", "Discrete", "MultiDiscrete")),
         Algorithm(
             "qrdqn", _CONTRIB, "QRDQN", ("Discrete",), is_off_policy=True, has_epsilon=True, board_buffer=_REPLAY
         ),

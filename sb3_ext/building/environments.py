@@ -9,11 +9,12 @@ from typing import Any, Final
 
 from stable_baselines3.common.env_checker import check_env
 from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecMonitor, VecNormalize
+from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
 
 from sb3_ext.algorithms.parameters import fill_parameters
 from sb3_ext.algorithms.registry import get_algorithm
 from sb3_ext.building.games import make_game_env, make_game_eval_env, try_game_exactness
+from sb3_ext.building.observations import choose_normalization, stack_frames
 from sb3_ext.building.parallel import choose_vec_env, prepare_processes
 from sb3_ext.config.schema import EnvConfig, RunConfig
 from sb3_ext.errors import ConfigError
@@ -87,7 +88,7 @@ def make_env(config: RunConfig, paths: RunPaths, *, render_mode: str | None = No
     factory = make_environment_factory(config.require_env("training"), render_mode)
     if config.parallel.mode == NATIVE:
         env = _make_native_env(factory, config.parallel.num_envs, paths.monitor / "0", is_resumed=is_resumed)
-        return _wrap_vec_env(env, config, is_training=True)
+        return wrap_vec_env(env, config, is_training=True)
     kind = choose_vec_env(config.parallel)
     if kind.has_processes:
         factory().close()  # a mistake shows here as itself, not as a closed pipe
@@ -103,7 +104,7 @@ def make_env(config: RunConfig, paths: RunPaths, *, render_mode: str | None = No
             vec_env_cls=kind.vec_env_class,  # type: ignore[arg-type]
             vec_env_kwargs=kind.arguments,
         )
-    return _wrap_vec_env(env, config, is_training=True)
+    return wrap_vec_env(env, config, is_training=True)
 
 
 def try_exactness(config: RunConfig) -> Exactness:
@@ -150,7 +151,7 @@ def make_eval_env(config: RunConfig, *, num_envs: int | None = None, render_mode
     else:
         wrapper = LastFrameWrapper if render_mode == "rgb_array" else None
         env = make_vec_env(factory, n_envs=num_envs, wrapper_class=wrapper)
-    return _wrap_vec_env(env, config, is_training=False)
+    return wrap_vec_env(env, config, is_training=False)
 
 
 def count_eval_envs(config: RunConfig, episodes: int | None = None) -> int:
@@ -171,6 +172,32 @@ def choose_eval_seed(config: RunConfig) -> int:
     return (config.seed or 0) + _EVAL_SEED_DISTANCE
 
 
+def wrap_vec_env(env: VecEnv, config: RunConfig, is_training: bool) -> VecEnv:
+    """
+    Put around environments what the section ``env`` asks for: a stack of frames, normalisation.
+
+    :param env: the environments
+    :param config: the whole configuration
+    :param is_training: whether they are training's; an evaluation's rewards and statistics stay as they are
+    :return: the environments
+    :raises ConfigError: if their observations cannot be stacked or normalised
+    """
+    section = config.require_env("what goes around environments")
+    # Normalisation goes around the stack: off-policy algorithms store what is just inside it.
+    if section.frame_stack is not None:
+        env = stack_frames(env, section.frame_stack)
+    if section.normalize:
+        arguments = choose_normalization(section.normalize, env.observation_space)
+        params = fill_parameters(get_algorithm(config.agent.id), config.agent.params)
+        arguments.setdefault("gamma", params.get("gamma", _VEC_NORMALIZE_GAMMA))
+        if not is_training:
+            arguments["norm_reward"] = False
+        # Images are transposed inside: off-policy algorithms store them as they come from there.
+        env = VecNormalize(wrap_env(env), training=is_training, **arguments)
+    # What SB3 puts around the training environments itself, it is to find around these too.
+    return env if is_training else wrap_env(env)
+
+
 def _make_native_env(
     factory: EnvironmentFactory, num_envs: int, monitor_file: Path | None = None, *, is_resumed: bool = False
 ) -> VecEnv:
@@ -180,22 +207,6 @@ def _make_native_env(
     monitor = VecMonitor(env)
     continue_vec_monitor(monitor, monitor_file)
     return monitor
-
-
-def _wrap_vec_env(env: VecEnv, config: RunConfig, is_training: bool) -> VecEnv:
-    # Normalisation goes around the stack: off-policy algorithms store what is just inside it.
-    section = config.require_env("what goes around environments")
-    if section.frame_stack is not None:
-        env = VecFrameStack(env, section.frame_stack)
-    if section.normalize:
-        arguments = {} if section.normalize is True else dict(section.normalize)
-        params = fill_parameters(get_algorithm(config.agent.id), config.agent.params)
-        arguments.setdefault("gamma", params.get("gamma", _VEC_NORMALIZE_GAMMA))
-        if not is_training:
-            arguments["norm_reward"] = False
-        env = VecNormalize(env, training=is_training, **arguments)
-    # What SB3 puts around the training environments itself, it is to find around these too.
-    return env if is_training else wrap_env(env)
 
 
 def _check_not_shown(config: RunConfig, render_mode: str | None) -> None:

@@ -90,12 +90,22 @@ def try_game_exactness(config: RunConfig) -> Exactness:
     :param config: the whole configuration, with a section ``game``
     :return: whether a training on these boards can be resumed exactly
     """
+    return self_test(lambda: make_trial_boards(config, config.parallel.num_envs))
 
-    def make() -> VecEnv:
-        game = make_configured_game(config, config.parallel.num_envs)
-        return SelfPlayVecEnv(game, make_opponent("random", seed=0), illegal_move="random_legal", seed=0)
 
-    return self_test(make)
+def make_trial_boards(config: RunConfig, num_boards: int) -> VecEnv:
+    """
+    :param config: the whole configuration, with a section ``game``
+    :param num_boards: games that are played side by side
+    :return: boards like training's, with an opponent that makes random moves
+    """
+    return SelfPlayVecEnv(
+        make_configured_game(config, num_boards),
+        make_opponent("random", seed=0),
+        masks_in_observation=get_algorithm(config.agent.id).has_epsilon,
+        illegal_move="random_legal",
+        seed=0,
+    )
 
 
 def find_eval_shares(config: RunConfig) -> Mapping[str, float]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from sb3_ext.algorithms.parameters import build_parameters, fill_parameters
 from sb3_ext.algorithms.policies import check_fit, choose_policy
 from sb3_ext.algorithms.registry import get_algorithm, mask_algorithm
 from sb3_ext.arguments import import_name
 from sb3_ext.building.board_learning import make_board_arguments
+from sb3_ext.building.observations import describe_normalization
 from sb3_ext.building.parallel import fill_parallel
-from sb3_ext.config.schema import RunConfig
+from sb3_ext.config.schema import EnvConfig, RunConfig
 from sb3_ext.errors import ConfigError
 
 
@@ -30,8 +31,9 @@ def make_model(config: RunConfig, env: VecEnv) -> BaseAlgorithm:
     algorithm = get_algorithm(agent.id)
     if config.game is not None:
         algorithm = mask_algorithm(algorithm)
-    policy = agent.policy or choose_policy(algorithm, env.observation_space)
-    check_fit(algorithm, policy, env)
+    policy_kwargs = agent.params.get("policy_kwargs") or {}
+    policy = agent.policy or choose_policy(algorithm, env.observation_space, policy_kwargs)
+    check_fit(algorithm, policy, env, policy_kwargs)
     arguments: dict[str, Any] = build_parameters(algorithm, agent.params, env.action_space)
     arguments |= make_board_arguments(config)
     try:
@@ -66,14 +68,27 @@ def fill_config(config: RunConfig, model: BaseAlgorithm) -> RunConfig:
 
     :param config: the whole configuration
     :param model: made from it
-    :return: the same with the policy chosen, every parameter of the algorithm, and the number of workers
+    :return: the same with the policy chosen, every parameter of the algorithm, what is normalised, and the number of
+        workers
     """
     filled = fill_defaults(config)
     agent = filled.agent
-    policy = agent.policy or choose_policy(get_algorithm(agent.id), model.observation_space)
+    policy_kwargs = agent.params.get("policy_kwargs")
+    policy = agent.policy or choose_policy(get_algorithm(agent.id), model.observation_space, policy_kwargs)
     return filled.model_copy(
-        update={"agent": agent.model_copy(update={"policy": policy}), "parallel": fill_parallel(config.parallel)}
+        update={
+            "env": _fill_env(config.env, model.get_vec_normalize_env()),
+            "agent": agent.model_copy(update={"policy": policy}),
+            "parallel": fill_parallel(config.parallel),
+        }
     )
+
+
+def _fill_env(env: EnvConfig | None, normalize: VecNormalize | None) -> EnvConfig | None:
+    if env is None or normalize is None:
+        return env
+    arguments = {} if isinstance(env.normalize, bool) else env.normalize
+    return env.model_copy(update={"normalize": {**arguments, **describe_normalization(normalize)}})
 
 
 def _check_device(device: str) -> str:

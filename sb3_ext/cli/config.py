@@ -14,17 +14,29 @@ def config() -> None:
 
 @config.command(short_help="Look for mistakes.")
 @click.argument("file")
-@click.option("--env", "checks_env", is_flag=True, help="Also make the environment and run SB3's check_env on it.")
+@click.option("--env", "checks_env", is_flag=True, help="Also run SB3's check_env on the environment.")
 def check(file: str, checks_env: bool) -> None:
-    """Validate FILE, a YAML file or the name of a shipped configuration."""
-    from sb3_ext.config import load_config
+    """
+    Validate FILE, a YAML file or the name of a shipped configuration.
 
-    loaded = load_config(file)
+    The environment is made once, to compare its spaces with what the algorithm can take.
+    """
+    from sb3_ext.building.fit import check_environment_fits
+    from sb3_ext.config import load_config, read_source
+    from sb3_ext.errors import MissingExtraError
+
+    source = read_source(file)
+    loaded = load_config(source)
+    verdict = "valid"
+    try:
+        check_environment_fits(loaded, source)
+    except MissingExtraError as error:  # the file may be for another machine
+        verdict = f"valid, but its environment cannot be made here: {error}"
     if checks_env:
         from sb3_ext.building.environments import check_environment
 
         check_environment(loaded)
-    click.echo(f"{file}: valid")
+    click.echo(f"{file}: {verdict}")
 
 
 @config.command(short_help="A configuration with every default filled in.")

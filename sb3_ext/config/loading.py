@@ -35,18 +35,7 @@ def load_config(
     :raises ConfigError: with one line a mistake: place, key, what was found, what was expected
     """
     source = config if isinstance(config, ConfigSource) else read_source(config)
-    document = parse_document(source.content, source.place)
-    places = {key: f"{source.place}:{line}" for key, line in document.lines.items()}
-    problems = list(document.problems)
-    data = {} if document.value is None else document.value
-    if not isinstance(data, dict):
-        raise ConfigError(f"{source.place}: {expected('a mapping with the keys env and agent', data)}")
-    for override in (parse_override(item) if isinstance(item, str) else item for item in overrides):
-        key, problem = apply_override(data, override)
-        for size in range(1, len(key)):
-            places.setdefault(key[:size], override.place)
-        places[key] = override.place
-        problems.extend([problem] if problem else [])
+    data, places, problems = _merge(source, overrides)
     loaded = None
     try:
         loaded = RunConfig.model_validate(data)
@@ -56,6 +45,22 @@ def load_config(
     if problems or loaded is None:
         raise ConfigError(_describe(problems, places, source.place))
     return loaded
+
+
+def locate_problems(error: ConfigError, source: ConfigSource, overrides: Iterable[Override]) -> ConfigError:
+    """
+    :param error: from what was made with a configuration: each line begins with a key
+    :param source: where the configuration comes from
+    :param overrides: what was changed in it
+    :return: the same, and where these keys are, as :func:`load_config` says it
+    """
+    _, places, _ = _merge(source, overrides)
+    problems = []
+    for line in error.problems:
+        name, _, message = line.partition(": ")
+        key: Key = tuple(int(part) if part.isdigit() else part for part in name.split("."))
+        problems.append(Problem(key, message))
+    return ConfigError(_describe(problems, places, source.place))
 
 
 def dump_config(config: RunConfig) -> str:
@@ -93,6 +98,25 @@ def restore_environment(config: RunConfig) -> RunConfig:
         return config
     update = {"id": section.params[_LIKE], "params": section.params.get(_LIKE_PARAMS, {})}
     return config.model_copy(update={"env": section.model_copy(update=update)})
+
+
+def _merge(
+    source: ConfigSource, overrides: Iterable[str | Override]
+) -> tuple[dict[str, Any], dict[Key, str], list[Problem]]:
+    """:return: the data, where each key of it comes from, and mistakes"""
+    document = parse_document(source.content, source.place)
+    places = {key: f"{source.place}:{line}" for key, line in document.lines.items()}
+    problems = list(document.problems)
+    data = {} if document.value is None else document.value
+    if not isinstance(data, dict):
+        raise ConfigError(f"{source.place}: {expected('a mapping with the keys env and agent', data)}")
+    for override in (parse_override(item) if isinstance(item, str) else item for item in overrides):
+        key, problem = apply_override(data, override)
+        for size in range(1, len(key)):
+            places.setdefault(key[:size], override.place)
+        places[key] = override.place
+        problems.extend([problem] if problem else [])
+    return data, places, problems
 
 
 def _describe(problems: Sequence[Problem], places: Mapping[Key, str], source: str) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from stable_baselines3.common.utils import get_device
 
+from sb3_ext.building.fit import check_environment_fits
 from sb3_ext.checkpoints.bundle import Bundle
 from sb3_ext.config import (
     ConfigSource,
@@ -60,7 +61,7 @@ def start_run(
     command: str | None = None,
 ) -> RunStart:
     """
-    Validate a configuration and claim a new run directory for it.
+    Validate a configuration, with the spaces of its environment, and claim a new run directory for it.
 
     :param config: a YAML file, the name of a shipped one, plain data, or ``None`` for overrides alone
     :param run_dir: must not exist, or be empty; ``runs/<config stem>_<UTC time>`` when left out
@@ -78,6 +79,7 @@ def start_run(
     loaded = load_config(source, parsed)
     if is_mock:
         loaded = mock_environment(loaded)
+    check_environment_fits(loaded, source, parsed)
     session = RunSession.create(
         name_run_directory(loaded, source.path) if run_dir is None else Path(run_dir),
         config_text=source.text,

@@ -11,6 +11,9 @@ import gymnasium
 
 from sb3_ext.arguments import import_name
 from sb3_ext.errors import ConfigError, MissingExtraError, Sb3ExtError
+from sb3_ext.vec.attribute_forwarding import AttributeForwarding
+from sb3_ext.vec.mask_method import replace_mask_method
+from sb3_ext.vec.plain_spaces import use_plain_spaces
 from sb3_ext.vec.worker_process import prepare_worker_process
 
 _EXTRA_OF_MODULE = {"box2d": "box2d", "mujoco": "mujoco", "procgen": "procgen", "pygame": "video"}
@@ -20,7 +23,8 @@ _CONDITION_OF_EXTRA = {"procgen": "it needs NumPy 1, and so best an environment 
 @dataclass(frozen=True)
 class EnvironmentFactory:
     """
-    Makes one environment, in whichever process it is called.
+    Makes one environment, in whichever process it is called, with spaces that SB3 can take where that is possible: see
+    :class:`~sb3_ext.vec.plain_spaces.PlainSpacesWrapper`.
 
     :param env_id: Gymnasium id; ``module:Name-v0`` imports the module first
     :param params: keyword arguments of the environment's constructor
@@ -38,23 +42,34 @@ class EnvironmentFactory:
     def __call__(self) -> gymnasium.Env[Any, Any]:
         """
         :return: a new environment
-        :raises ConfigError: if it cannot be made with these arguments
+        :raises ConfigError: if it or one of its wrappers cannot be made with these arguments
         :raises MissingExtraError: if it needs an extra that is not installed
         """
         import sb3_ext_envs  # noqa: F401 - registers its environments
 
         prepare_worker_process()
-        with explaining_failures(self.env_id):
-            return self._make()
-
-    def _make(self) -> gymnasium.Env[Any, Any]:
         arguments = dict(self.params)
         if self.render_mode is not None:
             arguments["render_mode"] = self.render_mode
-        env: gymnasium.Env[Any, Any] = gymnasium.make(self.env_id, max_episode_steps=self.max_steps, **arguments)
-        for name, wrapper_arguments in self.wrappers:
-            env = import_name(name)(env, **wrapper_arguments)
-        return env
+        with explaining_failures(self.env_id):
+            env: gymnasium.Env[Any, Any] = gymnasium.make(self.env_id, max_episode_steps=self.max_steps, **arguments)
+        for index, (name, wrapper_arguments) in enumerate(self.wrappers):
+            env = _wrap(env, f"env.wrappers.{index}", name, wrapper_arguments)
+        with explaining_failures(self.env_id):
+            return use_plain_spaces(env)
+
+
+def _wrap(env: gymnasium.Env[Any, Any], key: str, name: str, arguments: Mapping[str, Any]) -> gymnasium.Env[Any, Any]:
+    wrapper_class = import_name(name)
+    # Gymnasium's own wrappers and SB3's ask no environment for attributes of its own.
+    is_known = str(wrapper_class.__module__).partition(".")[0] in ("gymnasium", "stable_baselines3")
+    try:
+        arguments = replace_mask_method(wrapper_class, env, arguments)
+        wrapped: gymnasium.Env[Any, Any] = wrapper_class(env if is_known else AttributeForwarding(env), **arguments)
+    except (gymnasium.error.Error, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+        env.close()
+        raise ConfigError(f"{key}: {name} cannot be put around the environment: {_describe(error)}") from error
+    return wrapped
 
 
 @contextmanager
@@ -71,11 +86,9 @@ def explaining_failures(env_id: str) -> Iterator[None]:
     except gymnasium.error.DependencyNotInstalled as error:
         raise describe_missing_dependency(env_id, error) from error
     except (gymnasium.error.Error, AssertionError, LookupError, TypeError, ValueError) as error:
-        # Gymnasium's wrappers check by assertions, some without a word.
-        message = " ".join(str(error).split()) or type(error).__name__
         parameter = getattr(error, "parameter", None)  # an environment of ours says which
         key = "env.id" if parameter is None else f"env.params.{parameter}"
-        raise ConfigError(f"{key}: '{env_id}' cannot be made: {message}") from error
+        raise ConfigError(f"{key}: '{env_id}' cannot be made: {_describe(error)}") from error
 
 
 def describe_missing_dependency(env_id: str, error: gymnasium.error.DependencyNotInstalled) -> Sb3ExtError:
@@ -84,8 +97,13 @@ def describe_missing_dependency(env_id: str, error: gymnasium.error.DependencyNo
     :param error: why
     :return: the same with the line that installs what is missing, where an extra of ours brings it
     """
-    text = " ".join(str(error).split())
+    text = _describe(error)
     for module, extra in _EXTRA_OF_MODULE.items():
         if module in text.lower():
             return MissingExtraError(f"environment '{env_id}'", extra, _CONDITION_OF_EXTRA.get(extra))
     return ConfigError(f"env.id: '{env_id}' cannot be made: {text}")
+
+
+def _describe(error: Exception) -> str:
+    # Gymnasium's wrappers check by assertions, some of which have no message.
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,72 @@
+"""Whether algorithm and environment fit each other: found out with one environment, before a run is begun."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from contextlib import closing
+
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+
+from sb3_ext.algorithms.policies import check_fit, check_spaces, choose_policy
+from sb3_ext.algorithms.registry import get_algorithm, mask_algorithm
+from sb3_ext.building.environments import NATIVE, make_environment_factory, wrap_vec_env
+from sb3_ext.building.games import make_trial_boards
+from sb3_ext.config import ConfigSource, Override, RunConfig, locate_problems
+from sb3_ext.errors import ConfigError, Sb3ExtError
+from sb3_ext.vec.native import make_native_vec_env
+
+logger = logging.getLogger(__name__)
+
+
+def check_environment_fits(
+    config: RunConfig, source: ConfigSource | None = None, overrides: Iterable[Override] = ()
+) -> None:
+    """
+    Make one environment, compare its spaces with what algorithm, policy, normalisation and frame stack can take, and
+    close it.
+
+    An environment that fails for reasons of its own is left to the training, which records how.
+
+    :param config: the whole configuration
+    :param source: where it comes from, for messages with file and line; keys alone when left out
+    :param overrides: what was changed in it
+    :raises ConfigError: if they do not fit, or the environment cannot be made with these arguments
+    :raises MissingExtraError: if the environment needs an extra that is not installed
+    """
+    try:
+        _check(config)
+    except ConfigError as error:
+        if source is None:
+            raise
+        raise locate_problems(error, source, overrides) from error
+    except Sb3ExtError:
+        raise
+    except Exception as error:  # the code of any environment runs here
+        logger.debug("the environment could not be tried out: %r", error)
+
+
+def _check(config: RunConfig) -> None:
+    algorithm = get_algorithm(config.agent.id)
+    if config.game is not None:
+        _check_vec_env(config, make_trial_boards(config, 1))
+        return
+    factory = make_environment_factory(config.require_env("training"))
+    if config.parallel.mode == NATIVE:
+        _check_vec_env(config, make_native_vec_env(factory, 1))
+        return
+    with closing(factory()) as env:
+        check_spaces(algorithm, env.observation_space, env.action_space)  # SB3 cannot make a VecEnv of some of them
+        _check_vec_env(config, DummyVecEnv([lambda: env]))
+
+
+def _check_vec_env(config: RunConfig, env: VecEnv) -> None:
+    algorithm = get_algorithm(config.agent.id)
+    with closing(env):
+        if config.game is not None:
+            algorithm, wrapped = mask_algorithm(algorithm), env
+        else:
+            wrapped = wrap_vec_env(env, config, is_training=True)
+        policy_kwargs = config.agent.params.get("policy_kwargs") or {}
+        policy = config.agent.policy or choose_policy(algorithm, wrapped.observation_space, policy_kwargs)
+        check_fit(algorithm, policy, wrapped, policy_kwargs)
