@@ -21,6 +21,7 @@ from sb3_ext.errors import ConfigError
 from sb3_ext.evaluation.video import LastFrameWrapper
 from sb3_ext.internals.sb3 import wrap_env
 from sb3_ext.runs.paths import RunPaths
+from sb3_ext.vec.check_finite import VecCheckFinite
 from sb3_ext.vec.environments import EnvironmentFactory
 from sb3_ext.vec.exactness import Exactness, self_test
 from sb3_ext.vec.monitor_files import continue_vec_monitor
@@ -174,7 +175,7 @@ def choose_eval_seed(config: RunConfig) -> int:
 
 def wrap_vec_env(env: VecEnv, config: RunConfig, is_training: bool) -> VecEnv:
     """
-    Put around environments what the section ``env`` asks for: a stack of frames, normalisation.
+    Put around environments a check for NaN, and what the section ``env`` asks for: a stack of frames, normalisation.
 
     :param env: the environments
     :param config: the whole configuration
@@ -183,6 +184,7 @@ def wrap_vec_env(env: VecEnv, config: RunConfig, is_training: bool) -> VecEnv:
     :raises ConfigError: if their observations cannot be stacked or normalised
     """
     section = config.require_env("what goes around environments")
+    env = VecCheckFinite(env, section.id)  # innermost: a stack and statistics would keep a NaN
     # Normalisation goes around the stack: off-policy algorithms store what is just inside it.
     if section.frame_stack is not None:
         env = stack_frames(env, section.frame_stack)

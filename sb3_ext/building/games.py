@@ -21,6 +21,7 @@ from sb3_ext.selfplay.opponents import Opponent
 from sb3_ext.selfplay.pool import OpponentPool
 from sb3_ext.selfplay.samplers import MixedSampler, OpponentSampler
 from sb3_ext.selfplay.seat import SelfPlayVecEnv
+from sb3_ext.vec.check_finite import VecCheckFinite
 from sb3_ext.vec.exactness import Exactness, self_test
 from sb3_ext.vec.monitor_files import continue_vec_monitor
 
@@ -52,7 +53,8 @@ def make_game_env(
     """
     game = make_configured_game(config, config.parallel.num_envs)
     seat = _make_seat(config, game, _make_sampler(config, game, opponents_directory))
-    monitor = BoardMonitor(seat, None if is_resumed else str(monitor_file), info_keywords=("opponent", "seat"))
+    checked = VecCheckFinite(seat, game.id)
+    monitor = BoardMonitor(checked, None if is_resumed else str(monitor_file), info_keywords=("opponent", "seat"))
     if is_resumed:
         continue_vec_monitor(monitor, monitor_file)
     return monitor
@@ -72,17 +74,16 @@ def make_game_eval_env(config: RunConfig, num_boards: int, opponent: Opponent | 
     game = make_configured_game(config, num_boards)
     sampler = _make_eval_sampler(config, game) if opponent is None else MixedSampler([(opponent, 1.0)])
     algorithm = get_algorithm(config.agent.id)
-    return VecMonitor(
-        SelfPlayVecEnv(
-            game,
-            sampler,
-            start_policy="alternate",
-            opening_plies=EVAL_OPENING_PLIES,
-            masks_in_observation=algorithm.has_epsilon,
-            illegal_move=config.train.illegal_move or _choose_illegal_move(config),
-            seed=config.seed,
-        )
+    seat = SelfPlayVecEnv(
+        game,
+        sampler,
+        start_policy="alternate",
+        opening_plies=EVAL_OPENING_PLIES,
+        masks_in_observation=algorithm.has_epsilon,
+        illegal_move=config.train.illegal_move or _choose_illegal_move(config),
+        seed=config.seed,
     )
+    return VecMonitor(VecCheckFinite(seat, game.id))
 
 
 def try_game_exactness(config: RunConfig) -> Exactness:
