@@ -9,11 +9,12 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.ticker import PercentFormatter
 
 from sb3_ext.reports.pictures import COLORS, make_figure, save_figure
 
 _CELL_INCHES = 0.95
-_LABELS_INCHES, _LEGEND_INCHES = 2.0, 1.0
+_BAR_INCHES, _BAR_GAP_INCHES = 0.3, 0.3
 # From orange, lost, over white to blue, won: the palette's own, which everybody can tell apart.
 _COLOR_MAP = LinearSegmentedColormap.from_list("payoff", [COLORS[1], "#FFFFFF", COLORS[0]])
 
@@ -53,8 +54,11 @@ def plot_payoffs(
     """
     size = len(names)
     side_inches = _CELL_INCHES * size
-    figure = make_figure(side_inches + _LABELS_INCHES + _LEGEND_INCHES, side_inches + _LABELS_INCHES)
-    axes: Axes = figure.add_subplot()
+    width_inches = side_inches + _BAR_GAP_INCHES + _BAR_INCHES
+    figure = make_figure(width_inches, side_inches)
+    figure.set_layout_engine("none")  # cells have their size; labels reach beyond the figure, which is cropped to them
+    axes: Axes = figure.add_axes((0.0, 0.0, side_inches / width_inches, 1.0))
+    bar_axes = figure.add_axes((1.0 - _BAR_INCHES / width_inches, 0.0, _BAR_INCHES / width_inches, 1.0))
     totals = np.array([[np.nan if cell is None else cell.total for cell in row] for row in payoffs])
     image = axes.imshow(totals, cmap=_COLOR_MAP, vmin=0, vmax=1)
     for row, column in np.argwhere(~np.isnan(totals)).tolist():
@@ -67,11 +71,11 @@ def plot_payoffs(
     axes.tick_params(length=0)
     axes.set_facecolor("#EEEEEE")
     axes.spines[:].set_visible(False)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
-    bar = figure.colorbar(image, ax=axes, shrink=0.7, ticks=[0, 0.25, 0.5, 0.75, 1], format=lambda x, _: f"{x:.0%}")
+    axes.set_title(title, loc="left", fontsize=12, fontweight="bold", pad=12)
+    bar = figure.colorbar(image, cax=bar_axes, ticks=[0, 0.25, 0.5, 0.75, 1], format=PercentFormatter(1.0, symbol=" %"))
     bar.set_label("score of the row against the column\nsmall: moving first / moving second", fontsize=10)
     bar.outline.set_visible(False)
-    save_figure(figure, path)
+    save_figure(figure, path, crop=True)
 
 
 def _label(axes: Axes, row: int, column: int, cell: Payoff) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,6 +15,7 @@ from sb3_ext.atomic import write_bytes
 # Okabe and Ito's palette: told apart with any kind of colour vision, and in grey.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _GREY = "#555555"
+_MARGIN_INCHES = 0.15
 
 
 def make_figure(width_inches: float, height_inches: float) -> Figure:
@@ -59,12 +61,14 @@ def label_shares(axes: Axes) -> None:
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
 
 
-def save_figure(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path, *, crop: bool = False) -> None:
     """
     :param figure: finished
     :param path: the file, replaced in one step; its suffix says the format: ``.png``, ``.svg`` or ``.pdf``
+    :param crop: cut what is empty at the edges, and make room for what reaches beyond them
     :raises ValueError: if there is no such format
     """
     content = io.BytesIO()
-    figure.savefig(content, format=path.suffix.lstrip(".") or None)
+    box: dict[str, Any] = {"bbox_inches": "tight", "pad_inches": _MARGIN_INCHES} if crop else {}
+    figure.savefig(content, format=path.suffix.lstrip(".") or None, **box)
     write_bytes(path, content.getvalue(), durable=False)

@@ -79,7 +79,9 @@ def draw_history(study: TuningStudy, complete: Sequence[FrozenTrial]) -> Figure:
         last = [trial.values[0] for trial in pruned]
         axes.scatter([trial.number for trial in pruned], last, s=24, color="#999999", marker="x", label="pruned, last")
     style_axes(axes, title=_name_objective(study), x_label="trial")
-    axes.legend(frameon=False, fontsize=10)
+    axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
+    axes.margins(x=0.03)
+    axes.legend(fontsize=10, frameon=False, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, borderpad=0.2)
     return figure
 
 
@@ -100,7 +102,7 @@ def draw_importance(study: TuningStudy) -> Figure:
     axes = figure.subplots()
     bars = axes.barh([shorten_key(key) for key, _ in items], [share for _, share in items], color=COLORS[0])
     axes.bar_label(bars, fmt="%.2f", padding=4, fontsize=10)
-    style_axes(axes, title=f"importance for {_name_objective(study)}", x_label="share")
+    style_axes(axes, title=f"Importance for {_name_objective(study).lower()}", x_label="share")
     axes.set_yticks(range(len(items)), [shorten_key(key) for key, _ in items])
     axes.margins(x=0.08)
     return figure
@@ -112,7 +114,7 @@ def draw_slices(study: TuningStudy, complete: Sequence[FrozenTrial]) -> Figure:
     :param complete: its complete trials, at least one
     :return: a panel a key: the trials' values over it, later trials darker
     """
-    keys = _list_keys(complete)[:_MAX_PANELS]
+    keys = _list_varied_keys(complete)[:_MAX_PANELS]
     columns = min(_COLUMNS, len(keys))
     rows = math.ceil(len(keys) / columns)
     figure = make_figure(3.2 * columns + 0.6, 2.8 * rows + 0.4)
@@ -136,6 +138,7 @@ def draw_slices(study: TuningStudy, complete: Sequence[FrozenTrial]) -> Figure:
     for axes in panels[len(keys) :]:
         axes.set_visible(False)
     figure.supylabel(_name_objective(study), fontsize=11)
+    figure.supxlabel("later trials are darker", fontsize=10)
     return figure
 
 
@@ -145,7 +148,7 @@ def draw_parallel(study: TuningStudy, complete: Sequence[FrozenTrial]) -> Figure
     :param complete: its complete trials, at least one
     :return: a vertical axis a key, a line a trial; the brighter the better
     """
-    keys = _list_keys(complete)[:_MAX_PANELS]
+    keys = _list_varied_keys(complete)[:_MAX_PANELS]
     values = np.array([trial.values[0] for trial in complete])
     goodness = -values if study.plan.is_minimized[0] else values
     shades = Normalize(float(goodness.min()), max(float(goodness.max()), float(goodness.min()) + 1e-9))
@@ -168,6 +171,7 @@ def draw_parallel(study: TuningStudy, complete: Sequence[FrozenTrial]) -> Figure
         _annotate(axes, f"{value:.4g}", len(keys), height)
     labels = [*(_name_parameter(study, key) for key in keys), _name_objective(study)]
     axes.set_xticks(range(len(labels)), labels, rotation=25, ha="right", fontsize=9)
+    axes.set_title("All trials; the brighter, the better", loc="left", fontsize=12, fontweight="bold")
     axes.set_yticks([])
     axes.set_xlim(-0.2, len(keys) + 0.5)
     axes.spines[["top", "right", "left", "bottom"]].set_visible(False)
@@ -223,8 +227,8 @@ class _Axis:
         if self._choices is None:
             ends = [10**end if self._is_log else end for end in (self._low, self._high)]
             return [(0.0, f"{ends[0]:.3g}"), (1.0, f"{ends[1]:.3g}")]
-        count = max(1, len(self._choices) - 1)
-        return [(index / count, _shorten(choice)) for index, choice in enumerate(self._choices)]
+        last = len(self._choices) - 1
+        return [(index / last if last else 0.5, _shorten(choice)) for index, choice in enumerate(self._choices)]
 
     def _scale(self, value: float) -> float:
         return math.log10(value) if self._is_log else float(value)
@@ -253,14 +257,16 @@ def _shorten(choice: Any) -> str:
     return text if len(text) <= _MAX_LABEL else f"{text[: _MAX_LABEL - 1]}…"
 
 
-def _list_keys(complete: Sequence[FrozenTrial]) -> list[str]:
-    return list(dict.fromkeys(key for trial in complete for key in trial.params))
+def _list_varied_keys(complete: Sequence[FrozenTrial]) -> list[str]:
+    """:return: keys that may have more than one value; all of them if there are none such"""
+    distributions = {key: each for trial in complete for key, each in trial.distributions.items()}
+    return [key for key, distribution in distributions.items() if not distribution.single()] or list(distributions)
 
 
 def _name_objective(study: TuningStudy) -> str:
-    words = {"last": "return", "best": "best return", "area": "mean return over time", "fps": "steps per second"}
+    words = {"last": "Return", "best": "Best return", "area": "Mean return over time", "fps": "Steps per second"}
     name = study.plan.settings.objective[0]
-    return words.get(name, "steps to the target")
+    return words.get(name, "Steps to the target")
 
 
 def _get_first(study: TuningStudy) -> Callable[[FrozenTrial], float] | None:

@@ -32,6 +32,18 @@ def test_won_is_blue_and_lost_is_orange(tmp_path: Path) -> None:
     assert count_pixels(tmp_path / "a.png", orange) == pytest.approx(3 * one_cell, rel=0.1)
 
 
+def test_nothing_is_empty_at_the_edges(tmp_path: Path) -> None:
+    for names in (["a", "b"], [f"episode_{n:09}" for n in range(8)]):
+        payoffs = [[WON if row < column else None for column in names] for row in names]
+        plot_payoffs(
+            names, payoffs, tmp_path / "a.png", title="a: connect4", labels=[f"{name} (best)" for name in names]
+        )
+        is_ink = (matplotlib.image.imread(tmp_path / "a.png")[..., :3] < 0.9).any(axis=-1)
+        for lines in (is_ink.any(axis=0), is_ink.any(axis=1)):
+            used = np.flatnonzero(lines)
+            assert max(used[0], len(lines) - 1 - used[-1]) < 25  # pixels, 100 an inch
+
+
 def test_an_unknown_format_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="txt"):
         plot_payoffs(["a"], [[None]], tmp_path / "a.txt", title="a")
