@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.cells import cell_len, set_cell_size
 
 _ELLIPSIS = "…"
+_MAX_JOINED = 40
 
 
 def format_duration(seconds: float) -> str:
@@ -86,6 +89,34 @@ def name_paths(paths: Sequence[Path]) -> list[str]:
     :return: the last part of each; with its parents, as many as tell it from another path that ends in the same way
     """
     return [_name_path(path.absolute(), [other.absolute() for other in paths]) for path in paths]
+
+
+def name_groups(groups: Sequence[Sequence[str]]) -> list[str]:
+    """
+    Name groups of runs by what the names of their runs have in common at the beginning.
+
+    :param groups: the names of the runs of each
+    :return: a name each: of a single run its own; where the beginning does not tell groups apart, the runs' names
+    """
+    beginnings = [_find_beginning(names) for names in groups]
+    return [
+        beginning if beginning and beginnings.count(beginning) == 1 else _join_names(names)
+        for names, beginning in zip(groups, beginnings, strict=True)
+    ]
+
+
+def _find_beginning(names: Sequence[str]) -> str:
+    """Of whole words: ``ppo`` of ``ppo_seed_1`` and ``ppo_seed_2``."""
+    if len(names) == 1:
+        return names[0]
+    words = zip(*(re.split("([-_./ ])", name) for name in names), strict=False)
+    common = "".join(word for word, *_ in itertools.takewhile(lambda same: len(set(same)) == 1, words))
+    return common.strip("-_./ ").removesuffix("seed").strip("-_./ ")
+
+
+def _join_names(names: Sequence[str]) -> str:
+    joined = ", ".join(names)
+    return joined if len(joined) <= _MAX_JOINED or len(names) < 3 else f"{names[0]} … {names[-1]}"
 
 
 def _name_path(path: Path, paths: Sequence[Path]) -> str:

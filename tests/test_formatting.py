@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from sb3_ext.formatting import format_bytes, format_duration, name_paths, shorten_end, shorten_middle, shorten_names
+from sb3_ext.formatting import (
+    format_bytes,
+    format_duration,
+    name_groups,
+    name_paths,
+    shorten_end,
+    shorten_middle,
+    shorten_names,
+)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +54,14 @@ def test_shortened_names_stay_different() -> None:
     assert shorten_names(["lr_0.001_seed_1", "lr_0.002_seed_1"], 9) == ["lr_0.001…", "lr_0.002…"]
     assert shorten_names(["lr_0.001_seed_1", "lr_0.001_seed_2", "a"], 9) == ["lr_0…ed_1", "lr_0…ed_2", "a"]
     assert shorten_names(["ppo_lr_1_long_seed_1", "ppo_lr_2_long_seed_1"], 3) == ["p…1", "p…1"]
+
+
+def test_groups_are_named_by_what_their_names_begin_with() -> None:
+    groups = [["ppo_lr_1e-3_seed_1", "ppo_lr_1e-3_seed_2"], ["dqn-2026-11-20", "dqn-2026-11-21"], ["sac_baseline"]]
+    assert name_groups(groups) == ["ppo_lr_1e-3", "dqn-2026-11", "sac_baseline"]
+    assert name_groups([["s1", "s2"], ["s10", "s11"]]) == ["s1, s2", "s10, s11"]
+    assert name_groups([["ppo_1", "ppo_2"], ["ppo_3", "ppo_4"], ["ppo"]]) == ["ppo_1, ppo_2", "ppo_3, ppo_4", "ppo"]
+    assert name_groups([[f"{n:020}" for n in range(5)]]) == [f"{0:020} … {4:020}"]
 
 
 def test_paths_are_named_by_what_tells_them_apart() -> None:

@@ -99,7 +99,15 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_happened(algorithm: str) -> Non
     assert [read_monitor(parts, index) for index in range(2)] == [read_monitor(whole, index) for index in range(2)]
     assert parts.record.best_evaluation == whole.record.best_evaluation
     [line] = read_lines(parts.paths.resumes, leave_out=())
-    assert line.keys() == {"time", "host", "checkpoint", "command", "overrides"}
+    assert line.keys() == {
+        "time", "host", "previous_heartbeat", "previous_host", "checkpoint", "command", "overrides"
+    }  # fmt: skip
+    first, second = parts.stretches
+    assert first.began < first.ended <= second.began < second.ended
+    assert first.host == second.host == parts.record.host
+    assert parts.record.elapsed_seconds == pytest.approx(
+        sum(each.ended - each.began for each in parts.stretches), abs=1
+    )
 
 
 def test_tensorboard_curves_have_no_step_twice(monkeypatch: pytest.MonkeyPatch) -> None:

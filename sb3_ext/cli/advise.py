@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sb3_ext.cli.flags import FLAGS, join_overrides, parse_flags, with_assignments, with_flags
+from sb3_ext.cli.tables import Column, find_width, format_table, wrap
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from collections.abc import Iterator
 
     from sb3_ext.advising.advice import Advice
     from sb3_ext.advising.trials import Split
@@ -38,18 +39,16 @@ def advise(config: str | None, assignments: tuple[str, ...], seconds: float, **f
         raise click.UsageError(f"give CONFIG (a YAML file, or one of {shipped}), or --algo and --env")
     loaded = load_config(read_source(config), overrides)
 
-    from rich.console import Console
-
     from sb3_ext.advising.advice import explain_advice, find_advice
 
     def show(split: Split) -> None:
         click.echo(f"trying {split.name} …", err=True)
 
     advice = find_advice(loaded, seconds, show)
-    console = Console(highlight=False)
-    _print_table(advice, console)
-    for line in explain_advice(advice):
-        console.print(line)
+    width = find_width()
+    _print_table(advice, width)
+    for paragraph in explain_advice(advice):
+        click.echo("\n".join(wrap(paragraph, width)))
     click.echo("\nparallel:")
     chosen = advice.best.split.parallel
     for name in ("mode", "num_envs", "num_workers", "num_envs_per_worker"):
@@ -58,29 +57,38 @@ def advise(config: str | None, assignments: tuple[str, ...], seconds: float, **f
             click.echo(f"  {name}: {value}")
 
 
-def _print_table(advice: Advice, console: Console) -> None:
-    from rich.table import Table
+def _print_table(advice: Advice, width: int | None) -> None:
+    for paragraph in _describe_costs(advice):
+        click.echo("\n".join(wrap(paragraph, width)))
+    click.echo("\n".join(["", *_format_trials(advice, width), ""]))
 
+
+def _describe_costs(advice: Advice) -> Iterator[str]:
     step, actions, update = (
         f"{1e3 * seconds:.3g} ms"
         for seconds in (advice.env_step_seconds, advice.agent.action_seconds, advice.agent.update_seconds)
     )
-    console.print(
+    yield (
         f"On {advice.cores} cores, with torch on {advice.agent.threads}, a step of one environment takes {step}. For a "
         f"step of all of them the agent needs {actions} to choose and {update} to learn."
     )
     if advice.agent.collecting_seconds is None:
-        console.print("No rollout was finished in that time; learning is estimated. More --seconds measure it.")
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    for name, justify in (("workers x envs", "left"), ("stepping", "right"), ("training", "right")):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    table.add_column("speed-up", justify="right")
-    table.add_column("start", justify="right")
+        yield "No rollout was finished in that time; learning is estimated. More --seconds measure it."
+
+
+def _format_trials(advice: Advice, width: int | None) -> list[str]:
+    columns = [
+        Column("workers x envs"),
+        Column("stepping", priority=1, align=">"),
+        Column("training", align=">"),
+        Column("speed-up", align=">"),
+        Column("start", priority=2, align=">"),
+        Column(),
+    ]
+    rows = []
     first = advice.predict_fps(advice.sequential)
     for trial in advice.trials:
         stepping, fps = trial.split.num_envs / trial.step_seconds, advice.predict_fps(trial)
         cells = (f"{stepping:,.0f}/s", f"{fps:,.0f}/s", f"{fps / first:.2f}×", f"{trial.start_seconds:.1f} s")
-        table.add_row(trial.split.name, *cells, style="bold" if trial is advice.best else None)
-    console.print()
-    console.print(table)
-    console.print()
+        rows.append((trial.split.name, *cells, "best" if trial is advice.best else ""))
+    return format_table(columns, rows, width)

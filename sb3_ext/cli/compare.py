@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from sb3_ext.cli.options import check_distinct_files
+from sb3_ext.cli.tables import Column, dim, find_width, format_blocks, wrap
+from sb3_ext.formatting import name_paths, shorten_names
 
 if TYPE_CHECKING:
     from sb3_ext.reports.comparability import Difference
     from sb3_ext.reports.comparison import Comparison
 
-_RUN_WIDTH = len("10,000 – 20,000  ")
+_NAME_WIDTH = len("10,000 – 20,000")  # of the widest figures
 
 
 @click.command(short_help="Compare runs: speed, memory, returns.")
@@ -44,10 +48,12 @@ def compare(runs: tuple[str, ...], output: Path, json_path: Path | None) -> None
     from sb3_ext.reports.metrics import replace_non_finite
     from sb3_ext.runs.registry import resolve_run
 
-    compared = [ComparedRun.read(resolve_run(run, Path("runs"))) for run in runs]
+    found = [resolve_run(run, Path("runs")) for run in runs]
+    names = name_paths([run.paths.root for run in found])
+    compared = [ComparedRun.read(run, name=name) for run, name in zip(found, names, strict=True)]
     comparison = compare_runs(compared)
     differences = find_differences(compared)
-    _print_tables(comparison)
+    _print_tables(comparison, find_width())
     _print_differences(differences)
     report = output.with_suffix(".md")
     try:
@@ -62,38 +68,31 @@ def compare(runs: tuple[str, ...], output: Path, json_path: Path | None) -> None
             click.echo(path)
 
 
-def _print_tables(comparison: Comparison) -> None:
+def _print_tables(comparison: Comparison, width: int | None) -> None:
     """As many runs beside each other as the terminal has room for, the first one always."""
-    from rich.console import Console
-    from rich.table import Table
-
     from sb3_ext.reports.comparison_table import format_rows, list_notes
 
-    console = Console(highlight=False)
-    rows = format_rows(comparison)
-    others = list(range(1, len(comparison.figures)))
-    label_width = max(len(label) for label, _ in rows) + 2
-    room = max(1, (console.width - label_width) // _RUN_WIDTH - 1)
-    for start in range(0, len(others), room):
-        shown = [0, *others[start : start + room]]
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        table.add_column("", no_wrap=True)
-        for index in shown:
-            table.add_column(comparison.figures[index].name, justify="right", overflow="fold")
-        for label, cells in rows:
-            table.add_row(label, *(cells[index] for index in shown))
-        console.print(table)
-        console.print()
+    rows = [(label, *cells) for label, cells in format_rows(comparison)]
+    names = [figures.name for figures in comparison.figures]
+    if width is not None:
+        room = (width - max(len(row[0]) for row in rows)) // len(names) - 2
+        names = shorten_names(names, max(room, _NAME_WIDTH))
+    columns = [Column(), *(Column(name, align=">") for name in names)]
+    for block in format_blocks(columns, rows, width, fixed=2):
+        click.echo("\n".join([*block, ""]))
     for note in list_notes(comparison):
-        console.print(note, style="dim")
+        click.echo("\n".join(wrap(note, width, style=dim)))
 
 
 def _print_differences(differences: list[Difference]) -> None:
+    width = find_width(sys.stderr)
     meaning = None
     for difference in differences:
         if difference.meaning != meaning:
             meaning = difference.meaning
-            click.secho(f"\nNot the same, so {meaning}:", fg="yellow", err=True)
-        click.echo(f"  {difference.key}: {' / '.join(difference.values)}", err=True)
+            heading = wrap(f"Not the same, so {meaning}:", width, style=partial(click.style, fg="yellow"))
+            click.echo("\n".join(["", *heading]), err=True)
+        for line in wrap(f"{difference.key}: {' / '.join(difference.values)}", width, indent=2):
+            click.echo(line, err=True)
     if differences:
         click.echo(err=True)

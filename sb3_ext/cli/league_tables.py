@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
+from sb3_ext.cli.tables import Column, bold, find_width, format_blocks, format_table, wrap
+from sb3_ext.formatting import shorten_names
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from rich.table import Table
-
     from sb3_ext.selfplay.league import League
 
-_WIDTH_WITHOUT_TERMINAL = 200
+_PLAYER = Column("player", min_width=len("step_000000000"), shorten=shorten_names)
 
 
 def print_league(league: League) -> None:
@@ -22,68 +23,75 @@ def print_league(league: League) -> None:
 
     :param league: played
     """
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = _WIDTH_WITHOUT_TERMINAL
-    for table in (_make_ratings(league), _make_matrix(league), *_make_results(league)):
-        console.print(table)
-        console.print()
-    click.echo(_describe_forgetting(league))
+    width = find_width()
+    for title, lines in _list_tables(league, width):
+        click.echo("\n".join([bold(title), *lines, ""]))
     least = min(league.results.values(), key=lambda result: result.distinct_games)
-    click.echo(f"distinct games: at least {least.distinct_games} of {least.total.games} in every pairing")
+    distinct = f"distinct games: at least {least.distinct_games} of {least.total.games} in every pairing"
+    for note in (_describe_forgetting(league), distinct):
+        click.echo("\n".join(wrap(note, width)))
 
 
-def _make_ratings(league: League) -> Table:
-    from rich.table import Table
+def _list_tables(league: League, width: int | None) -> Iterator[tuple[str, list[str]]]:
+    """:return: title and lines of each"""
+    yield "Ratings", _format_ratings(league, width)
+    for block in _format_matrix(league, width):
+        yield "Score of the row against the column, in %", block
+    main = [index for index in league.rank() if league.players[index].is_main]
+    for row in main:  # those of the others are in the matrix, and in the JSON
+        yield f"Results of {league.players[row].label}; scores in %", _format_results(league, row, width)
 
-    table = Table("", "player", title="Ratings", box=None, title_justify="left", title_style="bold")
-    for name in ("step", "Elo", "95 % interval"):
-        table.add_column(name, justify="right")
-    table.add_column("")
+
+def _format_ratings(league: League, width: int | None) -> list[str]:
+    columns = [
+        Column(align=">"),
+        _PLAYER,
+        Column("step", priority=2, align=">"),
+        Column("Elo", align=">"),
+        Column("95 % interval", priority=1, align=">"),
+        Column(priority=3, min_width=len("trained against it")),
+    ]
+    rows = []
     for rank, index in enumerate(league.rank(), start=1):
         player, rating = league.players[index], league.ratings[index]
         interval = "" if rating.low == rating.high else f"{round(rating.low)} to {round(rating.high)}"
         step = "" if player.step is None else f"{player.step:,}"
-        table.add_row(str(rank), player.name, step, str(round(rating.elo)), interval, player.note)
-    return table
+        rows.append((str(rank), player.name, step, str(round(rating.elo)), interval, player.note))
+    return format_table(columns, rows, width)
 
 
-def _make_matrix(league: League) -> Table:
-    from rich.table import Table
-
+def _format_matrix(league: League, width: int | None) -> list[list[str]]:
     ranking = league.rank()
-    title = "Score of the row against the column, in %"
-    table = Table("", "player", title=title, box=None, title_justify="left", title_style="bold")
-    for rank in range(1, len(ranking) + 1):
-        table.add_column(str(rank), justify="right")
+    columns = [Column(align=">"), _PLAYER, *(Column(str(rank + 1), align=">") for rank in range(len(ranking)))]
+    rows = []
     for rank, row in enumerate(ranking, start=1):
         scores = ["·" if row == column else f"{100 * league.find_tally(row, column).score:.0f}" for column in ranking]
-        table.add_row(str(rank), league.players[row].name, *scores)
-    return table
+        rows.append((str(rank), league.players[row].name, *scores))
+    return format_blocks(columns, rows, width, fixed=2)
 
 
-def _make_results(league: League) -> Iterator[Table]:
-    """Of the best agent and the latest. Those of the others are in the matrix, and in the JSON."""
-    from rich.table import Table
-
-    ranking = league.rank()
-    for row in [index for index in ranking if league.players[index].is_main]:
-        title = f"Results of {league.players[row].label}; scores in %"
-        table = Table("against", title=title, box=None, title_justify="left", title_style="bold")
-        for name in ("won", "drawn", "lost", "score", "95 % interval", "moving first", "second", "distinct games"):
-            table.add_column(name, justify="right")
-        for column in [index for index in ranking if index != row]:
-            tally = league.find_tally(row, column)
-            low, high = tally.interval95
-            shares = [f"{100 * seat.score:.1f}" for seat in league.find_tallies(row, column)]
-            table.add_row(
+def _format_results(league: League, row: int, width: int | None) -> list[str]:
+    columns = [
+        replace(_PLAYER, title="against"),
+        *(Column(title, priority=2, align=">") for title in ("won", "drawn", "lost")),
+        Column("score", align=">"),
+        Column("95 % interval", priority=1, align=">"),
+        *(Column(title, priority=3, align=">") for title in ("moving first", "second")),
+        Column("distinct games", priority=4, align=">"),
+    ]
+    rows = []
+    for column in [index for index in league.rank() if index != row]:
+        tally = league.find_tally(row, column)
+        low, high = tally.interval95
+        shares = [f"{100 * seat.score:.1f}" for seat in league.find_tallies(row, column)]
+        distinct = league.results[min(row, column), max(row, column)].distinct_games
+        rows.append(
+            (
                 *(league.players[column].label, *map(str, tally), f"{100 * tally.score:.1f}"),
-                *(f"{100 * low:.1f} to {100 * high:.1f}", *shares),
-                str(league.results[min(row, column), max(row, column)].distinct_games),
+                *(f"{100 * low:.1f} to {100 * high:.1f}", *shares, str(distinct)),
             )
-        yield table
+        )
+    return format_table(columns, rows, width)
 
 
 def _describe_forgetting(league: League) -> str:

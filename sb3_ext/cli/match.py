@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sb3_ext.cli.tables import Column, find_width, format_table
+
 if TYPE_CHECKING:
     from sb3_ext.selfplay.matches import MatchResult, Tally
 
 _DEFAULT_GAMES = 1000
+_COLUMNS = (
+    Column(),
+    *(Column(title, align=">") for title in ("wins", "draws", "losses", "score")),
+    Column("95 % interval", priority=1),
+)
 
 
 def print_match(
@@ -67,13 +74,14 @@ def write_json_file(path: Path, content: dict[str, Any]) -> None:
 
 def _print_result(result: MatchResult) -> None:
     first, second = result.by_seat
-    click.echo(f"{'':<13}  {'wins':>6}  {'draws':>6}  {'losses':>6}  {'score':>7}  95 % interval")
-    for name, tally in (("moving first", first), ("moving second", second), ("together", result.total)):
-        click.echo(_format_row(name, tally))
+    tallies = (("moving first", first), ("moving second", second), ("together", result.total))
+    rows = [_make_row(name, tally) for name, tally in tallies]
+    for line in format_table(_COLUMNS, rows, find_width()):
+        click.echo(line)
     click.echo(f"{result.total.games} games from random openings, {result.distinct_games} of them different")
 
 
-def _format_row(name: str, tally: Tally) -> str:
+def _make_row(name: str, tally: Tally) -> tuple[str, ...]:
     low, high = tally.interval95
-    counts = f"{tally.wins:>6}  {tally.draws:>6}  {tally.losses:>6}"
-    return f"{name:<13}  {counts}  {tally.score:>7.1%}  {low:.1%} to {high:.1%}"
+    counts = (str(tally.wins), str(tally.draws), str(tally.losses))
+    return (name, *counts, f"{tally.score:.1%}", f"{low:.1%} to {high:.1%}")

@@ -10,7 +10,7 @@ import click
 from sb3_ext.cli.options import check_distinct_files
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from sb3_ext.reports.overlay import RunCurves
     from sb3_ext.runs.run import Run
@@ -39,7 +39,7 @@ def plot(runs: tuple[str, ...], output: Path, x: str, csv: Path | None) -> None:
     from sb3_ext.reports.overlay import export_runs, plot_runs
     from sb3_ext.runs.registry import resolve_run
 
-    curves = [_read_curves(resolve_run(run, Path("runs"))) for run in runs]
+    curves = _read_curves([resolve_run(run, Path("runs")) for run in runs])
     try:
         if len(curves) == 1 and x == "steps":
             [run] = curves
@@ -59,28 +59,39 @@ def plot(runs: tuple[str, ...], output: Path, x: str, csv: Path | None) -> None:
             click.echo(path)
 
 
-def _read_curves(run: Run) -> RunCurves:
+def _read_curves(runs: Sequence[Run]) -> list[RunCurves]:
+    """Those that differ in nothing but the seed are in one group."""
     import yaml
 
-    from sb3_ext.errors import RunError
+    from sb3_ext.formatting import name_groups, name_paths
     from sb3_ext.reports.evaluations import read_evaluations
     from sb3_ext.reports.overlay import RunCurves
+
+    paths = name_paths([run.paths.root for run in runs])
+    names = [run.record.title(path) for run, path in zip(runs, paths, strict=True)]
+    metrics = [_read_metrics(run) for run in runs]
+    configs = [yaml.safe_load(run.paths.resolved_config.read_text()) for run in runs]
+    contents = [yaml.safe_dump({**config, "seed": None}) for config in configs]
+    groups: dict[str, list[str]] = {}
+    for name, content in zip(names, contents, strict=True):
+        groups.setdefault(content, []).append(name)
+    group_names = dict(zip(groups, name_groups(list(groups.values())), strict=True))
+    return [
+        RunCurves(
+            name,
+            group_names[content],
+            metrics[index],
+            read_evaluations(runs[index].paths.evaluations),
+            configs[index].get("game") is not None,
+        )
+        for index, (name, content) in enumerate(zip(names, contents, strict=True))
+    ]
+
+
+def _read_metrics(run: Run) -> Mapping[str, Any]:
+    from sb3_ext.errors import RunError
 
     metrics = run.metrics
     if not metrics:
         raise RunError(f"{run.paths.root}: has written no metrics.json yet; it comes with the first checkpoint")
-    evaluations = read_evaluations(run.paths.evaluations) if run.paths.evaluations.exists() else []
-    config = yaml.safe_load(run.paths.resolved_config.read_text())
-    return RunCurves(run.title, _describe_group(config), metrics, evaluations, config.get("game") is not None)
-
-
-def _describe_group(config: Mapping[str, Any]) -> str:
-    """What runs of the same configuration with other seeds have in common: its name, told apart by its content."""
-    import hashlib
-
-    import yaml
-
-    content = {name: section for name, section in config.items() if name != "seed"}
-    digest = hashlib.sha256(yaml.safe_dump(content).encode()).hexdigest()[:4]
-    task = config.get("game") or config["env"]
-    return f"{config['agent']['id']} {task['id']} {digest}"
+    return metrics

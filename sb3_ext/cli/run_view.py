@@ -4,31 +4,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
-from rich.console import Console, Group, RenderableType
+import click
+from rich.console import Console
 from rich.live import Live
-from rich.padding import Padding
-from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
-from sb3_ext.cli.curve import average_bins, draw_curve, draw_sparkline
-from sb3_ext.cli.run_lines import STATUS_COLOURS, format_rating
+from sb3_ext.cli.curve import draw_axis, draw_bar, draw_curve, draw_sparkline, resample, style_bar, style_curve
+from sb3_ext.cli.run_lines import format_rating, style_status
+from sb3_ext.cli.tables import Column, bold, dim, format_table, pack
 from sb3_ext.errors import RunError
-from sb3_ext.formatting import format_duration
+from sb3_ext.formatting import format_duration, shorten_names
 from sb3_ext.runs.episodes import EpisodeReturns
 from sb3_ext.runs.run import LIVE_STATUSES, Run
 from sb3_ext.runs.status import RunStatus
 
 _REFRESH_SECONDS = 1.0
-_CURVE_HEIGHT = 6
-_CURVE_WIDTH = 60
-_SPARKLINE_WIDTH = 16
-_BAR_WIDTH = 30
-_SMALL_BAR_WIDTH = 14
-_SHARE_WIDTH = len("100.0%")
-_RETURN_WIDTH = len("return 1234.56")
+_SIZE_WITHOUT_TERMINAL = (100, 1000)
+_MIN_CURVE_HEIGHT, _MAX_CURVE_HEIGHT = 6, 16
+_LINES_OF_A_RUN = 2
+
+Draw = Callable[[int, int], tuple[list[str], bool]]
+"""Given the width and the height: the lines that there are to see now, and whether there will be more."""
 
 
 def watch_run(run: Run) -> None:
@@ -39,24 +38,24 @@ def watch_run(run: Run) -> None:
     """
     returns = EpisodeReturns(run.paths.monitor)
 
-    def draw() -> tuple[RenderableType, bool]:
+    def draw(width: int, height: int) -> tuple[list[str], bool]:
         record = run.record
-        return _draw_run(run.name, record, returns.read()), record.status in LIVE_STATUSES
+        return _draw_run(run.name, record, returns.read(), width, height), record.status in LIVE_STATUSES
 
     _show(draw)
 
 
 def watch_runs(root: Path, find_runs: Callable[[], list[Run]]) -> None:
     """
-    Show the runs that are alive, or were while this looked, until somebody interrupts.
+    Show the runs that are alive, or were while this looked, until Ctrl+C.
 
     :param root: where they are, for the words
     :param find_runs: finds all runs there
     """
     seen: dict[Path, EpisodeReturns] = {}
 
-    def draw() -> tuple[RenderableType, bool]:
-        parts: list[RenderableType] = []
+    def draw(width: int, height: int) -> tuple[list[str], bool]:
+        shown: list[tuple[str, RunStatus, list[float]]] = []
         for run in find_runs():
             try:
                 record = run.record
@@ -66,69 +65,102 @@ def watch_runs(root: Path, find_runs: Callable[[], list[Run]]) -> None:
             if record.status in LIVE_STATUSES:
                 seen.setdefault(path, EpisodeReturns(run.paths.monitor))
             if path in seen:
-                parts += [_draw_title(run.name, record), _draw_summary(record, seen[path].read())]
-        return Group(*parts) if parts else Text(f"No run is running in {root}.", style="dim"), True
+                shown.append((run.name, record, seen[path].read()))
+        return _draw_runs(shown, width, height) if shown else [dim(f"No run is running in {root}.")], True
 
     _show(draw)
 
 
-def _show(draw: Callable[[], tuple[RenderableType, bool]]) -> None:
-    """:param draw: gives what there is to see now, and whether there will be more"""
+def _show(draw: Draw) -> None:
     console = Console(highlight=False)
-    picture, goes_on = draw()
     if not console.is_terminal:
-        console.print(picture)
+        for line in draw(*_SIZE_WITHOUT_TERMINAL)[0]:
+            click.echo(line)
         return
-    with Live(picture, console=console, auto_refresh=False) as live:
-        while goes_on:
+    with Live(console=console, auto_refresh=False) as live:
+        while True:
+            lines, goes_on = draw(console.width, console.height)
+            live.update(Text.from_ansi("\n".join(lines), no_wrap=True), refresh=True)
+            if not goes_on:
+                break
             time.sleep(_REFRESH_SECONDS)
-            picture, goes_on = draw()
-            live.update(picture, refresh=True)
 
 
-def _draw_run(name: str, record: RunStatus, returns: list[float]) -> RenderableType:
-    parts: list[RenderableType] = [_draw_title(name, record), _draw_progress(record), _draw_facts(record)]
+def _draw_run(name: str, record: RunStatus, returns: list[float], width: int, height: int) -> list[str]:
+    lines = [*_draw_titles([(name, record)], width), *_draw_progress(record, width)]
+    lines += pack([f"{dim(label)} {value}" for label, value in _list_facts(record)], width)
     if returns:
-        parts += [Text(), _draw_returns(returns)]
-    return Group(*parts)
+        lines += ["", *_draw_returns(returns, width, height - len(lines) - 5)]
+    return lines
 
 
-def _draw_title(name: str, record: RunStatus) -> Text:
-    about = record.phase if record.status in LIVE_STATUSES else record.stop_reason or ""
-    status = (record.status, STATUS_COLOURS.get(record.status, ""))
-    return Text.assemble((name, "bold"), "  ", status, "  ", (about, "dim"))
+def _draw_runs(runs: list[tuple[str, RunStatus, list[float]]], width: int, height: int) -> list[str]:
+    """As many as there is room for: two lines each, aligned with those of the others."""
+    room = max(1, (height - 1) // _LINES_OF_A_RUN)
+    shown = runs[:room]
+    titles = _draw_titles([(name, record) for name, record, _ in shown], width)
+    summaries = _draw_summaries([(record, returns) for _, record, returns in shown], width)
+    lines = list(chain(*zip(titles, summaries, strict=True)))
+    return lines if len(runs) <= room else [*lines, dim(f"and {len(runs) - room} more; `sb3-ext runs list` has all")]
 
 
-def _draw_bar(record: RunStatus, width: int) -> RenderableType:
+def _draw_titles(runs: list[tuple[str, RunStatus]], width: int) -> list[str]:
+    columns = [
+        Column(min_width=20, shorten=shorten_names, style=bold),
+        Column(style=style_status),
+        Column(priority=1, min_width=20, style=dim),
+    ]
+    return format_table(columns, [(name, record.status, _describe(record)) for name, record in runs], width)
+
+
+def _describe(record: RunStatus) -> str:
+    return record.phase if record.status in LIVE_STATUSES else record.stop_reason or ""
+
+
+def _draw_progress(record: RunStatus, width: int) -> list[str]:
     if not record.total_steps:
-        return Text(f"{record.step:,} steps")
-    return ProgressBar(record.total_steps, record.step, width, complete_style="green", finished_style="green")
+        return [f"{record.step:,} steps"]
+    text = f"  {_format_share(record)}  {record.step:,} of {record.total_steps:,} steps"
+    return [style_bar(draw_bar(record.step, record.total_steps, max(10, min(width // 2, width - len(text))))) + text]
+
+
+def _draw_summaries(runs: list[tuple[RunStatus, list[float]]], width: int) -> list[str]:
+    columns = [
+        Column(style=style_bar),
+        Column(align=">"),  # the share of all steps
+        Column(priority=1, align=">"),  # return
+        Column(priority=3, style=style_curve),
+        Column(priority=2, align=">"),  # time left
+        Column(priority=4, align=">"),  # step
+        Column(priority=5, align=">"),  # speed
+        Column(priority=6, align=">"),  # episodes
+    ]
+    bar_width, curve_width = max(14, width // 8), max(16, width // 4)
+    rows = []
+    for record, returns in runs:
+        bar = draw_bar(record.step, record.total_steps, bar_width) if record.total_steps else ""
+        curve = draw_sparkline(resample(returns, curve_width)) if returns else ""
+        mean, left, speed = record.episode_return_mean, _format_left(record), record.fps
+        rows.append(
+            (
+                bar or f"{record.step:,} steps",
+                _format_share(record),
+                "" if mean is None else f"return {mean:,.2f}",
+                curve,
+                "" if left is None else f"{left} left",
+                f"{record.step:,} of {record.total_steps:,} steps" if bar else "",
+                "" if speed is None else f"{speed:,.0f} steps/s",
+                f"{record.episode:,} episodes",
+            )
+        )
+    return format_table(columns, rows, width, indent=2)
 
 
 def _format_share(record: RunStatus) -> str:
     return f"{record.step / record.total_steps:.1%}" if record.total_steps else ""
 
 
-def _draw_progress(record: RunStatus) -> RenderableType:
-    table = Table.grid(padding=(0, 2))
-    steps = f"{record.step:,} of {record.total_steps:,} steps" if record.total_steps else ""
-    table.add_row(_draw_bar(record, _BAR_WIDTH), _format_share(record), steps)
-    return table
-
-
-def _draw_summary(record: RunStatus, returns: list[float]) -> RenderableType:
-    """Columns of fixed widths: below each other, those of several runs are aligned."""
-    table = Table.grid(padding=(0, 2))
-    for width in (_SMALL_BAR_WIDTH, _SHARE_WIDTH, _RETURN_WIDTH, _SPARKLINE_WIDTH, None):
-        table.add_column(min_width=width, no_wrap=True, overflow="crop")
-    mean = "" if record.episode_return_mean is None else f"return {record.episode_return_mean:,.2f}"
-    curve = Text(draw_sparkline(average_bins(returns, _SPARKLINE_WIDTH)) if returns else "", "cyan")
-    left = _format_left(record)
-    table.add_row(_draw_bar(record, _SMALL_BAR_WIDTH), _format_share(record), mean, curve, left and f"{left} left")
-    return Padding(table, (0, 0, 0, 2))
-
-
-def _draw_facts(record: RunStatus) -> RenderableType:
+def _list_facts(record: RunStatus) -> list[tuple[str, str]]:
     facts = [
         ("elapsed", format_duration(record.elapsed_seconds)),
         ("left", _format_left(record)),
@@ -139,23 +171,24 @@ def _draw_facts(record: RunStatus) -> RenderableType:
         ("best evaluation", None if record.best_evaluation is None else f"{record.best_evaluation:,.2f}"),
         ("rating", format_rating(record)),
     ]
-    text = Text()
-    for name, value in facts:
-        if value is not None:
-            text.append(f"{name} ", "dim").append(f"{value}   ")
-    return text
+    return [(name, value) for name, value in facts if value is not None]
 
 
-def _draw_returns(returns: list[float]) -> RenderableType:
-    means = average_bins(returns, 2 * _CURVE_WIDTH)
-    rows = draw_curve(means, _CURVE_HEIGHT)
-    labels = [f"{max(means):,.1f}", *[""] * (len(rows) - 2), f"{min(means):,.1f}"]
-    table = Table.grid(padding=(0, 1))
-    table.add_column(justify="right", style="dim")
-    table.add_column(style="cyan", no_wrap=True, overflow="crop")
-    for label, row in zip(labels, rows, strict=True):
-        table.add_row(label, row)
-    return Group(table, Text(f"returns of {len(returns):,} episodes", "dim"))
+def _draw_returns(returns: list[float], width: int, height: int) -> list[str]:
+    """Across the whole terminal; the vertical axis goes from the lowest mean to the highest."""
+    height = max(_MIN_CURVE_HEIGHT, min(height, _MAX_CURVE_HEIGHT))
+    label_width = max(len(f"{bound(returns):,.1f}") for bound in (min, max))
+    curve_width = max(20, width - label_width - 2)
+    means = resample(returns, 2 * curve_width)  # two dots in each character
+    rows = draw_curve(means, height)
+    labels = [f"{max(means):,.1f}", *[""] * (height - 2), f"{min(means):,.1f}"]
+    lines = [
+        f"{dim(label.rjust(label_width))} {dim('┤' if label else '│')}{style_curve(row)}"
+        for label, row in zip(labels, rows, strict=True)
+    ]
+    axis, numbers = draw_axis(len(returns), curve_width, "episodes")
+    margin = " " * (label_width + 1)
+    return [dim(f"{' ' * label_width} return"), *lines, dim(f"{margin}└{axis}"), dim(f"{margin} {numbers}")]
 
 
 def _format_left(record: RunStatus) -> str | None:

@@ -121,19 +121,39 @@ def format_definitions(rows: Sequence[tuple[str, str] | None], width: int | None
     return lines
 
 
-def wrap(text: str, width: int | None, *, style: Callable[[str], str] = str) -> list[str]:
+def wrap(text: str, width: int | None, *, indent: int = 0, style: Callable[[str], str] = str) -> list[str]:
     """
     Break a text between words, and never within one: a path that is longer than a line can still be copied.
 
     :param text: a paragraph
-    :param width: of the lines; ``None`` to break nothing
+    :param width: of the terminal; ``None`` to break nothing
+    :param indent: spaces at the beginning of each line
     :param style: adds terminal colours to a line
     :return: the lines
     """
-    if width is None:
-        return [style(text)]
-    room = max(width, _MIN_WRAPPED_WIDTH)
-    return [style(line) for line in textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)]
+    lines = [text]
+    if width is not None:
+        room = max(width - indent, _MIN_WRAPPED_WIDTH)
+        lines = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)
+    return [" " * indent + style(line) for line in lines]
+
+
+def pack(parts: Sequence[str], width: int) -> list[str]:
+    """
+    Put texts beside each other, as many in a line as have room.
+
+    :param parts: texts, with terminal colours or without; none is broken
+    :param width: of the terminal
+    :return: the lines
+    """
+    lines: list[str] = []
+    for part in parts:
+        longer = f"{lines[-1]}   {part}" if lines else part
+        if lines and cell_len(click.unstyle(longer)) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(part)
+    return lines
 
 
 @dataclass(frozen=True, eq=False)

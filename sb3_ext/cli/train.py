@@ -14,6 +14,7 @@ from sb3_ext.cli.console import show_log
 from sb3_ext.cli.enjoy import check_display, enjoy
 from sb3_ext.cli.flags import FLAGS, join_overrides, parse_flags, with_assignments, with_flags
 from sb3_ext.cli.options import ruled_option
+from sb3_ext.formatting import format_duration
 
 if TYPE_CHECKING:
     from sb3_ext.runs.run import Run
@@ -204,7 +205,7 @@ def _find_exit_status(run: Run) -> int:
 def _print_summary(run: Run) -> None:
     record, evaluation, paths = run.record, run.metrics.get("last_evaluation"), run.paths
     lines = [("", f"{record.status} ({record.stop_reason})")]
-    took = f"{record.elapsed_seconds:.1f} s, start and evaluations included"
+    took = f"{format_duration(record.elapsed_seconds)}, start and evaluations included"
     if record.mock:
         lines.append(("environment", "mock: observations and rewards are noise, so nothing was learned"))
     lines.append(("trained", f"{record.step:,} steps, {record.episode:,} episodes in {took}"))

@@ -11,6 +11,7 @@ import click
 
 from sb3_ext.cli.console import show_log
 from sb3_ext.cli.flags import join_overrides, with_assignments
+from sb3_ext.cli.tables import find_width
 from sb3_ext.cli.train import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_REQUEUE
 
 if TYPE_CHECKING:
@@ -101,14 +102,15 @@ def _carry_out(study: TuningStudy, *, is_quiet: bool) -> int:
 
 
 def _print_result(study: TuningStudy) -> None:
-    from sb3_ext.cli.tune_view import draw_table, print_renderable
+    from sb3_ext.cli.tune_view import format_trials
     from sb3_ext.tuning.progress import measure_progress
     from sb3_ext.tuning.results import BEST, TABLE, rank_trials
 
     directory, progress = study.plan.directory, measure_progress(study, 0, 0.0)
     ranked = rank_trials(study)
     if ranked:
-        print_renderable(draw_table(study, ranked[:_SHOWN_TRIALS]))
+        for line in format_trials(study, ranked[:_SHOWN_TRIALS], find_width()):
+            click.echo(line)
     parts = [(progress.complete, "complete"), (progress.pruned, "pruned"), (progress.failed, "failed")]
     counts = ", ".join(f"{count} {name}" for count, name in parts if count)
     lines = [("trials", f"{progress.ended} of {progress.trials}{f': {counts}' if counts else ''}")]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -10,14 +9,14 @@ from typing import Any
 
 import click
 from optuna.trial import FrozenTrial
-from rich.console import Console, Group, RenderableType
+from rich.console import Console
 from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
+from sb3_ext.cli.curve import draw_bar, style_bar
+from sb3_ext.cli.tables import Column, bold, dim, format_table, pack
 from sb3_ext.errors import RunError
-from sb3_ext.formatting import format_duration
+from sb3_ext.formatting import format_duration, shorten_names
 from sb3_ext.runs.run import Run
 from sb3_ext.runs.status import RunStatus
 from sb3_ext.tuning.plots import shorten_key
@@ -25,8 +24,7 @@ from sb3_ext.tuning.progress import Progress
 from sb3_ext.tuning.study import DIRECTORY, TuningStudy, find_run_directories
 from sb3_ext.tuning.trial_run import VALUES
 
-_BAR_WIDTH = 30
-_MAX_COLUMNS = 8
+_VALUE_WIDTH = 16
 
 
 class StudyView:
@@ -61,59 +59,56 @@ class StudyView:
         if self._is_quiet:
             return
         if self._live is not None:
-            self._live.update(_draw(study, progress), refresh=True)
+            lines = _draw(study, progress, self._live.console.width)
+            self._live.update(Text.from_ansi("\n".join(lines), no_wrap=True), refresh=True)
         elif progress.ended != self._ended:
             self._ended = progress.ended
             click.echo(_format_line(study, progress), err=True)
 
 
-def draw_table(study: TuningStudy, trials: Sequence[FrozenTrial]) -> RenderableType:
+def format_trials(study: TuningStudy, trials: Sequence[FrozenTrial], width: int | None) -> list[str]:
     """
     :param study: the study
     :param trials: complete ones, best first
-    :return: their values and what was tried
+    :param width: of the terminal; ``None`` for no limit
+    :return: their values and what was tried, a line each
     """
-    keys = list(dict.fromkeys(key for trial in trials for key in trial.user_attrs.get(VALUES, {})))[:_MAX_COLUMNS]
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("trial", *study.plan.settings.objective):
-        table.add_column(name, justify="right")
-    for key in keys:
-        table.add_column(shorten_key(key))
+    keys = list(dict.fromkeys(key for trial in trials for key in trial.user_attrs.get(VALUES, {})))
+    columns = [Column(name, align=">") for name in ("trial", *study.plan.settings.objective)]
+    columns += [
+        Column(shorten_key(key), priority=place, min_width=_VALUE_WIDTH) for place, key in enumerate(keys, start=1)
+    ]
+    rows = []
     for trial in trials:
         values = trial.user_attrs.get(VALUES, {})
         numbers = [f"{value:.5g}" for value in trial.values]
-        table.add_row(str(trial.number), *numbers, *(_format_value(values.get(key)) for key in keys))
-    return table
+        rows.append((str(trial.number), *numbers, *(_format_value(values.get(key)) for key in keys)))
+    return format_table(columns, rows, width)
 
 
-def print_renderable(renderable: RenderableType) -> None:
-    """:param renderable: goes to stdout, as wide as its columns where that is no terminal"""
-    console = Console(file=sys.stdout, highlight=False)
-    if not console.is_terminal:
-        console = Console(file=sys.stdout, highlight=False, width=240)
-    console.print(renderable)
+def _draw(study: TuningStudy, progress: Progress, width: int) -> list[str]:
+    head = [
+        Column(min_width=12, shorten=shorten_names, style=bold),
+        Column(priority=1, style=style_bar),
+        Column(),
+    ]
+    bar_width = max(14, width // 8)
+    bar = draw_bar(progress.ended, progress.trials, bar_width)
+    lines = format_table(head, [(study.plan.name, bar, _format_counts(progress))], width)
+    lines += [dim(line) for line in pack(_list_facts(study, progress), width)]
+    rows = [(f"trial {trial.number}", *_describe_run(trial, bar_width)) for trial in progress.running]
+    columns = [Column(), Column(style=style_bar), Column(priority=2, style=dim), Column(priority=1, style=dim)]
+    return [*lines, *format_table(columns, rows, width, indent=2)]
 
 
-def _draw(study: TuningStudy, progress: Progress) -> RenderableType:
-    head = Table.grid(padding=(0, 2))
-    bar = ProgressBar(progress.trials, progress.ended, _BAR_WIDTH, complete_style="green", finished_style="green")
-    head.add_row(Text(study.plan.name, "bold"), bar, _format_counts(progress))
-    rows = Table.grid(padding=(0, 2))
-    for trial in progress.running:
-        rows.add_row(f"  trial {trial.number}", *_draw_run(trial))
-    return Group(head, Text(_format_facts(study, progress), "dim"), rows)
-
-
-def _draw_run(trial: FrozenTrial) -> list[RenderableType]:
+def _describe_run(trial: FrozenTrial, bar_width: int) -> tuple[str, str, str]:
+    """:return: how far it is, its phase, its latest evaluation"""
     record = _find_record(trial)
     if record is None:
-        return [Text("starting", "dim")]
-    bar: RenderableType = Text(f"{record.step:,} steps")
-    if record.total_steps:
-        bar = ProgressBar(record.total_steps, record.step, _BAR_WIDTH, complete_style="cyan", finished_style="cyan")
+        return "", "starting", ""
+    bar = draw_bar(record.step, record.total_steps, bar_width) if record.total_steps else f"{record.step:,} steps"
     last = trial.intermediate_values.get(trial.last_step) if trial.last_step is not None else None
-    facts = [record.phase, None if last is None else f"evaluation {last:.5g}"]
-    return [bar, Text("  ".join(filter(None, facts)), "dim")]
+    return bar, record.phase, "" if last is None else f"evaluation {last:.5g}"
 
 
 def _find_record(trial: FrozenTrial) -> RunStatus | None:
@@ -136,7 +131,7 @@ def _format_counts(progress: Progress) -> str:
     return ", ".join(filter(None, parts))
 
 
-def _format_facts(study: TuningStudy, progress: Progress) -> str:
+def _list_facts(study: TuningStudy, progress: Progress) -> list[str]:
     parts = []
     if progress.best is not None:
         names = zip(study.plan.settings.objective, progress.best.values, strict=True)
@@ -144,11 +139,11 @@ def _format_facts(study: TuningStudy, progress: Progress) -> str:
         parts.append(f"best so far: {values} (trial {progress.best.number})")
     if progress.eta_seconds is not None and progress.ended < progress.trials:
         parts.append(f"about {format_duration(progress.eta_seconds)} left")
-    return "  ".join(parts)
+    return parts
 
 
 def _format_line(study: TuningStudy, progress: Progress) -> str:
-    return "  ".join(filter(None, [_format_counts(progress), _format_facts(study, progress)]))
+    return "  ".join([_format_counts(progress), *_list_facts(study, progress)])
 
 
 def _format_value(value: Any) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any
 
+from sb3_ext.formatting import shorten_names
 from sb3_ext.reports.comparison import ComparedRun
 
 _VALUE_CHARACTERS = 40
@@ -16,6 +15,7 @@ _TASK = "their returns are those of different tasks"
 _LEARNING = "they learn differently, whatever their speed"
 _SPEED = "their speeds are those of different machines"
 _SEED = "some of the difference is chance: compare several seeds of each"
+_OVERLAP = "they ran at the same time on one machine and may have slowed each other"
 _MIN_OVERLAP = 0.1
 _UNKNOWN = "–"
 
@@ -65,7 +65,7 @@ def _compare(
         values = tuple(_format(content.get(key)) for content in contents)
         is_unknown = meaning == _SPEED and _UNKNOWN in values  # of a run without a measurement
         if len(set(values)) > 1 and not is_unknown:
-            yield Difference(key, values, meaning)
+            yield Difference(key, tuple(shorten_names(values, _VALUE_CHARACTERS)), meaning)
 
 
 def _read_task(run: ComparedRun) -> dict[str, Any]:
@@ -106,23 +106,21 @@ def _read_machine(run: ComparedRun) -> dict[str, Any]:
 
 
 def _find_overlap(runs: Sequence[ComparedRun]) -> Iterator[Difference]:
-    """Runs that were there at the same time, on the same machine."""
+    """Runs that one machine worked on at the same time, for more than a tenth of the shorter one's time."""
     for first, second in combinations(runs, 2):
-        if first.record.host != second.record.host or first.record.run_id == second.record.run_id:
+        if first.record.run_id == second.record.run_id:
             continue
-        (began, ended), (other_began, other_ended) = _find_span(first), _find_span(second)
-        shorter = min(ended - began, other_ended - other_began)
-        if min(ended, other_ended) - max(began, other_began) > _MIN_OVERLAP * shorter > 0:
-            yield Difference("time", (first.name, second.name), "they ran at the same time and slowed each other")
-
-
-def _find_span(run: ComparedRun) -> tuple[float, float]:
-    times = (run.record.start_time, run.record.last_heartbeat)
-    began, ended = (0.0 if text is None else datetime.fromisoformat(text).timestamp() for text in times)
-    return began, ended
+        shorter = min(sum(stretch.ended - stretch.began for stretch in run.stretches) for run in (first, second))
+        together = sum(
+            max(0.0, min(stretch.ended, other.ended) - max(stretch.began, other.began))
+            for stretch, other in product(first.stretches, second.stretches)
+            if stretch.host == other.host
+        )
+        if together > _MIN_OVERLAP * shorter > 0:
+            yield Difference("time", (first.name, second.name), _OVERLAP)
 
 
 def _format(value: Any) -> str:
     if value is None:
         return _UNKNOWN
-    return textwrap.shorten(str(value), _VALUE_CHARACTERS, placeholder=" …")
+    return " ".join(str(value).split())

@@ -12,7 +12,7 @@ import yaml
 from sb3_ext.errors import RunError
 from sb3_ext.reports.evaluations import read_evaluations
 from sb3_ext.reports.series import Series
-from sb3_ext.runs.run import Run
+from sb3_ext.runs.run import Run, Stretch
 from sb3_ext.runs.status import RunStatus
 
 WINDOW_EPISODES = 100
@@ -31,6 +31,7 @@ class ComparedRun:
     :param metrics: that of its ``metrics.json``
     :param benchmark: that of its ``benchmark_metrics.json``; empty if it has none
     :param evaluations: the lines of its ``evaluations.jsonl``
+    :param stretches: when a process worked on it
     """
 
     name: str
@@ -40,11 +41,13 @@ class ComparedRun:
     metrics: Mapping[str, Any]
     benchmark: Mapping[str, Any]
     evaluations: Sequence[Mapping[str, Any]] = ()
+    stretches: Sequence[Stretch] = ()
 
     @classmethod
-    def read(cls, run: Run) -> ComparedRun:
+    def read(cls, run: Run, *, name: str | None = None) -> ComparedRun:
         """
         :param run: its directory
+        :param name: what to call it; by default the directory's last part
         :return: what is known of it
         :raises RunError: if it has no metrics, or something of it cannot be read
         """
@@ -60,7 +63,9 @@ class ComparedRun:
         if not isinstance(config, dict) or not isinstance(config.get("agent"), dict):
             raise RunError(f"{run.paths.resolved_config}: corrupt: expected a configuration with the section agent")
         evaluations = read_evaluations(run.paths.evaluations)
-        return cls(run.title, run.record, config, run.meta, metrics, run.benchmark, evaluations)
+        record = run.record
+        title = record.title(name or run.name)
+        return cls(title, record, config, run.meta, metrics, run.benchmark, evaluations, run.stretches)
 
     @property
     def step(self) -> int:
@@ -68,8 +73,8 @@ class ComparedRun:
         return int(self.metrics["summary"]["step"])
 
     @property
-    def elapsed_seconds(self) -> float:
-        """How long training has lasted, as its metrics know it."""
+    def training_seconds(self) -> float:
+        """How long training has lasted, without the start of each session, as its metrics know it."""
         return float(self.metrics["summary"]["elapsed_seconds"])
 
     def find_return(self, field: str, limit: float) -> float | None:
@@ -92,7 +97,8 @@ class RunFigures:
     :param name: the run's
     :param status: how it stands
     :param environments: how many, and where they are stepped
-    :param duration_seconds: how long training has lasted, all its sessions together
+    :param duration_seconds: of all its sessions together, start and evaluations included
+    :param training_seconds: how much of that was training, as bounds and benchmarks count it
     :param steps: environment transitions
     :param fps: steps per second; see :attr:`Comparison.is_fps_overall`
     :param fps_p10: not exceeded in 10 % of the time
@@ -114,6 +120,7 @@ class RunFigures:
     status: str
     environments: str
     duration_seconds: float
+    training_seconds: float
     steps: int
     fps: float | None
     fps_p10: float | None
@@ -138,7 +145,7 @@ class Comparison:
 
     :param figures: of each
     :param common_steps: as far as all of them went
-    :param common_seconds: as long as all of them trained
+    :param common_seconds: as long as all of them trained, without the start of each session
     :param is_fps_overall: whether evaluating and saving count in ``fps``: it is so where a run has no measurement
     """
 
@@ -155,7 +162,7 @@ def compare_runs(runs: Sequence[ComparedRun]) -> Comparison:
     """
     is_fps_overall = not all(_get(run.benchmark, "fps", "mean") for run in runs)
     common_steps = min(run.step for run in runs)
-    common_seconds = min(run.elapsed_seconds for run in runs)
+    common_seconds = min(run.training_seconds for run in runs)
     speeds = [_find_fps(run, is_fps_overall) for run in runs]
     figures = tuple(
         _make_figures(run, fps, speeds[0], common_steps, common_seconds) for run, fps in zip(runs, speeds, strict=True)
@@ -176,8 +183,9 @@ def _make_figures(
         name=run.name,
         status=run.record.status,
         environments=_describe_environments(run.config.get("parallel")),
-        duration_seconds=run.elapsed_seconds,
-        steps=run.step,
+        duration_seconds=run.record.elapsed_seconds,
+        training_seconds=run.training_seconds,
+        steps=run.record.step,
         fps=fps,
         fps_p10=_get(measured, "fps", "p10"),
         fps_p90=_get(measured, "fps", "p90"),
@@ -188,7 +196,7 @@ def _make_figures(
         memory_peak_bytes=_get(measured, "memory", "peak_bytes"),
         memory_mean_bytes=_get(measured, "memory", "mean_bytes"),
         cores_used=_get(measured, "cpu", "cores_used"),
-        episodes=run.metrics["summary"]["episode"],
+        episodes=run.record.episode,
         return_at_steps=run.find_return("step", common_steps),
         return_at_time=run.find_return("elapsed_seconds", common_seconds),
         best_evaluation=run.record.best_evaluation,

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, ScalarFormatter
 
+from sb3_ext.formatting import shorten_names
 from sb3_ext.reports.comparison import ComparedRun, Comparison
 from sb3_ext.reports.overlay import RunCurves, draw_returns, list_looks
-from sb3_ext.reports.pictures import make_figure, save_figure, style_axes
+from sb3_ext.reports.pictures import make_figure, place_legend, save_figure, style_axes
 
 _NAME_CHARACTERS = 28
 _BAR_INCHES = 0.35
-_LEGEND_COLUMNS = 4
 
 
 def plot_comparison(runs: Sequence[ComparedRun], comparison: Comparison, path: Path) -> None:
@@ -39,17 +38,14 @@ def plot_comparison(runs: Sequence[ComparedRun], comparison: Comparison, path: P
     draw_returns(panels["steps"], curves)
     draw_returns(panels["time"], curves, x="time")
     figures = comparison.figures
-    names = [textwrap.shorten(item.name, _NAME_CHARACTERS, placeholder="…") for item in figures]
+    names = shorten_names([item.name for item in figures], _NAME_CHARACTERS)
     fps = [item.fps for item in figures]
     _draw_bars(panels["speed"], names, fps, [f"{value or 0:,.0f}" for value in fps], "Steps per second")
     if has_memory:
         gigabytes = [None if item.memory_peak_bytes is None else item.memory_peak_bytes / 1e9 for item in figures]
         texts = ["–" if value is None else f"{value:.2f}" for value in gigabytes]
         _draw_bars(panels["memory"], names, gigabytes, texts, "Peak memory of all processes (GB)")
-    handles, labels = panels["steps"].get_legend_handles_labels()
-    if handles:
-        columns = min(len(labels), _LEGEND_COLUMNS)
-        figure.legend(handles, labels, fontsize=10, frameon=False, loc="outside upper left", ncols=columns)
+    place_legend(figure, panels["steps"])
     save_figure(figure, path)
 
 

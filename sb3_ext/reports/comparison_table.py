@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from sb3_ext.formatting import format_duration
 from sb3_ext.reports.comparability import Difference
 from sb3_ext.reports.comparison import WINDOW_EPISODES, Comparison, RunFigures
 
@@ -19,7 +20,8 @@ def format_rows(comparison: Comparison) -> list[Row]:
     cells: list[tuple[str, Callable[[RunFigures], str]]] = [
         ("status", lambda run: run.status),
         ("environments", lambda run: run.environments),
-        ("duration", lambda run: _format_seconds(run.duration_seconds)),
+        ("duration", lambda run: format_duration(run.duration_seconds)),
+        ("  training", lambda run: format_duration(run.training_seconds)),
         ("steps", lambda run: f"{run.steps:,}"),
         (_name_fps(comparison), lambda run: _format(run.fps, ",.0f")),
         ("  p10 – p90", lambda run: _join(_format(run.fps_p10, ",.0f"), _format(run.fps_p90, ",.0f"))),
@@ -32,7 +34,10 @@ def format_rows(comparison: Comparison) -> list[Row]:
         ("cores used", lambda run: _format(run.cores_used, ".2f")),
         ("episodes", lambda run: f"{run.episodes:,}"),
         (f"return at {comparison.common_steps:,} steps", lambda run: _format(run.return_at_steps, ".2f")),
-        (f"return at {_format_seconds(comparison.common_seconds)}", lambda run: _format(run.return_at_time, ".2f")),
+        (
+            f"return at {format_duration(comparison.common_seconds)}",
+            lambda run: _format(run.return_at_time, ".2f"),
+        ),
         ("best evaluation", lambda run: _format(run.best_evaluation, ".2f")),
     ]
     rows = [(label, tuple(cell(run) for run in comparison.figures)) for label, cell in cells]
@@ -44,7 +49,10 @@ def list_notes(comparison: Comparison) -> list[str]:
     :param comparison: of runs
     :return: what the figures are, a line each
     """
-    notes = [f"Returns are means of the last {WINDOW_EPISODES} training episodes that had ended by then."]
+    notes = [
+        f"Returns are means of the last {WINDOW_EPISODES} training episodes that had ended by then.",
+        "They are compared by the time of training; the duration also has start, self-test and final evaluation.",
+    ]
     if comparison.is_fps_overall:
         notes.append("Steps per second are of all the time, since not every run has a benchmark_metrics.json.")
     else:
@@ -113,11 +121,3 @@ def _join(low: str, high: str) -> str:
 
 def _format_megabytes(size_bytes: float | None) -> str:
     return "–" if size_bytes is None else f"{size_bytes / 1e6:,.0f} MB"
-
-
-def _format_seconds(seconds: float) -> str:
-    minutes, second = divmod(seconds, 60)
-    hours, minute = divmod(int(minutes), 60)
-    if hours:
-        return f"{hours}h {minute}m"
-    return f"{minute}m {second:.0f}s" if minute else f"{second:.1f}s"

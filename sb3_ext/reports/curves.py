@@ -11,7 +11,15 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from sb3_ext.reports.pictures import COLORS, label_shares, label_steps, make_figure, save_figure, style_axes
+from sb3_ext.reports.pictures import (
+    COLORS,
+    choose_marker,
+    label_shares,
+    label_steps,
+    make_figure,
+    save_figure,
+    style_axes,
+)
 from sb3_ext.reports.scores import SCORE_TITLE, score_games
 from sb3_ext.reports.series import Series, choose_window, smooth
 
@@ -101,10 +109,12 @@ def _draw_returns(axes: Axes, returns: Series, evaluations: Sequence[Mapping[str
     if len(returns):
         window = choose_window(len(returns))
         smoothed, thinned = smooth(returns, window), returns.thin()
-        axes.plot(thinned.x, thinned.y, ".", color=COLORS[0], alpha=0.3, markersize=4, label="training episode")
-        axes.fill_between(smoothed.x, smoothed.low, smoothed.high, color=COLORS[0], alpha=0.2, linewidth=0)
-        label = f"mean of {window} episodes, with {smoothed.band}"
-        axes.plot(smoothed.x, smoothed.mean, color=COLORS[0], linewidth=2.0, label=label)
+        if window > 1:
+            axes.plot(thinned.x, thinned.y, ".", color=COLORS[0], alpha=0.3, markersize=4, label="training episode")
+            axes.fill_between(smoothed.x, smoothed.low, smoothed.high, color=COLORS[0], alpha=0.2, linewidth=0)
+        label = f"mean of {window} episodes, with {smoothed.band}" if window > 1 else "training episode"
+        look = choose_marker(len(smoothed.x))
+        axes.plot(smoothed.x, smoothed.mean, color=COLORS[0], linewidth=2.0, label=label, **look)
     if evaluations:
         draw_evaluations(axes, evaluations, COLORS[1], label="evaluation, with 95 % interval")
     style_axes(axes, title=title, x_label="steps")
@@ -119,9 +129,9 @@ def _draw_panel(axes: Axes, panel: _Panel, series: Series, *, is_lowest: bool) -
     if panel.is_noisy:
         smoothed = smooth(series, choose_window(len(series)))
         axes.plot(thinned.x, thinned.y, color=COLORS[0], alpha=0.35, linewidth=1.0)
-        axes.plot(smoothed.x, smoothed.mean, color=COLORS[0], linewidth=2.0)
+        axes.plot(smoothed.x, smoothed.mean, color=COLORS[0], linewidth=2.0, **choose_marker(len(series)))
     else:
-        axes.plot(thinned.x, thinned.y, color=COLORS[0], linewidth=2.0)
+        axes.plot(thinned.x, thinned.y, color=COLORS[0], linewidth=2.0, **choose_marker(len(series)))
     if np.ptp(series.y) == 0 and series.y[0] != 0:
         low, high = sorted((0.0, 2 * series.y[0]))
         axes.set_ylim(low, high)  # a constant needs no magnifying glass

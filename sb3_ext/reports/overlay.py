@@ -17,7 +17,16 @@ from matplotlib.axes import Axes
 from sb3_ext.atomic import write_text
 from sb3_ext.reports.curves import draw_evaluations
 from sb3_ext.reports.intervals import find_t95
-from sb3_ext.reports.pictures import COLORS, label_shares, label_steps, make_figure, save_figure, style_axes
+from sb3_ext.reports.pictures import (
+    COLORS,
+    choose_marker,
+    label_shares,
+    label_steps,
+    make_figure,
+    place_legend,
+    save_figure,
+    style_axes,
+)
 from sb3_ext.reports.scores import score_games
 from sb3_ext.reports.series import MAX_POINTS, Series, SmoothSeries, choose_window, smooth
 
@@ -89,7 +98,7 @@ def plot_runs(runs: Sequence[RunCurves], path: Path, *, x: Literal["steps", "tim
     axis = _choose_axis(runs, x)
     has_evaluations = any(run.evaluations for run in runs)
     figure = make_figure(14.0 if has_evaluations else 9.0, 5.5)
-    panels = figure.subplots(1, 1 + has_evaluations, sharey=True, squeeze=False)[0]
+    panels = figure.subplots(1, 1 + has_evaluations, sharex=True, sharey=True, squeeze=False)[0]
     has_quartiles = len(groups) == 1
     for (group, members), look in zip(groups.items(), list_looks(len(groups)), strict=True):
         smoothed = _smooth(axis, members)
@@ -99,8 +108,7 @@ def plot_runs(runs: Sequence[RunCurves], path: Path, *, x: Literal["steps", "tim
             _draw_evaluations(panels[1], members, axis, look)
     for axes, of_what in zip(panels, ("training episodes", "evaluations"), strict=False):
         _style(axes, what, of_what, axis)
-    if panels[0].has_data():
-        panels[0].legend(fontsize=10, frameon=False, loc="best")
+    place_legend(figure, panels[0])
     save_figure(figure, path)
 
 
@@ -193,7 +201,7 @@ def _draw_training(axes: Axes, smoothed: list[SmoothSeries], look: dict[str, Any
         [only] = smoothed
         if has_quartiles:
             axes.fill_between(only.x, only.low, only.high, color=look["color"], alpha=0.15, linewidth=0)
-        axes.plot(only.x, only.mean, linewidth=2.0, **look)
+        axes.plot(only.x, only.mean, linewidth=2.0, **look, **choose_marker(len(only.x)))
     else:
         _draw_seeds(axes, [Series(series.x, series.mean) for series in smoothed], look)
 
@@ -207,7 +215,7 @@ def _draw_evaluations(axes: Axes, members: list[RunCurves], axis: _Axis, look: d
 
 def _draw_seeds(axes: Axes, seeds: list[Series], look: dict[str, Any]) -> None:
     for seed in seeds:
-        axes.plot(seed.x, seed.y, linewidth=1.0, alpha=0.35, **{**look, "label": None})
+        axes.plot(seed.x, seed.y, linewidth=1.0, alpha=0.35, **{**look, "label": None}, **choose_marker(len(seed)))
     if not seeds:
         return
     first, last = max(seed.x[0] for seed in seeds), min(seed.x[-1] for seed in seeds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from sb3_ext.atomic import write_bytes
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _GREY = "#555555"
 _MARGIN_INCHES = 0.15
+_CHARACTERS_PER_INCH, _CHARACTERS_OF_LINE, _LEGEND_ROW_INCHES = 13, 9, 0.22
+_FEW_POINTS = 20
 
 
 def make_figure(width_inches: float, height_inches: float) -> Figure:
@@ -59,6 +62,28 @@ def label_shares(axes: Axes) -> None:
     """:param axes: a panel whose vertical axis shows shares: 0 %, 20 %, …, 100 %"""
     axes.set_ylim(-0.02, 1.02)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
+
+
+def place_legend(figure: Figure, axes: Axes) -> None:
+    """
+    Put the legend above all panels, in as many columns as have room, and make the figure so much higher.
+
+    :param figure: of which a panel has labelled lines
+    :param axes: that panel
+    """
+    handles, labels = axes.get_legend_handles_labels()
+    if not labels:
+        return
+    width, height = figure.get_size_inches()
+    room = int(width * _CHARACTERS_PER_INCH) // (max(map(len, labels)) + _CHARACTERS_OF_LINE)
+    columns = max(1, min(len(labels), room))
+    figure.set_size_inches(width, height + math.ceil(len(labels) / columns) * _LEGEND_ROW_INCHES)
+    figure.legend(handles, labels, fontsize=10, frameon=False, loc="outside upper left", ncols=columns)
+
+
+def choose_marker(count: int) -> dict[str, Any]:
+    """:return: for a line through so many points, matplotlib's keyword arguments: with markers if they are few"""
+    return {"marker": "o", "markersize": 3} if count <= _FEW_POINTS else {}
 
 
 def save_figure(figure: Figure, path: Path, *, crop: bool = False) -> None:

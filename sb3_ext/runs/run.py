@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sb3_ext.atomic import find_target
 from sb3_ext.errors import RunError
@@ -16,6 +18,20 @@ from sb3_ext.runs.status import RunStatus, read_status
 
 STALE_AFTER_SECONDS = 120.0
 LIVE_STATUSES = ("running", "stale")
+
+
+class Stretch(NamedTuple):
+    """
+    A time in which one process worked on a run.
+
+    :param host: its machine, if that is known
+    :param began: seconds since 1970
+    :param ended: likewise; the last heartbeat
+    """
+
+    host: str | None
+    began: float
+    ended: float
 
 
 def is_run(directory: Path) -> bool:
@@ -131,6 +147,24 @@ class Run:
         """
         return _read_json(self.paths.benchmark_metrics) if self.paths.benchmark_metrics.exists() else {}
 
+    @property
+    def stretches(self) -> list[Stretch]:
+        """
+        When a process worked on the run: from its start, and from each resume, to the last heartbeat that followed.
+        Those of which the beginning or the end is not known are left out.
+
+        :raises RunError: the status is missing or corrupt
+        """
+        record, resumes = self.record, _read_resumes(self.paths.resumes)
+        starts = [record.start_time, *(line.get("time") for line in resumes)]
+        ends = [line.get("previous_heartbeat") for line in resumes] + [record.last_heartbeat]
+        hosts = [line.get("previous_host") for line in resumes] + [record.host]
+        return [
+            Stretch(host, datetime.fromisoformat(start).timestamp(), datetime.fromisoformat(end).timestamp())
+            for host, start, end in zip(hosts, starts, ends, strict=True)
+            if start is not None and end is not None
+        ]
+
     def measure_bytes(self) -> int:
         """:return: size of all files of the run in bytes; one that has several names (hard links) counts once"""
         sizes: dict[tuple[int, int], int] = {}
@@ -153,6 +187,17 @@ class Run:
             # A lock that is free here may be held there, if the shared file system keeps locks to each host.
             return locked is None or record.heartbeat_age_seconds <= self.stale_after_seconds
         return locked is None and owner.is_alive()
+
+
+def _read_resumes(path: Path) -> list[dict[str, Any]]:
+    """:return: a line each; one that a full disk has cut is left out"""
+    if not path.exists():
+        return []
+    lines = []
+    for line in _read(path).splitlines():
+        with suppress(ValueError, TypeError):
+            lines.append(dict(json.loads(line)))
+    return lines
 
 
 def _read(path: Path) -> bytes:

@@ -100,7 +100,8 @@ class RunSession:
         Own the directory of a run that has ended, or whose process is gone. Enter the ``with`` block at once.
 
         :param directory: a run directory
-        :param entry: what its line in ``resumes.jsonl`` says beside time and host, plain data
+        :param entry: what its line in ``resumes.jsonl`` says beside time and host, and the end of the stretch before;
+            plain data
         :raises RunError: if another process owns it, it is no run, or it cannot be written
         """
         paths = RunPaths(Path(directory).absolute())
@@ -112,7 +113,9 @@ class RunSession:
             paths.stop.unlink(missing_ok=True)  # an old wish, not this stretch's
             write_text(paths.pid, f"{status.pid}\n", durable=False)
             with paths.resumes.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"time": status.last_heartbeat, "host": status.host, **entry}) + "\n")
+                previous = {"previous_host": earlier.host, "previous_heartbeat": earlier.last_heartbeat}
+                line = {"time": status.last_heartbeat, "host": status.host, **previous, **entry}
+                file.write(json.dumps(line) + "\n")
             write_json(paths.status, status.to_json())
             return cls(paths, lock, TrainingLog(paths.log), StatusFile(paths.status, status), is_new=False)
         except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,14 +25,14 @@ def advise(*arguments: str) -> Result:
     return CliRunner().invoke(cli, ["advise", *arguments])
 
 
-@pytest.mark.parametrize("columns", ["80", "120"])
-def test_a_table_and_what_to_paste(columns: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("COLUMNS", columns)
+@pytest.mark.parametrize("width", [80, 160])
+def test_a_table_and_what_to_paste(width: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys.modules["sb3_ext.cli.advise"], "find_width", lambda: width)
     result = advise(*PPO, "--num-envs", "2")
     assert result.exit_code == 0, result.output
     rows = [line.split()[0] for line in result.stdout.splitlines() if "×" in line]
     assert rows == ["sequential", "2"]
-    assert max(map(len, result.stdout.splitlines())) <= int(columns)
+    assert max(map(len, result.stdout.splitlines())) <= width
     pasted = yaml.safe_load(result.stdout[result.stdout.index("\nparallel:") :])
     parallel = load_config({"env": {"id": "CartPole-v1"}, "agent": {"id": "ppo"}, **pasted}).parallel
     assert parallel.num_envs == 2
@@ -49,7 +50,7 @@ def test_one_environment() -> None:
 def test_mistakes() -> None:
     for arguments, message in (
         (["no_such"], "no_such"),
-        ([], "about what? Give CONFIG"),
+        ([], "give CONFIG (a YAML file"),
         (["cartpole_ppo", "--set", "agent.parms={}"], "agent.parms: unknown key"),
         (["--algo", "ppo", "--env", "No-v0"], "unknown environment"),
         ([*PPO, "--seconds", "0"], "0"),

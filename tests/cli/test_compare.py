@@ -88,17 +88,21 @@ def test_mistakes(trained: Path, tmp_path: Path) -> None:
         assert "Traceback" not in result.output
 
 
-@pytest.mark.parametrize(("columns", "tables", "runs"), [(80, 4, 3), (120, 2, 5)])
+@pytest.mark.parametrize(
+    ("width", "tables", "runs"), [(80, 4, 3), (100, 3, 4), (160, 2, 7), (None, 1, 8)]
+)  # fmt: skip
 def test_many_runs_go_below_each_other(
-    columns: int, tables: int, runs: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    width: int | None, tables: int, runs: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("COLUMNS", str(columns))
     figures = tuple(
-        RunFigures(f"a-run-with-a-long-name-{n}", "completed", "32 in 4 workers", 1e5, 10**8, 12345.0, 10000.0,
+        RunFigures(f"a-run-with-a-long-name-{n}", "completed", "32 in 4 workers", 1e5, 9e4, 10**8, 12345.0, 10000.0,
                    20000.0, 1.0, 0.1, 0.5, 0.5, 3e9, 2e9, 1.9, 10**6, 123.45, 123.45, 123.45) for n in range(8)
     )  # fmt: skip
-    _print_tables(Comparison(figures, 10**8, 1e5, is_fps_overall=False))
+    _print_tables(Comparison(figures, 10**8, 1e5, is_fps_overall=False), width)
     lines = capsys.readouterr().out.splitlines()
-    assert max(map(len, lines)) <= columns
+    assert max(map(len, lines)) <= (width or 300)
     assert sum(line.startswith("status") for line in lines) == tables
     assert next(line for line in lines if line.startswith("steps ")).count("100,000,000") == runs
+    names = [name for line in lines if "-run-" in line or "…" in line for name in line.split()]
+    assert len(set(names)) == 8
+    assert ("a-run-with-a-long-name-7" in names) == (width is None)

@@ -143,6 +143,7 @@ REPLACED: dict[str, list[str]] = {
         *("reports.comparability:find_differences", "reports.comparison_figure:plot_comparison", "atomic:write_text"),
         *("atomic:write_json", "reports.comparison_table:format_markdown", "reports.comparison_table:make_content"),
         *("reports.metrics:replace_non_finite", "cli.compare:_print_tables"),
+        "cli.compare:name_paths",
     ],
     "advise": [
         *("config:read_source", "config:load_config", "advising.advice:find_advice", "advising.advice:explain_advice"),
@@ -189,6 +190,14 @@ class Stub:
 
     def __repr__(self) -> str:
         return "stub"
+
+
+RESULTS: dict[str, Any] = {
+    **dict.fromkeys(("carry_out", "_carry_out", "count_eval_envs"), 0),
+    "_read_curves": [Stub()],
+    "name_paths": ["one", "two"],
+}
+"""What replaced functions give, where that is not a stub."""
 
 
 class Effect(NamedTuple):
@@ -267,7 +276,7 @@ def try_out(request: pytest.FixtureRequest, place: Path, monkeypatch: pytest.Mon
 
         def record(*arguments: Any, **named: Any) -> Any:
             calls.append(f"{target} {arguments} {named}")
-            return 0 if name in ("carry_out", "_carry_out", "count_eval_envs") else Stub()
+            return RESULTS.get(name, Stub())
 
         monkeypatch.setattr(owner, name, record)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,19 @@ from sb3_ext.reports.comparability import find_differences
 from sb3_ext.reports.comparison import ComparedRun, compare_runs
 from sb3_ext.reports.comparison_figure import plot_comparison
 from sb3_ext.reports.comparison_table import format_markdown, format_rows, list_notes
+from sb3_ext.runs.run import Stretch
 from sb3_ext.runs.status import RunStatus
 
 
 def make_run(
-    name: str, *, steps: int = 1000, fps: float = 100.0, level: float = 0.0, is_measured: bool = True, **config: Any
+    name: str,
+    *,
+    steps: int = 1000,
+    fps: float = 100.0,
+    level: float = 0.0,
+    is_measured: bool = True,
+    stretches: Sequence[Stretch] = (),
+    **config: Any,
 ) -> ComparedRun:
     """One episode every ten steps; its return is ``level`` plus the step at which it ended."""
     ends = list(range(10, steps + 1, 10))
@@ -42,10 +51,11 @@ def make_run(
     agent = {"id": "ppo", "policy": "MlpPolicy", "params": {"gamma": 0.99, "n_steps": 32}}
     record = RunStatus(
         "completed",
+        step=steps,
+        episode=len(ends),
+        elapsed_seconds=seconds + 5,
         host="here",
         run_id=name,
-        start_time=f"2026-01-{config.pop('day', 1):02}T00:00:00+00:00",
-        last_heartbeat=f"2026-01-{config.pop('until', 1):02}T01:00:00+00:00",
         best_evaluation=12.5,
     )
     whole = {
@@ -54,7 +64,7 @@ def make_run(
     }  # fmt: skip
     meta = {"cpu_count": 2, "torch_version": "2.8"}
     metrics = {"summary": summary, "episodes": episodes, "training": {}}
-    return ComparedRun(name, record, whole, meta, metrics, benchmark if is_measured else {})
+    return ComparedRun(name, record, whole, meta, metrics, benchmark if is_measured else {}, stretches=stretches)
 
 
 def test_returns_are_compared_where_all_runs_have_been() -> None:
@@ -106,17 +116,19 @@ def test_what_is_not_known_of_any_run_is_left_out() -> None:
 
 def test_rows() -> None:
     rows = dict(format_rows(compare_runs([make_run("a"), make_run("b", fps=400.0, steps=400_000)])))
-    assert rows["duration"] == ("10.0s", "16m 40s")
+    # As `runs list` and the summary of training say it; the start of each took five seconds.
+    assert rows["duration"] == ("15s", "16m 45s")
+    assert rows["  training"] == ("10s", "16m 40s")
     assert rows["steps"] == ("1,000", "400,000")
     assert rows["  p10 – p90"] == ("100 – 300", "400 – 1,200")
     assert rows["speed-up"] == ("1.00×", "4.00×")
     assert rows["iteration"] == ("0.0125 s", "0.0125 s")
     assert rows["collecting"] == ("25%", "25%")
-    assert "return at 10.0s" in rows
+    assert "return at 10s" in rows
 
 
 def test_equal_runs_have_no_differences() -> None:
-    assert find_differences([make_run("a"), make_run("b", day=2, until=2)]) == []
+    assert find_differences([make_run("a"), make_run("b")]) == []
 
 
 @pytest.mark.parametrize(
@@ -140,7 +152,7 @@ def test_equal_runs_have_no_differences() -> None:
     ],
 )
 def test_a_difference_is_named_with_its_values(change: dict[str, Any], key: str, values: tuple[str, ...]) -> None:
-    [difference] = find_differences([make_run("a"), make_run("b", day=2, until=2, **change)])
+    [difference] = find_differences([make_run("a"), make_run("b", **change)])
     assert (difference.key, difference.values) == (key, values)
     assert difference.meaning
 
@@ -148,16 +160,28 @@ def test_a_difference_is_named_with_its_values(change: dict[str, Any], key: str,
 def test_how_long_they_trained_and_where_the_environments_are_is_what_one_compares() -> None:
     longer = make_run(
         "b",
-        day=2,
-        until=2,
         parallel={"mode": "subproc", "num_envs": 8},
         train={"total_steps": 9, "deterministic": False},
     )
     assert find_differences([make_run("a"), longer]) == []
 
 
+def test_a_difference_at_the_end_of_a_long_value_is_found_and_shown() -> None:
+    long = {"net_arch": [256, 256, 256, 256], "activation_fn": "ReLU", "ortho_init": True}
+    runs = [
+        make_run(
+            name, agent={"id": "ppo", "policy": "MlpPolicy", "params": {"policy_kwargs": {**long, "log_std_init": std}}}
+        )
+        for name, std in (("a", 0.0), ("b", -2.0))
+    ]
+    [difference] = find_differences(runs)
+    assert difference.key == "agent.params.policy_kwargs"
+    assert [value[-6:] for value in difference.values] == [": 0.0}", " -2.0}"]
+    assert max(map(len, difference.values)) <= 40
+
+
 def test_another_machine_is_a_difference() -> None:
-    other = make_run("b", day=2, until=2)
+    other = make_run("b")
     machine = {**other.benchmark["machine"], "cpu_model": "6502"}
     other = dataclasses.replace(
         other,
@@ -170,25 +194,45 @@ def test_another_machine_is_a_difference() -> None:
 
 
 def test_a_machine_that_is_not_known_is_no_other_one() -> None:
-    old = make_run("old", is_measured=False, day=2, until=2)
+    old = make_run("old", is_measured=False)
     old = dataclasses.replace(old, meta={})
     assert find_differences([make_run("a"), old]) == []
 
 
-def test_runs_at_the_same_time_slow_each_other() -> None:
-    [difference] = find_differences([make_run("a"), make_run("b", day=2, until=3), make_run("c", day=3, until=3)])
-    assert (difference.key, difference.values) == ("time", ("b", "c"))
+@pytest.mark.parametrize(
+    ("first", "second", "is_found"),
+    [
+        ([("here", 0, 60)], [("here", 30, 90)], True),
+        ([("here", 0, 60)], [("here", 58, 600)], False),  # less than a tenth
+        ([("here", 0, 60)], [("there", 0, 60)], False),
+        ([("here", 0, 60)], [], False),
+        # Resumed later: it had ended before the other one began, and began again after its end.
+        ([("here", 0, 60), ("here", 200, 260)], [("here", 100, 160)], False),
+        ([("here", 0, 60), ("here", 200, 260)], [("here", 100, 160), ("here", 190, 250)], True),
+        ([("here", 0, 60), ("there", 100, 160)], [("here", 100, 160)], False),  # resumed on another machine
+    ],
+)
+def test_runs_at_the_same_time_may_have_slowed_each_other(
+    first: list[tuple[str, float, float]], second: list[tuple[str, float, float]], is_found: bool
+) -> None:
+    runs = [
+        make_run(name, stretches=[Stretch(*each) for each in stretches])
+        for name, stretches in (("a", first), ("b", second))
+    ]
+    found = [(difference.key, difference.values) for difference in find_differences(runs)]
+    assert found == ([("time", ("a", "b"))] if is_found else [])
 
 
 def test_the_report() -> None:
-    runs = [make_run("a|1"), make_run("b", seed=2)]
+    stretches = [Stretch("here", 0, 60)]
+    runs = [make_run("a|1", stretches=stretches), make_run("b", stretches=stretches, seed=2)]
     report = format_markdown(compare_runs(runs), find_differences(runs), "c.png")
     lines = report.splitlines()
     assert lines[:4] == ["# a|1 / b", "", r"|  | a\|1 | b |", "| --- | ---: | ---: |"]
     assert "| speed-up | 1.00× | 1.00× |" in lines
     assert "![returns, speed and memory](c.png)" in lines
     assert any(line.startswith("| seed | 1 | 2 | ") for line in lines)
-    assert "- time: a|1 / b: they ran at the same time and slowed each other" in lines
+    assert "- time: a|1 / b: they ran at the same time on one machine and may have slowed each other" in lines
 
 
 def test_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,6 +245,8 @@ def test_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     steps, time, speed, memory = figure.axes
     assert (steps.get_xlabel(), time.get_xlabel()) == ("steps", "time (seconds)")
     assert [bar.get_width() for bar in speed.patches] == [200.0, 500.0]
+    assert [text.get_text() for text in speed.get_yticklabels()] == ["first", "a-name-that-is…chart-of-runs"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [run.name for run in runs]
     assert [text.get_text() for text in speed.texts] == ["200", "500"]
     assert [text.get_text() for text in memory.texts] == ["0.30", "0.30"]
     assert len({bar.get_facecolor() for bar in speed.patches}) == 2

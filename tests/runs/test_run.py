@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,23 @@ def test_a_living_run_is_running(tmp_path: Path, start_run: StartRun) -> None:
     assert run.record.pid == process.pid
     assert run.name == "a"
     assert run.config_text == "seed: 1"
+
+
+def test_stretches_are_the_times_of_each_process(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "a", start_time=LONG_AGO, last_heartbeat="2020-01-05T00:00:00+00:00", host="here")
+    day, first = 86400.0, datetime.fromisoformat(LONG_AGO).timestamp()
+    assert run.stretches == [("here", first, first + 4 * day)]
+
+    lines = [
+        {
+            "time": "2020-01-03T00:00:00+00:00",
+            "previous_heartbeat": "2020-01-02T00:00:00+00:00",
+            "previous_host": "there",
+        },
+        {"time": "2020-01-04T00:00:00+00:00"},  # of an earlier version, which did not note the end before it
+    ]
+    run.paths.resumes.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"time": "20')
+    assert run.stretches == [("there", first, first + day), ("here", first + 3 * day, first + 4 * day)]
 
 
 def test_a_killed_run_is_dead(tmp_path: Path, start_run: StartRun) -> None:
