@@ -114,7 +114,8 @@ def _draw_titles(runs: list[tuple[str, RunStatus]], width: int) -> list[str]:
 
 
 def _describe(record: RunStatus) -> str:
-    return record.phase if record.status in LIVE_STATUSES else record.stop_reason or ""
+    described = record.phase if record.status in LIVE_STATUSES else record.stop_reason
+    return ", ".join(filter(None, [described, "mock environment" if record.mock else None]))
 
 
 def _draw_progress(record: RunStatus, width: int) -> list[str]:

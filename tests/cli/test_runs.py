@@ -230,6 +230,12 @@ def test_watch_prints_one_snapshot_where_there_is_no_terminal(root: Path) -> Non
     assert "done" not in every
 
 
+def test_watch_says_that_an_environment_is_a_mock_one(root: Path) -> None:
+    add_run(root / "a", "running", mock=True)
+    for words in (("watch", "a"), ("watch",)):
+        assert invoke(*words).output.splitlines()[0] == "a  running  starting, mock environment"
+
+
 def test_watch_without_runs_says_so(root: Path) -> None:
     assert invoke("watch").output == "No run is running in runs.\n"
 
