@@ -142,6 +142,7 @@ class PettingZooGame:
         if view.ndim == 3 and len(planes) == 2 and np.isin(planes, (0, 1)).all():
             cells = np.array([".", "X", "O"])[planes[0].astype(int) + 2 * planes[1].astype(int)]
             return "\n".join(" ".join(row) for row in cells)
+        (view,) = self.observe(np.array([board]), self._movers[[board]])  # the other player's cards stay hidden
         return np.array2string(view, threshold=200)
 
     def _read_mask(self, board: int) -> NDArray[np.bool_]:

@@ -358,7 +358,11 @@ def test_boards_of_two_planes_are_drawn_as_boards(game_id: str) -> None:
 
 
 def test_other_observations_are_written_as_numbers() -> None:
-    assert make_game("my.cards", 1).render(0).startswith("[")
+    game, board = make_game("my.cards", 1, seed=1), np.array([0])
+    assert game.render(0) == np.array2string(game.observe(board, np.array([0]))[0])
+    while game.movers[0] == 0:
+        game.play(board, np.array([int(game.find_legal(board)[0].argmax())]))
+    assert game.render(0) == np.array2string(game.observe(board, np.array([1]))[0])  # of the player to move
 
 
 def test_random_games_end() -> None:
