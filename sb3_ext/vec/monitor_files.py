@@ -68,10 +68,12 @@ def continue_vec_monitor(monitor: VecMonitor, path: Path) -> None:
     Let a ``VecMonitor`` go on with a file that is there; its constructor, unlike ``Monitor``'s, can only begin one.
 
     :param monitor: made without a file
-    :param path: the file; begun if it is missing
+    :param path: the file, as ``VecMonitor`` takes it: with or without ``.monitor.csv``; begun if it is missing
     """
+    is_whole = path.name.endswith(Monitor.EXT)
+    file = path if is_whole else path.with_name(f"{path.name}.{Monitor.EXT}")
     monitor.results_writer = ResultsWriter(
-        str(path), {"t_start": monitor.t_start}, monitor.info_keywords, override_existing=not path.exists()
+        str(file), {"t_start": monitor.t_start}, monitor.info_keywords, override_existing=not file.exists()
     )
 
 

@@ -155,8 +155,8 @@ def test_a_person_plays_through_a_pipe(run: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--human", "--against", "random"), "--human goes without --against"),
-        (("--human", "--json", "a.json"), "--human goes without --against"),
+        (("--human", "--against", "random"), "--human cannot be given with"),
+        (("--human", "--json", "a.json"), "--human cannot be given with"),
         (("--against", "runs/nobody"), "there is no such run or checkpoint"),
     ],
 )

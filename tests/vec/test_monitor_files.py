@@ -10,6 +10,7 @@ from stable_baselines3.common.monitor import ResultsWriter
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecMonitor
 
 from sb3_ext.vec import WorkerVecEnv
+from sb3_ext.vec.monitor_files import continue_vec_monitor
 from sb3_ext.vec.snapshot_wrapper import SnapshotWrapper
 from sb3_ext.vec.vec_snapshots import cut_monitor_files, get_monitor_files
 
@@ -75,6 +76,24 @@ def test_a_file_that_was_emptied_is_reported_shorter(tmp_path: Path) -> None:
     assert second is not None
     assert first.size_bytes < 5000
     venv.close()
+
+
+@pytest.mark.parametrize("name", ["0", "0.monitor.csv"])
+def test_vec_monitor_goes_on_with_the_file_of_its_name(tmp_path: Path, name: str) -> None:
+    environment = DummyVecEnv([lambda: gymnasium.make("CartPole-v1", max_episode_steps=8)])
+    begun = VecMonitor(environment, str(tmp_path / name))
+    play(begun, 40)
+    begun.results_writer.close()
+    before = (tmp_path / "0.monitor.csv").read_text()
+    continued = VecMonitor(environment)
+    continue_vec_monitor(continued, tmp_path / name)
+    play(continued, 40)
+    continued.results_writer.close()
+
+    after = (tmp_path / "0.monitor.csv").read_text()
+    assert len(before.splitlines()) >= 6
+    assert after.startswith(before)
+    assert len(after) > len(before)
 
 
 def test_vec_monitor_counts_time_from_the_beginning_of_its_file(tmp_path: Path) -> None:
