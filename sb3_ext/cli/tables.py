@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import shutil
+import os
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
@@ -20,6 +20,7 @@ dim: Callable[[str], str] = partial(click.style, dim=True)
 bold: Callable[[str], str] = partial(click.style, bold=True)
 
 _MIN_WRAPPED_WIDTH = 20
+_UNKNOWN_WIDTH = 80
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,10 @@ def find_width(stream: TextIO | None = None) -> int | None:
     :return: the width of the terminal there; ``None`` if it is no terminal: then nothing is shortened or left out
     """
     stream = sys.stdout if stream is None else stream
-    return shutil.get_terminal_size().columns if stream.isatty() else None
+    if not stream.isatty():
+        return None
+    # Not shutil's, which asks standard output, whichever stream it is about; 0 is of a terminal that does not say.
+    return os.get_terminal_size(stream.fileno()).columns or _UNKNOWN_WIDTH
 
 
 def format_table(

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import struct
+import termios
+from pathlib import Path
+
 import click
 import pytest
 from rich.cells import cell_len
 
-from sb3_ext.cli.tables import Column, format_blocks, format_definitions, format_table, wrap
+from sb3_ext.cli.tables import Column, find_width, format_blocks, format_definitions, format_table, wrap
 from sb3_ext.formatting import shorten_names
 
 COLUMNS = [
@@ -96,6 +102,20 @@ def test_a_meaning_goes_on_below_itself() -> None:
         "           --seed 3",
     ]
     assert click.unstyle(format_definitions(rows, None)[-1]) == "  command  sb3-ext train my.yaml --seed 3"
+
+
+@pytest.mark.parametrize(("columns", "width"), [(80, 80), (100, 100), (160, 160), (0, 80)])
+def test_a_terminal_is_as_wide_as_it_says(columns: int, width: int) -> None:
+    leader, follower = os.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    with open(follower, "w") as stream:
+        assert find_width(stream) == width
+    os.close(leader)
+
+
+def test_what_is_no_terminal_has_no_width(tmp_path: Path) -> None:
+    with (tmp_path / "list.txt").open("w") as stream:
+        assert find_width(stream) is None
 
 
 def test_text_is_broken_between_words_only() -> None:
