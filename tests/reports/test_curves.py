@@ -223,3 +223,13 @@ def test_thinning_keeps_both_ends() -> None:
 @pytest.mark.parametrize(("count", "window"), [(0, 1), (1, 1), (39, 1), (40, 2), (1000, 50), (10**6, 100)])
 def test_window(count: int, window: int) -> None:
     assert choose_window(count) == window
+
+
+def test_few_points_are_points(figures: list[Figure]) -> None:
+    plot_curves(make_metrics(1, logs=1), make_evaluations(0), Path("x.png"))
+    plot_curves(make_metrics(3000, logs=1), make_evaluations(0), Path("x.png"))
+
+    few, many = figures
+    assert all("o" in [line.get_marker() for line in axes.lines] for axes in few.axes)
+    assert [text.get_text() for text in few.axes[0].get_legend().get_texts()] == ["training episode"]
+    assert many.axes[0].lines[1].get_marker() == "None"
