@@ -7,6 +7,7 @@ from typing import Any
 
 from sb3_ext.callbacks.checkpoint import RunCheckpointCallback
 from sb3_ext.callbacks.light import LightCallback
+from sb3_ext.checkpoints.callback_tree import list_callbacks
 from sb3_ext.errors import CheckpointError, Sb3ExtError
 from sb3_ext.internals.sb3 import reset_environments
 from sb3_ext.selfplay.pool import OpponentPool
@@ -66,7 +67,7 @@ class OpponentPoolCallback(LightCallback):
     def _on_training_start(self) -> None:
         super()._on_training_start()
         self._trigger.skip_to(self.pool.episodes)
-        called = getattr(self.locals.get("callback"), "callbacks", [])
+        called = list_callbacks(self.locals.get("callback", self))
         self._checkpoints = next((other for other in called if isinstance(other, RunCheckpointCallback)), None)
 
     def _on_rollout_end(self) -> None:

@@ -3,27 +3,27 @@ What callbacks know: their own ``state()``, given back to ``restore(state)``, an
 
 A callback that keeps long columns of numbers has ``state_arrays()``, arrays by name, and ``restore_arrays(arrays)``.
 
-Callbacks are found again by their class, and by their order among those of the same class.
+Callbacks are found again by their class and, among those of the same class, by their key, which is explained in
+:mod:`sb3_ext.checkpoints.callback_tree`.
 """
 
 from __future__ import annotations
 
 import json
 import pickle
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from stable_baselines3.common.callbacks import (
     BaseCallback,
-    CallbackList,
     EvalCallback,
     EveryNTimesteps,
     StopTrainingOnMaxEpisodes,
     StopTrainingOnNoModelImprovement,
 )
 
+from sb3_ext.checkpoints.callback_tree import find_key, match_names, name_callbacks
 from sb3_ext.checkpoints.captured_state import CapturedState
 from sb3_ext.errors import CheckpointError
 
@@ -54,17 +54,21 @@ def capture_callbacks(callbacks: BaseCallback | Sequence[BaseCallback], state: C
     """
     own: dict[str, Any] = {}
     stock: dict[str, dict[str, Any]] = {}
-    for name, callback in _name_callbacks(callbacks):
+    keys: dict[str, str] = {}
+    for name, callback in name_callbacks(callbacks):
+        keys[name] = find_key(callback)
         stock[name] = {attribute: getattr(callback, attribute) for attribute in _list_stock_attributes(callback)}
+        stateful: Any = callback
         if _has_state(callback):
             try:
-                own[name] = json.loads(json.dumps(callback.state(), allow_nan=False))
+                own[name] = json.loads(json.dumps(stateful.state(), allow_nan=False))
             except (TypeError, ValueError) as error:
                 raise CheckpointError(f"the state of callback {name} is not strict JSON: {error}") from error
         if hasattr(callback, "state_arrays"):
-            for key, array in callback.state_arrays().items():
+            for key, array in stateful.state_arrays().items():
                 state.arrays[f"callbacks/{name}/{key}"] = np.array(array)
     state.values["callbacks"] = own
+    state.values["callback_keys"] = keys
     state.blobs["callbacks"] = pickle.dumps(stock)
 
 
@@ -76,32 +80,21 @@ def restore_callbacks(callbacks: BaseCallback | Sequence[BaseCallback], state: C
     :param state: what was captured
     """
     stock = pickle.loads(state.blobs["callbacks"])
-    for name, callback in _name_callbacks(callbacks):
-        vars(callback).update(stock.get(name, {}))
-        if name in state.values["callbacks"] and _has_state(callback):
-            callback.restore(state.values["callbacks"][name])
-        prefix = f"callbacks/{name}/"
+    present: dict[str, Any] = dict(name_callbacks(callbacks))
+    # Checkpoints of earlier versions have no keys: there the order decides.
+    saved_keys = state.values.get("callback_keys", dict.fromkeys(stock, ""))
+    matches = match_names(saved_keys, {name: find_key(callback) for name, callback in present.items()})
+    for name, callback in present.items():
+        saved_name = matches.get(name)
+        if saved_name is None:
+            continue
+        vars(callback).update(stock.get(saved_name, {}))
+        if saved_name in state.values["callbacks"] and _has_state(callback):
+            callback.restore(state.values["callbacks"][saved_name])
+        prefix = f"callbacks/{saved_name}/"
         arrays = {key.removeprefix(prefix): array for key, array in state.arrays.items() if key.startswith(prefix)}
         if arrays and hasattr(callback, "restore_arrays"):
             callback.restore_arrays(arrays)
-
-
-def _name_callbacks(callbacks: BaseCallback | Sequence[BaseCallback]) -> Iterator[tuple[str, Any]]:
-    found: dict[int, BaseCallback] = {}
-    _collect([callbacks] if isinstance(callbacks, BaseCallback) else callbacks, found)
-    count: Counter[str] = Counter()
-    for callback in found.values():
-        kind = type(callback).__name__
-        count[kind] += 1
-        yield f"{kind}/{count[kind]}", callback
-
-
-def _collect(callbacks: Iterable[BaseCallback], found: dict[int, BaseCallback]) -> None:
-    for callback in callbacks:
-        if id(callback) not in found:
-            found[id(callback)] = callback
-            inner = callback.callbacks if isinstance(callback, CallbackList) else vars(callback).values()
-            _collect([value for value in inner if isinstance(value, BaseCallback)], found)
 
 
 def _list_stock_attributes(callback: BaseCallback) -> list[str]:

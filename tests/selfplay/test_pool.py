@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from sb3_contrib import MaskablePPO
 from stable_baselines3 import DQN
-from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
 
 from sb3_ext.callbacks import OpponentPoolCallback, RunCheckpointCallback
@@ -38,6 +38,7 @@ class Training:
         self, folder: Path, make_toy: Any, make_player: Any, algorithm: Any = MaskablePPO, **settings: Any
     ) -> None:
         game, dqn = make_toy(4), algorithm is DQN
+        self.is_nested = False
         self.pool = OpponentPool(
             folder / "opponents", game, [(make_player("easy"), 1.0)], seed=1, **{**QUICK, **settings}
         )
@@ -57,7 +58,7 @@ class Training:
 
     def learn(self, total: int) -> None:
         steps = self.checkpoints.resume_if_possible(self.model, total)
-        callbacks = [OpponentPoolCallback(), self.checkpoints]
+        callbacks = [OpponentPoolCallback(), CallbackList([self.checkpoints]) if self.is_nested else self.checkpoints]
         self.model.learn(steps, callback=callbacks, reset_num_timesteps=False)
         self.checkpoints.close()
 
@@ -168,8 +169,10 @@ def test_a_resume_from_an_older_checkpoint_finds_whom_it_had_met(make_training: 
     assert all((again.model.policy.state_dict()[name] == value).all() for name, value in weights.items())
 
 
-def test_evicted_files_go_when_no_checkpoint_needs_them(make_training: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_nested", [False, True])
+def test_evicted_files_go_when_no_checkpoint_needs_them(is_nested: bool, make_training: Any, tmp_path: Path) -> None:
     training = make_training()
+    training.is_nested = is_nested
     training.learn(576)
     opponents = tmp_path / "run" / "opponents"
     kept = {path.name for path in opponents.iterdir()}
