@@ -39,7 +39,9 @@ from sb3_ext.callbacks import (
     TimingsCallback,
     TrialPruningCallback,
 )
+from sb3_ext.callbacks.boundary_stop import BoundaryStopCallback
 from sb3_ext.callbacks.trial_pruning import PrunableTrial
+from sb3_ext.checkpoints.callback_tree import list_callbacks
 from sb3_ext.checkpoints.writer import SaveOutcome
 from sb3_ext.config.callback_types import CALLBACK_TYPES, load_callback_class
 from sb3_ext.config.game_schema import POOL_TYPE
@@ -89,10 +91,18 @@ class Callbacks:
         self.reports.finish(self.metrics.history, self._make_sections(), is_drawn=not is_hurried)
 
     def close(self) -> None:
-        """Give back what callbacks hold: processes, threads, environments, the terminal's last line."""
-        for callback in self.all:
-            if isinstance(callback, BenchmarkCallback | EvaluationCallback | ProgressCallback | RunCheckpointCallback):
-                callback.close()
+        """
+        Close every callback that has a method ``close``, the user's among them, wherever it is nested, and the reports.
+
+        An error in one of them is logged and keeps none of the others from being closed.
+        """
+        for callback in list_callbacks(self.all):
+            close = getattr(callback, "close", None)
+            if callable(close):
+                try:
+                    close()
+                except Exception:
+                    logger.warning("%s.close() failed", type(callback).__name__, exc_info=True)
         self.reports.close()
 
     def _make_sections(self) -> dict[str, Any]:
@@ -151,10 +161,12 @@ def make_callbacks(
             HeartbeatCallback(session.status, train.status_every_steps, phases, train.total_steps),
             ProgressCallback(train.total_steps),
             *extra_callbacks,
+            NanStopCallback(),  # before an evaluation is tried with such weights
+            evaluation,
             *_make_stop_callbacks(config, session, evaluation, checkpoints),
             *_make_pruning(config, evaluation, checkpoints, trial),
-            evaluation,
             checkpoints,
+            BoundaryStopCallback(),
         ],
     )
     checkpoints.on_outcome.append(partial(_show_save, session, callbacks))
@@ -224,10 +236,11 @@ def _make_evaluation(
 def _make_stop_callbacks(
     config: RunConfig, session: RunSession, evaluation: EvaluationCallback, checkpoints: RunCheckpointCallback
 ) -> Iterator[StopCallback]:
-    at_boundary = checkpoints.is_boundary_near
-    yield NanStopCallback()
-    yield StopFileCallback(session.paths.stop, at_boundary=at_boundary)
-    yield SignalStopCallback(session.signals, at_boundary=at_boundary)
+    # Who asks a run to stop waits for it: no longer than a second.
+    yield StopFileCallback(session.paths.stop, at_boundary=checkpoints.is_boundary_near)
+    yield SignalStopCallback(session.signals, at_boundary=checkpoints.is_boundary_near)
+    # What was collected until a bound is learned from first.
+    at_boundary = checkpoints.is_boundary_ahead
     if config.train.total_episodes is not None:
         yield EpisodeBudgetCallback(config.train.total_episodes, at_boundary=at_boundary)
     if config.train.duration_seconds is not None:
@@ -266,20 +279,21 @@ def _make_pruning(
     config: RunConfig, evaluation: EvaluationCallback, checkpoints: RunCheckpointCallback, trial: PrunableTrial | None
 ) -> Iterator[StopCallback]:
     if trial is not None:
-        at_boundary = checkpoints.is_boundary_near
-        yield TrialPruningCallback(trial, evaluation, every_steps=config.eval.every_steps, at_boundary=at_boundary)
+        yield TrialPruningCallback(trial, evaluation, every_steps=config.eval.every_steps, at_boundary=True)
 
 
 def _make_configured_callbacks(
     train: TrainConfig, phases: Phases, checkpoints: RunCheckpointCallback
 ) -> Iterator[BaseCallback]:
-    given = {"at_boundary": checkpoints.is_boundary_near, "phases": phases, "total_steps": train.total_steps}
+    given = {"phases": phases, "total_steps": train.total_steps}
     for index, entry in enumerate(train.callbacks):
         if not entry.enabled or entry.type == CHECKPOINT_TYPE:
             continue
         found = load_callback_class(entry.type)
         known = read_parameters(found) if entry.type in CALLBACK_TYPES else {}
-        own = {name: value for name, value in given.items() if name in known}
+        is_stop_file = issubclass(found, StopFileCallback)
+        at_boundary = checkpoints.is_boundary_near if is_stop_file else checkpoints.is_boundary_ahead
+        own = {name: value for name, value in {**given, "at_boundary": at_boundary}.items() if name in known}
         try:
             yield found(**entry.params, **own)
         except (TypeError, ValueError) as error:

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,12 @@ from stable_baselines3.common.utils import safe_mean
 from sb3_ext.callbacks.checkpoint_saver import CheckpointSaver
 from sb3_ext.callbacks.episodes import EpisodeCallback
 from sb3_ext.callbacks.evaluation import EvaluationCallback
+from sb3_ext.callbacks.light import has_rollouts_of_steps
 from sb3_ext.callbacks.rollout_watch import RolloutWatch
 from sb3_ext.callbacks.save_triggers import SaveTriggers
 from sb3_ext.callbacks.stopping import StopCallback
 from sb3_ext.checkpoints.bundle import Bundle
+from sb3_ext.checkpoints.callback_tree import list_callbacks
 from sb3_ext.checkpoints.content import BundleContent
 from sb3_ext.checkpoints.finiteness import has_finite_weights
 from sb3_ext.checkpoints.manifest import Score
@@ -109,6 +111,9 @@ class RunCheckpointCallback(EpisodeCallback):
         self._evaluated: tuple[int, Score] | None = None
         self._saved_step: int | None = None
         self._boundary: BundleContent | None = None
+        #: the step of the state that :meth:`finish` has saved, or was to save; ``None`` if nothing was trained
+        self.final_step: int | None = None
+        self._stop_callbacks: list[StopCallback] = []
         if evaluation is not None and best_by == "evaluation":
             evaluation.on_evaluation.append(self._on_evaluation)
             evaluation.on_failure.append(self._saver.release)
@@ -154,6 +159,14 @@ class RunCheckpointCallback(EpisodeCallback):
         """
         return self._rollouts.is_short
 
+    def is_boundary_ahead(self) -> bool:
+        """
+        Whether a bound can wait for the end of the rollout, so that what it has collected is learned from. A rollout
+        of a number of steps always ends; one of whole episodes may not, and is given up when it has lasted longer than
+        everything before it, and longer than ten minutes.
+        """
+        return has_rollouts_of_steps(self.model) or not self._rollouts.is_overlong()
+
     def finish(self) -> None:
         """
         Save what ``learn`` has left, and wait until it is on the disk. However ``learn`` ended, and more than once.
@@ -165,11 +178,20 @@ class RunCheckpointCallback(EpisodeCallback):
         if not self._rollouts.has_begun:
             return  # nothing has been trained
         if self._rollouts.is_at_boundary:
+            self.final_step = self.model.num_timesteps
             if self._saved_step != self.model.num_timesteps:
                 self._save(after_learn=True)
         elif self._boundary is not None:
             self._write(self._boundary)
         self._saver.wait(self.model.num_timesteps)
+
+    def find_final_error(self) -> str | None:
+        """
+        :return: after :meth:`finish`, why the state that training has ended with is not on the disk; ``None`` if it is
+        """
+        if self.final_step is None or any(item.step == self.final_step for item in self.store.list_bundles()):
+            return None
+        return self._saver.last_error or f"there is no checkpoint of step {self.final_step} in {self.store.directory}"
 
     def close(self) -> None:
         """:meth:`finish`, and end the background thread."""
@@ -209,6 +231,7 @@ class RunCheckpointCallback(EpisodeCallback):
     def _on_training_start(self) -> None:
         super()._on_training_start()
         self._triggers.start(self.num_timesteps, self.episodes)
+        self._stop_callbacks = [item for item in list_callbacks(self._callbacks) if isinstance(item, StopCallback)]
         if self._resumed is not None:
             restore_callbacks(self._callbacks, self._resumed)
 
@@ -221,9 +244,11 @@ class RunCheckpointCallback(EpisodeCallback):
         self._saver.report()
         self._is_due = self._triggers.is_due(self.model.num_timesteps, self.episodes) or self._is_due
         if (self._is_due or self._is_stopping()) and self._saved_step != self.model.num_timesteps:
+            self.final_step = self.model.num_timesteps
             self._save()
         elif self._rollouts.should_keep() and has_finite_weights(self.model):
             began_at = time.monotonic()
+            self.final_step = self.model.num_timesteps
             self._boundary = self._capture()
             self._rollouts.note_keeping(time.monotonic() - began_at)
 
@@ -236,13 +261,13 @@ class RunCheckpointCallback(EpisodeCallback):
         self._rollouts.end_learning()
 
     def _is_stopping(self) -> bool:
-        return any(isinstance(callback, StopCallback) and callback.stop_reason for callback in self._flat_callbacks)
+        return any(callback.stop_reason is not None for callback in self._stop_callbacks)
 
     def _save(self, *, after_learn: bool = False) -> None:
         self._is_due = False
         if not has_finite_weights(self.model):
-            step = self.model.num_timesteps
-            logger.error("the weights are not finite at step %d; no checkpoint is made of them", step)
+            self._saver.last_error = f"the weights are not finite at step {self.model.num_timesteps}"
+            logger.error("%s; no checkpoint is made of them", self._saver.last_error)
             return
         with self._saving():
             content = self._capture(after_learn=after_learn)
@@ -287,10 +312,6 @@ class RunCheckpointCallback(EpisodeCallback):
         """Those of ``learn``, all of them: SB3 shows its loop's locals."""
         root: BaseCallback = self.locals.get("callback", self)
         return root
-
-    @property
-    def _flat_callbacks(self) -> Sequence[BaseCallback]:
-        return getattr(self._callbacks, "callbacks", [self._callbacks])
 
     def _saving(self) -> AbstractContextManager[None]:
         return nullcontext() if self._phases is None else self._phases.during("saving")

@@ -32,6 +32,8 @@ class CheckpointSaver:
     def __init__(self, store: CheckpointStore, retention: Retention) -> None:
         #: called with the outcome of every save, from the training loop
         self.on_outcome: list[Callable[[SaveOutcome], None]] = []
+        #: why the last save failed, ``None`` if it did not
+        self.last_error: str | None = None
         self._store = store
         self._retention = retention
         self._lazy_writer: BundleWriter | None = None
@@ -112,6 +114,7 @@ class CheckpointSaver:
         if outcome.error is not None and not self._is_failing:
             logger.warning("no checkpoint at step %d; training goes on: %s", outcome.step, outcome.error)
         self._is_failing = outcome.error is not None
+        self.last_error = None if outcome.error is None else str(outcome.error)
         for listener in self.on_outcome:
             listener(outcome)
 

@@ -65,17 +65,17 @@ class EpisodeLoggingCallback(EpisodeCallback):
 
     def _on_training_end(self) -> None:
         if self.model.num_timesteps > self._dumped_step:
-            self._dump()
+            self._dump(has_ended=True)
 
     def _dump_if_due(self) -> None:
         is_overdue = self.model.num_timesteps - self._dumped_step >= self._max_steps_between_dumps
         if self._episode_trigger.is_due(self.episodes) or is_overdue:
             self._dump()
 
-    def _dump(self) -> None:
+    def _dump(self, *, has_ended: bool = False) -> None:
         self._dumped_step = self.model.num_timesteps
         self._throughput.add(time.monotonic(), self._dumped_step)
-        eta_seconds = self._throughput.estimate_eta_seconds(self._total_steps)
+        eta_seconds = self._throughput.estimate_eta_seconds(self._total_steps, has_ended=has_ended)
         if eta_seconds is not None:
             self.logger.record("time/eta_seconds", eta_seconds, exclude="tensorboard")
         self.model.dump_logs()

@@ -63,11 +63,19 @@ class HeartbeatCallback(EpisodeCallback):
         self._may_beat_at = 0.0
         self._must_beat_at = 0.0
         self._optimizer_hooks: list[RemovableHandle] = []
+        self._is_beating = False
+
+    def close(self) -> None:
+        """Write the last state, if the end of training has not: after an exception, say."""
+        if self._is_beating:
+            self._end()
+            self._beat(has_ended=True)
 
     def _on_training_start(self) -> None:
         super()._on_training_start()
         if self._path is not None:
             self._status = StatusFile(self._path, RunStatus.begin())
+        self._is_beating = True
         self._throughput = Throughput()
         self._trigger.skip_to(self.num_timesteps)
         self._phases.listeners.append(self._on_phase)
@@ -91,10 +99,7 @@ class HeartbeatCallback(EpisodeCallback):
         self._phases.enter("updating")
 
     def _on_training_end(self) -> None:
-        for hook in self._optimizer_hooks:
-            hook.remove()
-        self._optimizer_hooks.clear()
-        self._phases.listeners.remove(self._on_phase)
+        self._end()
         self._phases.enter("finished")
         if self._path is not None:
             assert self._status is not None
@@ -102,7 +107,14 @@ class HeartbeatCallback(EpisodeCallback):
             self._status.update(
                 status="completed" if is_complete else "stopped", stop_reason="total_steps" if is_complete else None
             )
-        self._beat()
+        self._beat(has_ended=True)
+
+    def _end(self) -> None:
+        self._is_beating = False
+        for hook in self._optimizer_hooks:
+            hook.remove()
+        self._optimizer_hooks.clear()
+        self._phases.listeners.remove(self._on_phase)
 
     def _on_phase(self, name: str) -> None:
         # Evaluating and saving are rare and may last: whoever looks meanwhile must not see the phase before.
@@ -113,7 +125,7 @@ class HeartbeatCallback(EpisodeCallback):
         if time.monotonic() >= self._may_beat_at:
             self._beat()
 
-    def _beat(self) -> None:
+    def _beat(self, *, has_ended: bool = False) -> None:
         assert self._status is not None
         now = time.monotonic()
         self._may_beat_at = now + _MIN_SECONDS_BETWEEN_BEATS
@@ -128,9 +140,11 @@ class HeartbeatCallback(EpisodeCallback):
             episode=self.episodes,
             epsilon=getattr(self.model, "exploration_rate", None),
             fps=self._throughput.fps,
-            eta_seconds=self._throughput.estimate_eta_seconds(self._total_steps),
-            episode_return_mean=float(safe_mean([episode["r"] for episode in latest])) if latest else None,
+            eta_seconds=self._throughput.estimate_eta_seconds(self._total_steps, has_ended=has_ended),
         )
+        if latest:  # ARS empties it at the beginning of each generation
+            mean = float(safe_mean([episode["r"] for episode in latest]))
+            self._status.update(episode_return_mean=mean)
         self._status.write()
 
 

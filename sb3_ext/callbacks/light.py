@@ -8,6 +8,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 
 
 class LightCallback(BaseCallback):
@@ -33,6 +34,19 @@ class LightCallback(BaseCallback):
 
     def _on_step(self) -> bool:
         return True
+
+
+def has_rollouts_of_steps(model: BaseAlgorithm) -> bool:
+    """
+    Whether the algorithm's rollouts are a number of steps. Those of others are a number of episodes, and an episode
+    may never end.
+
+    :param model: any algorithm
+    :return: ``True`` for on-policy algorithms, and for off-policy ones whose ``train_freq`` counts steps
+    """
+    if isinstance(model, OffPolicyAlgorithm):
+        return isinstance(model.train_freq, TrainFreq) and model.train_freq.unit == TrainFrequencyUnit.STEP
+    return isinstance(model, OnPolicyAlgorithm)
 
 
 def heeds_callbacks(model: BaseAlgorithm) -> bool:

@@ -70,32 +70,34 @@ class ProgressCallback(LightCallback):
         return True
 
     def _on_training_end(self) -> None:
-        self._show()
+        self._show(has_ended=True)
         self.close()
 
     @property
     def _interval_seconds(self) -> float:
         return self._line_every_seconds if self._bar is None else _BAR_EVERY_SECONDS
 
-    def _show(self) -> None:
+    def _show(self, *, has_ended: bool = False) -> None:
         now = time.monotonic()
         self._show_at = now + self._interval_seconds
         self._throughput.add(now, self.model.num_timesteps)
         step = self.model.num_timesteps
+        details = self._format_details(has_ended=has_ended)
         if self._bar is None:
-            logger.info("%s", self._format_line(step))
+            logger.info("%s  %s", self._format_steps(step), details)
         else:
-            self._bar.update(self._bar.task_ids[0], completed=step, details=self._format_details(), refresh=True)
+            self._bar.update(self._bar.task_ids[0], completed=step, details=details, refresh=True)
 
-    def _format_line(self, step: int) -> str:
+    def _format_steps(self, step: int) -> str:
         if self._total_steps is None:
-            return f"step {step}  {self._format_details()}"
-        return f"step {step}/{self._total_steps} ({step / self._total_steps:.1%})  {self._format_details()}"
+            return f"step {step}"
+        # The last rollout may go beyond the total.
+        return f"step {step}/{self._total_steps} ({min(step / self._total_steps, 1.0):.1%})"
 
-    def _format_details(self) -> str:
+    def _format_details(self, *, has_ended: bool) -> str:
         latest = self.model.ep_info_buffer
         fps = self._throughput.fps
-        eta_seconds = self._throughput.estimate_eta_seconds(self._total_steps)
+        eta_seconds = None if has_ended else self._throughput.estimate_eta_seconds(self._total_steps)
         parts = [
             f"return {safe_mean([episode['r'] for episode in latest]):.2f}" if latest else None,
             f"{fps:.0f} FPS" if fps is not None else None,

@@ -85,14 +85,14 @@ class ReturnStopCallback(StopCallback, EpisodeCallback, Generic[Rule]):
                 f"{type(self).__name__} needs the returns of training's episodes, but nothing monitors the "
                 "environments: put a Monitor around each, or a VecMonitor around all"
             )
-        self._is_met = self._add_episode(episode_return)
+        # Once the rule is met it stands still: what training does until its end does not undo it.
+        self._is_met = self._is_met or self._add_episode(episode_return)
 
     def _on_evaluation(self, step: int, evaluation: Evaluation) -> None:
-        self._is_met = self._add_evaluation(evaluation)
+        self._is_met = self._is_met or self._add_evaluation(evaluation)
 
     def _find_stop_reason(self) -> str | None:
         return self._reason if self._is_met else None
 
     def _explain_stop(self) -> str:
-        best = "" if self.best_average is None else f"; the best average was {self.best_average:.2f}"
-        return f"{self._describe_rule()}{best}"
+        return self._rule.describe("episodes" if self._watches_episodes else "evaluations")

@@ -7,6 +7,7 @@ import time
 _SHORT_SECONDS = 1.0
 _KEEP_EVERY_SECONDS = 1.0
 _MAX_SHARE_OF_KEEPING = 0.02
+_OVERLONG_SECONDS = 600.0
 
 
 class RolloutWatch:
@@ -27,6 +28,7 @@ class RolloutWatch:
         self.is_at_boundary = False
         self.is_short = False
         self._is_in_rollout = False
+        self._first_began_at = 0.0
         self._began_at = 0.0
         self._keep_at = 0.0
 
@@ -34,6 +36,7 @@ class RolloutWatch:
         """A rollout begins."""
         now = time.monotonic()
         self.is_short = self.has_begun and now - self._began_at < _SHORT_SECONDS
+        self._first_began_at = self._first_began_at if self.has_begun else now
         self.has_begun = self._is_in_rollout = True
         self.is_at_boundary = False
         self._began_at = now
@@ -45,6 +48,11 @@ class RolloutWatch:
     def end_learning(self) -> None:
         """``learn`` returns normally, if only because a callback has returned ``False``."""
         self.is_at_boundary = not self._is_in_rollout
+
+    def is_overlong(self) -> bool:
+        """:return: whether this rollout lasts longer than all before it together, and longer than ten minutes"""
+        seconds, seconds_before = time.monotonic() - self._began_at, self._began_at - self._first_began_at
+        return seconds > max(seconds_before, _OVERLONG_SECONDS)
 
     def should_keep(self) -> bool:
         """:return: whether the state at this beginning is to be kept"""

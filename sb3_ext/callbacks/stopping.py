@@ -28,7 +28,8 @@ class TrainingStopped(Exception):
 
 class StopCallback(LightCallback):
     """
-    Ends training once :meth:`_find_stop_reason` gives a reason, which is then in ``stop_reason``.
+    Ends training once :meth:`_find_stop_reason` gives a reason, which is then in ``stop_reason``; ``stop_detail`` says
+    more about it, where there is more to say.
 
     ``learn`` returns normally, except where the algorithm is neither one of SB3's on-policy nor of its off-policy
     ones: the loop of ARS ignores what callbacks return, so there :class:`TrainingStopped` is raised through it.
@@ -41,6 +42,7 @@ class StopCallback(LightCallback):
     def __init__(self, *, at_boundary: AtBoundary = False) -> None:
         super().__init__()
         self.stop_reason: str | None = None
+        self.stop_detail: str | None = None
         self._at_boundary = at_boundary
         self._has_passed_boundary = False
 
@@ -53,12 +55,12 @@ class StopCallback(LightCallback):
         """
 
     def _explain_stop(self) -> str:
-        """:return: what the reason means here, for the log; empty where the reason says it all"""
+        """:return: the numbers behind the reason that was just found; empty where the reason says it all"""
         return ""
 
     def _on_training_start(self) -> None:
         super()._on_training_start()
-        self.stop_reason = None
+        self.stop_reason = self.stop_detail = None
         self._has_passed_boundary = False
 
     def _on_rollout_start(self) -> None:
@@ -68,7 +70,7 @@ class StopCallback(LightCallback):
 
     def _on_step(self) -> bool:
         super()._on_step()
-        self._look_for_reason()
+        self._look_for_reason(is_in_rollout=True)
         if self.stop_reason is None or (self._waits_for_boundary() and not self._has_passed_boundary):
             return True
         if not heeds_callbacks(self.model):
@@ -80,9 +82,16 @@ class StopCallback(LightCallback):
     def _waits_for_boundary(self) -> bool:
         return self._at_boundary() if callable(self._at_boundary) else self._at_boundary
 
-    def _look_for_reason(self) -> None:
+    def _look_for_reason(self, *, is_in_rollout: bool = False) -> None:
+        if self.stop_reason is not None:
+            return
+        self.stop_reason = self._find_stop_reason()
         if self.stop_reason is None:
-            self.stop_reason = self._find_stop_reason()
-            if self.stop_reason is not None:
-                meaning = ": ".join(filter(None, [self.stop_reason, self._explain_stop()]))
-                logger.info("stopping at step %d: %s", self.model.num_timesteps, meaning)
+            return
+        self.stop_detail = self._explain_stop() or None
+        step = self.model.num_timesteps
+        reason = ": ".join(filter(None, [self.stop_reason, self.stop_detail]))
+        if is_in_rollout and self._waits_for_boundary():
+            logger.info("at step %d: %s; training ends after this rollout and its update", step, reason)
+        else:
+            logger.info("stopping at step %d: %s", step, reason)

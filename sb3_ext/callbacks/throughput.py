@@ -42,14 +42,16 @@ class Throughput:
         (first_seconds, first_step), (last_seconds, last_step) = self._samples[0], self._samples[-1]
         return (last_step - first_step) / (last_seconds - first_seconds) if last_seconds > first_seconds else None
 
-    def estimate_eta_seconds(self, total_steps: int | None) -> float | None:
+    def estimate_eta_seconds(self, total_steps: int | None, *, has_ended: bool = False) -> float | None:
         """
         Estimate the time left at the present speed.
 
         :param total_steps: the step at which training ends, ``None`` if that is not known
+        :param has_ended: training has ended: what is left of ``total_steps`` will not be done
         :return: seconds, ``None`` where nothing can be said
         """
         fps = self.fps
         if total_steps is None or not fps:
             return None
-        return max(total_steps - self._samples[-1][1], 0) / fps
+        steps_left = max(total_steps - self._samples[-1][1], 0)
+        return None if has_ended and steps_left > 0 else steps_left / fps

@@ -55,7 +55,7 @@ def _list_course(record: RunStatus) -> _Rows:
         yield "last heartbeat", f"{format_duration(record.heartbeat_age_seconds)} ago"
     else:
         yield "last heartbeat", _format_time(record.last_heartbeat)
-    yield "stop reason", record.stop_reason
+    yield "stop reason", record.explanation or None
     yield "owner", None if record.pid is None else f"process {record.pid} on {record.host}"
     yield "run id", record.run_id
 

@@ -19,9 +19,9 @@ _REASON_WIDTH = 60  # an error may be long; `runs show` has all of it
 
 def format_steps(record: RunStatus) -> str:
     """:return: such as ``12345/50000 (24.7%)``"""
-    if not record.total_steps:
+    if record.share is None:
         return str(record.step)
-    return f"{record.step}/{record.total_steps} ({record.step / record.total_steps:.1%})"
+    return f"{record.step}/{record.total_steps} ({record.share:.1%})"
 
 
 def format_rating(record: RunStatus) -> str | None:
@@ -83,4 +83,4 @@ def _make_cells(record: RunStatus | RunError, width: int | None) -> list[str]:
 def _explain(record: RunStatus) -> str:
     if record.status == "stale":
         return f"no heartbeat for {format_duration(record.heartbeat_age_seconds)}"
-    return record.stop_reason or ""
+    return record.explanation

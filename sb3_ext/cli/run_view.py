@@ -114,7 +114,7 @@ def _draw_titles(runs: list[tuple[str, RunStatus]], width: int) -> list[str]:
 
 
 def _describe(record: RunStatus) -> str:
-    described = record.phase if record.status in LIVE_STATUSES else record.stop_reason
+    described = record.phase if record.status in LIVE_STATUSES else record.explanation
     return ", ".join(filter(None, [described, "mock environment" if record.mock else None]))
 
 
@@ -158,7 +158,7 @@ def _draw_summaries(runs: list[tuple[RunStatus, list[float]]], width: int) -> li
 
 
 def _format_share(record: RunStatus) -> str:
-    return f"{record.step / record.total_steps:.1%}" if record.total_steps else ""
+    return "" if record.share is None else f"{record.share:.1%}"
 
 
 def _list_facts(record: RunStatus) -> list[tuple[str, str]]:

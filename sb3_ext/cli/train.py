@@ -18,6 +18,7 @@ from sb3_ext.formatting import format_duration
 
 if TYPE_CHECKING:
     from sb3_ext.runs.run import Run
+    from sb3_ext.runs.status import RunStatus
     from sb3_ext.training.start import RunStart
 
 _EVAL_FLAGS = ("--seed", "--episodes", "--env", "--algo", "--render")
@@ -159,12 +160,14 @@ def carry_out(start: RunStart, *, is_rendered: bool = False) -> int:
             if not start.session.paths.status.exists():
                 raise  # nothing was trained: the message is all there is
         except Exception as error:
-            reason = (start.run.record.stop_reason or "").removeprefix("error: ")
+            reason = (start.session.status.status.stop_reason or "").removeprefix("error: ")
             click.echo(f"failed: {reason or error}", err=True)
             click.echo(f"traceback: {_shorten(start.session.paths.log)}", err=True)
             return EXIT_ERROR
-        _print_summary(start.run)
-        return _find_exit_status(start.run)
+        # Not what the disk says: it may be full.
+        record = start.session.status.status
+        _print_summary(start.run, record)
+        return _find_exit_status(record)
 
 
 def _judge(checkpoint: str, flags: Mapping[str, str | None], *, render: bool) -> None:
@@ -193,8 +196,7 @@ def _find_resume_target(resume: str | None, run_dir: Path | None) -> str | None:
     return str(run_dir) if is_run(run_dir) and not is_half_created(run_dir) else None
 
 
-def _find_exit_status(run: Run) -> int:
-    record = run.record
+def _find_exit_status(record: RunStatus) -> int:
     if record.stop_reason == "signal SIGTERM":
         return EXIT_REQUEUE
     if record.stop_reason == "signal SIGINT":
@@ -202,9 +204,9 @@ def _find_exit_status(run: Run) -> int:
     return EXIT_ERROR if record.status == "failed" else 0
 
 
-def _print_summary(run: Run) -> None:
-    record, evaluation, paths = run.record, run.metrics.get("last_evaluation"), run.paths
-    lines = [("", f"{record.status} ({record.stop_reason})")]
+def _print_summary(run: Run, record: RunStatus) -> None:
+    evaluation, paths = run.metrics.get("last_evaluation"), run.paths
+    lines = [("", f"{record.status} ({record.explanation})")]
     took = f"{format_duration(record.elapsed_seconds)}, start and evaluations included"
     if record.mock:
         lines.append(("environment", "mock: observations and rewards are noise, so nothing was learned"))
@@ -214,11 +216,14 @@ def _print_summary(run: Run) -> None:
     if evaluation and evaluation["step"] == record.step:
         spread = f"{evaluation['mean_return']:.2f} ± {evaluation['std_return']:.2f}"
         lines.append(("final return", f"{spread}, mean of {evaluation['episodes']} episodes of the final agent"))
+    files = {
+        "run directory": paths.root,
+        "model": paths.latest_model,
+        "metrics": paths.metrics,
+        "log": paths.log,
+    }
     lines += [
-        ("run directory", _shorten(paths.root)),
-        ("model", _shorten(paths.latest_model)),
-        ("metrics", _shorten(paths.metrics)),
-        ("log", _shorten(paths.log)),
+        *((name, _shorten(path)) for name, path in files.items() if path.exists()),
         ("TensorBoard", f"tensorboard --logdir {shlex.quote(_shorten(paths.tensorboard))}"),
     ]
     for name, text in lines:

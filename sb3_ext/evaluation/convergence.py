@@ -47,6 +47,14 @@ class ConvergenceRule:
                 self.best_average = average
         return self._checks_held >= self._patience
 
+    def describe(self, unit: str) -> str:
+        """
+        :param unit: what has the returns: ``episodes`` or ``evaluations``
+        :return: how the latest average compares with the target
+        """
+        average = f"{fmean(self._returns):.2f}" if self._returns else "unknown"
+        return f"mean return {average} of the last {len(self._returns)} {unit}, target {self._target:g}"
+
     def state(self) -> dict[str, Any]:
         """:return: plain JSON values for :meth:`restore`"""
         return {
@@ -106,6 +114,14 @@ class PlateauRule:
         elif self._checks > self._warm_up:
             self._checks_without_improvement += 1
         return self._checks_without_improvement >= self._patience
+
+    def describe(self, unit: str) -> str:
+        """
+        :param unit: what has the returns: ``episodes`` or ``evaluations``
+        :return: for how long there has been no improvement, and over what
+        """
+        best = "unknown" if self.best_average is None else f"{self.best_average:.2f}"
+        return f"no mean return of {unit} above {best} at {self._checks_without_improvement} checks in a row"
 
     def state(self) -> dict[str, Any]:
         """:return: plain JSON values for :meth:`restore`"""

@@ -60,6 +60,7 @@ class RunSession:
         self._log = log
         self._is_new = is_new
         self._stop_reason: str | None = None
+        self._stop_detail: str | None = None
 
     @classmethod
     def create(
@@ -122,13 +123,14 @@ class RunSession:
             lock.release()
             raise RunError(f"{paths.root}: cannot resume here: {error.strerror or error}") from error
 
-    def finish(self, stop_reason: str) -> None:
+    def finish(self, stop_reason: str, stop_detail: str | None = None) -> None:
         """
         Say why the training ended: once, last in the block.
 
         :param stop_reason: see :func:`sb3_ext.runs.status.status_for`
+        :param stop_detail: the numbers behind it, in words
         """
-        self._stop_reason = stop_reason
+        self._stop_reason, self._stop_detail = stop_reason, stop_detail
 
     def __enter__(self) -> RunSession:
         self.signals.__enter__()
@@ -155,7 +157,10 @@ class RunSession:
 
     def _record_end(self, error: BaseException | None) -> None:
         reason = self._find_reason(error)
-        self.status.update(status=status_for(reason), stop_reason=reason, phase="finished", eta_seconds=None)
+        detail = self._stop_detail if error is None else None
+        self.status.update(
+            status=status_for(reason), stop_reason=reason, stop_detail=detail, phase="finished", eta_seconds=None
+        )
         self.status.write(durable=True)
         if error is not None:
             self._log.write_traceback(reason, error)

@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from sb3_ext.atomic import write_json
+from sb3_ext.atomic import overwrite_json, write_json
 from sb3_ext.errors import RunError
 from sb3_ext.runs.owner import Owner
 
@@ -22,7 +22,13 @@ logger = logging.getLogger(__name__)
 
 WRITTEN_STATUSES = ("running", "completed", "stopped", "failed")
 _LIMIT = 2.0**63  # no count and no time comes near; NaN and infinity fail the comparison, too
+NO_UPDATE = "no update"
+"""The stop reason of a run that reached a bound before its first update."""
+NO_CHECKPOINT = "no checkpoint"
+"""The stop reason of a run whose last state could not be saved."""
+
 _COMPLETING_REASONS = {"total_steps", "total_episodes", "duration", "converged", "plateau"}
+_FAILING_REASONS = {"nan", NO_UPDATE, NO_CHECKPOINT}
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,7 @@ class RunStatus:
     :param start_time: ISO 8601, UTC
     :param last_heartbeat: ISO 8601, UTC
     :param stop_reason: why the run ended; see :func:`status_for`
+    :param stop_detail: the numbers behind that reason, in words
     :param last_checkpoint: path of the newest checkpoint
     :param last_save_error: why the newest checkpoint could not be written
     :param pid: the owner's process id; proof only together with the next three
@@ -72,6 +79,7 @@ class RunStatus:
     start_time: str | None = None
     last_heartbeat: str | None = None
     stop_reason: str | None = None
+    stop_detail: str | None = None
     last_checkpoint: str | None = None
     last_save_error: str | None = None
     pid: int | None = None
@@ -93,7 +101,14 @@ class RunStatus:
         owner = dataclasses.asdict(Owner.current())
         now = _format_now()
         return dataclasses.replace(
-            self, status="running", phase="starting", stop_reason=None, last_heartbeat=now, eta_seconds=None, **owner
+            self,
+            status="running",
+            phase="starting",
+            stop_reason=None,
+            stop_detail=None,
+            last_heartbeat=now,
+            eta_seconds=None,
+            **owner,
         )
 
     def title(self, name: str) -> str:
@@ -102,6 +117,16 @@ class RunStatus:
         :return: how it is called above pictures and tables: the name, and that its environment is a mock one
         """
         return f"{name} (mock environment)" if self.mock else name
+
+    @property
+    def share(self) -> float | None:
+        """How much of ``total_steps`` is done, at most 1: a rollout may go beyond it. ``None`` without such a bound."""
+        return min(self.step / self.total_steps, 1.0) if self.total_steps else None
+
+    @property
+    def explanation(self) -> str:
+        """The stop reason with its detail; empty while the run goes on."""
+        return ": ".join(part for part in (self.stop_reason, self.stop_detail) if part)
 
     @property
     def owner(self) -> Owner | None:
@@ -186,12 +211,18 @@ class StatusFile:
         """
         Set ``last_heartbeat`` and ``elapsed_seconds`` and replace the file.
 
-        :param durable: flush it to the disk, so that it survives a power loss; a heartbeat need not
+        :param durable: flush it to the disk, so that it survives a power loss, as the last one must and a heartbeat
+            need not; where there is no room for a new file, overwrite the old one
         """
         elapsed = round(self._earlier_seconds + time.monotonic() - self._start, 3)
         self.update(last_heartbeat=_format_now(), elapsed_seconds=elapsed)
         try:
-            write_json(self.path, self.status.to_json(), durable=durable)
+            try:
+                write_json(self.path, self.status.to_json(), durable=durable)
+            except OSError:
+                if not durable:
+                    raise
+                overwrite_json(self.path, self.status.to_json())
         except OSError as error:
             if not self._is_failing:
                 logger.warning("%s cannot be written, the run goes on: %s", self.path, error)
@@ -220,13 +251,13 @@ def status_for(stop_reason: str) -> str:
     The status that a stop reason belongs to.
 
     :param stop_reason: ``total_steps``, ``total_episodes``, ``duration``, ``converged``, ``plateau``;
-        ``nan``, ``error: …``; ``signal SIGTERM``, ``stop file``, ``pruned``, or the reason of a callback of the
-        user's own
-    :return: ``completed`` for the first five, ``failed`` for the next two, ``stopped`` for the others
+        ``nan``, ``no update``, ``no checkpoint``, ``error: …``; ``signal SIGTERM``, ``stop file``, ``pruned``, or the
+        reason of a callback of the user's own
+    :return: ``completed`` for the first five, ``failed`` for the next four, ``stopped`` for the others
     """
     if stop_reason in _COMPLETING_REASONS:
         return "completed"
-    if stop_reason == "nan" or stop_reason.startswith("error: "):
+    if stop_reason in _FAILING_REASONS or stop_reason.startswith("error: "):
         return "failed"
     return "stopped"
 

@@ -26,7 +26,6 @@ from sb3_ext.callbacks import (
     LightCallbackList,
     NanStopCallback,
     RenderCallback,
-    StopCallback,
     TrainingStopped,
 )
 from sb3_ext.callbacks.trial_pruning import PrunableTrial
@@ -37,7 +36,7 @@ from sb3_ext.errors import CheckpointError
 from sb3_ext.phases import Phases
 from sb3_ext.runs.run import Run
 from sb3_ext.runs.session import RunSession
-from sb3_ext.runs.status import status_for
+from sb3_ext.training.ending import Ending, announce_ending, find_ending, judge_ending
 from sb3_ext.training.start import RunStart
 from sb3_ext.vec.closing import closing_environments
 
@@ -67,7 +66,8 @@ def train_run(
     extra_callbacks = [*_as_callbacks(callback), *([RenderCallback()] if is_rendered else [])]
     with start.session as session:
         render_mode = "human" if is_rendered else None
-        session.finish(_train(start, extra_callbacks, render_mode, trial, draws_curves))
+        ending = _train(start, extra_callbacks, render_mode, trial, draws_curves)
+        session.finish(ending.reason, ending.detail)
     return start.run
 
 
@@ -77,8 +77,7 @@ def _train(
     render_mode: str | None,
     trial: PrunableTrial | None,
     draws_curves: bool,
-) -> str:
-    """:return: the reason that the run ended"""
+) -> Ending:
     session = start.session
     is_resumed = start.bundle is not None
     with session.signals.at_once():
@@ -101,7 +100,7 @@ def _train(
                 _restore_weights(model, config.agent.init_from)
         with closing(model.logger), closing(callbacks), using_threads(_choose_threads(config.agent.threads, model)):
             try:
-                stop_reason = _learn(model, config, callbacks.all)
+                ending = _learn(model, config, callbacks.all)
             finally:
                 phases.listeners.append(partial(_show_phase, session))
                 with phases.during("saving"):
@@ -109,9 +108,10 @@ def _train(
                     # After a signal there may be no more than a few seconds.
                     is_hurried = session.signals.received is not None or not draws_curves
                     callbacks.finish_reports(is_hurried=is_hurried)
-            if status_for(stop_reason) == "completed":
+            ending = judge_ending(ending, model, callbacks.checkpoints)
+            if ending.status == "completed":
                 _evaluate(config, callbacks, draws_curves)
-        return stop_reason
+        return ending
 
 
 def _restore_weights(model: BaseAlgorithm, checkpoint: str) -> None:
@@ -123,24 +123,24 @@ def _restore_weights(model: BaseAlgorithm, checkpoint: str) -> None:
         ) from error
 
 
-def _learn(model: BaseAlgorithm, config: RunConfig, callbacks: list[BaseCallback]) -> str:
+def _learn(model: BaseAlgorithm, config: RunConfig, callbacks: list[BaseCallback]) -> Ending:
+    total_steps = config.train.total_steps
+    announce_ending(model, total_steps)
     bound = choose_total_steps(config, model, callbacks)
+    called = LightCallbackList(callbacks)
     try:
         # Logging is EpisodeLoggingCallback's: None switches off SB3's own, although its annotation has no None.
-        called = LightCallbackList(callbacks)
         with skip_distribution_checks():
             model.learn(bound, callback=called, log_interval=None, reset_num_timesteps=False)  # type: ignore[arg-type]
     except TrainingStopped as stopped:
-        return stopped.reason
+        called.on_training_end()  # which an exception leaves out
+        return find_ending(model, callbacks, total_steps, stopped.reason)
     except (RuntimeError, ValueError):
-        # Training ends with its next step, and no step can be sampled from what is no number.
+        # An evaluation of weights that are NaN may fail, before training ends because they are.
         if any(isinstance(callback, NanStopCallback) and callback.stop_reason for callback in callbacks):
-            return "nan"
+            return Ending("nan")
         raise
-    reasons = (callback.stop_reason for callback in callbacks if isinstance(callback, StopCallback))
-    total_steps = config.train.total_steps
-    fallback = "total_steps" if total_steps is not None and model.num_timesteps >= total_steps else "callback"
-    return next((reason for reason in reasons if reason is not None), fallback)
+    return find_ending(model, callbacks, total_steps)
 
 
 def _evaluate(config: RunConfig, callbacks: Callbacks, draws_curves: bool) -> None:

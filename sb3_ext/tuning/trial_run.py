@@ -24,6 +24,7 @@ from sb3_ext.file_lock import is_locked
 from sb3_ext.internals.optuna import get_trial_id
 from sb3_ext.runs.paths import RunPaths
 from sb3_ext.runs.run import Run, is_half_created, is_run
+from sb3_ext.runs.status import NO_UPDATE
 from sb3_ext.training.loop import train_run
 from sb3_ext.training.resume import AlreadyCompleted, resume_run
 from sb3_ext.training.start import RunStart, start_run
@@ -129,6 +130,8 @@ def _run_seeds(
         with Heartbeat(study.storage, get_trial_id(claim.trial), claim.mark, on_loss):
             run = _train(plan, directory, plan.make_overrides(values, seed), reports, callbacks)
         reason = run.record.stop_reason or ""
+        if reason == NO_UPDATE:
+            return None  # such values are as bad as can be, but no fault of the study
         if run.record.status == "failed":
             raise TuningError(_NAN if reason == "nan" else reason.removeprefix("error: "))
         if reason in (PRUNED, _STOP_FILE):

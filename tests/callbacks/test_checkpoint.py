@@ -13,7 +13,7 @@ import pytest
 import torch
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor
 
 from sb3_ext.callbacks import (
@@ -173,10 +173,13 @@ def test_a_full_disk_costs_a_warning_and_not_the_training(
     assert latest.step == 416
 
 
-def test_a_stop_at_a_boundary_leaves_a_checkpoint_of_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_nested", [False, True])
+def test_a_stop_at_a_boundary_leaves_a_checkpoint_of_it(is_nested: bool, tmp_path: Path) -> None:
     (tmp_path / "stop").touch()
     model = make_model()
-    learn(model, tmp_path / "checkpoints", 400, StopFileCallback(tmp_path / "stop", at_boundary=True))
+    stop: BaseCallback = StopFileCallback(tmp_path / "stop", at_boundary=True)
+    # The rollout's beginning is not kept for the end: a stop that is not noticed would leave nothing.
+    learn(model, tmp_path / "checkpoints", 400, CallbackList([CallbackList([stop])]) if is_nested else stop)
     latest = CheckpointStore(tmp_path / "checkpoints").find_latest()
     assert latest is not None
     assert (latest.step, latest.manifest.exact) == (0, True)

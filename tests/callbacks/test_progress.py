@@ -47,6 +47,21 @@ def test_logs_once_at_the_end_of_a_short_training(make_model: MakeModel, caplog:
     assert "ETA" not in caplog.messages[0]
 
 
+def test_a_rollout_beyond_the_total_is_no_more_than_all_of_it(
+    make_model: MakeModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "sb3_ext"):
+        make_model("ppo").learn(10, callback=ProgressCallback(10))
+    assert caplog.messages[0].startswith("step 16/10 (100.0%)  return ")
+
+
+def test_a_training_that_ends_early_has_no_time_left(make_model: MakeModel, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "sb3_ext"):
+        make_model("ppo").learn(16, callback=ProgressCallback(1000))
+    assert caplog.messages[0].startswith("step 16/1000 (1.6%)  return ")
+    assert "ETA" not in caplog.messages[0]
+
+
 @pytest.mark.parametrize("total_steps", [32, None])
 def test_shows_a_bar_in_a_terminal(
     total_steps: int | None, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
 import re
+import tempfile
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -85,6 +87,36 @@ def test_a_failing_disk_is_logged_once_and_the_run_goes_on(tmp_path: Path, caplo
     assert "the run goes on" in caplog.text
 
 
+def test_the_last_status_overwrites_the_file_on_a_full_disk(
+    status_file: StatusFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status_file.update(stop_detail="x" * 100)
+    status_file.write()
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tempfile, "mkstemp", fail)
+    status_file.update(step=9, stop_detail=None)
+    status_file.write()
+    assert read_status(status_file.path).step == 0
+    status_file.write(durable=True)
+    assert read_status(status_file.path) == status_file.status
+
+
+@pytest.mark.parametrize(
+    ("step", "total_steps", "share"), [(50, 200, 0.25), (2048, 100, 1.0), (5, None, None), (0, 10, 0.0)]
+)
+def test_the_share_of_the_total(step: int, total_steps: int | None, share: float | None) -> None:
+    assert RunStatus(step=step, total_steps=total_steps).share == share
+
+
+def test_the_explanation_has_reason_and_detail() -> None:
+    assert RunStatus().explanation == ""
+    assert RunStatus(stop_reason="duration").explanation == "duration"
+    assert RunStatus(stop_reason="converged", stop_detail="mean 3").explanation == "converged: mean 3"
+
+
 def test_a_field_of_a_later_version_is_left_out() -> None:
     assert RunStatus.from_json({"status": "completed", "mood": "good"}) == RunStatus(status="completed")
 
@@ -144,6 +176,8 @@ def test_a_missing_status_is_refused(tmp_path: Path) -> None:
         ("stop file", "stopped"),
         ("bored", "stopped"),
         ("nan", "failed"),
+        ("no update", "failed"),
+        ("no checkpoint", "failed"),
         ("error: ValueError: no (x.py:1)", "failed"),
     ],
 )
