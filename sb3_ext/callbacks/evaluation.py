@@ -191,7 +191,11 @@ class EvaluationCallback(EpisodeCallback):
             self.best_return, self.best_step = mean, step
         if self._path is not None:
             line = {"step": step, "elapsed_seconds": self._last_elapsed_seconds, **evaluation.to_json()}
-            append_evaluation(self._path, line)
+            try:
+                append_evaluation(self._path, line)
+            except OSError as error:
+                # A full disk is no reason to end a training.
+                logger.warning("%s cannot be written; only the log has this evaluation: %s", self._path, error.strerror)
         self._log(step, evaluation)
         for listener in self.on_evaluation:
             listener(step, evaluation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from stable_baselines3.common.logger import KVWriter, Logger
 from sb3_ext.callbacks.episodes import EpisodeCallback
 from sb3_ext.callbacks.stopwatch import Stopwatch
 from sb3_ext.reports.metrics import MetricsHistory, replace_non_finite, write_metrics
+
+logger = logging.getLogger(__name__)
 
 
 class MetricsCallback(EpisodeCallback):
@@ -109,7 +112,11 @@ class MetricsCallback(EpisodeCallback):
         if self._logger is not None:
             self._logger.output_formats.remove(self._writer)
             self._logger = None
-        self.save()
+        try:
+            self.save()
+        except OSError as error:
+            # A full disk is no reason to lose what else happens at the end of a training.
+            logger.warning("%s cannot be written: %s", self._path, error.strerror)
 
     def _add_logged(self, step: int, values: dict[str, Any]) -> None:
         self.history.add_training(step, self._stopwatch.elapsed_seconds, values)

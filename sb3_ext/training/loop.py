@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
+from stable_baselines3.common.logger import Logger
 
 from sb3_ext.advising.choice import resolve_parallel
 from sb3_ext.algorithms.threads import measure_threads, using_threads
@@ -34,11 +34,13 @@ from sb3_ext.config import RunConfig, dump_config
 from sb3_ext.enjoying import find_agent
 from sb3_ext.errors import CheckpointError
 from sb3_ext.phases import Phases
+from sb3_ext.reports.tensorboard import EventWriter
 from sb3_ext.runs.run import Run
 from sb3_ext.runs.session import RunSession
 from sb3_ext.training.ending import Ending, announce_ending, find_ending, judge_ending
 from sb3_ext.training.start import RunStart
 from sb3_ext.vec.closing import closing_environments
+from sb3_ext.vec.vec_snapshots import tolerate_full_disks
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +85,7 @@ def _train(
     with session.signals.at_once():
         config = resolve_parallel(start.config, is_rendered=render_mode is not None)
         made = make_env(config, session.paths, render_mode=render_mode, is_resumed=is_resumed)
+    tolerate_full_disks(made)
     with closing_environments(made) as env:
         phases = Phases()
         with session.signals.at_once():
@@ -159,7 +162,7 @@ def _evaluate(config: RunConfig, callbacks: Callbacks, draws_curves: bool) -> No
 
 
 def _make_logger(session: RunSession) -> Logger:
-    return Logger(folder=None, output_formats=[TensorBoardOutputFormat(str(session.paths.tensorboard))])
+    return Logger(folder=None, output_formats=[EventWriter(str(session.paths.tensorboard))])
 
 
 def _show_phase(session: RunSession, phase: str) -> None:

@@ -14,7 +14,7 @@ from stable_baselines3.common.vec_env.util import obs_space_info
 
 from sb3_ext.internals.sb3 import patch_env
 from sb3_ext.vec.global_random import GlobalRandomState, get_global_random_state, set_global_random_state
-from sb3_ext.vec.monitor_files import MonitorFile, cut_monitor_file, get_monitor_file
+from sb3_ext.vec.monitor_files import MonitorFile, cut_monitor_file, get_monitor_file, tolerate_full_disk
 from sb3_ext.vec.shared_memory import StepArrays
 from sb3_ext.vec.snapshots import freeze, list_layers, thaw
 
@@ -45,6 +45,7 @@ class EnvironmentGroup:
         """
         for self.current, env_fn in enumerate(env_fns):
             self.envs.append(patch_env(env_fn()))
+            tolerate_full_disk(_find_monitor(self.envs[-1]))
         if len({id(env.unwrapped) for env in self.envs}) != len(self.envs):
             raise ValueError("two functions have returned the same environment; each must make one of its own")
         self._keys = obs_space_info(self.envs[0].observation_space)[0]

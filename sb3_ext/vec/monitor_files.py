@@ -7,9 +7,10 @@ For a resumed run open it with ``override_existing=False``: SB3's default emptie
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,50 @@ from typing import Any
 from stable_baselines3.common import monitor as monitor_module
 from stable_baselines3.common.monitor import Monitor, ResultsWriter
 from stable_baselines3.common.vec_env import VecMonitor
+
+logger = logging.getLogger(__name__)
+
+
+class PatientWriter(ResultsWriter):
+    """
+    Writes a line an episode to a disk that may be full: the first kilobytes that do not fit wait for room.
+
+    :param writer: what it takes the place of
+    """
+
+    def __init__(self, writer: ResultsWriter) -> None:
+        self.file_handler = writer.file_handler
+        self.logger = writer.logger
+        self._is_failing = False
+
+    def write_row(self, epinfo: dict[str, float]) -> None:
+        """
+        :param epinfo: the episode's return, length and time
+        """
+        try:
+            super().write_row(epinfo)
+        except OSError as error:
+            if not self._is_failing:
+                logger.warning("%s cannot be written; training goes on: %s", self.file_handler.name, error.strerror)
+            self._is_failing = True
+        else:
+            self._is_failing = False
+
+    def close(self) -> None:
+        """Close the file; what did not fit is lost."""
+        with suppress(OSError):
+            super().close()
+
+
+def tolerate_full_disk(monitor: Monitor[Any, Any] | VecMonitor | None) -> None:
+    """
+    Let training go on when a monitor cannot write an episode.
+
+    :param monitor: any; one that writes no file is left as it is
+    """
+    writer = None if monitor is None else monitor.results_writer
+    if monitor is not None and writer is not None and not isinstance(writer, PatientWriter):
+        monitor.results_writer = PatientWriter(writer)
 
 
 @dataclass(frozen=True)

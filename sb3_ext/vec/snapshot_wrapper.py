@@ -9,7 +9,7 @@ import gymnasium
 from stable_baselines3.common.monitor import Monitor
 
 from sb3_ext.vec.global_random import get_global_random_state, set_global_random_state
-from sb3_ext.vec.monitor_files import MonitorFile, cut_monitor_file, get_monitor_file
+from sb3_ext.vec.monitor_files import MonitorFile, cut_monitor_file, get_monitor_file, tolerate_full_disk
 from sb3_ext.vec.snapshots import SnapshotError, freeze, list_layers, thaw
 from sb3_ext.vec.worker_process import prepare_worker_process
 
@@ -30,6 +30,7 @@ class SnapshotWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
         super().__init__(env)
         prepare_worker_process()
+        tolerate_full_disk(self._find_monitor())
 
     def get_worker_snapshot(self) -> tuple[bytes | None, str]:
         """

@@ -14,7 +14,7 @@ from typing import Any
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecEnvWrapper, VecMonitor
 
-from sb3_ext.vec.monitor_files import MonitorFile, cut_monitor_file, get_monitor_file
+from sb3_ext.vec.monitor_files import MonitorFile, cut_monitor_file, get_monitor_file, tolerate_full_disk
 from sb3_ext.vec.snapshot_wrapper import SnapshotWrapper
 from sb3_ext.vec.snapshots import SnapshotError, freeze, has_protocol, list_layers, thaw
 from sb3_ext.vec.workers import WorkerVecEnv
@@ -67,6 +67,16 @@ def get_monitor_files(venv: VecEnv) -> list[MonitorFile | None]:
     if isinstance(base, WorkerVecEnv):
         return files + base.get_monitor_files()
     return files + (base.env_method("get_monitor_file") if _has_snapshot_workers(base) else [])
+
+
+def tolerate_full_disks(venv: VecEnv) -> None:
+    """
+    Let training go on when an episode cannot be written. Workers see to their own monitors.
+
+    :param venv: with its wrappers
+    """
+    for monitor in _list_monitors(venv):
+        tolerate_full_disk(monitor)
 
 
 def cut_monitor_files(venv: VecEnv, sizes_bytes: Sequence[int | None]) -> list[MonitorFile | None]:

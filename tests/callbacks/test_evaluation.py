@@ -345,3 +345,12 @@ def test_arguments_out_of_range(arguments: dict[str, Any], message: str) -> None
 def test_background_needs_a_function() -> None:
     with pytest.raises(ValueError, match="needs a function that makes the environments"):
         EvaluationCallback(make_short_cartpole(), background=True)
+
+
+def test_a_full_disk_costs_a_warning_and_not_the_training(caplog: pytest.LogCaptureFixture) -> None:
+    callback = EvaluationCallback(make_short_cartpole, every_steps=32, episodes=1, path="/dev/full")
+    results = collect(callback)
+    make_ppo().learn(64, callback=callback)
+    callback.close()
+    assert [step for step, _ in results] == [32]
+    assert "/dev/full cannot be written; only the log has this evaluation: No space left on device" in caplog.text

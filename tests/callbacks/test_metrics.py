@@ -104,3 +104,14 @@ def test_carries_on_after_a_resume(make_model: MakeModel, tmp_path: Path) -> Non
     assert content["training"]["step"] == sorted(content["training"]["step"])
     assert content["summary"]["step"] == 40
     assert content["summary"]["elapsed_seconds"] > first.summarize()["elapsed_seconds"]
+
+
+def test_a_file_that_cannot_be_written_does_not_end_the_training(
+    make_model: MakeModel, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    callback = MetricsCallback(tmp_path / "missing" / "metrics.json")
+    model = make_model("ppo").learn(32, callback=callback)
+    assert model.num_timesteps == 32
+    assert "metrics.json cannot be written: No such file or directory" in caplog.text
+    with pytest.raises(FileNotFoundError):
+        callback.save()

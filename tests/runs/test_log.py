@@ -86,3 +86,14 @@ def test_of_an_error_in_another_process_its_own_traceback_is_kept(tmp_path: Path
     text = (tmp_path / "logs" / "training.log").read_text()
     assert text.endswith("ERROR   sb3_ext: it failed\nover there:\nValueError: wrong\n")
     assert place == "there.py:7"
+
+
+def test_lines_that_a_full_disk_does_not_take_are_lost_without_a_word(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = TrainingLog(tmp_path / "logs" / "training.log")
+    log._handler.setStream(open("/dev/full", "w")).close()  # type: ignore[union-attr]  # noqa: SIM115
+    logging.getLogger("sb3_ext.some.module").info("hello")
+    log.write_traceback("error", ValueError("lost"))
+    log.close()
+    assert capsys.readouterr().err == ""

@@ -12,7 +12,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv,
 from sb3_ext.vec import WorkerVecEnv
 from sb3_ext.vec.monitor_files import continue_vec_monitor
 from sb3_ext.vec.snapshot_wrapper import SnapshotWrapper
-from sb3_ext.vec.vec_snapshots import cut_monitor_files, get_monitor_files
+from sb3_ext.vec.vec_snapshots import cut_monitor_files, get_monitor_files, tolerate_full_disks
 
 
 def make_monitored(directory: Path, kind: type[VecEnv], *, resumed: bool) -> VecEnv:
@@ -105,3 +105,17 @@ def test_vec_monitor_counts_time_from_the_beginning_of_its_file(tmp_path: Path) 
     cut_monitor_files(venv, [path.stat().st_size])
     assert venv.t_start == 123.0
     venv.close()
+
+
+@pytest.mark.parametrize("kind", [DummyVecEnv, SubprocVecEnv, WorkerVecEnv])
+def test_a_full_disk_costs_a_warning_and_not_the_step(
+    tmp_path: Path, kind: type[VecEnv], caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "0.monitor.csv").symlink_to("/dev/full")  # of the first of two environments
+    venv = make_monitored(tmp_path, kind, resumed=True)
+    tolerate_full_disks(venv)
+    play(venv, 17)
+    venv.close()
+    assert len((tmp_path / "1.monitor.csv").read_text().splitlines()) == 2
+    if kind is DummyVecEnv:
+        assert caplog.text.count("cannot be written; training goes on") == 1
