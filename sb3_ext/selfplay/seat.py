@@ -181,7 +181,7 @@ class SelfPlayVecEnv(BoardVecEnv):
         rewards[boards] += found[np.arange(len(boards)), self._seats[boards]]
         self._totals[boards] += found
         dones[boards] = ends
-        if self.num_mirrors or ends.any():
+        if ends.any() or (self.num_mirrors and found.any()):
             check_zero_sum(self.game.id, self._totals[boards[ends | (boards < self.num_mirrors)]])
 
     def _turn_mirrors(self, boards: Boards, dones: NDArray[np.bool_]) -> None:

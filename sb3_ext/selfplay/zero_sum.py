@@ -15,8 +15,11 @@ def find_not_zero_sum(rewards: NDArray[np.float32]) -> int | None:
     :param rewards: of both players, shape (games, 2)
     :return: the first game whose rewards do not sum to zero; ``None`` if there is none
     """
-    sizes = np.maximum(1.0, np.abs(rewards).max(axis=1, initial=0.0))
-    wrong = np.flatnonzero(~(np.abs(rewards.sum(axis=1)) <= _TOLERANCE * sizes))
+    sums = rewards.sum(axis=1)
+    if not sums.any():
+        return None
+    sizes = np.maximum(1.0, np.abs(rewards).max(axis=1))
+    wrong = np.flatnonzero(~(np.abs(sums) <= _TOLERANCE * sizes))
     return int(wrong[0]) if wrong.size else None
 
 
