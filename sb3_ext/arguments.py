@@ -16,23 +16,31 @@ from pydantic import (
     ValidationError,
 )
 
+from sb3_ext.errors import describe_error
 from sb3_ext.problems import Problem, expected, suggest_name
+from sb3_ext.ranges import Range, find_range_problems
 
 _STRICT = ConfigDict(arbitrary_types_allowed=True, strict=True)
 
 
 def find_argument_problems(
-    function: Callable[..., Any], given: Mapping[str, Any], *, owned: Mapping[str, str] | None = None
+    function: Callable[..., Any],
+    given: Mapping[str, Any],
+    *,
+    owned: Mapping[str, str] | None = None,
+    ranges: Mapping[str, Range] | None = None,
 ) -> list[Problem]:
     """
-    Names that the function does not take, required ones that are missing, values of another type.
+    Find names that the function does not take, required ones that are missing, and values of another type or out of
+    range.
 
     :param function: a function or class
     :param given: keyword arguments by name
-    :param owned: arguments that somebody else passes: name -> what the user should do instead
+    :param owned: arguments that are passed from elsewhere: name -> what the user should do instead
+    :param ranges: of numbers, by the argument's name
     :return: one problem a mistake, keyed by the argument's name
     """
-    owned = owned or {}
+    owned, ranges = owned or {}, ranges or {}
     parameters = read_parameters(function)
     takes_any_name = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     named = {name: parameter for name, parameter in parameters.items() if _is_named(parameter)}
@@ -41,7 +49,8 @@ def find_argument_problems(
         if name in owned:
             problems.append(Problem((name,), f"cannot be set here; {owned[name]}"))
         elif name in named:
-            problems.extend(problem.below(name) for problem in _find_type_problems(named[name].annotation, value))
+            wrong = [problem.below(name) for problem in _find_type_problems(named[name].annotation, value)]
+            problems.extend(wrong or find_range_problems({name: value}, ranges))
         elif not takes_any_name:
             candidates = [known for known in named if known not in owned and not known.startswith("_")]
             problems.append(Problem((name,), f"unknown parameter; {suggest_name(name, candidates)}"))
@@ -61,9 +70,36 @@ def read_parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parame
     try:
         return inspect.signature(function, eval_str=True).parameters
     except NameError:
-        return inspect.signature(function).parameters
+        names = getattr(inspect.unwrap(function), "__globals__", {})
+        return {
+            name: parameter.replace(annotation=_evaluate(parameter.annotation, names))
+            for name, parameter in inspect.signature(function).parameters.items()
+        }
     except (TypeError, ValueError):
         return {"arguments": inspect.Parameter("arguments", inspect.Parameter.VAR_KEYWORD)}
+
+
+def convert_list(annotation: Any, value: Any) -> Any:
+    """
+    :param annotation: of a parameter
+    :param value: plain data from YAML, which has no tuples
+    :return: the tuple that the annotation asks for in the place of a list; any other value as it is
+    """
+    origins = [typing.get_origin(member) or member for member in union_members(annotation)]
+    return tuple(value) if isinstance(value, list) and tuple in origins and list not in origins else value
+
+
+def convert_lists(function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    :param function: a function or class
+    :param given: keyword arguments by name, plain data
+    :return: the same, with tuples in the place of lists where the function's annotations ask for them
+    """
+    parameters = read_parameters(function)
+    return {
+        name: convert_list(parameters[name].annotation, value) if name in parameters else value
+        for name, value in given.items()
+    }
 
 
 def import_name(name: str) -> Any:
@@ -79,10 +115,7 @@ def import_name(name: str) -> Any:
         module_name, _, attribute = name.rpartition(".")
     if not module_name or not attribute:
         raise LookupError(f"expected 'module:Name', found '{name}'")
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise LookupError(f"cannot import module '{module_name}': {error}") from error
+    module = import_module(module_name)
     try:
         return getattr(module, attribute)
     except AttributeError:
@@ -90,11 +123,33 @@ def import_name(name: str) -> Any:
         raise LookupError(f"module '{module_name}' has no '{attribute}'; {suggest_name(attribute, names)}") from None
 
 
+def import_module(name: str) -> types.ModuleType:
+    """
+    Import a module, whatever it does on import.
+
+    :param name: with dots
+    :return: the module
+    :raises LookupError: with one line for the user, if it does not exist or fails
+    """
+    try:
+        return importlib.import_module(name)
+    except (Exception, SystemExit) as error:
+        raise LookupError(f"cannot import module '{name}': {describe_error(error)}") from error
+
+
 def union_members(annotation: Any) -> tuple[Any, ...]:
     """The members of a union annotation; of any other, itself alone."""
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         return typing.get_args(annotation)
     return (annotation,)
+
+
+def _evaluate(annotation: Any, names: dict[str, Any]) -> Any:
+    """An annotation that is text, evaluated; the text itself where a name in it exists for type checkers only."""
+    try:
+        return eval(annotation, names) if isinstance(annotation, str) else annotation
+    except Exception:
+        return annotation
 
 
 def _is_named(parameter: inspect.Parameter) -> bool:
@@ -109,7 +164,7 @@ def _find_type_problems(annotation: Any, value: Any) -> list[Problem]:
     if not all((typing.get_origin(member) or member) in _PLAIN_NAMES for member in union_members(annotation)):
         return []
     try:
-        TypeAdapter(annotation, config=_STRICT).validate_python(value)
+        TypeAdapter(annotation, config=_STRICT).validate_python(convert_list(annotation, value))
     except PydanticSchemaGenerationError:
         return []  # type[...] of something that pydantic cannot check
     except ValidationError:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+_LONGEST_MESSAGE = 500  # characters
+
 
 class Sb3ExtError(Exception):
     """Something the user can mend. The command line prints it as it is and exits with status 2."""
@@ -71,3 +73,34 @@ class LearnerMissingError(SelfPlayError):
 
 class TuningError(Sb3ExtError):
     """A study cannot be created, read or gone on with, or it has given up."""
+
+
+def find_place(error: BaseException) -> str:
+    """
+    Where an error was raised, be it in another process.
+
+    :param error: it
+    :return: ``file.py:12``; empty without a traceback
+    """
+    if isinstance(error.__cause__, RemoteTraceback):
+        return error.__cause__.place
+    traceback = error.__traceback__
+    if traceback is None:
+        return ""
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return f"{traceback.tb_frame.f_code.co_filename}:{traceback.tb_lineno}"
+
+
+def describe_error(error: BaseException) -> str:
+    """
+    Describe an error that third-party code has raised, in one line: what the user sees in the place of a traceback.
+
+    :param error: it
+    :return: ``message`` of an error of import, ``Type: message (file.py:12)`` of any other
+    """
+    text = " ".join(str(error).split())[:_LONGEST_MESSAGE]
+    if isinstance(error, ImportError) and text:
+        return text
+    place = "" if isinstance(error, SyntaxError) else find_place(error)  # its message has it
+    return (f"{type(error).__name__}: {text}" if text else type(error).__name__) + (f" ({place})" if place else "")

@@ -18,6 +18,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 import sb3_ext
 from sb3_ext import ConfigError, RunError, resume, train
 from sb3_ext.checkpoints.store import CheckpointStore
+from sb3_ext.config import Override
 from sb3_ext.enjoying import find_agent
 from sb3_ext.runs.run import Run
 from sb3_ext.training.loop import train_run
@@ -146,6 +147,18 @@ def test_what_would_alter_the_past_is_refused_and_what_is_no_change_is_not() -> 
     with pytest.raises(ConfigError, match=r"agent.params.gamma: would alter .*--init-from") as caught:
         resume("run", overrides=["agent.params.gamma=0.5", "seed=2"])
     assert len(caught.value.problems) == 2
+    for override, name, own in (
+        (Override(("agent", "id"), "dqn", "--algo"), "algorithm", "ppo"),
+        (Override(("env", "id"), "Pendulum-v1", "--env"), "environment", "CartPole-v1"),
+        (Override(("game", "id"), "connect4", "--set"), "game", None),
+        (Override(("agent",), {"id": "sac", "params": {"tau": 0.1}}, "--set"), "algorithm", "ppo"),
+    ):
+        with pytest.raises(
+            ConfigError, match=f"^{override.place}: .*: the {name} of a run cannot be changed"
+        ) as caught:
+            resume("run", overrides=[override])
+        assert len(caught.value.problems) == 1
+        assert own is None or f"has {own}, found" in str(caught.value)
     assert Path("run/status.json").read_text() == before
     overrides = [
         "seed=1",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from sb3_ext.algorithms.ranges import NOISE_RANGES
 from sb3_ext.problems import Problem, expected, suggest_name
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ def find_noise_problems(noise: Any) -> list[Problem]:
         problems.append(Problem(("type",), expected(" or ".join(NOISE_TYPES), noise.get("type"))))
     for name, default in (("std", None), ("mean", 0.0)):
         value = noise.get(name, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or (name == "std" and value < 0):
-            problems.append(Problem((name,), expected("a number >= 0" if name == "std" else "a number", value)))
+        if value not in NOISE_RANGES[name]:
+            problems.append(Problem((name,), expected(NOISE_RANGES[name].words, value)))
     return problems
 
 

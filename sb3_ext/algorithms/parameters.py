@@ -8,10 +8,13 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sb3_ext.algorithms.classes import resolve_class
+from sb3_ext.algorithms.nested_parameters import find_nested_problems
 from sb3_ext.algorithms.noise import find_noise_problems, make_action_noise
+from sb3_ext.algorithms.ranges import ALGORITHM_RANGES, find_schedule_problems
 from sb3_ext.algorithms.registry import Algorithm
+from sb3_ext.algorithms.relations import find_relation_problems
 from sb3_ext.algorithms.schedules import parse_schedule
-from sb3_ext.arguments import find_argument_problems, read_parameters, union_members
+from sb3_ext.arguments import convert_list, find_argument_problems, read_parameters, union_members
 from sb3_ext.internals.sb3 import NO_SETUP_ARGUMENT
 from sb3_ext.problems import Problem
 
@@ -30,16 +33,24 @@ OWNED_PARAMETERS = {
 """Constructor arguments that belong to another place of the configuration, and which."""
 
 
-def find_parameter_problems(algorithm: Algorithm, params: Mapping[str, Any]) -> list[Problem]:
+def find_parameter_problems(
+    algorithm: Algorithm, params: Mapping[str, Any], *, policy: str | None = None, num_envs: int | None = None
+) -> list[Problem]:
     """
     Check a configuration's ``agent.params`` against the algorithm's constructor.
 
     :param algorithm: whose constructor
     :param params: plain values as they come from YAML
+    :param policy: an alias or ``module:Name``; ``None`` for what follows from the observation space
+    :param num_envs: number of environments; ``None`` if it is not known
     :return: one problem a mistake, keyed from ``params`` inwards
     """
     values, problems = convert_parameters(algorithm, params)
-    return [*problems, *find_argument_problems(algorithm.load_class(), values, owned=OWNED_PARAMETERS)]
+    found = find_argument_problems(algorithm.load_class(), values, owned=OWNED_PARAMETERS, ranges=ALGORITHM_RANGES)
+    problems = [*problems, *found, *find_schedule_problems(params), *find_nested_problems(algorithm, policy, values)]
+    wrong = {problem.key[0] for problem in problems}
+    sound = {name: value for name, value in fill_parameters(algorithm, values).items() if name not in wrong}
+    return [*problems, *find_relation_problems(algorithm, sound, num_envs)]
 
 
 def build_parameters(
@@ -107,11 +118,9 @@ def _convert(annotation: Any, value: Any) -> Any:
         return parse_schedule(value)
     if isinstance(value, str) and type in origins:
         return resolve_class(value)
-    if isinstance(value, list) and tuple in origins:
-        return tuple(value)
     if isinstance(value, float) and value.is_integer() and int in origins and float not in origins:
         return int(value)  # 1e6 is how people write a million
-    return value
+    return convert_list(annotation, value)
 
 
 def _convert_policy_kwargs(policy_kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:

@@ -47,6 +47,17 @@ def find_linear_start(value: object) -> float | None:
     return arguments[0] if len(arguments) == 1 or arguments[1:] == [0.0] else None
 
 
+def find_ends(value: object) -> list[float]:
+    """
+    :param value: of a configuration
+    :return: the first and the last value of a schedule; none if it is not a schedule
+    """
+    try:
+        return _split_call(str(value))[1] if isinstance(value, str) else []
+    except ValueError:
+        return []
+
+
 def is_linear(value: object) -> bool:
     """Whether a configuration's value is a schedule that needs to know the total number of steps."""
     return isinstance(value, str) and _CALL.match(value) is not None and value.strip().startswith("linear")

@@ -46,7 +46,7 @@ from sb3_ext.checkpoints.writer import SaveOutcome
 from sb3_ext.config.callback_types import CALLBACK_TYPES, load_callback_class
 from sb3_ext.config.game_schema import POOL_TYPE
 from sb3_ext.config.schema import CHECKPOINT_TYPE, RunConfig, TargetConfig, TrainConfig
-from sb3_ext.errors import ConfigError
+from sb3_ext.errors import ConfigError, Sb3ExtError, describe_error
 from sb3_ext.evaluation.evaluate import Evaluation
 from sb3_ext.phases import Phases
 from sb3_ext.reports.writer import ReportWriter
@@ -296,5 +296,8 @@ def _make_configured_callbacks(
         own = {name: value for name, value in {**given, "at_boundary": at_boundary}.items() if name in known}
         try:
             yield found(**entry.params, **own)
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"train.callbacks.{index}: {entry.type} cannot be made: {error}") from error
+        except Sb3ExtError:
+            raise
+        except Exception as error:
+            message = f"{entry.type} cannot be made: {describe_error(error)}"
+            raise ConfigError(f"train.callbacks.{index}: {message}") from error

@@ -17,7 +17,7 @@ from sb3_ext.building.games import make_game_env, make_game_eval_env, try_game_e
 from sb3_ext.building.observations import choose_normalization, stack_frames
 from sb3_ext.building.parallel import choose_vec_env, prepare_processes
 from sb3_ext.config.schema import EnvConfig, RunConfig
-from sb3_ext.errors import ConfigError
+from sb3_ext.errors import ConfigError, describe_error
 from sb3_ext.evaluation.video import LastFrameWrapper
 from sb3_ext.internals.sb3 import wrap_env
 from sb3_ext.runs.paths import RunPaths
@@ -66,8 +66,9 @@ def check_environment(config: RunConfig) -> None:
     env = make_environment_factory(section)()
     try:
         check_env(env, skip_render_check=True)
-    except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f"env.id: {section.id} is no sound environment: {error}") from error
+    except Exception as error:
+        message = " ".join(str(error).split()) if isinstance(error, AssertionError) else describe_error(error)
+        raise ConfigError(f"env.id: {section.id} is not a valid environment: {message}") from error
     finally:
         env.close()
 

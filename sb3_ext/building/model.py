@@ -15,7 +15,7 @@ from sb3_ext.building.board_learning import make_board_arguments
 from sb3_ext.building.observations import describe_normalization
 from sb3_ext.building.parallel import fill_parallel
 from sb3_ext.config.schema import EnvConfig, RunConfig
-from sb3_ext.errors import ConfigError
+from sb3_ext.errors import ConfigError, Sb3ExtError, describe_error
 
 
 def make_model(config: RunConfig, env: VecEnv) -> BaseAlgorithm:
@@ -44,9 +44,13 @@ def make_model(config: RunConfig, env: VecEnv) -> BaseAlgorithm:
             device=_check_device(agent.device or "auto"),
             **arguments,
         )
-    except (AssertionError, NotImplementedError, TypeError, ValueError) as error:
-        # SB3 checks its arguments by assertions and by failing.
-        raise ConfigError(f"agent: {agent.id} cannot be made with these parameters: {error}") from error
+    except Sb3ExtError:
+        raise
+    except Exception as error:
+        # SB3 checks its arguments by assertions and by failing, in torch say.
+        is_worded = isinstance(error, AssertionError | NotImplementedError | TypeError | ValueError) and str(error)
+        message = " ".join(str(error).split()) if is_worded else describe_error(error)
+        raise ConfigError(f"agent: {agent.id} cannot be made with these parameters: {message}") from error
 
 
 def fill_defaults(config: RunConfig) -> RunConfig:

@@ -52,9 +52,9 @@ def show(file: str) -> None:
 @config.command(short_help="The JSON Schema, for editors.")
 def schema() -> None:
     """Print the JSON Schema, with which editors complete and check the file."""
-    from sb3_ext.config import RunConfig
+    from sb3_ext.config.json_schema import make_json_schema
 
-    click.echo(json.dumps(RunConfig.model_json_schema(), indent=2))
+    click.echo(json.dumps(make_json_schema(), indent=2))
 
 
 @config.command(short_help="What train.callbacks can name.")

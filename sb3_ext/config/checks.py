@@ -6,17 +6,29 @@ Works on the raw data, section by section, so that a mistake in one section hide
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sb3_ext.arguments import find_argument_problems, import_name, read_parameters
+from pydantic import ValidationError
+
+from sb3_ext.arguments import find_argument_problems, import_module, import_name, read_parameters
 from sb3_ext.config.callback_types import CALLBACK_TYPES, GIVEN_BY_RUN, load_callback_class
 from sb3_ext.config.game_checks import find_game_problems
-from sb3_ext.config.schema import CHECKPOINT_TYPE
+from sb3_ext.config.known_environments import explain_unregistered
+from sb3_ext.config.ranges import (
+    CALLBACK_RANGES,
+    NORMALIZE_RANGES,
+    PRUNER_RANGES,
+    SAMPLER_RANGES,
+    WRAPPER_RANGES,
+    find_ranges,
+)
+from sb3_ext.config.schema import CHECKPOINT_TYPE, ParallelConfig
 from sb3_ext.config.validation import find_checkpoint_problems
+from sb3_ext.errors import describe_error
 from sb3_ext.problems import Key, Problem, suggest_name
+from sb3_ext.ranges import find_range_problems
 
 
 def find_problems(data: Mapping[str, Any]) -> list[Problem]:
@@ -26,16 +38,24 @@ def find_problems(data: Mapping[str, Any]) -> list[Problem]:
     """
     agent, env = _mapping(data.get("agent")), _mapping(data.get("env"))
     return [
-        *_find_agent_problems(agent),
+        *_find_agent_problems(agent, _count_envs(_mapping(data.get("parallel")))),
         *_find_deterministic_problem(agent, _mapping(data.get("train"))),
         *_find_env_problems(env),
         *find_game_problems(data),
         *_find_native_problems(env, _mapping(data.get("parallel"))),
         *_find_callback_problems(_mapping(data.get("train")).get("callbacks")),
+        *_find_tune_problems(_mapping(data.get("tune"))),
     ]
 
 
-def _find_agent_problems(agent: Mapping[str, Any]) -> Iterator[Problem]:
+def _count_envs(parallel: Mapping[str, Any]) -> int | None:
+    try:
+        return ParallelConfig.model_validate(parallel).num_envs
+    except ValidationError:  # the schema reports it
+        return None
+
+
+def _find_agent_problems(agent: Mapping[str, Any], num_envs: int | None) -> Iterator[Problem]:
     from sb3_ext.algorithms.parameters import find_parameter_problems
     from sb3_ext.algorithms.registry import ALGORITHMS
 
@@ -45,12 +65,17 @@ def _find_agent_problems(agent: Mapping[str, Any]) -> Iterator[Problem]:
     if algorithm_id not in ALGORITHMS:
         yield Problem(("agent", "id"), f"unknown algorithm '{algorithm_id}'; {suggest_name(algorithm_id, ALGORITHMS)}")
         return
-    for problem in find_parameter_problems(ALGORITHMS[algorithm_id], _mapping(agent.get("params"))):
+    policy = agent.get("policy")
+    for problem in find_parameter_problems(
+        ALGORITHMS[algorithm_id],
+        _mapping(agent.get("params")),
+        policy=policy if isinstance(policy, str) else None,
+        num_envs=num_envs,
+    ):
         yield problem.below("agent", "params")
     init_from = agent.get("init_from")
     if isinstance(init_from, str) and not Path(init_from).exists():
         yield Problem(("agent", "init_from"), f"no such checkpoint: '{init_from}'")
-    policy = agent.get("policy")
     if isinstance(policy, str):
         aliases = ALGORITHMS[algorithm_id].load_class().policy_aliases
         if ":" in policy:
@@ -81,7 +106,8 @@ def _find_env_problems(env: Mapping[str, Any]) -> Iterator[Problem]:
             owned = {"env": "it is the environment below"}
             yield from _find_import_problem(name, ("env", "wrappers", index), _mapping(arguments), owned)
     owned = {"venv": "it is the environment below", "training": "it is on in training and off in evaluation"}
-    for problem in find_argument_problems(VecNormalize, _mapping(env.get("normalize")), owned=owned):
+    arguments = _mapping(env.get("normalize"))
+    for problem in find_argument_problems(VecNormalize, arguments, owned=owned, ranges=NORMALIZE_RANGES):
         yield problem.below("env", "normalize")
 
 
@@ -96,7 +122,7 @@ def _find_env_id_problems(env_id: str, params: Mapping[str, Any]) -> Iterator[Pr
     module, _, name = env_id.rpartition(":")
     try:
         if module:
-            importlib.import_module(module)
+            import_module(module)
         spec = gymnasium.spec(name)
         creator = spec.entry_point
         function = load_env_creator(creator) if isinstance(creator, str) else creator
@@ -104,11 +130,17 @@ def _find_env_id_problems(env_id: str, params: Mapping[str, Any]) -> Iterator[Pr
         yield Problem(key, str(describe_missing_dependency(env_id, error)).removeprefix("env.id: "))
     except gymnasium.error.Error:
         known = (
-            explain_unknown_game(name) or f"unknown environment '{env_id}'; {suggest_name(name, gymnasium.registry)}"
+            explain_unknown_game(name)
+            or explain_unregistered(name)
+            or f"unknown environment '{env_id}'; {suggest_name(name, gymnasium.registry)}"
         )
         yield Problem(key, known)
+    except LookupError as error:
+        yield Problem(key, str(error))
     except ImportError as error:
-        yield Problem(key, f"cannot import the code of '{env_id}': {error}")
+        yield Problem(key, str(describe_missing_dependency(env_id, error)).removeprefix("env.id: "))
+    except (Exception, SystemExit) as error:
+        yield Problem(key, f"cannot import the code of '{env_id}': {describe_error(error)}")
     else:
         if function is not None:
             required = {key for key, found in read_parameters(function).items() if found.default is found.empty}
@@ -146,8 +178,16 @@ def _find_callback_problems(callbacks: Any) -> Iterator[Problem]:
             yield Problem((*key, "type"), str(error))
         else:
             owned = GIVEN_BY_RUN if callback_type in CALLBACK_TYPES else {}
-            for problem in find_argument_problems(callback_class, _mapping(entry.get("params")), owned=owned):
+            arguments, ranges = _mapping(entry.get("params")), find_ranges(callback_class, CALLBACK_RANGES)
+            for problem in find_argument_problems(callback_class, arguments, owned=owned, ranges=ranges):
                 yield problem.below(*key, "params")
+
+
+def _find_tune_problems(tune: Mapping[str, Any]) -> Iterator[Problem]:
+    """Optuna, which may not be installed, checks the rest when the study begins."""
+    for section, ranges in (("sampler", SAMPLER_RANGES), ("pruner", PRUNER_RANGES)):
+        for problem in find_range_problems(_mapping(_mapping(tune.get(section)).get("params")), ranges):
+            yield problem.below("tune", section, "params")
 
 
 def _find_import_problem(
@@ -159,7 +199,8 @@ def _find_import_problem(
         yield Problem(key, str(error))
         return
     if arguments is not None:
-        for problem in find_argument_problems(found, arguments, owned=owned):
+        ranges = find_ranges(found, WRAPPER_RANGES)
+        for problem in find_argument_problems(found, arguments, owned=owned, ranges=ranges):
             yield problem.below(*key)
 
 

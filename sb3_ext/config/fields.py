@@ -9,6 +9,9 @@ from pydantic import BeforeValidator, Field, StrictBool, ValidationError, Valida
 from pydantic_core import PydanticCustomError
 
 from sb3_ext.problems import describe_value
+from sb3_ext.ranges import MAX_INTEGER, POSITIVE
+
+_MAX_THREADS = 1024
 
 
 def expect(what: str) -> WrapValidator:
@@ -43,8 +46,8 @@ def parse_duration(value: Any) -> float:
     if match is None or isinstance(value, bool):
         raise ValueError("no duration")
     seconds = float(match[1]) * {"s": 1, "m": 60, "h": 3600, "": 3600}[match[2]]
-    if seconds <= 0:
-        raise ValueError("not positive")
+    if seconds not in POSITIVE:
+        raise ValueError("not positive, or beyond all bounds")
     return seconds
 
 
@@ -74,10 +77,10 @@ Text = Annotated[str, Field(strict=True, min_length=1), expect("text")]
 Flag = Annotated[bool, Field(strict=True), expect("true or false")]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32), expect("an integer from 0 to 4294967295")]
 PositiveInt = Annotated[
-    int, Field(strict=True, gt=0), BeforeValidator(_accept_whole_number), expect("a positive integer")
+    int, Field(strict=True, gt=0, le=MAX_INTEGER), BeforeValidator(_accept_whole_number), expect("a positive integer")
 ]
 NonNegativeInt = Annotated[
-    int, Field(strict=True, ge=0), BeforeValidator(_accept_whole_number), expect("an integer >= 0")
+    int, Field(strict=True, ge=0, le=MAX_INTEGER), BeforeValidator(_accept_whole_number), expect("an integer >= 0")
 ]
 Fraction = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False), expect("a number from 0 to 1")]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False), expect("a number")]
@@ -91,7 +94,8 @@ Duration = Annotated[
 Wrapper = Annotated[Any, BeforeValidator(_check_wrapper), expect("'module.Class' or {module.Class: {keyword: value}}")]
 Normalize = Annotated[StrictBool | dict[str, Any], expect("true, false or VecNormalize's arguments")]
 Threads = Annotated[
-    Literal["auto"] | Annotated[int, Field(strict=True, gt=0)], expect("'auto' or a positive number of threads")
+    Literal["auto"] | Annotated[int, Field(strict=True, gt=0, le=_MAX_THREADS)],
+    expect(f"'auto' or a positive number of threads, at most {_MAX_THREADS}"),
 ]
 _MODES = ("auto", "sequential", "subproc", "workers", "native")
 Mode = Annotated[Literal["auto", "sequential", "subproc", "workers", "native"], expect_one_of(*_MODES)]

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from sb3_ext.arguments import import_name
 from sb3_ext.config.game_schema import CHECKPOINT_OPPONENT_TYPE, POOL_TYPE, CheckpointOpponentConfig, PoolConfig
 from sb3_ext.config.validation import translate_errors
-from sb3_ext.errors import ConfigError, SelfPlayError
+from sb3_ext.errors import ConfigError, MissingExtraError, SelfPlayError, describe_error
 from sb3_ext.problems import Problem
 
 # Names, not functions: the configuration lies below the games.
@@ -59,7 +59,7 @@ def _find_id_problems(game: Mapping[str, Any], train: Mapping[str, Any]) -> Iter
         for line in error.problems:
             place, _, message = line.partition(": ")
             yield Problem(tuple(place.split(".")), message)
-    except SelfPlayError as error:
+    except (MissingExtraError, SelfPlayError) as error:
         yield Problem(("game", "id"), str(error))
     else:
         yield from _find_rule_problems(game_id, made, train)
@@ -72,7 +72,7 @@ def _find_rule_problems(game_id: str, game: Any, train: Mapping[str, Any]) -> It
         yield Problem(("game", "id"), str(error))
         return
     except Exception as error:  # a game of the user's own may raise anything
-        yield Problem(("game", "id"), f"'{game_id}' failed in a random game: {type(error).__name__}: {error}")
+        yield Problem(("game", "id"), f"'{game_id}' failed in a random game: {describe_error(error)}")
         return
     if _has_mirrors(train) and not (traits.is_alternating and traits.is_zero_sum_at_every_move):
         found = "move twice in a row" if not traits.is_alternating else "get rewards that do not sum to zero at a move"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +37,14 @@ def load_config(
     source = config if isinstance(config, ConfigSource) else read_source(config)
     data, places, problems = _merge(source, overrides)
     loaded = None
+    found: list[Problem] = []
     try:
         loaded = RunConfig.model_validate(data)
     except ValidationError as error:
-        problems.extend(translate_errors(error))
-    problems.extend([*find_problems(data), *find_space_problems(data)])
+        found = list(translate_errors(error))
+    reported = {problem.key for problem in found if not isinstance(_find_value(data, problem.key), Mapping | list)}
+    others = [*find_problems(data), *find_space_problems(data)]
+    problems.extend([*found, *(problem for problem in others if not _is_reported(problem.key, reported))])
     if problems or loaded is None:
         raise ConfigError(_describe(problems, places, source.place))
     return loaded
@@ -117,6 +120,20 @@ def _merge(
         places[key] = override.place
         problems.extend([problem] if problem else [])
     return data, places, problems
+
+
+def _is_reported(key: Key, reported: Collection[Key]) -> bool:
+    """Whether a value, or one above it, is of the wrong type, which is one mistake whatever else it is then."""
+    return any(key[:size] in reported for size in range(1, len(key) + 1))
+
+
+def _find_value(data: Any, key: Key) -> Any:
+    for part in key:
+        try:
+            data = data[part]
+        except (KeyError, IndexError, TypeError):  # required, but missing
+            return None
+    return data
 
 
 def _describe(problems: Sequence[Problem], places: Mapping[Key, str], source: str) -> list[str]:

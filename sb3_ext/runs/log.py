@@ -73,20 +73,3 @@ class TrainingLog:
             logging.getLogger(name).removeHandler(self._handler)
         self._logger.setLevel(self._previous_level)
         self._handler.close()
-
-
-def find_place(error: BaseException) -> str:
-    """
-    Where an error was raised, be it in another process.
-
-    :param error: it
-    :return: ``file.py:12``; empty without a traceback
-    """
-    if isinstance(error.__cause__, RemoteTraceback):
-        return error.__cause__.place
-    traceback = error.__traceback__
-    if traceback is None:
-        return ""
-    while traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    return f"{traceback.tb_frame.f_code.co_filename}:{traceback.tb_lineno}"

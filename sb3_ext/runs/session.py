@@ -13,11 +13,11 @@ from types import TracebackType
 from typing import Any
 
 from sb3_ext.atomic import remove_abandoned, write_json, write_text
-from sb3_ext.errors import RunError, Sb3ExtError
+from sb3_ext.errors import RunError, Sb3ExtError, find_place
 from sb3_ext.file_lock import is_locked
 from sb3_ext.runs.environment import list_requirements
 from sb3_ext.runs.lock import RunLock
-from sb3_ext.runs.log import TrainingLog, find_place
+from sb3_ext.runs.log import TrainingLog
 from sb3_ext.runs.paths import RunPaths
 from sb3_ext.runs.run import is_half_created
 from sb3_ext.runs.signals import Interrupted, SignalWatch

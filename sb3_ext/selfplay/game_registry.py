@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sb3_ext.arguments import find_argument_problems, import_name
-from sb3_ext.errors import ConfigError
+from sb3_ext.errors import ConfigError, Sb3ExtError, describe_error
 from sb3_ext.problems import suggest_name
 from sb3_ext.selfplay.games import Game
 
@@ -47,8 +47,14 @@ def make_game(
         params["seed"] = seed
     try:
         game: Game = factory(num_boards=num_boards, **params)
+    except Sb3ExtError:
+        raise
     except ValueError as error:
-        raise ConfigError(f"game.params: {error}") from error
+        raise ConfigError(f"game.params: {' '.join(str(error).split())}") from error
+    except ImportError as error:
+        raise ConfigError(f"game.id: '{game_id}' needs what is not installed: {describe_error(error)}") from error
+    except Exception as error:
+        raise ConfigError(f"game.id: '{game_id}' cannot be made: {describe_error(error)}") from error
     return game
 
 

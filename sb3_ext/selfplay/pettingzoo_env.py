@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any
 
 from gymnasium import spaces
 
-from sb3_ext.arguments import import_name
-from sb3_ext.errors import ConfigError, MissingExtraError
+from sb3_ext.arguments import import_module
+from sb3_ext.errors import ConfigError, MissingExtraError, Sb3ExtError, describe_error
 from sb3_ext.problems import suggest_name
 from sb3_ext.vec.snapshots import freeze, thaw
 
@@ -28,18 +28,34 @@ def make_env(game_id: str, params: Mapping[str, Any]) -> Any:
     """
     try:
         pettingzoo = import_module("pettingzoo")
-    except ImportError as error:
+    except LookupError as error:
         raise MissingExtraError(f"the game '{game_id}'", "pettingzoo") from error
     try:
         if game_id.startswith(_OWN_PREFIX):
             env = _make_registered(pettingzoo, game_id, params)
         else:
             env = _load_module(game_id).env(**params)
+        env.reset(seed=0)
+        _check_env(game_id, env)
+    except Sb3ExtError:
+        raise
+    except ImportError as error:
+        raise ConfigError(_describe_missing_package(game_id, error)) from error
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"game.params: '{game_id}' does not take these parameters: {error}") from error
-    env.reset(seed=0)
-    _check_env(game_id, env)
+        message = describe_error(error).removeprefix(f"{type(error).__name__}: ")
+        raise ConfigError(f"game.params: '{game_id}' does not take these parameters: {message}") from error
+    except Exception as error:
+        raise ConfigError(f"game.id: '{game_id}' cannot be made: {describe_error(error)}") from error
     return env
+
+
+def _describe_missing_package(game_id: str, error: ImportError) -> str:
+    """The error of PettingZoo's own games often says what to install; what its extra brings is known, too."""
+    text = describe_error(error)
+    advice = ""
+    if game_id.startswith(_OWN_PREFIX) and "pip install" not in text:
+        advice = f"; pip install 'pettingzoo[{game_id.split('.')[1]}]'"
+    return f"game.id: '{game_id}' needs what is not installed: {text}{advice}"
 
 
 def freeze_env(env: Any) -> bytes:
@@ -93,18 +109,15 @@ def _make_registered(pettingzoo: Any, game_id: str, params: Mapping[str, Any]) -
         near = suggest_name(game_id, [_OWN_PREFIX + known_name for known_name in known])
         raise ConfigError(f"game.id: PettingZoo has no game '{game_id}' in which players move in turn; {near}")
     spec = pettingzoo.spec("aec", known[f"{family}.{name}"])
-    try:
-        import_name(spec.entry_point)
-    except LookupError as error:
-        raise ConfigError(f"game.id: '{game_id}' needs what is not installed: {error}") from error
+    importlib.import_module(spec.entry_point.partition(":")[0])  # PettingZoo would not say which package is missing
     return pettingzoo.make("aec", spec, **params)
 
 
 def _load_module(game_id: str) -> Any:
     try:
         module = import_module(game_id)
-    except ImportError as error:
-        raise ConfigError(f"game.id: cannot import the module '{game_id}': {error}") from error
+    except LookupError as error:
+        raise ConfigError(f"game.id: {error}") from error
     if not callable(getattr(module, "env", None)):
         raise ConfigError(f"game.id: expected a PettingZoo game, but the module '{game_id}' has no function env")
     return module

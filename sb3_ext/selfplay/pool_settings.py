@@ -6,7 +6,17 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from sb3_ext.errors import SelfPlayError
+from sb3_ext.ranges import FRACTION, NON_NEGATIVE_INTEGER, POSITIVE_INTEGER
 from sb3_ext.selfplay.matchmaking import Eviction, Sampling
+
+_RANGES = {
+    "start_episode": NON_NEGATIVE_INTEGER,
+    "current_self_fraction": FRACTION,
+    "past_self_fraction": FRACTION,
+    "max_frozen_agents": POSITIVE_INTEGER,
+    "save_every": POSITIVE_INTEGER,
+    "max_in_memory": POSITIVE_INTEGER,
+}
 
 
 @dataclass(frozen=True)
@@ -27,11 +37,9 @@ class PoolSettings:
     max_in_memory: int = 16
 
     def __post_init__(self) -> None:
-        for name in ("max_frozen_agents", "save_every", "max_in_memory"):
-            _check(name, getattr(self, name), getattr(self, name) >= 1, "a positive number")
-        _check("start_episode", self.start_episode, self.start_episode >= 0, "a number >= 0")
-        for name in ("current_self_fraction", "past_self_fraction"):
-            _check(name, getattr(self, name), 0 <= getattr(self, name) <= 1, "a number from 0 to 1")
+        for name, allowed in _RANGES.items():
+            value = getattr(self, name)
+            _check(name, value, value in allowed, allowed.words)
         total = self.current_self_fraction + self.past_self_fraction
         _check("current_self_fraction + past_self_fraction", total, total <= 1 + 1e-9, "at most 1")
         for name, choices in (("sampling", get_args(Sampling)), ("eviction", get_args(Eviction))):

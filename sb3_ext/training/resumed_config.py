@@ -23,6 +23,7 @@ from sb3_ext.config.yaml_document import parse_document
 from sb3_ext.errors import ConfigError, RunError
 from sb3_ext.problems import Key
 from sb3_ext.runs.run import Run
+from sb3_ext.training.run_identity import check_identity
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ def load_resumed_config(run: Run, restated: Restatement) -> RunConfig:
     :raises RunError: if the run has a mock environment and is not to have one, or the other way around
     """
     before = load_config(run.paths.resolved_config)
+    check_identity(run, restore_environment(before) if before.is_mock else before, restated.overrides)
     source = None if restated.config is None else read_source(restated.config)
     given = None if source is None else load_config(source, restated.overrides)
     _check_mock(run, before, given, is_mock=restated.is_mock)
@@ -81,7 +83,6 @@ def load_resumed_config(run: Run, restated: Restatement) -> RunConfig:
         _check_task(run, own, given, source)
         overrides = [*_find_config_changes(run, given, source), *overrides]
     overrides = [item for item in overrides if (item.key, item.value) != _DECIDED]
-    _check_algorithm(run, own, overrides)
     data = own.model_dump(mode="json", by_alias=True) if restated.is_mock else run.paths.resolved_config
     after = load_config(data, overrides)
     if restated.is_mock:
@@ -118,16 +119,6 @@ def _check_task(run: Run, own: RunConfig, given: RunConfig, source: ConfigSource
             f"{own.agent.id} on {own.task_id}: leave out the configuration to resume it, or begin another run with "
             "--run-dir"
         )
-
-
-def _check_algorithm(run: Run, own: RunConfig, overrides: Sequence[Override]) -> None:
-    """One line before every parameter of the one is checked against the other."""
-    for override in overrides:
-        if override.key == ("agent", "id") and override.value != own.agent.id:
-            raise ConfigError(
-                f"{override.place}: agent.id: a resume cannot change the algorithm: {run.paths.root} is a run of "
-                f"{own.agent.id}, found {override.value}; begin another run with --run-dir"
-            )
 
 
 def _find_config_changes(run: Run, given: RunConfig, source: ConfigSource) -> list[Override]:

@@ -13,8 +13,10 @@ from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler,
 
 from sb3_ext.arguments import find_argument_problems
 from sb3_ext.config import RunConfig
+from sb3_ext.config.ranges import PRUNER_RANGES, SAMPLER_RANGES
 from sb3_ext.config.tune_schema import TuneConfig
 from sb3_ext.errors import ConfigError
+from sb3_ext.ranges import Range
 
 _SAMPLERS: dict[str, Callable[..., BaseSampler]] = {
     "tpe": TPESampler,
@@ -54,7 +56,7 @@ def make_sampler(settings: TuneConfig, seed: int | None, trial_number: int) -> B
         own |= {"multivariate": True, "group": True, "constant_liar": True}
     if kind in ("cmaes", "gp"):
         own["warn_independent_sampling"] = False
-    return _make(_SAMPLERS[kind], {**own, **params}, params, "tune.sampler")
+    return _make(_SAMPLERS[kind], {**own, **params}, params, "tune.sampler", SAMPLER_RANGES)
 
 
 def make_pruner(config: RunConfig, settings: TuneConfig) -> BasePruner:
@@ -76,11 +78,17 @@ def make_pruner(config: RunConfig, settings: TuneConfig) -> BasePruner:
         own = {"min_resource": every_steps, "max_resource": config.train.total_steps or "auto"}
     elif kind == "patient":
         own = {"wrapped_pruner": MedianPruner(settings.startup_trials), "patience": _PATIENCE}
-    return _make(_PRUNERS[kind], {**own, **params}, params, "tune.pruner")
+    return _make(_PRUNERS[kind], {**own, **params}, params, "tune.pruner", PRUNER_RANGES)
 
 
-def _make(function: Callable[..., Made], arguments: Mapping[str, Any], given: Mapping[str, Any], key: str) -> Made:
-    problems = find_argument_problems(function, given)
+def _make(
+    function: Callable[..., Made],
+    arguments: Mapping[str, Any],
+    given: Mapping[str, Any],
+    key: str,
+    ranges: Mapping[str, Range],
+) -> Made:
+    problems = find_argument_problems(function, given, ranges=ranges)
     required = [problem for problem in problems if problem.key[0] in given]
     if required:
         raise ConfigError(f"{key}.params.{problem.key[0]}: {problem.message}" for problem in required)

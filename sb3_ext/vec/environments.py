@@ -9,8 +9,8 @@ from typing import Any
 
 import gymnasium
 
-from sb3_ext.arguments import import_name
-from sb3_ext.errors import ConfigError, MissingExtraError, Sb3ExtError
+from sb3_ext.arguments import convert_lists, import_name
+from sb3_ext.errors import ConfigError, MissingExtraError, Sb3ExtError, describe_error
 from sb3_ext.vec.attribute_forwarding import AttributeForwarding
 from sb3_ext.vec.mask_method import replace_mask_method
 from sb3_ext.vec.plain_spaces import use_plain_spaces
@@ -64,11 +64,16 @@ def _wrap(env: gymnasium.Env[Any, Any], key: str, name: str, arguments: Mapping[
     # Gymnasium's own wrappers and SB3's ask no environment for attributes of its own.
     is_known = str(wrapper_class.__module__).partition(".")[0] in ("gymnasium", "stable_baselines3")
     try:
-        arguments = replace_mask_method(wrapper_class, env, arguments)
+        arguments = replace_mask_method(wrapper_class, env, convert_lists(wrapper_class, arguments))
         wrapped: gymnasium.Env[Any, Any] = wrapper_class(env if is_known else AttributeForwarding(env), **arguments)
-    except (gymnasium.error.Error, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except Sb3ExtError:
         env.close()
-        raise ConfigError(f"{key}: {name} cannot be put around the environment: {_describe(error)}") from error
+        raise
+    except Exception as error:
+        env.close()
+        is_worded = isinstance(error, gymnasium.error.Error | AssertionError | LookupError | TypeError | ValueError)
+        message = _describe(error) if is_worded else describe_error(error)
+        raise ConfigError(f"{key}: {name} cannot be put around the environment: {message}") from error
     return wrapped
 
 
@@ -83,21 +88,27 @@ def explaining_failures(env_id: str) -> Iterator[None]:
     """
     try:
         yield
-    except gymnasium.error.DependencyNotInstalled as error:
+    except Sb3ExtError:
+        raise
+    except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
         raise describe_missing_dependency(env_id, error) from error
     except (gymnasium.error.Error, AssertionError, LookupError, TypeError, ValueError) as error:
         parameter = getattr(error, "parameter", None)  # an environment of ours says which
         key = "env.id" if parameter is None else f"env.params.{parameter}"
         raise ConfigError(f"{key}: '{env_id}' cannot be made: {_describe(error)}") from error
+    except Exception as error:
+        raise ConfigError(f"env.id: '{env_id}' cannot be made: {describe_error(error)}") from error
 
 
-def describe_missing_dependency(env_id: str, error: gymnasium.error.DependencyNotInstalled) -> Sb3ExtError:
+def describe_missing_dependency(
+    env_id: str, error: ImportError | gymnasium.error.DependencyNotInstalled
+) -> Sb3ExtError:
     """
     :param env_id: of the environment that cannot be made
     :param error: why
     :return: the same with the line that installs what is missing, where an extra of ours brings it
     """
-    text = _describe(error)
+    text = describe_error(error) if isinstance(error, ImportError) else _describe(error)
     for module, extra in _EXTRA_OF_MODULE.items():
         if module in text.lower():
             return MissingExtraError(f"environment '{env_id}'", extra, _CONDITION_OF_EXTRA.get(extra))

@@ -365,9 +365,10 @@ def test_a_game_that_does_not_fit_the_algorithm_is_refused() -> None:
         check_environment_fits(load_config({**game, "agent": {"id": "sac"}}))
 
 
-def test_an_environment_that_fails_is_left_to_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_environment_that_cannot_be_made_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("the simulator is gone")
 
     monkeypatch.setattr(StrictEnv, "__init__", fail)
-    check_environment_fits(make_config("ppo"))
+    with pytest.raises(ConfigError, match=r"^env\.id: 'Strict-v0' cannot be made: RuntimeError: the simulator is gone"):
+        check_environment_fits(make_config("ppo"))

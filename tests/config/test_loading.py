@@ -96,7 +96,10 @@ def test_five_mistakes_give_five_lines_in_the_order_of_the_file(tmp_path: Path) 
             "env.params.colour: unknown parameter; expected one of",
         ),
         ({"env": {"id": "CartPole-v99"}}, "env.id: unknown environment 'CartPole-v99'; did you mean 'CartPole-v1'?"),
-        ({"env": {"id": "no_such_module:X-v0"}}, "env.id: cannot import the code of 'no_such_module:X-v0'"),
+        (
+            {"env": {"id": "no_such_module:X-v0"}},
+            "env.id: cannot import module 'no_such_module': No module named 'no_such_module'",
+        ),
         (
             {"env": {"id": "CartPole-v1", "normalize": {"clip": 1}}},
             "env.normalize.clip: unknown parameter; did you mean",

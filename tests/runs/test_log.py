@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sb3_ext.errors import RemoteTraceback
-from sb3_ext.runs.log import TrainingLog, find_place
+from sb3_ext.errors import RemoteTraceback, find_place
+from sb3_ext.runs.log import TrainingLog
 
 
 def test_the_package_and_warnings_are_logged_in_utc(tmp_path: Path) -> None:

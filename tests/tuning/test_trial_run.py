@@ -261,7 +261,11 @@ def test_what_cannot_be_tuned_is_said_at_once(make_plan_here: MakePlan, changes:
     ("changes", "message"),
     [
         ({"tune__sampler": {"type": "tpe", "params": {"gama": 1}}}, "tune.sampler.params.gama: unknown parameter"),
-        ({"tune__pruner": {"type": "asha", "params": {"reduction_factor": 0}}}, "tune.pruner: cannot be made"),
+        (
+            {"tune__pruner": {"type": "asha", "params": {"reduction_factor": 0}}},
+            "reduction_factor: expected an integer",
+        ),
+        ({"tune__pruner": {"type": "hyperband", "params": {"max_resource": "x"}}}, "tune.pruner: cannot be made"),
         ({"tune__pruner": {"type": "median", "params": {"n_min_trials": "x"}}}, "tune.pruner.params.n_min_trials"),
     ],
 )
