@@ -102,7 +102,6 @@ def make_env(config: RunConfig, paths: RunPaths, *, render_mode: str | None = No
             seed=config.seed,
             monitor_dir=str(paths.monitor),
             monitor_kwargs={"override_existing": not is_resumed},
-            wrapper_class=kind.wrapper_class,
             vec_env_cls=kind.vec_env_class,  # type: ignore[arg-type]
             vec_env_kwargs=kind.arguments,
         )

@@ -6,11 +6,9 @@ import multiprocessing
 from dataclasses import dataclass, field
 from typing import Any
 
-import gymnasium
-from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from sb3_ext.config.schema import ParallelConfig
-from sb3_ext.vec.snapshot_wrapper import SnapshotWrapper
 from sb3_ext.vec.worker_split import split_environments
 from sb3_ext.vec.workers import WorkerVecEnv
 
@@ -20,12 +18,10 @@ class VecEnvKind:
     """
     :param vec_env_class: its constructor takes functions that make one environment each
     :param arguments: further arguments of it
-    :param wrapper_class: goes around each environment, outermost
     """
 
     vec_env_class: type[VecEnv]
     arguments: dict[str, Any] = field(default_factory=dict)
-    wrapper_class: type[gymnasium.Wrapper[Any, Any, Any, Any]] | None = None
 
     @property
     def has_processes(self) -> bool:
@@ -38,11 +34,11 @@ def choose_vec_env(parallel: ParallelConfig) -> VecEnvKind:
     :param parallel: the section ``parallel``
     :return: how its mode is carried out
     """
-    if parallel.mode == "subproc":
-        return VecEnvKind(SubprocVecEnv, wrapper_class=SnapshotWrapper)
-    if parallel.mode == "workers":
+    if parallel.mode in ("subproc", "workers"):
+        # Not SB3's SubprocVecEnv: there an environment that fails ends as an EOFError in the training process.
+        split = split_environments(parallel.num_envs, parallel.num_workers, parallel.num_envs_per_worker)
         arguments = {
-            "num_workers": split_environments(parallel.num_envs, parallel.num_workers, parallel.num_envs_per_worker),
+            "num_workers": parallel.num_envs if parallel.mode == "subproc" else split,
             "step_timeout_seconds": parallel.step_timeout_seconds,
             "max_worker_restarts": parallel.max_worker_restarts,
         }
@@ -63,4 +59,4 @@ def fill_parallel(parallel: ParallelConfig) -> ParallelConfig:
 
 def prepare_processes() -> None:
     """Let the server that forks the workers import what they need, once for all."""
-    multiprocessing.set_forkserver_preload(["sb3_ext.vec.snapshot_wrapper", "sb3_ext.vec.worker_loop"])
+    multiprocessing.set_forkserver_preload(["sb3_ext.vec.worker_loop"])

@@ -44,7 +44,8 @@ CHECKPOINT_TYPE = "checkpoint"
 MOCK_ID = "sb3_ext/Mock-v0"
 """The environment that ``--mock-env`` puts in the place of another."""
 
-_WORKER_KEYS = ("num_workers", "num_envs_per_worker", "step_timeout_seconds", "max_worker_restarts")
+_WORKER_COUNTS = ("num_workers", "num_envs_per_worker")
+_WORKER_KEYS = (*_WORKER_COUNTS, "step_timeout_seconds", "max_worker_restarts")
 
 
 class EnvConfig(Section):
@@ -78,10 +79,10 @@ class ParallelConfig(Section):
         default=None, description="workers: num_workers x num_envs_per_worker = num_envs"
     )
     step_timeout_seconds: Positive | None = Field(
-        default=300.0, description="workers: one that needs longer for a step is ended; null: none is"
+        default=300.0, description="workers, subproc: a process that needs longer for a step is ended; null: none is"
     )
     max_worker_restarts: NonNegativeInt = Field(
-        default=0, description="workers: how many that died or hung are replaced, their episodes truncated"
+        default=0, description="workers, subproc: how many that died or hung are replaced, their episodes truncated"
     )
 
     @model_validator(mode="before")
@@ -99,7 +100,8 @@ class ParallelConfig(Section):
     @model_validator(mode="after")
     def _check_workers(self) -> ParallelConfig:
         fields = type(self).model_fields
-        foreign = [name for name in _WORKER_KEYS if getattr(self, name) != fields[name].default]
+        keys = _WORKER_COUNTS if self.mode == "subproc" else _WORKER_KEYS
+        foreign = [name for name in keys if getattr(self, name) != fields[name].default]
         is_shared = self.mode == "auto" and not (self.num_workers or self.num_envs_per_worker)
         if self.mode != "workers" and foreign and not is_shared:
             raise ValueError(

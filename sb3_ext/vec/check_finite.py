@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from sb3_ext.errors import Sb3ExtError
+from sb3_ext.vec.unpicklable import find_unpicklable
 
 
 class NonFiniteError(Sb3ExtError):
@@ -50,8 +52,13 @@ class VecCheckFinite(VecEnvWrapper):
         """
         :return: observations, rewards, dones and infos
         :raises NonFiniteError: if an observation or a reward is NaN or infinite
+        :raises TypeError: if ``DummyVecEnv`` cannot copy an info: which part of which
         """
-        observations, rewards, dones, infos = self.venv.step_wait()
+        try:
+            observations, rewards, dones, infos = self.venv.step_wait()
+        except TypeError as error:
+            self._explain_copying(error)
+            raise
         self._steps += 1
         if not _is_finite(rewards):
             self._fail("reward", rewards, np.zeros_like(dones))
@@ -62,6 +69,17 @@ class VecCheckFinite(VecEnvWrapper):
         else:
             self._check(observations, "observation", dones)
         return observations, rewards, dones, infos
+
+    def _explain_copying(self, error: TypeError) -> None:
+        """``DummyVecEnv`` copies infos, as other processes would have to send them."""
+        if not isinstance(self.unwrapped, DummyVecEnv):
+            return
+        for index, info in enumerate(self.unwrapped.buf_infos):
+            try:
+                copy.deepcopy(info)
+            except TypeError:
+                part = find_unpicklable(info, "info")
+                raise TypeError(f"{self._name_owner(index)}: {part} cannot be copied: {error}") from error
 
     def _check_ends(self, dones: NDArray[np.bool_], infos: list[dict[str, Any]]) -> None:
         for index in np.flatnonzero(dones):
@@ -89,8 +107,10 @@ class VecCheckFinite(VecEnvWrapper):
         else:
             episode_step = self._steps - self._began_at[index]
             when = f"at step {self._steps * self.num_envs:,}, step {episode_step:,} of its episode"
-        owner = f"environment {index}" if not self._name else f"environment {index} of {self._name}"
-        raise NonFiniteError(f"{owner}: the {subject} is {value}{where}, {when}")
+        raise NonFiniteError(f"{self._name_owner(index)}: the {subject} is {value}{where}, {when}")
+
+    def _name_owner(self, index: int) -> str:
+        return f"environment {index}" if not self._name else f"environment {index} of {self._name}"
 
 
 def _is_finite(values: NDArray[Any]) -> bool:

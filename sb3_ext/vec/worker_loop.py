@@ -50,10 +50,23 @@ class _Worker:
 
     def answer(self, work: Callable[..., Any], *arguments: Any) -> None:
         try:
-            packed = pack(work(*arguments), "answer")
+            packed = self._pack(work, work(*arguments))
         except Exception as error:  # the code of any environment runs here
             packed = pack(Failure.describe(self.group.current, error), "failure")
         self._connection.send_bytes(packed)
+
+    def _pack(self, work: Callable[..., Any], result: Any) -> bytes:
+        try:
+            return pack(result, "answer")
+        except TypeError:
+            if work == self.group.step:
+                for self.group.current, *infos in result:
+                    for name, info in zip(("info", "reset_info"), infos, strict=True):
+                        pack(info, name)
+            elif work == self.group.reset:
+                for self.group.current, info in enumerate(result):
+                    pack(info, "reset_info")
+            raise
 
     def make(self, env_fns: bytes, is_replacement: bool) -> Any:
         with appending_monitor_files() if is_replacement else nullcontext():
