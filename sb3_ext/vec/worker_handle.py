@@ -9,6 +9,8 @@ import signal
 import socket
 import struct
 import time
+import warnings
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
@@ -29,13 +31,19 @@ class WorkerHandle:
 
     :param index: of the worker
     :param ranks: of its environments
-    :param env_fns: functions that make them, packed
-    :param start_method: ``forkserver`` or ``spawn``
+    :param env_fns: functions that make them, packed unless the process is forked
+    :param start_method: as for :class:`~sb3_ext.vec.workers.WorkerVecEnv`
     :param timeout_seconds: within which each answer has to come; ``None`` waits for ever
     """
 
     def __init__(
-        self, index: int, ranks: range, env_fns: bytes, *, start_method: str, timeout_seconds: float | None
+        self,
+        index: int,
+        ranks: range,
+        env_fns: bytes | Sequence[Callable[[], Any]],
+        *,
+        start_method: str,
+        timeout_seconds: float | None,
     ) -> None:
         self.index = index
         self.ranks = ranks
@@ -75,7 +83,9 @@ class WorkerHandle:
         self._connection = Connection(os.dup(self._socket.fileno()))
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN)
-        with end, shield_new_processes():
+        with end, shield_new_processes(), warnings.catch_warnings():
+            # Python's own of a fork with threads, since 3.12: WorkerVecEnv has given one.
+            warnings.simplefilter("ignore", DeprecationWarning)
             process = self._context.Process(
                 target=run_worker,
                 args=(end, self._env_fns, is_replacement),

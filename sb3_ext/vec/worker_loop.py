@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from multiprocessing.connection import Connection
 from typing import Any
@@ -16,12 +16,12 @@ from sb3_ext.vec.worker_messages import Failure, pack, unpack
 from sb3_ext.vec.worker_process import prepare_worker_process
 
 
-def run_worker(end: socket.socket, env_fns: bytes, is_replacement: bool) -> None:
+def run_worker(end: socket.socket, env_fns: bytes | Sequence[Callable[[], Any]], is_replacement: bool) -> None:
     """
     The main function of a worker process.
 
     :param end: of a pair of sockets
-    :param env_fns: functions that make the environments
+    :param env_fns: functions that make the environments, packed unless this process was forked
     :param is_replacement: of a worker that was lost: its environments go on with their Monitor files
     """
     prepare_worker_process()
@@ -68,9 +68,9 @@ class _Worker:
                     pack(info, "reset_info")
             raise
 
-    def make(self, env_fns: bytes, is_replacement: bool) -> Any:
+    def make(self, env_fns: bytes | Sequence[Callable[[], Any]], is_replacement: bool) -> Any:
         with appending_monitor_files() if is_replacement else nullcontext():
-            self.group.make(unpack(env_fns))
+            self.group.make(unpack(env_fns) if isinstance(env_fns, bytes) else env_fns)
         if is_replacement:
             self.group.continue_monitor_files()
         return self.group.describe()

@@ -29,7 +29,7 @@ class WorkerPool:
 
     :param env_fns: make the environments
     :param num_workers: divides their number
-    :param start_method: ``forkserver`` or ``spawn``
+    :param start_method: as for :class:`~sb3_ext.vec.workers.WorkerVecEnv`
     :param timeout_seconds: within which a worker has to answer; ``None`` waits for ever
     :param max_restarts: how many lost workers are replaced; after that the loss is an error
     :raises ConfigError: if an environment cannot be sent to another process
@@ -53,7 +53,8 @@ class WorkerPool:
             WorkerHandle(
                 index,
                 ranks,
-                _pack_env_fns(env_fns, ranks),
+                # A forked process has the functions already, also those that cannot be pickled.
+                env_fns[ranks.start : ranks.stop] if start_method == "fork" else _pack_env_fns(env_fns, ranks),
                 start_method=start_method,
                 timeout_seconds=timeout_seconds,
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import multiprocessing.util
 import warnings
 from collections.abc import Callable, Sequence
@@ -9,6 +10,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+import psutil
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 from stable_baselines3.common.vec_env.util import dict_to_obs, obs_space_info
@@ -21,7 +23,7 @@ from sb3_ext.vec.worker_messages import NOTHING, pack
 from sb3_ext.vec.worker_pool import WorkerPool
 from sb3_ext.vec.worker_split import split_environments
 
-_START_METHODS = ("forkserver", "spawn")
+_SAFE_START_METHODS = ("forkserver", "spawn")
 
 
 class WorkerVecEnv(VecEnv):
@@ -48,9 +50,12 @@ class WorkerVecEnv(VecEnv):
     :param step_timeout_seconds: a worker that needs longer for a step of its environments, a reset or an answer is
         ended; ``None`` waits for ever
     :param max_worker_restarts: how many lost workers are replaced
-    :param start_method: ``forkserver``, which is the default where there is one, or ``spawn``
+    :param start_method: ``forkserver``, which is the default where there is one; ``spawn``; or ``fork``, which needs
+        neither ``__main__`` guard nor environments that can be pickled, but may deadlock where this process has
+        threads: then a ``RuntimeWarning`` says so
     :raises ConfigError: if the numbers do not fit, an environment cannot be sent to another process, or its
         observations are not made of plain numbers
+    :raises ValueError: if there is no such start method here
     :raises WorkerError: if an environment cannot be made for want of a living worker; else what it raises itself
     """
 
@@ -63,13 +68,10 @@ class WorkerVecEnv(VecEnv):
         max_worker_restarts: int = 0,
         start_method: str | None = None,
     ) -> None:
-        available = [method for method in _START_METHODS if method in multiprocessing.get_all_start_methods()]
-        if start_method is not None and start_method not in available:
-            raise ConfigError(f"start_method must be one of {', '.join(available)}, but got {start_method!r}")
         self._pool = WorkerPool(
             env_fns,
             split_environments(len(env_fns), num_workers),
-            start_method=start_method or available[0],
+            start_method=_choose_start_method(start_method),
             timeout_seconds=step_timeout_seconds,
             max_restarts=max_worker_restarts,
         )
@@ -297,3 +299,22 @@ class WorkerVecEnv(VecEnv):
     def _copy_observations(self) -> VecEnvObs:
         self._last_observations = [array.copy() for array in self._arrays.observations]
         return dict_to_obs(self.observation_space, dict(zip(self._keys, self._last_observations, strict=True)))
+
+
+def _choose_start_method(start_method: str | None) -> str:
+    available = multiprocessing.get_all_start_methods()
+    if start_method is None:
+        return next(method for method in _SAFE_START_METHODS if method in available)
+    if start_method not in available:
+        raise ValueError(
+            f"cannot find context for {start_method!r}: start_method must be one of {', '.join(sorted(available))}"
+        )
+    threads = psutil.Process().num_threads()
+    if start_method == "fork" and threads > 1:
+        warnings.warn(
+            f"start_method='fork' in a process of {threads} threads may deadlock the workers, which inherit the "
+            "threads' locks but not the threads; 'forkserver' is safe",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    return start_method

@@ -228,11 +228,24 @@ def test_infos_that_only_cloudpickle_can_send_arrive(make_pair: MakePair) -> Non
     assert [info["function"](2) for info in infos] == [4] * 4
 
 
-def test_as_many_workers_as_environments_and_spawned_ones() -> None:
+@pytest.mark.filterwarnings("ignore:start_method='fork'")
+@pytest.mark.parametrize("start_method", ["spawn", "fork"])
+def test_as_many_workers_as_environments_by_other_start_methods(start_method: str) -> None:
     env = make_vec_env(
-        SampleEnv, 2, seed=1, vec_env_cls=WorkerVecEnv, vec_env_kwargs={"num_workers": 2, "start_method": "spawn"}
+        SampleEnv, 2, seed=1, vec_env_cls=WorkerVecEnv, vec_env_kwargs={"num_workers": 2, "start_method": start_method}
     )
     other = make_vec_env(SampleEnv, 2, seed=1)
     assert_same_walk(env, other, steps=10)
     assert len(set(env.worker_pids)) == 2
+    env.close()
+
+
+@pytest.mark.filterwarnings("ignore:start_method='fork'")
+@pytest.mark.parametrize("start_method", ["forkserver", "fork"])
+def test_without_a_seed_no_two_environments_are_the_same(start_method: str) -> None:
+    env = WorkerVecEnv([SampleEnv] * 3, 3, start_method=start_method)
+    seeds = env.seed()
+    assert len(set(seeds)) == 3
+    observations = env.reset()
+    assert len({observation.tobytes() for observation in observations}) == 3
     env.close()

@@ -241,9 +241,49 @@ def test_environments_with_other_spaces_are_refused() -> None:
         WorkerVecEnv(env_fns, 2)
 
 
-def test_processes_are_never_forked() -> None:
-    with pytest.raises(ConfigError, match="start_method must be one of forkserver, spawn, but got 'fork'"):
-        WorkerVecEnv([CartPoleEnv], start_method="fork")
+def test_a_start_method_that_does_not_exist_is_refused() -> None:
+    message = "cannot find context for 'thread': start_method must be one of fork, forkserver, spawn"
+    with pytest.raises(ValueError, match=message):
+        WorkerVecEnv([CartPoleEnv], start_method="thread")
+
+
+def test_forking_a_process_with_threads_warns() -> None:
+    is_over = threading.Event()
+    thread = threading.Thread(target=is_over.wait)
+    thread.start()
+    try:
+        with pytest.warns(RuntimeWarning, match=r"start_method='fork' in a process of \d+ threads may deadlock"):
+            WorkerVecEnv([CartPoleEnv], start_method="fork").close()
+    finally:
+        is_over.set()
+        thread.join()
+
+
+def test_forking_a_process_without_threads_does_not_warn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(psutil.Process, "num_threads", lambda process: 1)
+    WorkerVecEnv([CartPoleEnv], start_method="fork").close()
+
+
+@pytest.mark.filterwarnings("ignore:start_method='fork'")
+def test_a_forked_worker_takes_environments_that_cannot_be_pickled() -> None:
+    env = CartPoleEnv()
+    env.handle = threading.Lock()  # type: ignore[attr-defined]
+    workers = WorkerVecEnv([lambda: env], start_method="fork")
+    assert workers.reset().shape == (1, 4)
+    workers.close()
+
+
+@pytest.mark.filterwarnings("ignore:start_method='fork'")
+def test_a_forked_worker_that_dies_is_named_and_replaced() -> None:
+    workers = WorkerVecEnv([CartPoleEnv] * 4, 2, start_method="fork", max_worker_restarts=1)
+    workers.reset()
+    for pid in workers.worker_pids[:1]:
+        psutil.Process(pid).kill()
+    assert step(workers)[2].tolist() == [True, True, False, False]
+    psutil.Process(workers.worker_pids[1]).kill()
+    with pytest.raises(WorkerLostError, match=r"worker 1 \(environments 2 to 3\) was killed by SIGKILL"):
+        step(workers)
+    workers.close()
 
 
 @pytest.mark.parametrize(
