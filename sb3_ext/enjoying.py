@@ -166,6 +166,7 @@ def play(
     *,
     deterministic: bool | None = None,
     seed: int | None = None,
+    max_steps: int | None = None,
 ) -> Iterator[Episode]:
     """
     Play episodes, one after the other.
@@ -176,6 +177,7 @@ def play(
     :param episodes: as for :func:`evaluate_agent`
     :param deterministic: likewise
     :param seed: likewise
+    :param max_steps: truncate episodes after so many steps; as in training when left out
     :return: the episodes, as they end
     """
     judged = source.config.eval
@@ -185,6 +187,7 @@ def play(
         judged.episodes if episodes is None else episodes,
         deterministic=judged.deterministic if deterministic is None else deterministic,
         seed=choose_eval_seed(source.config) if seed is None else seed,
+        max_steps=judged.max_steps if max_steps is None else max_steps,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sb3_ext.advising.step_time import measure_step_seconds
 from sb3_ext.building.environments import NATIVE, make_environment_factory
 from sb3_ext.config.schema import EnvConfig, ParallelConfig, RunConfig
+from sb3_ext.interruption import NEVER, Interruption
 from sb3_ext.vec.native import has_native_vec_env
 from sb3_ext.vec.worker_split import count_cores, split_environments
 
@@ -35,7 +36,7 @@ class ParallelChoice:
     reason: str
 
 
-def resolve_parallel(config: RunConfig, *, is_rendered: bool = False) -> RunConfig:
+def resolve_parallel(config: RunConfig, *, is_rendered: bool = False, interruption: Interruption = NEVER) -> RunConfig:
     """
     Replace ``parallel.mode: auto`` by what it is in this run, and say why in the log.
 
@@ -44,20 +45,26 @@ def resolve_parallel(config: RunConfig, *, is_rendered: bool = False) -> RunConf
 
     :param config: the whole configuration
     :param is_rendered: whether windows are shown, which needs the environments in this process
+    :param interruption: checked before each step
     :return: the same, with another mode if that was ``auto``
+    :raises StopRequested: if ``interruption`` says so
     """
     if config.parallel.mode != "auto":
         return config
-    choice = choose_parallel(config, is_rendered=is_rendered)
+    choice = choose_parallel(config, is_rendered=is_rendered, interruption=interruption)
     logger.info("environments: %s: %s", choice.parallel.mode, choice.reason)
     return config.model_copy(update={"parallel": choice.parallel})
 
 
-def choose_parallel(config: RunConfig, *, is_rendered: bool = False) -> ParallelChoice:
+def choose_parallel(
+    config: RunConfig, *, is_rendered: bool = False, interruption: Interruption = NEVER
+) -> ParallelChoice:
     """
     :param config: the whole configuration
     :param is_rendered: whether windows are shown
+    :param interruption: checked before each step
     :return: ``native``, ``sequential``, or ``workers`` and how many, with the reason
+    :raises StopRequested: if ``interruption`` says so
     """
     section = config.require_env("the choice of a parallel mode")
     if can_be_native(section):
@@ -71,7 +78,7 @@ def choose_parallel(config: RunConfig, *, is_rendered: bool = False) -> Parallel
             config, "one environment" if num_envs == 1 else "they are shown" if is_rendered else few
         )
     try:
-        step_seconds = measure_step_seconds(make_environment_factory(section))
+        step_seconds = measure_step_seconds(make_environment_factory(section), interruption=interruption)
     except Exception as error:  # whatever a user's environment raises, training is to show it, not this
         return _choose_sequential(config, f"one that was tried failed: {error!r}")
     return _compare(config, workers, step_seconds)

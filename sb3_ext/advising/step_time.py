@@ -10,6 +10,7 @@ from typing import Any
 
 import gymnasium
 
+from sb3_ext.interruption import NEVER, Interruption
 from sb3_ext.vec.exactness import choose_action
 from sb3_ext.vec.global_random import get_global_random_state, set_global_random_state
 
@@ -17,7 +18,9 @@ _MAX_STEPS = 400
 _STEPS_PER_SAMPLE = 10
 
 
-def measure_step_seconds(env_fn: Callable[[], gymnasium.Env[Any, Any]], budget_seconds: float = 0.2) -> float:
+def measure_step_seconds(
+    env_fn: Callable[[], gymnasium.Env[Any, Any]], budget_seconds: float = 0.2, interruption: Interruption = NEVER
+) -> float:
     """
     Step one environment with random actions.
 
@@ -26,7 +29,9 @@ def measure_step_seconds(env_fn: Callable[[], gymnasium.Env[Any, Any]], budget_s
 
     :param env_fn: makes the environment
     :param budget_seconds: how long to measure, at most, beside making it; one sample is always taken
+    :param interruption: checked before each step
     :return: seconds a step
+    :raises StopRequested: if ``interruption`` says so
     """
     random_state = get_global_random_state()
     env = env_fn()
@@ -37,7 +42,7 @@ def measure_step_seconds(env_fn: Callable[[], gymnasium.Env[Any, Any]], budget_s
         samples: list[float] = []
         began_at = time.perf_counter()
         while len(samples) < _MAX_STEPS // _STEPS_PER_SAMPLE:
-            samples.append(_time_steps(env, actions, began_at + budget_seconds))
+            samples.append(_time_steps(env, actions, began_at + budget_seconds, interruption))
             if time.perf_counter() - began_at > budget_seconds:
                 break
         return statistics.median(samples)
@@ -46,11 +51,14 @@ def measure_step_seconds(env_fn: Callable[[], gymnasium.Env[Any, Any]], budget_s
         env.close()
 
 
-def _time_steps(env: gymnasium.Env[Any, Any], actions: gymnasium.Space[Any], until: float) -> float:
+def _time_steps(
+    env: gymnasium.Env[Any, Any], actions: gymnasium.Space[Any], until: float, interruption: Interruption
+) -> float:
     """:return: seconds a step, of ten or, where that would take too long, of fewer"""
     began_at = time.perf_counter()
     steps = 0
     while steps < _STEPS_PER_SAMPLE and (steps == 0 or time.perf_counter() < until):
+        interruption.check()
         _, _, is_terminated, is_truncated, _ = env.step(choose_action(env, actions))
         if is_terminated or is_truncated:
             env.reset()

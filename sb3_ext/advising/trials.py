@@ -105,10 +105,13 @@ def _time_steps(env: VecEnv, seconds: float) -> float:
     until = time.perf_counter() + seconds
     while not samples or time.perf_counter() < until:
         actions = [_sample_actions(env) for _ in range(_STEPS_PER_SAMPLE)]
-        began_at = time.perf_counter()
-        for action in actions:
-            env.step(action)
-        samples.append((time.perf_counter() - began_at) / _STEPS_PER_SAMPLE)
+        began_at = now = time.perf_counter()
+        steps = 0
+        while steps == 0 or (steps < _STEPS_PER_SAMPLE and now < until):
+            env.step(actions[steps])
+            steps += 1
+            now = time.perf_counter()
+        samples.append((now - began_at) / steps)
     return statistics.median(samples)
 
 

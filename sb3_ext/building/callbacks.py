@@ -135,7 +135,8 @@ def make_callbacks(
     paths = session.paths
     metrics = MetricsCallback()
     timings = TimingsCallback(phases) if train.track_timings else None
-    evaluation = _make_evaluation(config, session, phases, metrics, lambda: checkpoints.save_for_evaluation())
+    stops = list(_make_outside_stops(config, session, lambda: checkpoints))
+    evaluation = _make_evaluation(config, session, phases, metrics, lambda: checkpoints.save_for_evaluation(), stops)
     checkpoints = _make_checkpoints(config, session, phases, evaluation)
     callbacks = Callbacks(
         checkpoints,
@@ -163,7 +164,8 @@ def make_callbacks(
             *extra_callbacks,
             NanStopCallback(),  # before an evaluation is tried with such weights
             evaluation,
-            *_make_stop_callbacks(config, session, evaluation, checkpoints),
+            *stops,
+            *_make_stop_callbacks(config, evaluation, checkpoints),
             *_make_pruning(config, evaluation, checkpoints, trial),
             checkpoints,
             BoundaryStopCallback(),
@@ -187,7 +189,7 @@ def _make_checkpoints(
     has_evaluations = config.eval.every_steps is not None or config.eval.every_episodes is not None
     exactness = Exactness(True, "not tried out, as configured")
     if section.self_test:
-        exactness = try_exactness(config)
+        exactness = try_exactness(config, session.interruption)
         label = "exact" if exactness.exact else "approximate"
         logger.info("carrying this run on from its checkpoints will be %s: %s", label, exactness.reason)
     inexact_because = explain_inexact_schedules(config)
@@ -210,6 +212,7 @@ def _make_evaluation(
     phases: Phases,
     metrics: MetricsCallback,
     capture: Callable[[], Path],
+    stops: Sequence[StopCallback],
 ) -> EvaluationCallback:
     judged = config.eval
     evaluation = EvaluationCallback(
@@ -219,6 +222,8 @@ def _make_evaluation(
         episodes=judged.episodes,
         deterministic=judged.deterministic,
         seed=choose_eval_seed(config),
+        max_steps=judged.max_steps,
+        stops=stops,
         path=session.paths.evaluations,
         phases=phases,
         background=judged.background,
@@ -233,18 +238,26 @@ def _make_evaluation(
     return evaluation
 
 
-def _make_stop_callbacks(
-    config: RunConfig, session: RunSession, evaluation: EvaluationCallback, checkpoints: RunCheckpointCallback
+def _make_outside_stops(
+    config: RunConfig, session: RunSession, find_checkpoints: Callable[[], RunCheckpointCallback]
 ) -> Iterator[StopCallback]:
+    """Reasons that come at any moment, in the midst of an evaluation, too."""
     # Who asks a run to stop waits for it: no longer than a second.
-    yield StopFileCallback(session.paths.stop, at_boundary=checkpoints.is_boundary_near)
-    yield SignalStopCallback(session.signals, at_boundary=checkpoints.is_boundary_near)
+    yield StopFileCallback(session.paths.stop, at_boundary=lambda: find_checkpoints().is_boundary_near())
+    yield SignalStopCallback(session.signals, at_boundary=lambda: find_checkpoints().is_boundary_near())
+    if config.train.duration_seconds is not None:
+        # What was collected until a bound is learned from first.
+        at_boundary = lambda: find_checkpoints().is_boundary_ahead()  # noqa: E731
+        yield TimeBudgetCallback(config.train.duration_seconds, at_boundary=at_boundary)
+
+
+def _make_stop_callbacks(
+    config: RunConfig, evaluation: EvaluationCallback, checkpoints: RunCheckpointCallback
+) -> Iterator[StopCallback]:
     # What was collected until a bound is learned from first.
     at_boundary = checkpoints.is_boundary_ahead
     if config.train.total_episodes is not None:
         yield EpisodeBudgetCallback(config.train.total_episodes, at_boundary=at_boundary)
-    if config.train.duration_seconds is not None:
-        yield TimeBudgetCallback(config.train.duration_seconds, at_boundary=at_boundary)
     for section, stop_class in (
         (config.early_stopping.target, ConvergenceStopCallback),
         (config.early_stopping.plateau, PlateauStopCallback),

@@ -20,6 +20,7 @@ from sb3_ext.config.schema import EnvConfig, RunConfig
 from sb3_ext.errors import ConfigError, describe_error
 from sb3_ext.evaluation.video import LastFrameWrapper
 from sb3_ext.internals.sb3 import wrap_env
+from sb3_ext.interruption import NEVER, Interruption
 from sb3_ext.runs.paths import RunPaths
 from sb3_ext.vec.check_finite import VecCheckFinite
 from sb3_ext.vec.environments import EnvironmentFactory
@@ -108,20 +109,23 @@ def make_env(config: RunConfig, paths: RunPaths, *, render_mode: str | None = No
     return wrap_vec_env(env, config, is_training=True)
 
 
-def try_exactness(config: RunConfig) -> Exactness:
+def try_exactness(config: RunConfig, interruption: Interruption = NEVER) -> Exactness:
     """
     :param config: the whole configuration
+    :param interruption: checked before each step
     :return: whether training's environments can be resumed exactly
+    :raises StopRequested: if ``interruption`` says so
     """
     if config.game is not None:
-        return try_game_exactness(config)
+        return try_game_exactness(config, interruption)
     factory = make_environment_factory(config.require_env("a self-test"))
     if config.parallel.mode == NATIVE:
-        return self_test(lambda: _make_native_env(factory, config.parallel.num_envs))
+        return self_test(lambda: _make_native_env(factory, config.parallel.num_envs), interruption=interruption)
     if choose_vec_env(config.parallel).has_processes:
         # In a process of its own, too: there an environment may hang or end its process.
-        return self_test(partial(_make_lone_worker, factory, config.parallel.step_timeout_seconds))
-    return self_test(factory)
+        make_worker = partial(_make_lone_worker, factory, config.parallel.step_timeout_seconds)
+        return self_test(make_worker, interruption=interruption)
+    return self_test(factory, interruption=interruption)
 
 
 def _make_lone_worker(factory: EnvironmentFactory, step_timeout_seconds: float | None) -> VecEnv:

@@ -12,6 +12,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from sb3_ext.algorithms.registry import get_algorithm
 from sb3_ext.config.game_schema import CHECKPOINT_OPPONENT_TYPE, POOL_TYPE, CheckpointOpponentConfig, PoolConfig
 from sb3_ext.config.schema import RunConfig
+from sb3_ext.interruption import NEVER, Interruption
 from sb3_ext.selfplay.board_monitor import BoardMonitor
 from sb3_ext.selfplay.frozen import load_opponent
 from sb3_ext.selfplay.game_registry import make_game
@@ -86,12 +87,13 @@ def make_game_eval_env(config: RunConfig, num_boards: int, opponent: Opponent | 
     return VecMonitor(VecCheckFinite(seat, game.id))
 
 
-def try_game_exactness(config: RunConfig) -> Exactness:
+def try_game_exactness(config: RunConfig, interruption: Interruption = NEVER) -> Exactness:
     """
     :param config: the whole configuration, with a section ``game``
+    :param interruption: checked before each step
     :return: whether a training on these boards can be resumed exactly
     """
-    return self_test(lambda: make_trial_boards(config, config.parallel.num_envs))
+    return self_test(lambda: make_trial_boards(config, config.parallel.num_envs), interruption=interruption)
 
 
 def make_trial_boards(config: RunConfig, num_boards: int) -> VecEnv:

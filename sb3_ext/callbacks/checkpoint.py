@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -107,6 +107,8 @@ class RunCheckpointCallback(EpisodeCallback):
         self._inexact_because = inexact_because
         self._phases = phases
         self._resumed: CapturedState | None = None
+        # What the caller has found out, it has told.
+        self._told_reason = inexact_because or (None if exactness is None else exactness.reason)
         self._is_due = False
         self._evaluated: tuple[int, Score] | None = None
         self._saved_step: int | None = None
@@ -150,7 +152,11 @@ class RunCheckpointCallback(EpisodeCallback):
             self._saver.continue_from(model, bundle, replay)
         self._resumed = read_state(bundle.path)
         restore_before_learn(model, self._resumed)
-        logger.info("resuming from step %d (%s)", bundle.step, bundle.path)
+        if bundle.manifest.exact:
+            logger.info("resuming from step %d (%s)", bundle.step, bundle.path)
+        else:
+            reason = bundle.manifest.exact_reason
+            logger.warning("resuming from step %d (%s); this is approximate: %s", bundle.step, bundle.path, reason)
 
     def is_boundary_near(self) -> bool:
         """
@@ -234,12 +240,17 @@ class RunCheckpointCallback(EpisodeCallback):
         self._stop_callbacks = [item for item in list_callbacks(self._callbacks) if isinstance(item, StopCallback)]
         if self._resumed is not None:
             restore_callbacks(self._callbacks, self._resumed)
+            for evaluation in self._find_evaluations():
+                evaluation.is_paused = True  # what is found before everything is restored would be forgotten
 
     def _on_rollout_start(self) -> None:
         super()._on_rollout_start()
         if self._resumed is not None:
             restore_at_boundary(self.model, self._resumed, self._callbacks)
             self._resumed = None
+            for evaluation in self._find_evaluations():
+                evaluation.is_paused = False
+                evaluation.evaluate_if_due()
         self._rollouts.begin()
         self._saver.report()
         self._is_due = self._triggers.is_due(self.model.num_timesteps, self.episodes) or self._is_due
@@ -259,6 +270,9 @@ class RunCheckpointCallback(EpisodeCallback):
     def _on_training_end(self) -> None:
         super()._on_training_end()
         self._rollouts.end_learning()
+
+    def _find_evaluations(self) -> Iterator[EvaluationCallback]:
+        return (callback for callback in list_callbacks(self._callbacks) if isinstance(callback, EvaluationCallback))
 
     def _is_stopping(self) -> bool:
         return any(callback.stop_reason is not None for callback in self._stop_callbacks)
@@ -280,9 +294,14 @@ class RunCheckpointCallback(EpisodeCallback):
             return {"episode": self.episodes, "score": self._find_score(), "state": state}
 
         content = self._saver.capture(self.model, capture_more)
-        if content is None or self._inexact_because is None:
-            return content
-        return dataclasses.replace(content, exactness=Exactness(False, self._inexact_because))
+        if content is None:
+            return None
+        if self._inexact_because is not None:
+            content = dataclasses.replace(content, exactness=Exactness(False, self._inexact_because))
+        if not content.exactness.exact and content.exactness.reason != self._told_reason:
+            self._told_reason = content.exactness.reason
+            logger.warning("resuming from these checkpoints will be approximate: %s", self._told_reason)
+        return content
 
     def _write(self, content: BundleContent) -> None:
         self._saved_step = content.step

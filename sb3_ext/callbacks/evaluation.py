@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,14 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_ext.callbacks.episodes import EpisodeCallback
+from sb3_ext.callbacks.stopping import StopCallback
 from sb3_ext.callbacks.stopwatch import Stopwatch
 from sb3_ext.evaluation.background import BackgroundEvaluator
+from sb3_ext.evaluation.episodes import MAX_STEPS
 from sb3_ext.evaluation.evaluate import Evaluation
 from sb3_ext.evaluation.evaluators import EvaluationSettings, Evaluator, ForegroundEvaluator
+from sb3_ext.evaluation.plain_env import AnyEnv
+from sb3_ext.interruption import NEVER, Interruption, StopRequested
 from sb3_ext.phases import Phases
 from sb3_ext.reports.evaluations import append_evaluation, rewind_evaluations
 from sb3_ext.triggers import EveryEpisodes, EverySteps
@@ -38,8 +42,9 @@ class EvaluationCallback(EpisodeCallback):
     an evaluation falls due before the last one is done, it waits, and is then of the newest model. What goes wrong
     there is logged, and training goes on.
 
-    :param env: the evaluation's own environments, or a function that makes them. Where training has a
-        ``VecNormalize``, these need one too: it takes on training's statistics, and stands still
+    :param env: the evaluation's own environments or a single one, as for SB3's ``EvalCallback``, or a function that
+        makes them. Where training has a ``VecNormalize``, these need one too: it takes on training's statistics, and
+        stands still
     :param every_steps: environment transitions between two evaluations; ``None`` for none by steps
     :param every_episodes: finished training episodes between two evaluations; ``None`` for none by episodes
     :param episodes: how many an evaluation plays
@@ -47,6 +52,9 @@ class EvaluationCallback(EpisodeCallback):
     :param at_start: evaluate the untrained model too, at step 0
     :param at_end: evaluate in :meth:`finish`, unless the last evaluation is of the same step
     :param seed: repeats the same episodes in every evaluation; ``None`` for fresh random numbers
+    :param max_steps: cut an episode off after so many steps, and count it as it is; ``None`` never does
+    :param stops: callbacks that end the training, such as ``TimeBudgetCallback`` and ``StopFileCallback``: they end an
+        evaluation, too, before its next step. What was played so far is dropped
     :param path: the JSON Lines file to append to; ``None`` to write nothing
     :param phases: to be in the phase ``evaluating`` meanwhile
     :param background: evaluate in another process. Needs a function as ``env``, one that cloudpickle can take
@@ -57,7 +65,7 @@ class EvaluationCallback(EpisodeCallback):
 
     def __init__(
         self,
-        env: VecEnv | Callable[[], VecEnv],
+        env: AnyEnv | Callable[[], AnyEnv],
         *,
         every_steps: int | None = 10_000,
         every_episodes: int | None = None,
@@ -66,31 +74,37 @@ class EvaluationCallback(EpisodeCallback):
         at_start: bool = False,
         at_end: bool = True,
         seed: int | None = None,
+        max_steps: int | None = MAX_STEPS,
+        stops: Sequence[StopCallback] = (),
         path: Path | str | None = None,
         phases: Phases | None = None,
         background: bool = False,
         capture: Callable[[], Path] | None = None,
     ) -> None:
         super().__init__()
-        if not isinstance(env, VecEnv) and (isinstance(env, gymnasium.Env) or not callable(env)):
+        if not isinstance(env, VecEnv | gymnasium.Env) and not callable(env):
             raise ValueError(
-                "env must be a VecEnv, or a function that makes one, such as "
+                "env must be a VecEnv, a Gymnasium environment, or a function that makes one of them, such as "
                 f"lambda: make_vec_env('CartPole-v1', 8), but got {env!r}"
             )
         #: called with the step and the evaluation of it
         self.on_evaluation: list[Callable[[int, Evaluation], None]] = []
         #: called with the step of an evaluation that failed in the other process
         self.on_failure: list[Callable[[int], None]] = []
+        #: whether evaluations that are due wait for :meth:`evaluate_if_due`
+        self.is_paused = False
         #: the highest mean return of an evaluation so far, also over a resume
         self.best_return: float | None = None
         #: the step that it is of
         self.best_step: int | None = None
-        settings = EvaluationSettings(episodes, deterministic, seed)
+        settings = EvaluationSettings(episodes, deterministic, seed, max_steps)
         self._evaluator: Evaluator
         if not background:
             self._evaluator = ForegroundEvaluator(env, settings)
-        elif isinstance(env, VecEnv):
-            raise ValueError("background evaluation needs a function that makes the environments, but got a VecEnv")
+        elif isinstance(env, VecEnv | gymnasium.Env):
+            raise ValueError(
+                f"background evaluation needs a function that makes the environments, but got a {type(env).__name__}"
+            )
         else:
             self._evaluator = BackgroundEvaluator(env, settings, capture)
         self._step_trigger = None if every_steps is None else EverySteps(every_steps)
@@ -100,17 +114,34 @@ class EvaluationCallback(EpisodeCallback):
         self._path = None if path is None else Path(path)
         self._phases = phases
         self._stopwatch = Stopwatch()
+        self._interruption = Interruption(*(stop.find_reason_between_rollouts for stop in stops))
+        self._has_warned_of_truncation = False
         self._is_due = False
         self._last_step: int | None = None
         self._last_elapsed_seconds = 0.0
 
-    def finish(self) -> None:
-        """Evaluate the model as ``learn`` has left it, if asked for, and wait for what is still being evaluated."""
+    def evaluate_if_due(self) -> None:
+        """Between two rollouts, evaluate unless there is nothing to do or an evaluation is on its way."""
+        if self._is_due and not self._evaluator.is_busy:
+            with self._evaluating():
+                try:
+                    self._submit(self._interruption)
+                except StopRequested as stop:
+                    logger.info("evaluation at step %d: not finished: %s", self.model.num_timesteps, stop.reason)
+                self._receive()
+
+    def finish(self, interruption: Interruption = NEVER) -> None:
+        """
+        Evaluate the model as ``learn`` has left it, if asked for, and wait for what is still being evaluated.
+
+        :param interruption: what may end this; ``stops`` do not, since training has ended already, of one of them maybe
+        :raises StopRequested: if ``interruption`` says so
+        """
         with self._evaluating():
-            self._receive(timeout_seconds=None)
+            self._receive(None, interruption)
             if self._at_end and self._last_step != self.model.num_timesteps:
-                self._submit()
-                self._receive(timeout_seconds=None)
+                self._submit(interruption)
+                self._receive(None, interruption)
 
     def close(self) -> None:
         """End the other process, whatever it is doing, and close the environments, if they were made here."""
@@ -161,19 +192,23 @@ class EvaluationCallback(EpisodeCallback):
         by_steps = self._step_trigger is not None and self._step_trigger.is_due(self.model.num_timesteps)
         by_episodes = self._episode_trigger is not None and self._episode_trigger.is_due(self.episodes)
         self._is_due = self._is_due or by_steps or by_episodes
-        if self._is_due and not self._evaluator.is_busy:
-            with self._evaluating():
-                self._submit()
-                self._receive()
+        if not self.is_paused:
+            self.evaluate_if_due()
 
-    def _submit(self) -> None:
+    def _submit(self, interruption: Interruption) -> None:
+        step, elapsed_seconds = self.model.num_timesteps, self._stopwatch.elapsed_seconds
+        earlier = self._last_step, self._last_elapsed_seconds
         self._is_due = False
-        self._last_step = self.model.num_timesteps
-        self._last_elapsed_seconds = self._stopwatch.elapsed_seconds
-        self._evaluator.submit(self.model)
+        self._last_step, self._last_elapsed_seconds = step, elapsed_seconds
+        try:
+            self._evaluator.submit(self.model, interruption)
+        except StopRequested:
+            self._is_due = True
+            self._last_step, self._last_elapsed_seconds = earlier
+            raise
 
-    def _receive(self, timeout_seconds: float | None = 0.0) -> None:
-        outcome = self._evaluator.receive(timeout_seconds)
+    def _receive(self, timeout_seconds: float | None = 0.0, interruption: Interruption = NEVER) -> None:
+        outcome = self._evaluator.receive(timeout_seconds, interruption)
         if outcome is None:
             return
         assert self._last_step is not None
@@ -185,8 +220,16 @@ class EvaluationCallback(EpisodeCallback):
             self._report(self._last_step, outcome)
 
     def _report(self, step: int, evaluation: Evaluation) -> None:
-        mean, spread = evaluation.mean_return, evaluation.std_return
-        logger.info("evaluation at step %d: return %.2f ± %.2f", step, mean, spread)
+        mean, spread, truncated = evaluation.mean_return, evaluation.std_return, evaluation.truncated_episodes
+        note = f"; {truncated} of {evaluation.episodes} episodes truncated" if truncated else ""
+        logger.info("evaluation at step %d: return %.2f ± %.2f%s", step, mean, spread, note)
+        if truncated and not self._has_warned_of_truncation:
+            self._has_warned_of_truncation = True
+            logger.warning(
+                "evaluation at step %d: %d of %d episodes had not ended after %d steps, and were truncated (max_steps "
+                "of the evaluation); if this environment never ends them, env.max_steps does so in training, too",
+                *(step, truncated, evaluation.episodes, max(evaluation.lengths)),
+            )
         if not math.isnan(mean) and (self.best_return is None or mean > self.best_return):
             self.best_return, self.best_step = mean, step
         if self._path is not None:
@@ -210,6 +253,8 @@ class EvaluationCallback(EpisodeCallback):
         log.record("eval/mean_length", evaluation.mean_length)
         if evaluation.success_rate is not None:
             log.record("eval/success_rate", evaluation.success_rate)
+        if evaluation.truncated_episodes:
+            log.record("eval/truncated_episodes", evaluation.truncated_episodes)
         log.dump(step)
 
     def _skip_triggers_to(self, step: int) -> None:

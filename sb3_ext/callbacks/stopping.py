@@ -63,10 +63,19 @@ class StopCallback(LightCallback):
         self.stop_reason = self.stop_detail = None
         self._has_passed_boundary = False
 
-    def _on_rollout_start(self) -> None:
-        super()._on_rollout_start()
+    def find_reason_between_rollouts(self) -> str | None:
+        """
+        Say between two rollouts whether training is to end there; for what takes time there, such as an evaluation.
+
+        :return: the reason, which is then in ``stop_reason``; ``None`` to go on
+        """
         self._look_for_reason()
         self._has_passed_boundary = self.stop_reason is not None
+        return self.stop_reason
+
+    def _on_rollout_start(self) -> None:
+        super()._on_rollout_start()
+        self.find_reason_between_rollouts()
 
     def _on_step(self) -> bool:
         super()._on_step()

@@ -70,8 +70,7 @@ class TrialPruningCallback(StopCallback):
     def _on_evaluation(self, step: int, evaluation: Evaluation) -> None:
         self._report(evaluation.mean_return, step)
         if self.is_pruned:  # ours evaluates between two rollouts: there is no need to wait for the next boundary
-            self._look_for_reason()
-            self._has_passed_boundary = True
+            self.find_reason_between_rollouts()
 
     def _on_step(self) -> bool:
         stock = self._stock_evaluation

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import logging
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -18,8 +16,6 @@ from sb3_ext.checkpoints.normalization import capture_normalization
 from sb3_ext.checkpoints.replay import SUPPORTED, ReplayIndex, ReplaySnapshot, capture_replay
 from sb3_ext.checkpoints.snapshot import ModelSnapshot, capture_model
 from sb3_ext.vec.exactness import Exactness
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -76,7 +72,6 @@ def capture_content(
     buffer: Any = getattr(model, "replay_buffer", None)
     if buffer is not None and type(buffer) not in SUPPORTED:
         exactness = Exactness(False, f"the replay buffer is a {type(buffer).__name__}, which cannot be saved")
-        _warn_once(exactness.reason)
         buffer = None
     return BundleContent(
         step=model.num_timesteps,
@@ -90,8 +85,3 @@ def capture_content(
         replay=None if buffer is None else capture_replay(buffer, replay_since, read_step=lambda: model.num_timesteps),
         state=state,
     )
-
-
-@functools.cache
-def _warn_once(reason: str) -> None:
-    logger.warning("checkpoints will lack something: %s", reason)

@@ -24,8 +24,10 @@ from sb3_ext.cli.runs import runs
 from sb3_ext.cli.train import EXIT_INTERRUPTED, train
 from sb3_ext.cli.tune import tune
 from sb3_ext.errors import Sb3ExtError
-from sb3_ext.runs.signals import ignore_signals
+from sb3_ext.runs.signals import Interrupted, ignore_signals, raising_on_sigterm
 from sb3_ext.version import __version__
+
+EXIT_TERMINATED = 143  # 128 + SIGTERM, as shells say it
 
 
 class _Group(click.Group):
@@ -33,10 +35,13 @@ class _Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with raising_on_sigterm():
+                return super().invoke(ctx)
         except Sb3ExtError as error:
             click.echo(str(error), err=True)
             ctx.exit(2)
+        except Interrupted as error:
+            ctx.exit(EXIT_TERMINATED if error.signal_name == "SIGTERM" else EXIT_INTERRUPTED)
         except KeyboardInterrupt:
             ctx.exit(EXIT_INTERRUPTED)
 

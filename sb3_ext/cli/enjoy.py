@@ -14,7 +14,7 @@ from sb3_ext.cli.console import show_log
 from sb3_ext.cli.options import check_distinct_files, ruled_option
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from stable_baselines3.common.vec_env import VecEnv
 
@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 @click.option("--env", "env_id", metavar="ID", help="Environment of a zip that belongs to no run.")
 @click.option("--algo", metavar="ID", help="Algorithm of a zip that belongs to no run.")
 @click.option("--episodes", "--num-episodes", "-e", type=int, metavar="N", help="[default: as in training]")
+@click.option(
+    "--max-steps",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Truncate episodes after N steps.  [default: as in training]",
+)
 @click.option("--deterministic/--stochastic", default=None, help="[default: as in training]")
 @click.option("--seed", type=click.IntRange(0), metavar="N", help="[default: that of training's evaluations]")
 @click.option("--render", is_flag=True, help="In a window.")
@@ -44,6 +50,7 @@ if TYPE_CHECKING:
         "--video": "many games are played at once; leave out --video",
         "--env": "the agent plays the game that it was trained in; leave out --env",
         "--algo": "a run or a checkpoint says it itself; leave out --algo",
+        "--max-steps": "games end by themselves; leave out --max-steps",
     },
     help="In a game: random, heuristic, smart_heuristic, alpha_beta_N, mcts_N, a run or a checkpoint.",
 )  # fmt: skip
@@ -63,6 +70,7 @@ def enjoy(
     env_id: str | None,
     algo: str | None,
     episodes: int | None,
+    max_steps: int | None,
     deterministic: bool | None,
     seed: int | None,
     render: bool,
@@ -116,11 +124,21 @@ def enjoy(
         click.echo(f"{source.model_path}: {source.config.agent.id} on {source.config.task_id}", err=True)
         with closing(_film(make_agent_env(source, num_envs=num_envs, render_mode=render_mode), video)) as env:
             model = load_agent(source, env, trust=trust)
-            played = play(source, model, env, episodes, deterministic=deterministic, seed=used_seed)
+            playing = play(
+                source, model, env, episodes, deterministic=deterministic, seed=used_seed, max_steps=max_steps
+            )
+            played: list[Episode] = []
             try:
-                evaluation = summarize(_print_episodes(played), seed=used_seed)
+                for episode in _print_episodes(playing):
+                    played.append(episode)
             except gymnasium.error.DependencyNotInstalled as error:
                 raise MissingExtraError(f"showing {source.config.task_id}", "video") from error
+            except KeyboardInterrupt:
+                click.echo(f"interrupted after {len(played)} episodes" + ("" if video is None else f"; video: {video}"))
+                if played:
+                    _print_evaluation(summarize(played))
+                raise
+    evaluation = summarize(played, seed=used_seed)
     _print_evaluation(evaluation)
     if video is not None:
         click.echo(f"video: {video}")
@@ -149,13 +167,13 @@ def _film(env: VecEnv, video: Path | None) -> VecEnv:
         raise click.UsageError(f"--video {video}: {error}") from None
 
 
-def _print_episodes(episodes: Iterable[Episode]) -> list[Episode]:
-    played = []
+def _print_episodes(episodes: Iterable[Episode]) -> Iterator[Episode]:
+    """Print each as it ends, and pass it on."""
     click.echo(f"{'episode':>7}  {'return':>10}  {'length':>7}")
     for episode in episodes:
-        click.echo(f"{episode.index + 1:>7}  {episode.episode_return:>10.2f}  {episode.length:>7}")
-        played.append(episode)
-    return played
+        note = "  truncated" if episode.truncated else ""
+        click.echo(f"{episode.index + 1:>7}  {episode.episode_return:>10.2f}  {episode.length:>7}{note}")
+        yield episode
 
 
 def _print_evaluation(evaluation: Evaluation) -> None:
@@ -163,6 +181,9 @@ def _print_evaluation(evaluation: Evaluation) -> None:
     click.echo(f"mean return {evaluation.mean_return:.2f} ± {evaluation.std_return:.2f}{interval}")
     if evaluation.success_rate is not None:
         click.echo(f"success rate {evaluation.success_rate:.1%}")
+    if evaluation.truncated_episodes:
+        count = f"{evaluation.truncated_episodes} of {evaluation.episodes} episodes"
+        click.echo(f"{count} had not ended after {max(evaluation.lengths)} steps, and were truncated: see --max-steps")
 
 
 def _write_json(path: Path, evaluation: Evaluation, source: AgentSource) -> None:

@@ -215,7 +215,9 @@ def _print_summary(run: Run, record: RunStatus) -> None:
         lines.append(("training return", f"{record.episode_return_mean:.2f}, mean of the last episodes"))
     if evaluation and evaluation["step"] == record.step:
         spread = f"{evaluation['mean_return']:.2f} ± {evaluation['std_return']:.2f}"
-        lines.append(("final return", f"{spread}, mean of {evaluation['episodes']} episodes of the final agent"))
+        truncated = evaluation.get("truncated_episodes")
+        note = f", {truncated} of them truncated" if truncated else ""
+        lines.append(("final return", f"{spread}, mean of {evaluation['episodes']} episodes of the final agent{note}"))
     files = {
         "run directory": paths.root,
         "model": paths.latest_model,

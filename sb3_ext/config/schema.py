@@ -227,6 +227,9 @@ class EvalConfig(Section):
     every_steps: PositiveInt | None = Field(default=10_000, description="transitions between two evaluations")
     every_episodes: PositiveInt | None = Field(default=None, description="episodes between two evaluations")
     episodes: PositiveInt = Field(default=10, description="episodes of one evaluation")
+    max_steps: PositiveInt | None = Field(
+        default=30_000, description="truncate an evaluation's episode after this many steps; null: never"
+    )
     deterministic: Flag = Field(default=True, description="take the most likely action instead of sampling")
     num_envs: PositiveInt | None = Field(default=None, description="environments; null: one an episode, at most 8")
     background: Flag = Field(default=False, description="evaluate in another process while training goes on")

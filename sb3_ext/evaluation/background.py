@@ -22,9 +22,11 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import CloudpickleWrapper, VecEnv
 
 from sb3_ext.errors import Sb3ExtError
-from sb3_ext.evaluation.evaluate import Evaluation, evaluate
+from sb3_ext.evaluation.evaluate import Evaluation
 from sb3_ext.evaluation.evaluators import EvaluationSettings
 from sb3_ext.evaluation.normalization import copy_statistics, set_statistics
+from sb3_ext.evaluation.plain_env import AnyEnv, wrap_plain_env
+from sb3_ext.interruption import NEVER, Interruption
 from sb3_ext.vec.worker_process import shield_new_processes
 
 # A model that only plays needs no replay buffer; at its full size it might not fit a second time.
@@ -32,6 +34,8 @@ _WITHOUT_REPLAY: dict[str, Any] = {"buffer_size": 1, "replay_buffer_class": None
 
 # Enough to close environments, and little to wait for in the middle of an evaluation.
 _SECONDS_TO_END = 0.3
+
+_POLL_SECONDS = 0.1
 
 _START_METHOD: Final = "spawn"  # a process that has used CUDA cannot be forked
 
@@ -51,7 +55,7 @@ class BackgroundEvaluator:
 
     def __init__(
         self,
-        make_env: Callable[[], VecEnv],
+        make_env: Callable[[], AnyEnv],
         settings: EvaluationSettings,
         capture: Callable[[], Path] | None = None,
     ) -> None:
@@ -72,7 +76,7 @@ class BackgroundEvaluator:
         """See :class:`~sb3_ext.evaluation.evaluators.Evaluator`."""
         self._provide_worker()
 
-    def submit(self, model: BaseAlgorithm) -> None:
+    def submit(self, model: BaseAlgorithm, interruption: Interruption = NEVER) -> None:
         """See :class:`~sb3_ext.evaluation.evaluators.Evaluator`."""
         self._is_busy = True
         try:
@@ -85,12 +89,14 @@ class BackgroundEvaluator:
         with suppress(OSError):  # it died just now; receiving says so
             self._provide_worker().connection.send(CloudpickleWrapper(job))
 
-    def receive(self, timeout_seconds: float | None = 0.0) -> Evaluation | str | None:
+    def receive(
+        self, timeout_seconds: float | None = 0.0, interruption: Interruption = NEVER
+    ) -> Evaluation | str | None:
         """See :class:`~sb3_ext.evaluation.evaluators.Evaluator`."""
         if self._failure is not None:
             self._is_busy, failure, self._failure = False, self._failure, None
             return failure
-        if not self._is_busy or self._worker is None or not self._worker.connection.poll(timeout_seconds):
+        if not self._is_busy or self._worker is None or not self._worker.wait(timeout_seconds, interruption):
             return None
         self._is_busy = False
         try:
@@ -139,7 +145,7 @@ class _Job:
 class _Worker:
     """The other process, and the line to it."""
 
-    def __init__(self, make_env: Callable[[], VecEnv]) -> None:
+    def __init__(self, make_env: Callable[[], AnyEnv]) -> None:
         context = multiprocessing.get_context(_START_METHOD)
         self.connection, far_connection = context.Pipe()
         # No daemon: daemons may not have children, and the environments may be processes.
@@ -155,6 +161,14 @@ class _Worker:
     @property
     def is_alive(self) -> bool:
         return self._process.is_alive()
+
+    def wait(self, timeout_seconds: float | None, interruption: Interruption) -> bool:
+        """:return: whether something has arrived"""
+        if timeout_seconds is not None:
+            return self.connection.poll(timeout_seconds)
+        while not self.connection.poll(_POLL_SECONDS):
+            interruption.check()
+        return True
 
     def end(self) -> int | None:
         """:return: the exit code, negative for a signal"""
@@ -175,7 +189,7 @@ def _serve(connection: Connection, make_env: CloudpickleWrapper) -> None:
         while True:
             job: _Job = connection.recv().var
             try:
-                env = make_env.var() if env is None else env
+                env = wrap_plain_env(make_env.var()) if env is None else env
                 outcome: Evaluation | str = _work(job, env)
             except Exception:  # whatever it is, it is reported over there, and must not end a training
                 outcome = traceback.format_exc()
@@ -187,8 +201,7 @@ def _serve(connection: Connection, make_env: CloudpickleWrapper) -> None:
 def _work(job: _Job, env: VecEnv) -> Evaluation:
     model = job.algorithm.load(job.model_path, device=job.device, custom_objects=_WITHOUT_REPLAY)
     set_statistics(env, job.statistics)
-    settings = job.settings
-    return evaluate(model, env, settings.episodes, deterministic=settings.deterministic, seed=settings.seed)
+    return job.settings.evaluate(model, env)
 
 
 def _end_with_parent() -> None:

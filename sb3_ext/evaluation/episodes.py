@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import inspect
 import logging
+import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sb3_contrib.common.maskable.utils import get_action_masks, is_masking_supported
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import VecEnv, VecMonitor, is_vecenv_wrapped, unwrap_vec_normalize
+from stable_baselines3.common.vec_env import (
+    VecEnv,
+    VecMonitor,
+    is_vecenv_wrapped,
+    unwrap_vec_normalize,
+    unwrap_vec_wrapper,
+)
 
 from sb3_ext.evaluation.isolation import Isolation
+from sb3_ext.evaluation.plain_env import AnyEnv, wrap_plain_env
+from sb3_ext.interruption import NEVER, Interruption
 
 logger = logging.getLogger(__name__)
+
+MAX_STEPS = 30_000
+"""Longer than any episode of the usual environments: those of Atari have 27,000 steps at most."""
 
 STEPS_UNTIL_WARNING = 50_000
 """Steps in each environment, without an episode that counts, after which a warning suggests a limit."""
@@ -24,22 +37,32 @@ STEPS_UNTIL_WARNING = 50_000
 @dataclass(frozen=True)
 class Episode:
     """
-    One finished episode.
+    One episode, finished or cut off.
 
     :param index: its place in the order of finishing, from 0
     :param episode_return: undiscounted sum of the environment's own rewards
     :param length: steps
     :param success: the environment's ``is_success``; ``None`` where it reports none
+    :param truncated: whether the evaluation has cut it off, rather than the environment ended it: return and length are
+        those up to there
     """
 
     index: int
     episode_return: float
     length: int
     success: bool | None
+    truncated: bool = False
 
 
 def play_episodes(
-    model: Any, env: VecEnv, episodes: int, *, deterministic: bool = True, seed: int | None = None
+    model: Any,
+    env: AnyEnv,
+    episodes: int,
+    *,
+    deterministic: bool = True,
+    seed: int | None = None,
+    max_steps: int | None = MAX_STEPS,
+    interruption: Interruption = NEVER,
 ) -> Iterator[Episode]:
     """
     Play exactly so many episodes, in all sub-environments side by side, and yield each when it ends.
@@ -51,19 +74,31 @@ def play_episodes(
     states and the policy's mode are put back. With a seed the episodes are the same each time, given the same number
     of sub-environments.
 
+    An episode that has not ended after ``max_steps`` is cut off and counts as it is. The next one of that
+    sub-environment begins when the others have played their shares or are cut off, too, since a ``VecEnv`` resets all
+    of them together.
+
     :param model: an SB3 algorithm or policy, or anything with a ``predict`` method
-    :param env: environments of the evaluation's own; they are reset. A ``VecNormalize`` among them has
+    :param env: environments of the evaluation's own, or a single one; they are reset. A ``VecNormalize`` among them has
         ``training=False``
     :param episodes: how many; positive
     :param deterministic: take the most likely action instead of sampling
     :param seed: for the environments, the policy's sampling and the global random generators; ``None`` for fresh
         random numbers
+    :param max_steps: cut an episode off after so many steps; ``None`` never does
+    :param interruption: checked before each step
     :return: a generator; closing it early is fine
-    :raises ValueError: if ``episodes`` is not positive
+    :raises ValueError: if ``episodes`` or ``max_steps`` is not positive
+    :raises StopRequested: from the generator, if ``interruption`` says so
     """
     if episodes < 1:
         raise ValueError(f"episodes must be positive, but got {episodes}")
-    return _isolate(model, env, seed, _play(model, env, episodes, deterministic, seed))
+    if max_steps is not None and max_steps < 1:
+        raise ValueError(f"max_steps must be positive, but got {max_steps}")
+    wrapped = wrap_plain_env(env)
+    shares = np.array([(episodes + place) // wrapped.num_envs for place in range(wrapped.num_envs)])
+    played = _play(model, wrapped, shares, deterministic, seed, max_steps or sys.maxsize, interruption)
+    return _isolate(model, wrapped, seed, played)
 
 
 def _isolate(model: Any, env: VecEnv, seed: int | None, play: Iterator[Episode]) -> Iterator[Episode]:
@@ -76,20 +111,49 @@ def _isolate(model: Any, env: VecEnv, seed: int | None, play: Iterator[Episode])
         yield episode
 
 
-def _play(model: Any, env: VecEnv, episodes: int, deterministic: bool, seed: int | None) -> Iterator[Episode]:
-    shares = np.array([(episodes + place) // env.num_envs for place in range(env.num_envs)])
+def _play(
+    model: Any,
+    env: VecEnv,
+    shares: NDArray[np.int_],
+    deterministic: bool,
+    seed: int | None,
+    max_steps: int,
+    interruption: Interruption,
+) -> Iterator[Episode]:
+    if seed is not None:
+        env.seed(seed)
+    index = 0
+    while shares.any():  # more than once only if episodes were cut off
+        for episode in _play_from_reset(model, env, shares, deterministic, max_steps, interruption):
+            yield replace(episode, index=index)
+            index += 1
+
+
+def _play_from_reset(
+    model: Any,
+    env: VecEnv,
+    shares: NDArray[np.int_],
+    deterministic: bool,
+    max_steps: int,
+    interruption: Interruption,
+) -> Iterator[Episode]:
+    """
+    Play until each sub-environment has played its share or had an episode cut off.
+
+    :param shares: episodes that are left for each; those that are played are taken away
+    """
     is_monitored = is_vecenv_wrapped(env, VecMonitor) or env.env_is_wrapped(Monitor)[0]
     normalizer = unwrap_vec_normalize(env)
     needs_masks = _takes_masks(model, env)
-    if seed is not None:
-        env.seed(seed)
     observations = env.reset()
     state = None
     starts = np.ones(env.num_envs, dtype=bool)
     returns = np.zeros(env.num_envs)
     lengths = np.zeros(env.num_envs, dtype=int)
-    finished = steps = last_finished = 0
-    while finished < episodes:
+    waiting = shares == 0
+    steps = last_finished = 0
+    while not waiting.all():
+        interruption.check()
         masks = {"action_masks": get_action_masks(env)} if needs_masks else {}
         actions, state = model.predict(observations, state, starts, deterministic, **masks)
         observations, rewards, starts, infos = env.step(actions)
@@ -98,14 +162,18 @@ def _play(model: Any, env: VecEnv, episodes: int, deterministic: bool, seed: int
         steps += 1
         if steps - last_finished == STEPS_UNTIL_WARNING:
             _warn_of_endless_episodes()
-        for place in np.flatnonzero(starts):
+        for place in np.flatnonzero(starts | (lengths == max_steps)).tolist():
             # An Atari wrapper says "done" at every lost life; only Monitor knows the real end.
-            if is_monitored and "episode" not in infos[place]:
+            has_ended = starts[place] and ("episode" in infos[place] or not is_monitored)
+            if not has_ended and lengths[place] < max_steps:
                 continue
-            if shares[place] > 0:
+            if not waiting[place]:
+                sums = returns[place], lengths[place]
+                if is_monitored and not has_ended:
+                    sums = _read_monitor(env, place)
+                yield _read_episode(infos[place], *sums, truncated=not has_ended)
                 shares[place] -= 1
-                yield _read_episode(finished, infos[place], returns[place], lengths[place])
-                finished += 1
+                waiting[place] = shares[place] == 0 or not has_ended
                 last_finished = steps
             returns[place] = lengths[place] = 0
 
@@ -114,14 +182,25 @@ def _takes_masks(model: Any, env: VecEnv) -> bool:
     return "action_masks" in inspect.signature(model.predict).parameters and is_masking_supported(env)
 
 
-def _read_episode(index: int, info: dict[str, Any], summed_return: float, counted_length: int) -> Episode:
-    monitored = info.get("episode", {"r": summed_return, "l": counted_length})
+def _read_monitor(env: VecEnv, place: int) -> tuple[float, int]:
+    """:return: return and length of an episode that goes on, before what wrappers around its ``Monitor`` do to them"""
+    vec_monitor = unwrap_vec_wrapper(env, VecMonitor)
+    if vec_monitor is not None:
+        return vec_monitor.episode_returns[place], vec_monitor.episode_lengths[place]
+    [rewards] = env.get_attr("rewards", [place])
+    return sum(rewards), len(rewards)
+
+
+def _read_episode(info: dict[str, Any], summed_return: float, counted_length: int, *, truncated: bool) -> Episode:
+    counted = {"r": summed_return, "l": counted_length}
+    found = counted if truncated else info.get("episode", counted)
     success = info.get("is_success")
     return Episode(
-        index=index,
-        episode_return=float(monitored["r"]),
-        length=int(monitored["l"]),
+        index=0,
+        episode_return=float(found["r"]),
+        length=int(found["l"]),
         success=None if success is None else bool(success),
+        truncated=truncated,
     )
 
 

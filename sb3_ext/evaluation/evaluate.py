@@ -9,9 +9,10 @@ from statistics import fmean, median
 from typing import Any
 
 import numpy as np
-from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_ext.evaluation.episodes import Episode, play_episodes
+from sb3_ext.evaluation.episodes import MAX_STEPS, Episode, play_episodes
+from sb3_ext.evaluation.plain_env import AnyEnv
+from sb3_ext.interruption import NEVER, Interruption
 from sb3_ext.reports.intervals import find_interval95
 
 
@@ -30,6 +31,8 @@ class Evaluation:
     :param returns: one an episode, in the order of finishing
     :param lengths: likewise
     :param seed: the seed that repeats this evaluation; ``None`` if it had none
+    :param truncated_episodes: how many of the episodes the evaluation has cut off, since they had lasted ``max_steps``;
+        an environment's own time limit is none of these
     """
 
     episodes: int
@@ -42,6 +45,7 @@ class Evaluation:
     returns: tuple[float, ...]
     lengths: tuple[int, ...]
     seed: int | None
+    truncated_episodes: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """:return: the fields as plain data for strict JSON: lists for tuples, ``None`` for NaN and infinity"""
@@ -49,7 +53,14 @@ class Evaluation:
 
 
 def evaluate(
-    model: Any, env: VecEnv, episodes: int, *, deterministic: bool = True, seed: int | None = None
+    model: Any,
+    env: AnyEnv,
+    episodes: int,
+    *,
+    deterministic: bool = True,
+    seed: int | None = None,
+    max_steps: int | None = MAX_STEPS,
+    interruption: Interruption = NEVER,
 ) -> Evaluation:
     """
     Evaluate a model without changing it, or a training that it is in the middle of.
@@ -59,10 +70,22 @@ def evaluate(
     :param episodes: how many; positive. Enough for an interval of useful width: 100, say
     :param deterministic: take the most likely action instead of sampling
     :param seed: repeats the same episodes; ``None`` for fresh random numbers
+    :param max_steps: cut an episode off after so many steps; ``None`` never does
+    :param interruption: checked before each step
     :return: the statistics
-    :raises ValueError: if ``episodes`` is not positive
+    :raises ValueError: if ``episodes`` or ``max_steps`` is not positive
+    :raises StopRequested: if ``interruption`` says so
     """
-    return summarize(play_episodes(model, env, episodes, deterministic=deterministic, seed=seed), seed=seed)
+    played = play_episodes(
+        model,
+        env,
+        episodes,
+        deterministic=deterministic,
+        seed=seed,
+        max_steps=max_steps,
+        interruption=interruption,
+    )
+    return summarize(played, seed=seed)
 
 
 def summarize(episodes: Iterable[Episode], *, seed: int | None = None) -> Evaluation:
@@ -86,6 +109,7 @@ def summarize(episodes: Iterable[Episode], *, seed: int | None = None) -> Evalua
         returns=returns,
         lengths=lengths,
         seed=seed,
+        truncated_episodes=sum(episode.truncated for episode in played),
     )
 
 

@@ -6,12 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+import gymnasium
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
+from sb3_ext.evaluation.episodes import MAX_STEPS
 from sb3_ext.evaluation.evaluate import Evaluation, evaluate
 from sb3_ext.evaluation.isolation import Isolation
 from sb3_ext.evaluation.normalization import copy_statistics, set_statistics
+from sb3_ext.evaluation.plain_env import AnyEnv, wrap_plain_env
+from sb3_ext.interruption import NEVER, Interruption
 
 
 @dataclass(frozen=True)
@@ -22,16 +26,30 @@ class EvaluationSettings:
     :param episodes: how many; positive
     :param deterministic: take the most likely action instead of sampling
     :param seed: repeats the same episodes; ``None`` for fresh random numbers
-    :raises ValueError: if ``episodes`` is not positive
+    :param max_steps: cut an episode off after so many steps; ``None`` never does
+    :raises ValueError: if ``episodes`` or ``max_steps`` is not positive
     """
 
     episodes: int = 10
     deterministic: bool = True
     seed: int | None = None
+    max_steps: int | None = MAX_STEPS
 
     def __post_init__(self) -> None:
         if self.episodes < 1:
             raise ValueError(f"episodes must be positive, but got {self.episodes}")
+        if self.max_steps is not None and self.max_steps < 1:
+            raise ValueError(f"max_steps must be positive, but got {self.max_steps}")
+
+    def evaluate(self, model: BaseAlgorithm, env: VecEnv, interruption: Interruption = NEVER) -> Evaluation:
+        """
+        :param model: as for :func:`~sb3_ext.evaluation.evaluate.evaluate`
+        :param env: likewise
+        :param interruption: likewise
+        :return: the statistics
+        :raises StopRequested: if ``interruption`` says so
+        """
+        return evaluate(model, env, **vars(self), interruption=interruption)
 
 
 class Evaluator(Protocol):
@@ -48,17 +66,23 @@ class Evaluator(Protocol):
         :param model: the one that is going to be trained
         """
 
-    def submit(self, model: BaseAlgorithm) -> None:
+    def submit(self, model: BaseAlgorithm, interruption: Interruption = NEVER) -> None:
         """
         Evaluate the model as it is now. The outcome of the one before must have been received.
 
         :param model: between two rollouts of its training
+        :param interruption: ends an evaluation that would keep the caller waiting; there is no outcome then
+        :raises StopRequested: if ``interruption`` says so
         """
 
-    def receive(self, timeout_seconds: float | None = 0.0) -> Evaluation | str | None:
+    def receive(
+        self, timeout_seconds: float | None = 0.0, interruption: Interruption = NEVER
+    ) -> Evaluation | str | None:
         """
         :param timeout_seconds: how long to wait for the outcome; ``None`` for as long as it takes
+        :param interruption: ends the waiting
         :return: the evaluation, or what went wrong; ``None`` if it is not there yet, or nothing was submitted
+        :raises StopRequested: if ``interruption`` says so
         """
 
     def close(self) -> None:
@@ -69,13 +93,17 @@ class ForegroundEvaluator:
     """
     An :class:`Evaluator` in this process: training stands still meanwhile, and what goes wrong is raised.
 
-    :param env: the environments, which stay the caller's; or a function that makes them
+    :param env: the environments, or a single one, which stay the caller's; or a function that makes them
     :param settings: how
     """
 
-    def __init__(self, env: VecEnv | Callable[[], VecEnv], settings: EvaluationSettings) -> None:
-        self._make_env = None if isinstance(env, VecEnv) else env
-        self._env = env if isinstance(env, VecEnv) else None
+    def __init__(self, env: AnyEnv | Callable[[], AnyEnv], settings: EvaluationSettings) -> None:
+        self._make_env: Callable[[], AnyEnv] | None = None
+        self._env: VecEnv | None = None
+        if isinstance(env, VecEnv | gymnasium.Env):
+            self._env = wrap_plain_env(env)
+        else:
+            self._make_env = env
         self._settings = settings
         self._evaluation: Evaluation | None = None
 
@@ -88,19 +116,13 @@ class ForegroundEvaluator:
         """See :class:`Evaluator`."""
         self._provide_env(model)
 
-    def submit(self, model: BaseAlgorithm) -> None:
+    def submit(self, model: BaseAlgorithm, interruption: Interruption = NEVER) -> None:
         """See :class:`Evaluator`."""
         env = self._provide_env(model)
         set_statistics(env, copy_statistics(model.get_vec_normalize_env()))
-        self._evaluation = evaluate(
-            model,
-            env,
-            self._settings.episodes,
-            deterministic=self._settings.deterministic,
-            seed=self._settings.seed,
-        )
+        self._evaluation = self._settings.evaluate(model, env, interruption)
 
-    def receive(self, timeout_seconds: float | None = 0.0) -> Evaluation | None:
+    def receive(self, timeout_seconds: float | None = 0.0, interruption: Interruption = NEVER) -> Evaluation | None:
         """See :class:`Evaluator`."""
         evaluation, self._evaluation = self._evaluation, None
         return evaluation
@@ -116,5 +138,5 @@ class ForegroundEvaluator:
             assert self._make_env is not None
             # Making environments may draw global random numbers: SB3's make_vec_env does.
             with Isolation(model, seed=self._settings.seed, num_envs=1):
-                self._env = self._make_env()
+                self._env = wrap_plain_env(self._make_env())
         return self._env

@@ -68,9 +68,9 @@ class VideoRecorder(VecEnvWrapper):
         self._return = 0.0
 
     def reset(self) -> VecEnvObs:
-        """As ever; the film goes on with the first episode."""
-        self._episodes = 0
-        self._begin_episode()
+        """As ever; the film goes on with the next episode."""
+        if self._steps > 0 or self._episodes == 0:
+            self._begin_episode()
         return self.venv.reset()
 
     def step_async(self, actions: np.ndarray) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from sb3_ext.atomic import remove_abandoned, write_json, write_text
 from sb3_ext.errors import RunError, Sb3ExtError, find_place
 from sb3_ext.file_lock import is_locked
+from sb3_ext.interruption import Interruption, StopFile
 from sb3_ext.runs.environment import list_requirements
 from sb3_ext.runs.lock import RunLock
 from sb3_ext.runs.log import TrainingLog
@@ -122,6 +123,12 @@ class RunSession:
         except OSError as error:
             lock.release()
             raise RunError(f"{paths.root}: cannot resume here: {error.strerror or error}") from error
+
+    @property
+    def interruption(self) -> Interruption:
+        """Ends loops before and after training: by the stop file, or on a signal."""
+        # The stop file first: `runs stop` leaves it before it sends a signal.
+        return Interruption(StopFile(self.paths.stop).find_reason, self.signals.find_reason)
 
     def finish(self, stop_reason: str, stop_detail: str | None = None) -> None:
         """

@@ -51,6 +51,27 @@ class Interrupted(KeyboardInterrupt):
         super().__init__(f"interrupted by {signal_name}")
 
 
+@contextmanager
+def raising_on_sigterm() -> Iterator[None]:
+    """
+    Inside, SIGTERM raises :class:`Interrupted`, as Ctrl+C raises ``KeyboardInterrupt``: files and processes are closed.
+
+    Does nothing outside of the main thread, where Python allows no handlers.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise Interrupted(signal.Signals(number).name)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        _put_back(signal.SIGTERM, previous)
+
+
 class SignalWatch:
     """
     Notes SIGINT and SIGTERM inside a ``with`` block, then puts back the handlers that were there before.
@@ -82,6 +103,10 @@ class SignalWatch:
             yield
         finally:
             self._is_at_once = False
+
+    def find_reason(self) -> str | None:
+        """:return: ``signal SIGTERM``, say, if a signal has come"""
+        return None if self.received is None else f"signal {self.received}"
 
     def ignore_further(self) -> None:
         """From now on raise nothing: what ends the run must not be torn in two."""

@@ -33,6 +33,7 @@ from sb3_ext.checkpoints.loading import restore_weights
 from sb3_ext.config import RunConfig, dump_config
 from sb3_ext.enjoying import find_agent
 from sb3_ext.errors import CheckpointError
+from sb3_ext.interruption import Interruption, StopRequested
 from sb3_ext.phases import Phases
 from sb3_ext.reports.tensorboard import EventWriter
 from sb3_ext.runs.run import Run
@@ -68,7 +69,11 @@ def train_run(
     extra_callbacks = [*_as_callbacks(callback), *([RenderCallback()] if is_rendered else [])]
     with start.session as session:
         render_mode = "human" if is_rendered else None
-        ending = _train(start, extra_callbacks, render_mode, trial, draws_curves)
+        try:
+            ending = _train(start, extra_callbacks, render_mode, trial, draws_curves)
+        except StopRequested as stop:  # before training, or in the final evaluation
+            logger.info("stopped: %s", stop.reason)
+            ending = Ending(stop.reason)
         session.finish(ending.reason, ending.detail)
     return start.run
 
@@ -83,7 +88,7 @@ def _train(
     session = start.session
     is_resumed = start.bundle is not None
     with session.signals.at_once():
-        config = resolve_parallel(start.config, is_rendered=render_mode is not None)
+        config = resolve_parallel(start.config, is_rendered=render_mode is not None, interruption=session.interruption)
         made = make_env(config, session.paths, render_mode=render_mode, is_resumed=is_resumed)
     tolerate_full_disks(made)
     with closing_environments(made) as env:
@@ -113,7 +118,7 @@ def _train(
                     callbacks.finish_reports(is_hurried=is_hurried)
             ending = judge_ending(ending, model, callbacks.checkpoints)
             if ending.status == "completed":
-                _evaluate(config, callbacks, draws_curves)
+                _evaluate(config, callbacks, draws_curves, session.interruption)
         return ending
 
 
@@ -146,7 +151,7 @@ def _learn(model: BaseAlgorithm, config: RunConfig, callbacks: list[BaseCallback
     return find_ending(model, callbacks, total_steps)
 
 
-def _evaluate(config: RunConfig, callbacks: Callbacks, draws_curves: bool) -> None:
+def _evaluate(config: RunConfig, callbacks: Callbacks, draws_curves: bool, interruption: Interruption) -> None:
     """Judge the final model."""
     # Games always end, but those that the agent plays against itself are no episodes.
     if callbacks.metrics.episodes == 0 and config.game is None:
@@ -156,7 +161,7 @@ def _evaluate(config: RunConfig, callbacks: Callbacks, draws_curves: bool) -> No
         )
         return
     logger.info("final evaluation …")
-    callbacks.evaluation.finish()
+    callbacks.evaluation.finish(interruption)
     callbacks.checkpoints.finish()
     callbacks.finish_reports(is_hurried=not draws_curves)
 

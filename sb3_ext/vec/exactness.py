@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +14,12 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
+from sb3_ext.interruption import NEVER, Interruption
 from sb3_ext.vec.global_random import get_global_random_state, set_global_random_state
 from sb3_ext.vec.snapshots import SnapshotError, freeze, list_layers, thaw
 from sb3_ext.vec.vec_snapshots import get_vec_snapshot, set_vec_snapshot
+
+_WALKS = 3  # before the snapshot, after it, and the repetition of that
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,12 @@ class Exactness:
 
 
 def self_test(
-    env_fn: Callable[[], gymnasium.Env[Any, Any] | VecEnv], steps: int = 50, seed: int = 0, max_bytes: int = 64 * 2**20
+    env_fn: Callable[[], gymnasium.Env[Any, Any] | VecEnv],
+    steps: int = 50,
+    seed: int = 0,
+    max_bytes: int = 64 * 2**20,
+    max_seconds: float = 10.0,
+    interruption: Interruption = NEVER,
 ) -> Exactness:
     """
     Step an environment, take a snapshot, step on; put the snapshot into a new environment, and step that the same way.
@@ -43,21 +52,25 @@ def self_test(
     :param seed: of the first reset and of the random actions
     :param max_bytes: an environment whose snapshot is larger, for tables that never change, say, is better reset than
         copied at every checkpoint
+    :param max_seconds: a slow environment is stepped less often, so that stepping takes about this long at most
+    :param interruption: checked before each step
     :return: exact, if every observation, reward and end of an episode was the same
+    :raises StopRequested: if ``interruption`` says so
     """
     random_state = get_global_random_state()
     original, restored = env_fn(), env_fn()
     kind = _VEC_ENV if isinstance(original, VecEnv) else _GYMNASIUM
     try:
         kind.begin(original, seed)
-        list(kind.walk(original, steps, seed))
+        walk_seconds = max_seconds / _WALKS
+        _take(interruption.watch(kind.walk(original, steps, seed)), walk_seconds)
         snapshot, snapshot_random_state = kind.freeze(original), get_global_random_state()
         if len(snapshot) > max_bytes:
             return Exactness(False, _explain_size(len(snapshot), max_bytes))
-        expected = list(kind.walk(original, steps, seed + 1))
+        expected = _take(interruption.watch(kind.walk(original, steps, seed + 1)), walk_seconds)
         kind.thaw(restored, snapshot)
         set_global_random_state(snapshot_random_state)
-        return _compare(kind.walk(restored, steps, seed + 1), expected)
+        return _compare(interruption.watch(kind.walk(restored, steps, seed + 1)), expected)
     except SnapshotError as error:
         return Exactness(False, str(error))
     except Exception as error:  # whatever a user's environment raises, training is to show it, not this
@@ -66,6 +79,17 @@ def self_test(
         set_global_random_state(random_state)
         original.close()
         restored.close()
+
+
+def _take(walk: Iterator[tuple[Any, ...]], seconds: float) -> list[tuple[Any, ...]]:
+    """:return: the results of as many steps as the time allows, at least of one"""
+    until = time.monotonic() + seconds
+    results = []
+    for result in walk:
+        results.append(result)
+        if time.monotonic() >= until:
+            break
+    return results
 
 
 @dataclass(frozen=True)

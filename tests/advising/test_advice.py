@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import gymnasium
 import pytest
+from stable_baselines3.common.vec_env import DummyVecEnv
 
 from sb3_ext.advising.advice import Advice, explain_advice
 from sb3_ext.advising.agent_cost import AgentCost, measure_agent
-from sb3_ext.advising.trials import Split, Trial, list_splits, try_split
+from sb3_ext.advising.trials import Split, Trial, _time_steps, list_splits, try_split
 from sb3_ext.config import RunConfig, load_config
 
 
@@ -124,3 +128,18 @@ def test_environments_are_really_stepped() -> None:
     trial = try_split(load(), Split(2, 2), 0.05)
     assert trial.step_seconds > 0
     assert trial.start_seconds > 0
+
+
+def test_a_trial_ends_with_the_step_in_which_its_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+
+    class SlowEnv(DummyVecEnv):
+        def step_wait(self) -> Any:
+            now[0] += 10.0
+            return super().step_wait()
+
+    monkeypatch.setattr("sb3_ext.advising.trials.time.perf_counter", lambda: now[0])
+    env = SlowEnv([lambda: gymnasium.make("CartPole-v1")])
+    env.reset()
+    assert _time_steps(env, 2.0) == 10.0
+    assert now[0] == 10.0

@@ -12,6 +12,7 @@ import pytest
 from gymnasium import spaces
 
 from sb3_ext.advising.step_time import measure_step_seconds
+from sb3_ext.interruption import Interruption, StopRequested
 
 
 class Env(gymnasium.Env[np.ndarray, int]):
@@ -82,3 +83,11 @@ def test_a_failing_environment_is_closed() -> None:
     with pytest.raises(ZeroDivisionError):
         measure_step_seconds(lambda: env)
     assert env.is_closed
+
+
+def test_a_reason_to_end_ends_it_before_the_next_step_and_closes_the_environment() -> None:
+    env = Env()
+    interruption = Interruption(lambda: "signal SIGTERM" if env.steps == 3 else None)
+    with pytest.raises(StopRequested, match="signal SIGTERM"):
+        measure_step_seconds(lambda: env, interruption=interruption)
+    assert (env.steps, env.is_closed) == (3, True)

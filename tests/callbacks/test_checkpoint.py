@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -212,3 +213,28 @@ def test_a_loss_that_is_not_finite_stops_training(tmp_path: Path) -> None:
     latest = CheckpointStore(tmp_path).find_latest()
     assert latest is not None
     assert latest.step <= 204
+
+
+class UnsavedEnv(gymnasium.Wrapper):
+    """Has something that cannot be copied, so that its episodes cannot be resumed."""
+
+    def __init__(self, env: gymnasium.Env) -> None:
+        super().__init__(env)
+        self.lock = threading.Lock()
+
+
+def test_an_approximate_resume_is_said_in_a_script(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def make() -> PPO:
+        env = VecMonitor(DummyVecEnv([lambda: UnsavedEnv(gymnasium.make("CartPole-v1"))]))
+        return PPO("MlpPolicy", env, n_steps=16, batch_size=16, policy_kwargs={"net_arch": [8]}, seed=1)
+
+    with caplog.at_level(logging.WARNING, "sb3_ext"):
+        learn(make(), tmp_path / "run", 200)
+        [message] = caplog.messages
+        assert message.startswith("resuming from these checkpoints will be approximate: ")
+        assert "lock" in message
+        caplog.clear()
+        learn(make(), tmp_path / "run", 250)
+    reason = message.removeprefix("resuming from these checkpoints will be approximate: ")
+    assert caplog.messages[0].startswith("resuming from step 208 (")
+    assert caplog.messages[0].endswith(f"); this is approximate: {reason}")

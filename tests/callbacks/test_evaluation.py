@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import KVWriter, Logger
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
+from sb3_ext.callbacks import TimeBudgetCallback
 from sb3_ext.callbacks.evaluation import EvaluationCallback
 from sb3_ext.evaluation.evaluate import Evaluation, evaluate
 from sb3_ext.phases import Phases
@@ -232,10 +234,10 @@ def scripted_results(callback: EvaluationCallback, *means: float) -> None:
 
         def start(self, model: Any) -> None: ...
 
-        def submit(self, model: Any) -> None:
+        def submit(self, model: Any, interruption: Any) -> None:
             self.is_busy = True
 
-        def receive(self, timeout_seconds: float | None = 0.0) -> Evaluation | None:
+        def receive(self, timeout_seconds: float | None, interruption: Any) -> Evaluation | None:
             if not self.is_busy:
                 return None
             self.is_busy = False
@@ -333,6 +335,7 @@ def test_environments_that_were_made_here_are_closed_here() -> None:
     ("arguments", "message"),
     [
         ({"episodes": 0}, "episodes must be positive, but got 0"),
+        ({"max_steps": 0}, "max_steps must be positive, but got 0"),
         ({"every_steps": 0}, "interval must be positive, but got 0"),
         ({"every_episodes": -1}, "interval must be positive, but got -1"),
     ],
@@ -354,3 +357,61 @@ def test_a_full_disk_costs_a_warning_and_not_the_training(caplog: pytest.LogCapt
     callback.close()
     assert [step for step, _ in results] == [32]
     assert "/dev/full cannot be written; only the log has this evaluation: No space left on device" in caplog.text
+
+
+@pytest.mark.parametrize("make_env", [lambda env: env, lambda env: lambda: env], ids=["environment", "function"])
+def test_a_plain_environment_does_as_for_stock_callbacks(make_env: Callable[[Any], Any]) -> None:
+    env = gym.make("CartPole-v1", max_episode_steps=30)
+    callback = EvaluationCallback(make_env(env), every_steps=32, episodes=3, seed=5, at_end=False)
+    results = collect(callback)
+    make_ppo().learn(64, callback=callback)
+    expected = EvaluationCallback(make_short_cartpole(1), every_steps=32, episodes=3, seed=5, at_end=False)
+    expected_results = collect(expected)
+    make_ppo().learn(64, callback=expected)
+    assert results == expected_results
+    assert [step for step, _ in results] == [32]
+
+
+def test_what_is_no_environment_is_refused() -> None:
+    with pytest.raises(ValueError, match="a Gymnasium environment, or a function that makes one of them"):
+        EvaluationCallback("CartPole-v1")  # type: ignore[arg-type]
+
+
+class EndlessEnv(SucceedingEnv):
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return np.zeros(1, np.float32), 1.0, False, False, {}
+
+
+def test_a_bound_of_time_ends_an_evaluation_and_training_at_its_boundary(caplog: pytest.LogCaptureFixture) -> None:
+    budget = TimeBudgetCallback(0.3, at_boundary=True)
+    callback = EvaluationCallback(EndlessEnv(), every_steps=32, max_steps=None, stops=[budget], at_end=False)
+    results = collect(callback)
+    model = make_ppo(make_vec_env(EndlessEnv, 2))
+    with caplog.at_level(logging.INFO, "sb3_ext"):
+        model.learn(10_000, callback=[budget, callback])
+    assert (budget.stop_reason, model.num_timesteps, results) == ("duration", 34, [])
+    assert callback.state()["is_due"]
+    assert callback.state()["last_step"] is None
+    assert "evaluation at step 32: not finished: duration" in caplog.messages
+
+
+def test_the_evaluation_at_the_end_is_not_bounded_by_what_ended_training() -> None:
+    budget = TimeBudgetCallback(0.3, at_boundary=True)
+    callback = EvaluationCallback(EndlessEnv(), every_steps=None, episodes=2, max_steps=20, stops=[budget])
+    results = collect(callback)
+    make_ppo(make_vec_env(EndlessEnv, 2)).learn(10**6, callback=[budget, callback])
+    callback.finish()
+    assert [evaluation.truncated_episodes for _, evaluation in results] == [2]
+
+
+def test_truncated_episodes_are_counted_in_the_logger_and_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    model, recorder = make_ppo(make_vec_env(EndlessEnv, 2)), DumpRecorder()
+    model.set_logger(Logger(folder=None, output_formats=[recorder]))
+    callback = EvaluationCallback(EndlessEnv(), every_steps=32, episodes=3, max_steps=7, at_end=False)
+    with caplog.at_level(logging.WARNING, "sb3_ext"):
+        model.learn(128, callback=callback)
+    counts = [values["eval/truncated_episodes"] for _, values in recorder.dumps if "eval/mean_return" in values]
+    assert counts == [3, 3, 3]
+    assert [message[:73] for message in caplog.messages] == [
+        "evaluation at step 32: 3 of 3 episodes had not ended after 7 steps, and w"
+    ]

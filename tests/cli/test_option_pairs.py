@@ -69,6 +69,7 @@ SAMPLES: dict[str, dict[str, list[str]]] = {
         "--env": ["--env", "Acrobot-v1"],
         "--algo": ["--algo", "dqn"],
         "--episodes": ["--episodes", "7"],
+        "--max-steps": ["--max-steps", "7"],
         "--video": ["--video", "film.gif"],
         "--against": ["--against", "random"],
         "--seat": ["--seat", "second", "--human"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import gymnasium as gym
@@ -15,10 +16,12 @@ from sb3_contrib.common.envs import InvalidActionEnvDiscrete
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
-from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecNormalize
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecMonitor, VecNormalize
 
 from sb3_ext.evaluation import episodes as episodes_module
 from sb3_ext.evaluation.episodes import Episode, play_episodes
+from sb3_ext.interruption import Interruption, StopRequested
 
 torch.set_num_threads(1)
 
@@ -223,3 +226,77 @@ def test_an_environment_that_never_ends_is_warned_of_once(
         "no episode has ended within 50 steps of each environment; if this environment never ends, "
         "set env.max_steps to truncate its episodes"
     ]
+
+
+def list_played(played: Iterator[Episode]) -> list[tuple[float, int, bool]]:
+    return [(episode.episode_return, episode.length, episode.truncated) for episode in played]
+
+
+def test_an_episode_that_does_not_end_is_cut_off_and_the_next_one_is_played() -> None:
+    env = make_counting_envs(3, 1000, reward=2.0)
+    # Shares of 2 and 3: the first plays its two and waits, the second begins its next episode after each cut.
+    assert list_played(play_episodes(Still(), env, 5, max_steps=10)) == [
+        (6.0, 3, False),
+        (6.0, 3, False),
+        (20.0, 10, True),
+        (20.0, 10, True),
+        (20.0, 10, True),
+    ]
+    assert [episode.index for episode in play_episodes(Still(), env, 5, max_steps=10)] == [0, 1, 2, 3, 4]
+
+
+def test_an_episode_that_ends_with_its_last_allowed_step_is_not_cut_off() -> None:
+    assert list_played(play_episodes(Still(), make_counting_envs(5), 2, max_steps=5)) == [(5.0, 5, False)] * 2
+    assert list_played(play_episodes(Still(), make_counting_envs(6), 1, max_steps=None)) == [(6.0, 6, False)]
+
+
+@pytest.mark.parametrize("monitor", ["Monitor", "VecMonitor"])
+def test_what_is_cut_off_counts_as_monitors_have_seen_it(monitor: str) -> None:
+    def make() -> gym.Env[Any, Any]:
+        env: gym.Env[Any, Any] = CountingEnv(1000)
+        return gym.wrappers.TransformReward(Monitor(env) if monitor == "Monitor" else env, lambda reward: 0.1 * reward)
+
+    env: VecEnv = DummyVecEnv([make])
+    if monitor == "Monitor":
+        assert list_played(play_episodes(Still(), env, 1, max_steps=7)) == [(7.0, 7, True)]
+    else:
+        [(episode_return, length, truncated)] = list_played(play_episodes(Still(), VecMonitor(env), 1, max_steps=7))
+        assert (round(episode_return, 5), length, truncated) == (0.7, 7, True)
+
+
+def test_cut_off_episodes_are_the_same_with_the_same_seed() -> None:
+    model = train_tiny(PPO, make_vec_env("Pendulum-v1", 1), n_steps=16, batch_size=16)
+    first, second = (
+        list(play_episodes(model, make_vec_env("Pendulum-v1", 2), 3, seed=4, max_steps=12)) for _ in range(2)
+    )
+    assert first == second
+    assert len({episode.episode_return for episode in first}) == 3
+    assert all(episode.truncated for episode in first)
+
+
+def test_a_plain_environment_is_played_like_a_vectorised_one() -> None:
+    model = train_tiny(PPO, make_vec_env("CartPole-v1", 1), n_steps=16, batch_size=16)
+    expected = list(play_episodes(model, make_vec_env("CartPole-v1", 1), 3, seed=2))
+    assert list(play_episodes(model, gym.make("CartPole-v1"), 3, seed=2)) == expected
+
+
+def test_no_step_is_taken_after_there_is_a_reason_to_end() -> None:
+    steps = 0
+
+    class Counted(CountingEnv):
+        def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+            nonlocal steps
+            steps += 1
+            return super().step(action)
+
+    interruption = Interruption(lambda: "stop file" if steps == 4 else None)
+    played = play_episodes(Still(), DummyVecEnv([lambda: Counted(3)]), 5, interruption=interruption)
+    assert next(played).length == 3
+    with pytest.raises(StopRequested, match="stop file"):
+        next(played)
+    assert steps == 4
+
+
+def test_a_bound_of_no_steps_is_an_error_at_once() -> None:
+    with pytest.raises(ValueError, match="max_steps must be positive, but got 0"):
+        play_episodes(Still(), make_counting_envs(3), 1, max_steps=0)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,11 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
+from gymnasium.envs.classic_control import CartPoleEnv
 from gymnasium.utils import EzPickle
 from stable_baselines3.common.monitor import Monitor
 
+from sb3_ext.interruption import Interruption, StopRequested
 from sb3_ext.vec.exactness import self_test
 from sb3_ext.vec.global_random import get_global_random_state
 
@@ -175,3 +178,29 @@ def test_self_test_leaves_the_random_state_alone() -> None:
     assert after.python == before.python
     assert after.numpy["state"]["pos"] == before.numpy["state"]["pos"]
     np.testing.assert_array_equal(after.numpy["state"]["key"], before.numpy["state"]["key"])
+
+
+class SlowEnv(CartPoleEnv):
+    closed = 0
+
+    def step(self, action: Any) -> Any:
+        time.sleep(0.02)
+        return super().step(action)
+
+    def close(self) -> None:
+        type(self).closed += 1
+        super().close()
+
+
+def test_a_slow_environment_is_stepped_less_often() -> None:
+    found = self_test(SlowEnv, max_seconds=0.15)
+    assert found.exact
+    assert 1 <= int(found.reason.split()[0]) <= 4
+
+
+def test_a_reason_to_end_ends_it_and_closes_the_environments() -> None:
+    SlowEnv.closed = 0
+    reasons = iter([None, None, "stop file"])
+    with pytest.raises(StopRequested, match="stop file"):
+        self_test(SlowEnv, interruption=Interruption(lambda: next(reasons)))
+    assert SlowEnv.closed == 2
