@@ -274,7 +274,7 @@ def test_weights_of_another_run_to_begin_with() -> None:
     config["agent"]["params"]["learning_rate"] = 0.0
     second = train(config, run_dir="second")
     assert hash_weights(second) == hash_weights(first)
-    with pytest.raises(ConfigError, match=r"agent\.init_from: no such checkpoint: 'nope'"):
+    with pytest.raises(ConfigError, match=r"agent\.init_from: nope: no run has this path"):
         train(make_config(), run_dir="third", overrides=["agent.init_from=nope"])
 
 

@@ -1,4 +1,4 @@
-"""Whether algorithm and environment fit each other: found out with one environment, before a run is begun."""
+"""Whether a configuration can be trained: found out with one environment, before a run is begun."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from sb3_ext.algorithms.policies import check_fit, check_spaces, choose_policy
 from sb3_ext.algorithms.registry import get_algorithm, mask_algorithm
 from sb3_ext.building.environments import NATIVE, make_environment_factory, wrap_vec_env
 from sb3_ext.building.games import make_trial_boards
+from sb3_ext.checkpoints.loading import read_policy_weights
+from sb3_ext.checkpoints.model_source import find_model
 from sb3_ext.config import ConfigSource, Override, RunConfig, locate_problems
 from sb3_ext.errors import ConfigError, Sb3ExtError
 from sb3_ext.vec.native import make_native_vec_env
@@ -19,22 +21,22 @@ from sb3_ext.vec.native import make_native_vec_env
 logger = logging.getLogger(__name__)
 
 
-def check_environment_fits(
-    config: RunConfig, source: ConfigSource | None = None, overrides: Iterable[Override] = ()
-) -> None:
+def validate_setup(config: RunConfig, source: ConfigSource | None = None, overrides: Iterable[Override] = ()) -> None:
     """
     Make one environment, compare its spaces with what algorithm, policy, normalisation and frame stack can take, and
-    close it.
+    close it. Read the initial weights, if there are any; whether they fit shows when the model is made.
 
     An environment that fails for reasons of its own is left to the training, which records how.
 
     :param config: the whole configuration
     :param source: where it comes from, for messages with file and line; keys alone when left out
     :param overrides: what was changed in it
-    :raises ConfigError: if they do not fit, or the environment cannot be made with these arguments
+    :raises ConfigError: if they do not fit, the environment cannot be made with these arguments, or the initial weights
+        cannot be read
     :raises MissingExtraError: if the environment needs an extra that is not installed
     """
     try:
+        _validate_initial_weights(config)
         _check(config)
     except ConfigError as error:
         if source is None:
@@ -44,6 +46,15 @@ def check_environment_fits(
         raise
     except Exception as error:  # the code of any environment runs here
         logger.debug("the environment could not be tried out: %r", error)
+
+
+def _validate_initial_weights(config: RunConfig) -> None:
+    if config.agent.init_from is None:
+        return
+    try:
+        read_policy_weights(find_model(config.agent.init_from))
+    except Sb3ExtError as error:
+        raise ConfigError(f"agent.init_from: {error}") from error
 
 
 def _check(config: RunConfig) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from sb3_ext.checkpoints.architecture import ModelDescription
 from sb3_ext.checkpoints.assembly import build_model, load_weights
 from sb3_ext.checkpoints.bundle import MANIFEST, Bundle, verify_bundle
 from sb3_ext.checkpoints.foreign import load_foreign_model
+from sb3_ext.checkpoints.model_source import ModelSource, find_model
 from sb3_ext.checkpoints.trust import read_tensors
 from sb3_ext.checkpoints.weights import Weights, read_weights_file
 from sb3_ext.errors import CheckpointError, ConfigError
@@ -61,20 +63,25 @@ def load_model(
     return load_foreign_model(found, chosen, wrap_env(env), device)
 
 
-def restore_weights(model: BaseAlgorithm, path: str | Path) -> None:
+def restore_weights(model: BaseAlgorithm, source: str | Path) -> None:
     """
-    Give a model the weights of a checkpoint, and nothing else of it.
+    Give a model the weights of another, and nothing else of it. Pickles are not read.
 
     :param model: with the same architecture
-    :param path: as for :func:`load_model`
+    :param source: what :func:`~sb3_ext.checkpoints.model_source.find_model` finds, by any of its names
     :raises CheckpointError: if they do not fit, or cannot be read
+    :raises RunError: if there is no such run or file
     """
-    found = Path(path)
-    folder = found if found.is_dir() else found.parent
-    if found.is_dir() or (folder / MANIFEST).is_file():
-        load_weights(model, read_weights(verify_bundle(folder.resolve(), playing_only=True)))
-    else:
-        load_weights(model, read_tensors(found, "policy"))
+    load_weights(model, read_policy_weights(find_model(source)))
+
+
+def read_policy_weights(source: ModelSource) -> Mapping[str, Any]:
+    """
+    :param source: the files of a model
+    :return: the policy's state dict on the CPU; of a zip, whatever plain values it has
+    :raises CheckpointError: if it cannot be read
+    """
+    return read_tensors(source.path, "policy") if source.bundle is None else read_weights(source.bundle)
 
 
 def read_weights(bundle: Bundle) -> Weights:

@@ -128,15 +128,18 @@ class CheckpointStore:
         best_first = [bundle.path for bundle in rank_bundles(self.list_bundles())]
         return self._find_good(best_first, set_aside=set_aside, playing_only=playing_only)
 
-    def resolve(self, which: str | int | Path, *, playing_only: bool = False) -> Bundle:
+    def resolve(self, which: str | int | Path | None = None, *, playing_only: bool = False) -> Bundle:
         """
         Find the checkpoint that a user means.
 
-        :param which: ``best``, ``latest``, a step, or the path of a bundle or of its ``model.zip``
+        :param which: ``best``, ``latest``, a step, or the path of a bundle or of its ``model.zip``; the best when left
+            out, the latest if none has a score
         :param playing_only: do not read what only a resume needs
         :return: the bundle, verified
         :raises CheckpointError: if there is none, or it is damaged
         """
+        if which is None:
+            return self.find_best(playing_only=playing_only) or self.resolve(LATEST, playing_only=playing_only)
         if which in (BEST, LATEST):
             find = self.find_best if which == BEST else self.find_latest
             bundle = find(playing_only=playing_only)

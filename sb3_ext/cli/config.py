@@ -21,7 +21,7 @@ def check(file: str, checks_env: bool) -> None:
 
     The environment is made once, to compare its spaces with what the algorithm can take.
     """
-    from sb3_ext.building.fit import check_environment_fits
+    from sb3_ext.building.fit import validate_setup
     from sb3_ext.config import load_config, read_source
     from sb3_ext.errors import MissingExtraError
 
@@ -29,7 +29,7 @@ def check(file: str, checks_env: bool) -> None:
     loaded = load_config(source)
     verdict = "valid"
     try:
-        check_environment_fits(loaded, source)
+        validate_setup(loaded, source)
     except MissingExtraError as error:  # the file may be for another machine
         verdict = f"valid, but its environment cannot be made here: {error}"
     if checks_env:

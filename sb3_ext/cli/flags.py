@@ -49,7 +49,7 @@ FLAGS = (
     Flag(("--batch-size",), "agent.params.batch_size", "N", "Minibatch size.", True),
     Flag(("--learning-rate",), "agent.params.learning_rate", "RATE", "Number or schedule, such as 'linear(3e-4)'."),
     Flag(("--gamma",), "agent.params.gamma", "NUMBER", "Discount factor."),
-    Flag(("--init-from",), "agent.init_from", "CHECKPOINT", "Begin with the weights of a checkpoint."),
+    Flag(("--init-from",), "agent.init_from", "RUN|CHECKPOINT|ZIP", "Begin with these weights."),
     Flag(("--checkpoint-freq",), f"{_CHECKPOINT}.interval", "N|Nep", "A checkpoint every N steps, or episodes."),
     Flag(("--autosave-interval",), f"{_CHECKPOINT}.every_minutes", "MINUTES", "A checkpoint every so many minutes."),
     Flag(("--seed",), "seed", "N", "Fixes all random state.", True),

@@ -7,7 +7,6 @@ Works on the raw data, section by section, so that a mistake in one section hide
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -73,9 +72,6 @@ def _find_agent_problems(agent: Mapping[str, Any], num_envs: int | None) -> Iter
         num_envs=num_envs,
     ):
         yield problem.below("agent", "params")
-    init_from = agent.get("init_from")
-    if isinstance(init_from, str) and not Path(init_from).exists():
-        yield Problem(("agent", "init_from"), f"no such checkpoint: '{init_from}'")
     if isinstance(policy, str):
         aliases = ALGORITHMS[algorithm_id].load_class().policy_aliases
         if ":" in policy:

@@ -123,7 +123,7 @@ class AgentConfig(Section):
     device: Device | None = Field(default="auto", description="auto (or null), cpu, cuda, cuda:1")
     threads: Threads = Field(default="auto", description="torch's threads; auto measures one against all at the start")
     params: Arguments = Field(default={}, description="the algorithm's constructor keyword arguments")
-    init_from: Text | None = Field(default=None, description="a checkpoint whose weights to begin with")
+    init_from: Text | None = Field(default=None, description="begin with the weights of a run, a checkpoint or a zip")
 
 
 class CallbackConfig(Section):

@@ -31,7 +31,6 @@ from sb3_ext.callbacks import (
 from sb3_ext.callbacks.trial_pruning import PrunableTrial
 from sb3_ext.checkpoints.loading import restore_weights
 from sb3_ext.config import RunConfig, dump_config
-from sb3_ext.enjoying import find_agent
 from sb3_ext.errors import CheckpointError
 from sb3_ext.interruption import Interruption, StopRequested
 from sb3_ext.phases import Phases
@@ -122,13 +121,11 @@ def _train(
         return ending
 
 
-def _restore_weights(model: BaseAlgorithm, checkpoint: str) -> None:
+def _restore_weights(model: BaseAlgorithm, source: str) -> None:
     try:
-        restore_weights(model, find_agent(checkpoint).model_path)
+        restore_weights(model, source)
     except CheckpointError as error:
-        raise CheckpointError(
-            f"agent.init_from: {checkpoint} does not fit this {type(model).__name__}: {error}"
-        ) from error
+        raise CheckpointError(f"agent.init_from: {source}: {error}") from error
 
 
 def _learn(model: BaseAlgorithm, config: RunConfig, callbacks: list[BaseCallback]) -> Ending:

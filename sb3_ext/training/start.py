@@ -12,7 +12,7 @@ from typing import Any
 
 from stable_baselines3.common.utils import get_device
 
-from sb3_ext.building.fit import check_environment_fits
+from sb3_ext.building.fit import validate_setup
 from sb3_ext.checkpoints.bundle import Bundle
 from sb3_ext.config import (
     ConfigSource,
@@ -79,7 +79,7 @@ def start_run(
     loaded = load_config(source, parsed)
     if is_mock:
         loaded = mock_environment(loaded)
-    check_environment_fits(loaded, source, parsed)
+    validate_setup(loaded, source, parsed)
     session = RunSession.create(
         name_run_directory(loaded, source.path) if run_dir is None else Path(run_dir),
         config_text=source.text,

@@ -22,7 +22,7 @@ from sb3_ext_envs.mock import MockEnv
 from sb3_ext import ConfigError, train
 from sb3_ext.algorithms.registry import ALGORITHMS, find_algorithms_for
 from sb3_ext.building.environments import make_env
-from sb3_ext.building.fit import check_environment_fits
+from sb3_ext.building.fit import validate_setup
 from sb3_ext.building.model import fill_config, make_model
 from sb3_ext.config import RunConfig, load_config
 from sb3_ext.runs.paths import RunPaths
@@ -182,10 +182,10 @@ def try_out(config: RunConfig, refusal: str | None, *, learns: bool = True) -> N
     """
     if refusal is not None:
         with pytest.raises(ConfigError, match=rf"^{refusal}: ") as caught:
-            check_environment_fits(config)
+            validate_setup(config)
         assert "\n" not in str(caught.value)
         return
-    check_environment_fits(config)
+    validate_setup(config)
     if learns:
         env = make_env(config, RunPaths(Path("run").absolute()))
         model = make_model(config, env)
@@ -293,7 +293,7 @@ def test_what_is_normalised_is_written_down(
     assert (filled.env.normalize["norm_obs"], filled.env.normalize["norm_obs_keys"]) == (norm_obs, keys)
     if isinstance(setting, dict):
         assert filled.env.normalize.items() >= {k: v for k, v in setting.items() if k != "norm_obs_keys"}.items()
-    check_environment_fits(filled)
+    validate_setup(filled)
 
 
 @pytest.mark.parametrize(
@@ -311,12 +311,12 @@ def test_what_is_normalised_is_written_down(
 )
 def test_what_cannot_be_normalised_is_refused(observation: str, setting: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=f"^{message}"):
-        check_environment_fits(make_config("ppo", observation, normalize=setting))
+        validate_setup(make_config("ppo", observation, normalize=setting))
 
 
 def test_too_many_frames_of_an_image_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"^env\.frame_stack: 13 frames of Box.* have more channels than"):
-        check_environment_fits(make_config("ppo", "image", frame_stack=13))
+        validate_setup(make_config("ppo", "image", frame_stack=13))
 
 
 @pytest.mark.parametrize(
@@ -336,10 +336,10 @@ def test_a_policy_that_does_not_fit_the_observations_is_refused(
     config = make_config("ppo", observation)
     config = config.model_copy(update={"agent": config.agent.model_copy(update={"policy": policy})})
     if refusal is None:
-        check_environment_fits(config)
+        validate_setup(config)
     else:
         with pytest.raises(ConfigError, match=rf"^agent\.policy: {refusal}"):
-            check_environment_fits(config)
+            validate_setup(config)
 
 
 @pytest.mark.parametrize("extra", [{"train": {"total_steps": 8}}, {"parallel": {"mode": "workers", "num_envs": 2}}])
@@ -360,9 +360,9 @@ def test_a_refusal_names_file_and_line_before_anything_is_made(
 
 def test_a_game_that_does_not_fit_the_algorithm_is_refused() -> None:
     game = {"game": {"id": "connect4"}, "train": {"opponent_sampler": {"type": "random"}}}
-    check_environment_fits(load_config({**game, "agent": {"id": "dqn"}}))
+    validate_setup(load_config({**game, "agent": {"id": "dqn"}}))
     with pytest.raises(ConfigError, match=r"^agent\.id: sac acts in Box spaces"):
-        check_environment_fits(load_config({**game, "agent": {"id": "sac"}}))
+        validate_setup(load_config({**game, "agent": {"id": "sac"}}))
 
 
 def test_an_environment_that_cannot_be_made_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -371,4 +371,4 @@ def test_an_environment_that_cannot_be_made_is_refused(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(StrictEnv, "__init__", fail)
     with pytest.raises(ConfigError, match=r"^env\.id: 'Strict-v0' cannot be made: RuntimeError: the simulator is gone"):
-        check_environment_fits(make_config("ppo"))
+        validate_setup(make_config("ppo"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from itertools import combinations
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 
 import click
 import pytest
+import torch
 from click.testing import CliRunner
 
 from sb3_ext.atomic import write_json
@@ -336,7 +338,7 @@ BEGUN: dict[str, tuple[list[str], list[str]]] = {
     "--batch-size": (["--batch-size", "2"], ["--batch-size", "3"]),
     "--learning-rate": (["--learning-rate", "0.5"], ["--learning-rate", "0.25"]),
     "--gamma": (["--gamma", "0.5"], ["--gamma", "0.25"]),
-    "--init-from": (["--init-from", "a.yaml"], []),
+    "--init-from": (["--init-from", "weights.zip"], []),
     "--seed": (["--seed", "3"], ["--seed", "4"]),
     "--device": (["--device", "cpu"], ["--device", "cuda"]),
     "--threads": (["--threads", "2"], ["--threads", "3"]),
@@ -365,6 +367,8 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
         patch.setattr(importlib.import_module("sb3_ext.cli.train"), "carry_out", carry_out)
+        with zipfile.ZipFile("weights.zip", "w") as archive, archive.open("policy.pth", "w") as member:
+            torch.save({}, member)
         for number, (name, stack) in enumerate((("a", 2), ("b", 3))):
             Path(f"{name}.yaml").write_text(f"env: {{id: Acrobot-v1, frame_stack: {stack}}}\nagent: {{id: ppo}}\n")
             words = [word for values in BEGUN.values() for word in values[number]]
