@@ -103,12 +103,15 @@ def test_it_installs_the_command(wheel: Path) -> None:
     assert "sb3-ext = sb3_ext.cli:main" in entry_points
 
 
-def test_dependencies_have_a_lower_bound_and_no_upper_one(metadata: Message) -> None:
+def test_dependencies_have_a_lower_bound_and_an_upper_one_where_private_names_are_used(metadata: Message) -> None:
     for_users = find_requirements(metadata, {"", *find_extras(metadata)})
 
     assert {"stable-baselines3", "box2d"} <= set(for_users)
-    for requirement in for_users.values():
-        assert [specifier.operator for specifier in requirement.specifier] == [">="], str(requirement)
+    for name, requirement in for_users.items():
+        # sb3_ext.internals; where torch differs from what is expected there, its compiler is loaded as usual.
+        is_bounded = name in ("gymnasium", "optuna", "sb3-contrib", "stable-baselines3")
+        operators = sorted(specifier.operator for specifier in requirement.specifier)
+        assert operators == (["<", ">="] if is_bounded else [">="]), str(requirement)
 
 
 def test_all_is_every_extra_for_users_but_procgen_which_holds_numpy_back_and_what_servers_need(
