@@ -107,18 +107,28 @@ def _train(
                 _restore_weights(model, config.agent.init_from)
         with closing(model.logger), closing(callbacks), using_threads(_choose_threads(config.agent.threads, model)):
             try:
-                ending = _learn(model, config, callbacks.all)
+                ending = _learn_and_save(model, config, callbacks, phases, session)
+                if ending.status == "completed":
+                    _evaluate(config, callbacks, session.interruption)
             finally:
-                phases.listeners.append(partial(_show_phase, session))
+                # After a signal there may be no more than a few seconds.
+                is_hurried = session.signals.received is not None or not draws_curves
                 with phases.during("saving"):
-                    callbacks.checkpoints.finish()
-                    # After a signal there may be no more than a few seconds.
-                    is_hurried = session.signals.received is not None or not draws_curves
                     callbacks.finish_reports(is_hurried=is_hurried)
-            ending = judge_ending(ending, model, callbacks.checkpoints)
-            if ending.status == "completed":
-                _evaluate(config, callbacks, draws_curves, session.interruption)
         return ending
+
+
+def _learn_and_save(
+    model: BaseAlgorithm, config: RunConfig, callbacks: Callbacks, phases: Phases, session: RunSession
+) -> Ending:
+    try:
+        ending = _learn(model, config, callbacks.all)
+    finally:
+        phases.listeners.append(partial(_show_phase, session))
+        with phases.during("saving"):
+            callbacks.checkpoints.finish()
+            callbacks.finish_reports(is_hurried=True)
+    return judge_ending(ending, model, callbacks.checkpoints)
 
 
 def _restore_weights(model: BaseAlgorithm, source: str) -> None:
@@ -148,7 +158,7 @@ def _learn(model: BaseAlgorithm, config: RunConfig, callbacks: list[BaseCallback
     return find_ending(model, callbacks, total_steps)
 
 
-def _evaluate(config: RunConfig, callbacks: Callbacks, draws_curves: bool, interruption: Interruption) -> None:
+def _evaluate(config: RunConfig, callbacks: Callbacks, interruption: Interruption) -> None:
     """Judge the final model."""
     # Games always end, but those that the agent plays against itself are no episodes.
     if callbacks.metrics.episodes == 0 and config.game is None:
@@ -160,7 +170,6 @@ def _evaluate(config: RunConfig, callbacks: Callbacks, draws_curves: bool, inter
     logger.info("final evaluation …")
     callbacks.evaluation.finish(interruption)
     callbacks.checkpoints.finish()
-    callbacks.finish_reports(is_hurried=not draws_curves)
 
 
 def _make_logger(session: RunSession) -> Logger:
