@@ -144,7 +144,12 @@ def _describe(problems: Sequence[Problem], places: Mapping[Key, str], source: st
         place = next((places[prefix] for prefix in prefixes if prefix in places), source)
         parts = [place, ".".join(map(str, problem.key)), problem.message]
         described.append((_order(place), ": ".join(part for part in parts if part)))
-    return [line for _, line in sorted(described, key=lambda item: item[0])]
+    return [_escape(line) for _, line in sorted(described, key=lambda item: item[0])]
+
+
+def _escape(line: str) -> str:
+    """Keys and values of a file may hold line breaks and control characters, which would break the line."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in line)
 
 
 def _order(place: str) -> int:

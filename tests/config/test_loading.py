@@ -254,6 +254,14 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
     assert "did you mean 'cartpole_ppo'?" in problems_of("cartpol_ppo")[0]
 
 
+def test_line_breaks_in_keys_and_values_do_not_break_the_line() -> None:
+    policy_kwargs = {"optimizer_class": "p7\x85"}
+    [problem] = problems_of({**MINIMAL, "agent": {"id": "ppo", "params": {"policy_kwargs": policy_kwargs}}})
+    assert "unknown class 'p7\\x85'" in problem
+    [problem] = problems_of({**MINIMAL, "a\nb": 1})
+    assert "a\\nb: unknown key" in problem
+
+
 def test_objects_in_a_mapping_are_refused() -> None:
     assert "not plain data" in problems_of({**MINIMAL, "seed": object()})[0]
 
