@@ -7,6 +7,7 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import Any
 
 from pydantic import (
@@ -106,7 +107,7 @@ def import_name(name: str) -> Any:
     """
     Import an object by its name.
 
-    :param name: ``module:Name`` or ``module.Name``
+    :param name: ``module:Name`` or ``module.Name``; after a colon also ``Outer.Inner``
     :return: the object
     :raises LookupError: with a message for the user, if the module or the name in it does not exist
     """
@@ -117,7 +118,7 @@ def import_name(name: str) -> Any:
         raise LookupError(f"expected 'module:Name', found '{name}'")
     module = import_module(module_name)
     try:
-        return getattr(module, attribute)
+        return attrgetter(attribute)(module)
     except AttributeError:
         names = [known for known in dir(module) if not known.startswith("_")]
         raise LookupError(f"module '{module_name}' has no '{attribute}'; {suggest_name(attribute, names)}") from None

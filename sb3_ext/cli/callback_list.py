@@ -25,6 +25,7 @@ def format_callbacks(width: int | None) -> list[str]:
     """
     from sb3_ext.config.callback_types import (
         CALLBACK_TYPES,
+        CALLBACKS,
         GIVEN_BY_RUN,
         SET_ELSEWHERE,
         STOCK_CALLBACKS,
@@ -42,6 +43,11 @@ def format_callbacks(width: int | None) -> list[str]:
     lines += _format_callback(CHECKPOINT_TYPE, about, rows, width)
     for name in sorted(CALLBACK_TYPES):
         lines += _format_class(name, load_callback_class(name), GIVEN_BY_RUN, width)
+    installed = CALLBACKS.list_installed()
+    if installed:
+        lines += [*wrap("Of other installed packages:", width), ""]
+    for name in installed:
+        lines += _format_class(name, load_callback_class(name), {}, width)
     others = "Any other subclass of SB3's BaseCallback is 'module:Name'. Those of Stable-Baselines3:"
     lines += [*wrap(others, width), ""]
     for name in (f"{STOCK_MODULE}:{name}" for name in STOCK_CALLBACKS):

@@ -1,12 +1,11 @@
-"""The callbacks that ``train.callbacks`` knows by a name of their own. Any other is ``module:Name``."""
+"""The callbacks that ``train.callbacks`` can name, and what switches on the others."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sb3_ext.arguments import import_name
 from sb3_ext.config.schema import CHECKPOINT_TYPE
-from sb3_ext.problems import suggest_name
+from sb3_ext.extensions import Registry
 
 CALLBACK_TYPES = {
     "convergence_stop": "sb3_ext.callbacks:ConvergenceStopCallback",
@@ -17,6 +16,9 @@ CALLBACK_TYPES = {
     "stop_file": "sb3_ext.callbacks:StopFileCallback",
 }
 """Names, not classes: the configuration lies below the callbacks."""
+
+CALLBACKS = Registry("callback", CALLBACK_TYPES, "sb3_ext.callbacks", reserved=[CHECKPOINT_TYPE])
+"""Every callback that a configuration can name."""
 
 STOCK_CALLBACKS = ("CheckpointCallback", "LogEveryNTimesteps", "StopTrainingOnMaxEpisodes")
 """Stable-Baselines3's own that need nothing which YAML has not, and no other callback around them."""
@@ -57,16 +59,10 @@ SET_ELSEWHERE = {
 
 def load_callback_class(callback_type: str) -> Any:
     """
-    :param callback_type: a known name, or ``module:Name``
+    :param callback_type: a name that :data:`CALLBACKS` knows
     :return: the class
-    :raises LookupError: with a message for the user, if there is none, or if it is no ``BaseCallback``
+    :raises LookupError: with a message for the user, if there is none, or it is not a ``BaseCallback``
     """
     from stable_baselines3.common.callbacks import BaseCallback
 
-    if callback_type not in CALLBACK_TYPES and ":" not in callback_type:
-        near = suggest_name(callback_type, (*CALLBACK_TYPES, CHECKPOINT_TYPE))
-        raise LookupError(f"unknown callback '{callback_type}'; {near} (one of your own is 'module:Name')")
-    found = import_name(CALLBACK_TYPES.get(callback_type, callback_type))
-    if not (isinstance(found, type) and issubclass(found, BaseCallback)):
-        raise LookupError(f"'{callback_type}' is no callback; expected a subclass of SB3's BaseCallback")
-    return found
+    return CALLBACKS.load_subclass(callback_type, BaseCallback)

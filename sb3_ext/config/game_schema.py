@@ -23,14 +23,14 @@ _TOLERANCE = 1e-9
 class GameConfig(Section):
     """A two-player turn-based game."""
 
-    id: Text = Field(description="connect4, a PettingZoo game such as pettingzoo.classic.tictactoe_v3, or module:Class")
+    id: Text = Field(description="connect4, a PettingZoo game such as pettingzoo.classic.tictactoe_v3, or module:Name")
     params: Arguments = Field(default={}, description="keyword arguments of the game")
 
 
 class OpponentSamplerConfig(Section):
     """Who sits opposite."""
 
-    type: Text = Field(description="pool, random, heuristic, smart_heuristic, checkpoint, or module:function")
+    type: Text = Field(description="pool, random, heuristic, smart_heuristic, alpha_beta, checkpoint, or module:Name")
     params: Arguments = Field(
         default={}, description="pool: self_play, heuristic_distribution; else the opponent's own"
     )

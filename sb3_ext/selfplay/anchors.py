@@ -9,7 +9,7 @@ from sb3_ext.errors import ConfigError
 from sb3_ext.selfplay.games import Game
 from sb3_ext.selfplay.heuristics import AlphaBetaOpponent
 from sb3_ext.selfplay.mcts import MctsOpponent, find_openspiel_name
-from sb3_ext.selfplay.opponent_registry import HEURISTICS, make_opponent
+from sb3_ext.selfplay.opponent_registry import HEURISTICS, OPPONENTS, make_opponent
 from sb3_ext.selfplay.opponents import Opponent
 
 ANCHORS = ("random", "heuristic", "alpha_beta_2", "alpha_beta_4", "mcts_100")
@@ -39,7 +39,9 @@ def make_anchor(name: str, *, seed: int | None = None) -> Opponent:
 
 def is_anchor(name: str) -> bool:
     """:return: whether the name is one for :func:`make_anchor`; otherwise it may be a path"""
-    return name in HEURISTICS or _NUMBERED.fullmatch(name) is not None or ("/" not in name and ":" in name)
+    if "/" in name:
+        return False
+    return ":" in name or _NUMBERED.fullmatch(name) is not None or name in OPPONENTS
 
 
 def fits_game(name: str, game: Game) -> bool:
@@ -61,10 +63,13 @@ def is_trained_against(name: str, trained_against: Collection[str]) -> bool:
 
 
 def _plays_alike(name: str, other: str) -> bool:
-    if name == other:
-        return True
-    if name.startswith("mcts_") or not (is_anchor(name) and is_anchor(other)):
-        return False
-    players = make_anchor(name), make_anchor(other)
-    depths = [player.depth for player in players if isinstance(player, AlphaBetaOpponent)]
-    return len(depths) == 2 and depths[0] == depths[1]
+    depth = _find_depth(name)
+    return name == other or (depth is not None and depth == _find_depth(other))
+
+
+def _find_depth(name: str) -> int | None:
+    """:return: how many moves an alpha-beta search looks ahead; ``None`` for any other opponent"""
+    if name not in HEURISTICS and not name.startswith("alpha_beta_"):
+        return None
+    player = make_anchor(name)
+    return player.depth if isinstance(player, AlphaBetaOpponent) else None

@@ -9,22 +9,27 @@ from typing import Any
 
 from sb3_ext.arguments import find_argument_problems, import_name
 from sb3_ext.errors import ConfigError, Sb3ExtError, describe_error
-from sb3_ext.problems import suggest_name
+from sb3_ext.extensions import Registry
 from sb3_ext.selfplay.games import Game
 
-GAMES = {"connect4": "sb3_ext.selfplay.connect4:Connect4"}
-"""The built-in ones: where their classes are."""
+GAMES = Registry(
+    "game",
+    {"connect4": "sb3_ext.selfplay.connect4:Connect4"},
+    "sb3_ext.games",
+    alternatives="a PettingZoo game such as pettingzoo.classic.tictactoe_v3, or 'module:Name' of your own",
+)
+"""Every game that a configuration can name, but for those of PettingZoo."""
 
 _ADAPTER = "sb3_ext.selfplay.pettingzoo_game:PettingZooGame"
-_OTHER_GAMES = "a PettingZoo game such as pettingzoo.classic.tictactoe_v3, or a class of your own as 'module:Class'"
 
 
 def make_game(
     game_id: str, num_boards: int, params: Mapping[str, Any] | None = None, *, seed: int | None = None
 ) -> Game:
     """
-    :param game_id: ``connect4``; a module with a PettingZoo game, such as ``pettingzoo.classic.tictactoe_v3``; or
-        ``module:Class`` of one's own, which is called with ``num_boards``, the parameters, and ``seed`` if it takes one
+    :param game_id: a module with a PettingZoo game, such as ``pettingzoo.classic.tictactoe_v3``; or a name that
+        :data:`GAMES` knows, such as ``connect4`` or ``module:Name``: it is called with ``num_boards``, the parameters,
+        and ``seed`` if it takes one
     :param num_boards: games that are played side by side, at least 1
     :param params: the game's own keyword arguments
     :param seed: for games with chance in them
@@ -64,12 +69,10 @@ def load_game_class(game_id: str) -> Callable[..., Any]:
     :return: what makes the game
     :raises ConfigError: if there is no such game
     """
-    if game_id not in GAMES and ":" not in game_id:
-        if "." in game_id:
-            return functools.partial(import_name(_ADAPTER), game_id=game_id)
-        raise ConfigError(f"game.id: unknown game '{game_id}'; {suggest_name(game_id, GAMES)}; or {_OTHER_GAMES}")
+    if "." in game_id and ":" not in game_id and game_id not in GAMES:
+        return functools.partial(import_name(_ADAPTER), game_id=game_id)
     try:
-        found = import_name(GAMES.get(game_id, game_id))
+        found = GAMES.load(game_id)
     except LookupError as error:
         raise ConfigError(f"game.id: {error}") from error
     if not callable(found):

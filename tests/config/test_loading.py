@@ -125,7 +125,10 @@ def test_five_mistakes_give_five_lines_in_the_order_of_the_file(tmp_path: Path) 
             {"train": {"callbacks": [{"type": "lr_dcay"}]}},
             "train.callbacks.0.type: unknown callback 'lr_dcay'; did you",
         ),
-        ({"train": {"callbacks": [{"type": "os:path"}]}}, "train.callbacks.0.type: 'os:path' is no callback; expected"),
+        (
+            {"train": {"callbacks": [{"type": "os:path"}]}},
+            "train.callbacks.0.type: 'os:path' is not a subclass of SB3's BaseC",
+        ),
         ({"train": {"callbacks": [{"type": "no_such:X"}]}}, "train.callbacks.0.type: cannot import module 'no_such'"),
         ({"train": {"callbacks": [{}]}}, "train.callbacks.0.type: required, but missing"),
         ({"train": {"callbacks": 3}}, "train.callbacks: expected a list, found 3"),

@@ -51,8 +51,8 @@ def test_a_game_of_ones_own_gets_the_seed_that_it_asks_for() -> None:
 @pytest.mark.parametrize(
     ("name", "params", "message"),
     [
-        ("conect4", {}, "game.id: unknown game 'conect4'; did you mean 'connect4'?; or a PettingZoo game"),
-        ("chess", {}, "game.id: unknown game 'chess'; expected one of connect4; or a PettingZoo game such as"),
+        ("conect4", {}, "game.id: unknown game 'conect4'; did you mean 'connect4'? (or a PettingZoo game"),
+        ("chess", {}, "game.id: unknown game 'chess'; expected one of connect4 (or a PettingZoo game such as"),
         ("connect4", {"row": 6}, "game.params.row: unknown parameter; did you mean 'rows'?"),
         ("connect4", {"rows": "six"}, "game.params.rows: expected an integer, found 'six'"),
         ("connect4", {"rows": 0}, "game.params: rows must be from 1 to 60, but got 0"),
@@ -101,7 +101,7 @@ def test_a_function_of_ones_own() -> None:
         ("alpha_beta", {"depth": 0}, "opponent 'alpha_beta': depth must be positive, but got 0"),
         ("random", {"seed": 0}, "opponent 'random': seed: cannot be set here"),
         ("numpy:no_such_function", {}, "opponent 'numpy:no_such_function': module 'numpy' has no"),
-        ("numpy:pi", {}, "expected a function (observations, legal) -> actions, not 3.14"),
+        ("numpy:pi", {}, "expected a class or a function (observations, legal) -> actions, not 3.14"),
         ("numpy:argmax", {"axis": 1}, "opponent 'numpy:argmax': a function takes no parameters, but got axis"),
     ],
 )

@@ -1,0 +1,229 @@
+"""What other packages add to a configuration: found as entry points and as ``module:Name``, without a change here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+import sb3_ext
+from sb3_ext.cli import cli
+from sb3_ext.config.callback_types import CALLBACKS
+from sb3_ext.extensions import Registry
+from sb3_ext.selfplay.game_registry import GAMES
+from sb3_ext.selfplay.opponent_registry import OPPONENTS
+
+MODULE = """
+from pathlib import Path
+
+import numpy as np
+from stable_baselines3.common.callbacks import BaseCallback
+
+from sb3_ext.selfplay.connect4 import Connect4
+
+
+class TraceCallback(BaseCallback):
+    \"\"\"Write the number of steps to a file at the end.\"\"\"
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._path = Path(path)
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_training_end(self) -> None:
+        self._path.write_text(str(self.num_timesteps))
+
+
+class Connect3(Connect4):
+    def __init__(self, num_boards: int, cols: int = 4) -> None:
+        super().__init__(num_boards, rows=3, cols=cols, in_a_row=3)
+
+
+class LastMove:
+    def __init__(self, seed: int | None, hint: str = "") -> None:
+        self.name, self.seed, self.hint = "last_move", seed, hint
+
+    def act(self, game, boards):
+        legal = game.find_legal(boards)
+        return legal.shape[1] - 1 - legal[:, ::-1].argmax(axis=1)
+
+    def get_state(self):
+        return None
+
+    def set_state(self, state):
+        pass
+
+
+class NoOpponent:
+    name = "no_opponent"
+
+    def act(self, game, boards):
+        return np.zeros(len(boards))
+"""
+
+ENTRY_POINTS = """
+[sb3_ext.callbacks]
+trace = outside_package.parts:TraceCallback
+lr_decay = outside_package.parts:TraceCallback
+broken = outside_package.parts:NoSuchCallback
+
+[sb3_ext.games]
+connect3 = outside_package.parts:Connect3
+
+[sb3_ext.opponents]
+last_move = outside_package.parts:LastMove
+"""
+
+GAME_CONFIG: dict[str, Any] = {
+    "seed": 1,
+    "game": {"id": "connect3", "params": {"cols": 5}},
+    "parallel": {"num_envs": 2},
+    "agent": {
+        "id": "maskable_ppo",
+        "threads": 1,
+        "params": {"n_steps": 8, "batch_size": 8, "policy_kwargs": {"net_arch": [8]}},
+    },
+    "train": {
+        "total_steps": 32,
+        "callbacks": [{"type": "trace", "params": {"path": "trace.txt"}}],
+        "opponent_sampler": {"type": "last_move", "params": {"hint": "right"}},
+    },
+    "eval": {"episodes": 2},
+}
+
+
+def write_package(root: Path, name: str, entry_points: str) -> None:
+    """What an installer would leave in ``site-packages``."""
+    directory = root / f"{name}-1.0.dist-info"
+    directory.mkdir(parents=True)
+    (directory / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (directory / "entry_points.txt").write_text(entry_points)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def outside_package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    root = tmp_path_factory.mktemp("site-packages")
+    (root / "outside_package").mkdir()
+    (root / "outside_package" / "__init__.py").touch()
+    (root / "outside_package" / "parts.py").write_text(MODULE)
+    write_package(root, "outside_package", ENTRY_POINTS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(root)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def run_command(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, arguments)
+
+
+def check_config(config: dict[str, Any]) -> str:
+    Path("my.yaml").write_text(yaml.safe_dump(config))
+    return run_command("config", "check", "my.yaml").stderr
+
+
+def test_a_game_an_opponent_and_a_callback_of_an_installed_package_train() -> None:
+    Path("my.yaml").write_text(yaml.safe_dump(GAME_CONFIG))
+    result = run_command("train", "my.yaml", "--run-dir", "run", "--quiet")
+
+    assert result.exit_code == 0, result.output
+    assert Path("trace.txt").read_text() == "32"
+    monitor = Path("run/monitor/0.monitor.csv").read_text().splitlines()
+    assert {line.split(",")[3] for line in monitor[2:]} == {"last_move"}
+    assert sb3_ext.load(sb3_ext.load_run("run").latest.path).observation_space.shape == (2, 3, 5)
+
+
+def test_installed_names_and_module_names_mean_the_same() -> None:
+    for registry, name, path in (
+        (CALLBACKS, "trace", "outside_package.parts:TraceCallback"),
+        (GAMES, "connect3", "outside_package.parts:Connect3"),
+        (OPPONENTS, "last_move", "outside_package.parts:LastMove"),
+    ):
+        assert registry.load(name) is registry.load(path)
+        assert name in registry
+
+
+def test_a_built_in_name_always_means_the_built_in_object() -> None:
+    assert CALLBACKS.find("lr_decay") == "sb3_ext.callbacks:LearningRateDecayCallback"
+    assert CALLBACKS.list_installed() == ["broken", "trace"]
+
+
+def test_installed_callbacks_are_listed_with_their_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CALLBACKS, "list_installed", lambda: ["trace"])
+    listed = " ".join(run_command("config", "callbacks").stdout.split())
+
+    assert "Of other installed packages: trace Write the number of steps to a file at the end. path text" in listed
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "problem"),
+    [
+        (
+            "train",
+            {"callbacks": [{"type": "trase"}]},
+            "train.callbacks.0.type: unknown callback 'trase'; did you mean 'trace'? (or 'module:Name' of your own)",
+        ),
+        (
+            "train",
+            {"callbacks": [{"type": "broken"}]},
+            "train.callbacks.0.type: module 'outside_package.parts' has no 'NoSuchCallback'; did you mean",
+        ),
+        (
+            "train",
+            {"callbacks": [{"type": "trace", "params": {"pth": "x"}}]},
+            "train.callbacks.0.params.pth: unknown parameter; did you mean 'path'?",
+        ),
+        ("game", {"id": "conect3"}, "game.id: unknown game 'conect3'; did you mean 'connect3'? (or a PettingZoo game"),
+        ("game", {"params": {"col": 4}}, "game.params.col: unknown parameter; did you mean 'cols'?"),
+        (
+            "train",
+            {"opponent_sampler": {"type": "lastmove"}},
+            "unknown opponent 'lastmove'; did you mean 'last_move'? (or 'module:Name' of your own)",
+        ),
+        (
+            "train",
+            {"opponent_sampler": {"type": "last_move", "params": {"hnt": "x"}}},
+            "opponent 'last_move': hnt: unknown parameter; did you mean 'hint'?",
+        ),
+        (
+            "train",
+            {"opponent_sampler": {"type": "outside_package.parts:NoOpponent"}},
+            "opponent 'outside_package.parts:NoOpponent': the class lacks get_state, set_state; see",
+        ),
+    ],
+)
+def test_every_kind_has_the_same_errors(section: str, values: dict[str, Any], problem: str) -> None:
+    config = {**GAME_CONFIG, section: {**GAME_CONFIG[section], **values}}
+
+    assert problem in check_config(config)
+
+
+def test_a_name_that_two_packages_register_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in ("first", "second"):
+        write_package(tmp_path, package, f"[sb3_ext.games]\nhex = {package}:Hex\nsame = common:Same\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    games = Registry("game", {}, "sb3_ext.games")
+
+    with pytest.raises(
+        LookupError, match="'hex' is registered by several packages; name one of first:Hex of first, sec"
+    ):
+        games.find("hex")
+    assert games.find("same") == "common:Same"
+
+
+def test_names_that_are_built_in_or_written_out_read_no_entry_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.metadata.entry_points", None)
+    games = Registry("game", {"connect4": "sb3_ext.selfplay.connect4:Connect4"}, "sb3_ext.games")
+
+    assert games.load("connect4") is games.load("sb3_ext.selfplay.connect4:Connect4")
+    assert "connect4" in games
