@@ -65,3 +65,16 @@ def describe_value(value: object) -> str:
 def expected(what: str, found: Any) -> str:
     """The sentence for a value of the wrong kind."""
     return f"expected {what}, found {describe_value(found)}"
+
+
+def describe_bytes(size_bytes: float) -> str:
+    """
+    :param size_bytes: not negative
+    :return: such as ``14.6 TiB``
+    """
+    units = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
+    power = 0
+    while size_bytes >= 1024 and power < len(units) - 1:
+        size_bytes /= 1024
+        power += 1
+    return f"{size_bytes:,.0f} {units[power]}" if power == 0 else f"{size_bytes:,.1f} {units[power]}"

@@ -75,8 +75,8 @@ def list_splits(num_envs: int, cores: int) -> list[Split]:
     :return: in this process, and in as many workers as share them evenly: those nearest to the number of cores first
         of all, and never many more than that
     """
-    divisors = [workers for workers in range(2, num_envs + 1) if num_envs % workers == 0]
-    fitting = [workers for workers in divisors if workers <= max(2, 2 * cores)]
+    most = min(num_envs, max(2, 2 * cores))
+    fitting = [workers for workers in range(2, most + 1) if num_envs % workers == 0]
     nearest = sorted(fitting, key=lambda workers: abs(math.log(workers / cores)))[: _MAX_SPLITS - 1]
     return [Split(num_envs, None), *(Split(num_envs, workers) for workers in sorted(nearest))]
 

@@ -23,11 +23,11 @@ from sb3_ext.internals.sb3 import wrap_env
 from sb3_ext.interruption import NEVER, Interruption
 from sb3_ext.runs.paths import RunPaths
 from sb3_ext.vec.check_finite import VecCheckFinite
+from sb3_ext.vec.closing import killing_new_processes
 from sb3_ext.vec.environments import EnvironmentFactory
 from sb3_ext.vec.exactness import Exactness, self_test
 from sb3_ext.vec.monitor_files import continue_vec_monitor
 from sb3_ext.vec.native import make_native_vec_env
-from sb3_ext.vec.worker_process import shield_new_processes
 from sb3_ext.vec.workers import WorkerVecEnv
 
 NATIVE: Final = "native"
@@ -96,7 +96,7 @@ def make_env(config: RunConfig, paths: RunPaths, *, render_mode: str | None = No
     if kind.has_processes:
         factory().close()  # a mistake shows here as itself, not as a closed pipe
         prepare_processes()
-    with shield_new_processes():
+    with killing_new_processes():
         env = make_vec_env(
             factory,
             n_envs=config.parallel.num_envs,
@@ -129,8 +129,7 @@ def try_exactness(config: RunConfig, interruption: Interruption = NEVER) -> Exac
 
 
 def _make_lone_worker(factory: EnvironmentFactory, step_timeout_seconds: float | None) -> VecEnv:
-    with shield_new_processes():
-        return WorkerVecEnv([factory], num_workers=1, step_timeout_seconds=step_timeout_seconds)
+    return WorkerVecEnv([factory], num_workers=1, step_timeout_seconds=step_timeout_seconds)
 
 
 def make_eval_env(config: RunConfig, *, num_envs: int | None = None, render_mode: str | None = None) -> VecEnv:

@@ -8,6 +8,7 @@ from .episodes import EpisodeCallback as EpisodeCallback
 from .epsilon_decay import EpsilonDecayCallback as EpsilonDecayCallback
 from .estimated_steps import EstimatedSteps as EstimatedSteps
 from .evaluation import EvaluationCallback as EvaluationCallback
+from .first_rollout import FirstRolloutCallback as FirstRolloutCallback
 from .function import FunctionCallback as FunctionCallback
 from .heartbeat import HeartbeatCallback as HeartbeatCallback
 from .light import LightCallback as LightCallback

@@ -173,6 +173,11 @@ class RunCheckpointCallback(EpisodeCallback):
         """
         return has_rollouts_of_steps(self.model) or not self._rollouts.is_overlong()
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether a rollout has begun: before that there is nothing to save."""
+        return self._rollouts.has_begun
+
     def finish(self) -> None:
         """
         Save what ``learn`` has left, and wait until it is on the disk. However ``learn`` ended, and more than once.
@@ -181,7 +186,7 @@ class RunCheckpointCallback(EpisodeCallback):
         kept last: of this rollout's beginning, or, where rollouts are short, of a second ago. Weights that are not
         finite are not saved at all.
         """
-        if not self._rollouts.has_begun:
+        if not self.has_begun:
             return  # nothing has been trained
         if self._rollouts.is_at_boundary:
             self.final_step = self.model.num_timesteps

@@ -40,6 +40,9 @@ def advise(config: str | None, assignments: tuple[str, ...], seconds: float, **f
     loaded = load_config(read_source(config), overrides)
 
     from sb3_ext.advising.advice import explain_advice, find_advice
+    from sb3_ext.building.memory import check_memory
+
+    check_memory(loaded)
 
     def show(split: Split) -> None:
         click.echo(f"trying {split.name} …", err=True)

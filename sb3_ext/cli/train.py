@@ -150,10 +150,9 @@ def carry_out(start: RunStart, *, is_rendered: bool = False) -> int:
     :return: the exit status
     """
     from sb3_ext.errors import Sb3ExtError
-    from sb3_ext.runs.signals import ignoring_signals
     from sb3_ext.training.loop import train_run
 
-    with ignoring_signals():  # training watches them itself, and after it they come too late
+    with start.session.signals.ignoring_afterwards():
         try:
             train_run(start, is_rendered=is_rendered)
         except (Sb3ExtError, KeyboardInterrupt):

@@ -7,7 +7,8 @@ import logging
 import re
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -29,6 +30,7 @@ logger = logging.getLogger(__name__)
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _OWNER_WAIT_SECONDS = 1.0
 _MAX_MESSAGE_CHARACTERS = 500
+_STOP_FILE = "stop file"
 
 
 class RunSession:
@@ -38,28 +40,39 @@ class RunSession:
     ::
 
         with RunSession.create(directory, config_text=…, resolved_config_text=…, meta=…) as session:
+            with session.starting():
+                …                           # make everything; a signal or the stop file ends this at once
             …                               # train; session.status, session.signals
             session.finish("total_steps")
 
     However the block ends, a final status with its reason is on the disk afterwards, the pid and stop files are gone,
     the log is closed, the signal handlers are the previous ones and the lock is free. An exception makes the run
-    ``failed`` and is raised again; an interrupt makes it ``stopped``. A mistake of the user's (:class:`Sb3ExtError`)
-    before anything was trained takes the new directory away again.
+    ``failed`` and is raised again; an interrupt makes it ``stopped``, and is raised again unless the stop file ended
+    the start. A mistake of the user's (:class:`Sb3ExtError`) before anything was trained takes the new directory away
+    again.
 
     :ivar paths: the file names
     :ivar status: the live status
-    :ivar signals: SIGINT and SIGTERM, watched inside the block
+    :ivar signals: SIGINT and SIGTERM, noted since just before the directory was taken
     """
 
     def __init__(
-        self, paths: RunPaths, lock: RunLock, log: TrainingLog, status: StatusFile, *, is_new: bool = True
+        self,
+        paths: RunPaths,
+        lock: RunLock,
+        log: TrainingLog,
+        status: StatusFile,
+        signals: SignalWatch,
+        *,
+        is_new: bool = True,
     ) -> None:
         self.paths = paths
         self.status = status
-        self.signals = SignalWatch()
+        self.signals = signals
         self._lock = lock
         self._log = log
         self._is_new = is_new
+        self._is_starting = False
         self._stop_reason: str | None = None
         self._stop_detail: str | None = None
 
@@ -79,7 +92,13 @@ class RunSession:
         """
         paths = RunPaths(Path(directory).absolute())
         _check_name(paths.root)
-        lock = _claim(paths)
+        signals = SignalWatch()
+        signals.begin()
+        try:
+            lock = _claim(paths)
+        except BaseException:
+            signals.end()
+            raise
         try:
             status = RunStatus.begin()
             write_text(paths.pid, f"{status.pid}\n", durable=False)
@@ -88,10 +107,11 @@ class RunSession:
             write_text(paths.resolved_config, resolved_config_text)
             write_text(paths.requirements, list_requirements())
             write_json(paths.meta, dict(meta))
-            return cls(paths, lock, TrainingLog(paths.log), StatusFile(paths.status, status))
+            return cls(paths, lock, TrainingLog(paths.log), StatusFile(paths.status, status), signals)
         except BaseException as error:
             shutil.rmtree(paths.root, ignore_errors=True)
             lock.release()
+            signals.end()
             if isinstance(error, OSError):
                 raise _make_write_error(paths, error) from error
             raise
@@ -108,7 +128,13 @@ class RunSession:
         """
         paths = RunPaths(Path(directory).absolute())
         earlier = read_status(paths.status)
-        lock = _take_over(paths)
+        signals = SignalWatch()
+        signals.begin()
+        try:
+            lock = _take_over(paths)
+        except BaseException:
+            signals.end()
+            raise
         try:
             remove_abandoned(paths.root, paths.replaced_files)
             status = earlier.resume()
@@ -119,10 +145,37 @@ class RunSession:
                 line = {"time": status.last_heartbeat, "host": status.host, **previous, **entry}
                 file.write(json.dumps(line) + "\n")
             write_json(paths.status, status.to_json())
-            return cls(paths, lock, TrainingLog(paths.log), StatusFile(paths.status, status), is_new=False)
-        except OSError as error:
+            return cls(paths, lock, TrainingLog(paths.log), StatusFile(paths.status, status), signals, is_new=False)
+        except BaseException as error:
             lock.release()
-            raise RunError(f"{paths.root}: cannot resume here: {error.strerror or error}") from error
+            signals.end()
+            if isinstance(error, OSError):
+                raise RunError(f"{paths.root}: cannot resume here: {error.strerror or error}") from error
+            raise
+
+    @contextmanager
+    def preparing(self) -> Iterator[None]:
+        """
+        Around what is done to the directory between :meth:`create` or :meth:`resume` and the ``with`` block: an
+        exception ends the run, as one inside the block does.
+        """
+        try:
+            yield
+        except BaseException as error:
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
+
+    @contextmanager
+    def starting(self) -> Iterator[None]:
+        """
+        Inside, a signal or the stop file ends the run at once: nothing has been trained that would be lost.
+
+        :raises Interrupted: also if a signal has come before
+        """
+        self._is_starting = True
+        with self.signals.at_once(), self.signals.interrupting_when(self.paths.stop.exists):
+            yield
+        self._is_starting = False
 
     @property
     def interruption(self) -> Interruption:
@@ -140,12 +193,11 @@ class RunSession:
         self._stop_reason, self._stop_detail = stop_reason, stop_detail
 
     def __enter__(self) -> RunSession:
-        self.signals.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    ) -> bool:
         self.signals.ignore_further()
         is_kept = not self._is_new or self._has_trained() or not isinstance(error, Sb3ExtError)
         try:
@@ -156,7 +208,9 @@ class RunSession:
             if not is_kept:
                 shutil.rmtree(self.paths.root, ignore_errors=True)
             self._lock.release()
-            self.signals.__exit__(kind, error, traceback)
+            self.signals.end()
+        is_asked_for = self._is_starting and self.status.status.stop_reason == _STOP_FILE
+        return is_asked_for and isinstance(error, Interrupted)
 
     def _has_trained(self) -> bool:
         status = self.status.status
@@ -186,7 +240,7 @@ class RunSession:
         else:
             reason = self._stop_reason or "error: the training ended without a reason"
         # `runs stop` leaves the stop file before it signals: then the file is what ended the run.
-        return "stop file" if reason.startswith("signal ") and self.paths.stop.exists() else reason
+        return _STOP_FILE if reason.startswith("signal ") and self.paths.stop.exists() else reason
 
 
 def _check_name(directory: Path) -> None:

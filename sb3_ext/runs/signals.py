@@ -1,5 +1,5 @@
 """
-SIGINT and SIGTERM as wishes: the first asks the training to end well, the second ends it at once. Before the training
+SIGINT and SIGTERM as requests: the first asks the training to end well, the second ends it at once. Before the training
 has begun, so does the first.
 """
 
@@ -9,14 +9,15 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# `timeout` signals the process and then its group: what comes again this soon is the same wish.
+# `timeout` signals the process and then its group: what comes again this soon is the same request.
 _REPEAT_SECONDS = 0.3
+_LOOK_SECONDS = 0.2
 
 
 def ignore_signals() -> dict[signal.Signals, Any]:
@@ -26,17 +27,6 @@ def ignore_signals() -> dict[signal.Signals, Any]:
     :return: the handlers that were there before
     """
     return {number: signal.signal(number, signal.SIG_IGN) for number in _SIGNALS}
-
-
-@contextmanager
-def ignoring_signals() -> Iterator[None]:
-    """Around a :class:`SignalWatch`, so that a signal just after its end does not spoil what is left to be done."""
-    previous = ignore_signals()
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            _put_back(number, handler)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -74,7 +64,7 @@ def raising_on_sigterm() -> Iterator[None]:
 
 class SignalWatch:
     """
-    Notes SIGINT and SIGTERM inside a ``with`` block, then puts back the handlers that were there before.
+    Notes SIGINT and SIGTERM between :meth:`begin` and :meth:`end`, or inside a ``with`` block.
 
     Python allows handlers in the main thread only; elsewhere this does nothing and :attr:`received` stays ``None``.
 
@@ -89,20 +79,58 @@ class SignalWatch:
         self._is_ending = False
         self._is_at_once = False
 
+    def begin(self) -> None:
+        """Note signals from now on. More than once is no mistake."""
+        if not self._previous and threading.current_thread() is threading.main_thread():
+            self._previous = {number: signal.signal(number, self._note) for number in _SIGNALS}
+
+    def end(self) -> None:
+        """Put back the handlers that were there before. More than once is no mistake."""
+        for number in list(self._previous):
+            self._restore(number)
+
+    @contextmanager
+    def ignoring_afterwards(self) -> Iterator[None]:
+        """
+        Ignore signals from the end of the watch to the end of the block, so that they do not alter what is left to do.
+        """
+        previous, self._previous = self._previous, dict.fromkeys(self._previous, signal.SIG_IGN)
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                _put_back(number, handler)
+
     @contextmanager
     def at_once(self) -> Iterator[None]:
         """
         Inside, the first signal already raises: nothing has been trained that would be lost.
 
-        :raises Interrupted: at once, if a signal has come before
+        :raises Interrupted: at once, if a signal has come before; at the end, if what a signal has raised was lost in
+            code that ignores exceptions
         """
-        if self.received is not None:
-            raise Interrupted(self.received)
+        self._raise_if_received()
         self._is_at_once = True
         try:
             yield
         finally:
             self._is_at_once = False
+        self._raise_if_received()
+
+    @contextmanager
+    def interrupting_when(self, is_true: Callable[[], bool]) -> Iterator[None]:
+        """
+        Inside, a condition acts as SIGTERM does.
+
+        :param is_true: asked several times a second, from another thread
+        """
+        has_ended = threading.Event()
+        thread = threading.Thread(target=self._watch, args=(is_true, has_ended), name="start-watch", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            has_ended.set()  # and the thread ends soon
 
     def find_reason(self) -> str | None:
         """:return: ``signal SIGTERM``, say, if a signal has come"""
@@ -113,15 +141,24 @@ class SignalWatch:
         self._is_ending = True
 
     def __enter__(self) -> SignalWatch:
-        if threading.current_thread() is threading.main_thread():
-            self._previous = {number: signal.signal(number, self._note) for number in _SIGNALS}
+        self.begin()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for number in list(self._previous):
-            self._restore(number)
+        self.end()
+
+    def _raise_if_received(self) -> None:
+        if self.received is not None:
+            raise Interrupted(self.received)
+
+    def _watch(self, is_true: Callable[[], bool], has_ended: threading.Event) -> None:
+        while not has_ended.wait(_LOOK_SECONDS):
+            if is_true() and self._previous:
+                # To that thread: it may wait in the kernel, for a worker process say.
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+                return
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._pid:  # a forked worker: not ours to swallow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from functools import partial
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_ext.advising.choice import resolve_parallel
 from sb3_ext.algorithms.threads import measure_threads, using_threads
@@ -20,8 +21,10 @@ from sb3_ext.atomic import write_text
 from sb3_ext.building.budgets import choose_total_steps
 from sb3_ext.building.callbacks import Callbacks, make_callbacks
 from sb3_ext.building.environments import make_env
+from sb3_ext.building.memory import check_buffers, explaining_memory_errors
 from sb3_ext.building.model import fill_config, make_model
 from sb3_ext.callbacks import (
+    FirstRolloutCallback,
     FunctionCallback,
     LightCallbackList,
     NanStopCallback,
@@ -85,50 +88,77 @@ def _train(
     draws_curves: bool,
 ) -> Ending:
     session = start.session
-    is_resumed = start.bundle is not None
-    with session.signals.at_once():
+    with ExitStack() as starting:
+        starting.enter_context(session.starting())
+        starting.enter_context(explaining_memory_errors(start.config))
         config = resolve_parallel(start.config, is_rendered=render_mode is not None, interruption=session.interruption)
-        made = make_env(config, session.paths, render_mode=render_mode, is_resumed=is_resumed)
-    tolerate_full_disks(made)
-    with closing_environments(made) as env:
-        phases = Phases()
-        with session.signals.at_once():
-            model = make_model(config, env)
-            write_text(session.paths.resolved_config, dump_config(fill_config(config, model)))
-            logger.info("run directory: %s", session.paths.root)
-            session.status.update(mock=config.is_mock)
-            if config.is_mock:
-                logger.warning("mock environment: observations and rewards are noise, so there is nothing to learn")
-            callbacks = make_callbacks(config, session, phases, extra_callbacks, trial)
-            model.set_logger(_make_logger(session))
-            if start.bundle is not None:
-                callbacks.checkpoints.resume_from(start.bundle, model)
-            elif config.agent.init_from is not None:
-                _restore_weights(model, config.agent.init_from)
-        with closing(model.logger), closing(callbacks), using_threads(_choose_threads(config.agent.threads, model)):
-            try:
-                ending = _learn_and_save(model, config, callbacks, phases, session)
-                if ending.status == "completed":
-                    _evaluate(config, callbacks, session.interruption)
-            finally:
-                # After a signal there may be no more than a few seconds.
-                is_hurried = session.signals.received is not None or not draws_curves
-                with phases.during("saving"):
-                    callbacks.finish_reports(is_hurried=is_hurried)
-        return ending
+        made = make_env(config, session.paths, render_mode=render_mode, is_resumed=start.bundle is not None)
+        tolerate_full_disks(made)
+        with closing_environments(made) as env:
+            model, callbacks, phases = _make(start, config, env, extra_callbacks, trial)
+            threads = config.agent.threads
+            with closing(model.logger), closing(callbacks), using_threads(_choose_threads(threads, model)):
+                begin = FirstRolloutCallback(starting.close)
+                try:
+                    ending = _learn_and_save(model, config, session, callbacks, phases, [begin, *callbacks.all])
+                    if ending.status == "completed":
+                        _evaluate(config, callbacks, session.interruption)
+                finally:
+                    if callbacks.checkpoints.has_begun:
+                        # After a signal there may be no more than a few seconds.
+                        is_hurried = session.signals.received is not None or not draws_curves
+                        with phases.during("saving"):
+                            callbacks.finish_reports(is_hurried=is_hurried)
+    return ending
+
+
+def _make(
+    start: RunStart,
+    config: RunConfig,
+    env: VecEnv,
+    extra_callbacks: Sequence[BaseCallback],
+    trial: PrunableTrial | None,
+) -> tuple[BaseAlgorithm, Callbacks, Phases]:
+    session, phases = start.session, Phases()
+    check_buffers(config, env.observation_space, env.action_space)
+    model = make_model(config, env)
+    write_text(session.paths.resolved_config, dump_config(fill_config(config, model)))
+    logger.info("run directory: %s", session.paths.root)
+    session.status.update(mock=config.is_mock)
+    if config.is_mock:
+        logger.warning("mock environment: observations and rewards are noise, so there is nothing to learn")
+    callbacks = make_callbacks(config, session, phases, extra_callbacks, trial)
+    model.set_logger(_make_logger(session))
+    if start.bundle is not None:
+        callbacks.checkpoints.resume_from(start.bundle, model)
+    elif config.agent.init_from is not None:
+        _restore_weights(model, config.agent.init_from)
+    return model, callbacks, phases
 
 
 def _learn_and_save(
-    model: BaseAlgorithm, config: RunConfig, callbacks: Callbacks, phases: Phases, session: RunSession
+    model: BaseAlgorithm,
+    config: RunConfig,
+    session: RunSession,
+    callbacks: Callbacks,
+    phases: Phases,
+    called: list[BaseCallback],
 ) -> Ending:
     try:
-        ending = _learn(model, config, callbacks.all)
-    finally:
-        phases.listeners.append(partial(_show_phase, session))
-        with phases.during("saving"):
-            callbacks.checkpoints.finish()
-            callbacks.finish_reports(is_hurried=True)
+        ending = _learn(model, config, called)
+    except BaseException:
+        if callbacks.checkpoints.has_begun:
+            _save(session, callbacks, phases)
+        raise
+    _save(session, callbacks, phases)
     return judge_ending(ending, model, callbacks.checkpoints)
+
+
+def _save(session: RunSession, callbacks: Callbacks, phases: Phases) -> None:
+    phases.listeners.append(partial(_show_phase, session))
+    with phases.during("saving"):
+        callbacks.checkpoints.finish()
+        callbacks.finish_reports(is_hurried=True)
 
 
 def _restore_weights(model: BaseAlgorithm, source: str) -> None:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sb3_ext.building.memory import check_memory
 from sb3_ext.checkpoints.bundle import MANIFEST, Bundle
+from sb3_ext.checkpoints.captured_state import CapturedState
 from sb3_ext.checkpoints.state_files import read_state
 from sb3_ext.checkpoints.store import CheckpointStore
 from sb3_ext.config import Override, RunConfig, dump_config, load_config
@@ -141,6 +143,7 @@ def resume_run(
     resumed = load_resumed_config(point.run, Restatement(config, parsed, is_mock))
     if point.is_newest and _is_done(point.run, resumed):
         raise AlreadyCompleted(point.run)
+    check_memory(resumed)
     if goes_elsewhere or not (point.is_newest or is_rewinding):
         start = _branch(point, resumed, run_dir, command)
         if checkpoint_dir is not None:
@@ -156,15 +159,23 @@ def resume_run(
     session = RunSession.resume(root, entry=entry)
     if checkpoint_dir is not None and not session.paths.checkpoints.exists():  # a run that was killed at its start
         place_checkpoints(session, checkpoint_dir)
-    if point.bundle is not None and rewound_state is not None:
-        CheckpointStore(point.run.paths.checkpoints).set_aside_newer(point.bundle.step)
-        session.status.rewind(rewound_state.values["algorithm"]["elapsed_seconds"])
-    if point.bundle is None:
+    with session.preparing():
+        _prepare_directory(session, point.bundle, rewound_state)
+    return RunStart(resumed, session, point.bundle)
+
+
+def _prepare_directory(session: RunSession, bundle: Bundle | None, rewound_state: CapturedState | None) -> None:
+    """Remove, set aside or copy what the directory has to have, or not, for a resume from a checkpoint."""
+    if bundle is None:
         session.paths.evaluations.unlink(missing_ok=True)  # of a training that left no checkpoint, and begins again
         shutil.rmtree(session.paths.opponents, ignore_errors=True)
-    elif (source := find_run_of(point.bundle.path)) is not None and not source.paths.root.samefile(session.paths.root):
+        return
+    if rewound_state is not None:
+        CheckpointStore(session.paths.checkpoints).set_aside_newer(bundle.step)
+        session.status.rewind(rewound_state.values["algorithm"]["elapsed_seconds"])
+    source = find_run_of(bundle.path)
+    if source is not None and not source.paths.root.samefile(session.paths.root):
         _copy_records(source.paths, session.paths)  # it may have been killed before it had them
-    return RunStart(resumed, session, point.bundle)
 
 
 def _branch(point: ResumePoint, config: RunConfig, run_dir: str | Path | None, command: str | None) -> RunStart:
@@ -178,7 +189,8 @@ def _branch(point: ResumePoint, config: RunConfig, run_dir: str | Path | None, c
         resolved_config_text=dump_config(config),
         meta={**describe_run(config, command), BRANCHED_FROM: str(point.bundle.path.resolve())},
     )
-    _copy_records(source, session.paths)
+    with session.preparing():
+        _copy_records(source, session.paths)
     return RunStart(config, session, point.bundle)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from stable_baselines3.common.utils import get_device
 
 from sb3_ext.building.fit import validate_setup
+from sb3_ext.building.memory import check_memory
 from sb3_ext.checkpoints.bundle import Bundle
 from sb3_ext.config import (
     ConfigSource,
@@ -79,6 +80,7 @@ def start_run(
     loaded = load_config(source, parsed)
     if is_mock:
         loaded = mock_environment(loaded)
+    check_memory(loaded)
     validate_setup(loaded, source, parsed)
     session = RunSession.create(
         name_run_directory(loaded, source.path) if run_dir is None else Path(run_dir),
@@ -100,12 +102,12 @@ def place_checkpoints(session: RunSession, directory: Path) -> None:
     :raises RunError: if there is one already, or it cannot be made
     """
     place = choose_checkpoint_place(session.paths, directory)
-    try:
-        place.mkdir(parents=True)
-        (place / RUN_LINK).symlink_to(session.paths.root)
-        session.paths.checkpoints.symlink_to(place)
-    except OSError as error:
-        with session:  # removes the run directory
+    with session.preparing():
+        try:
+            place.mkdir(parents=True)
+            (place / RUN_LINK).symlink_to(session.paths.root)
+            session.paths.checkpoints.symlink_to(place)
+        except OSError as error:
             raise RunError(f"{place}: cannot be made for checkpoints: {error.strerror}") from error
 
 

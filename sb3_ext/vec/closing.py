@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -27,6 +28,20 @@ def closing_environments(env: VecEnv) -> Iterator[VecEnv]:
         raise
     finally:
         env.close()
+
+
+@contextmanager
+def killing_new_processes() -> Iterator[None]:
+    """Kill the processes that the block has started if it raises: half of a ``VecEnv`` cannot be closed."""
+    before = multiprocessing.active_children()
+    try:
+        yield
+    except BaseException:
+        for process in multiprocessing.active_children():
+            if process not in before:
+                process.kill()
+                process.join()
+        raise
 
 
 def _kill_workers(env: SubprocVecEnv) -> None:

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import subprocess
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -275,3 +276,47 @@ def test_a_resume_removes_what_a_killed_writer_left_and_nothing_of_the_users(tmp
         session.finish("total_steps")
     assert not any(path.exists() for path in left)
     assert all(path.exists() for path in users)
+
+
+def test_a_signal_between_the_claim_and_the_block_is_not_lost(tmp_path: Path) -> None:
+    before = list_traces()
+    session = create_session(tmp_path / "a")
+    signal.raise_signal(signal.SIGTERM)
+    with pytest.raises(Interrupted), session, session.starting():
+        raise AssertionError("it has begun")
+    assert read_status(tmp_path / "a/status.json").stop_reason == "signal SIGTERM"
+    assert list_traces() == before
+
+
+def test_a_claim_that_fails_leaves_the_handlers(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/file").touch()
+    before = list_traces()
+    with pytest.raises(RunError):
+        create_session(tmp_path / "a")
+    with pytest.raises(RunError):
+        RunSession.resume(tmp_path / "a", entry={})
+    assert list_traces() == before
+
+
+def test_the_stop_file_ends_a_start_and_is_no_error(tmp_path: Path) -> None:
+    with create_session(tmp_path / "a") as session:
+        session.paths.stop.touch()
+        with session.starting():
+            time.sleep(30)
+        raise AssertionError("it was not interrupted")
+    status = read_status(tmp_path / "a/status.json")
+    assert (status.status, status.stop_reason) == ("stopped", "stop file")
+    assert not session.paths.stop.exists()
+
+
+def test_an_error_before_the_block_ends_the_run(tmp_path: Path) -> None:
+    before = list_traces()
+    session = create_session(tmp_path / "a")
+    with pytest.raises(ZeroDivisionError), session.preparing():
+        1 / 0  # noqa: B018
+    status = read_status(tmp_path / "a/status.json")
+    assert status.status == "failed"
+    assert (status.stop_reason or "").startswith("error: ZeroDivisionError: division by zero (")
+    assert not is_locked(tmp_path / "a/lock")
+    assert list_traces() == before
