@@ -78,3 +78,18 @@ def describe_bytes(size_bytes: float) -> str:
         size_bytes /= 1024
         power += 1
     return f"{size_bytes:,.0f} {units[power]}" if power == 0 else f"{size_bytes:,.1f} {units[power]}"
+
+
+def describe_seconds(seconds: float) -> str:
+    """
+    :param seconds: not negative
+    :return: two units at most, such as ``1 h 25 min``
+    """
+    whole = max(1, round(seconds))
+    units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+    index = next(index for index, (_, size) in enumerate(units) if whole >= size)
+    parts = []
+    for name, size in units[index : index + 2]:
+        count, whole = divmod(whole, size)
+        parts += [f"{count} {name}"] if count else []
+    return " ".join(parts)

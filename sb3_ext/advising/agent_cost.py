@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,7 +16,7 @@ from sb3_ext.advising.trials import Split
 from sb3_ext.algorithms.threads import measure_network, measure_threads, using_threads
 from sb3_ext.building.environments import make_env
 from sb3_ext.building.model import make_model
-from sb3_ext.callbacks import LightCallbackList, PhaseCallback, TimeBudgetCallback, TrainingStopped
+from sb3_ext.callbacks import LightCallbackList, PhaseCallback, StopCallback, TimeBudgetCallback, TrainingStopped
 from sb3_ext.config.schema import RunConfig
 from sb3_ext.phases import Phases
 from sb3_ext.runs.paths import RunPaths
@@ -93,6 +95,18 @@ def _train(model: BaseAlgorithm, seconds: float) -> _IterationWatch:
     if hasattr(model, "learning_starts"):
         model.learning_starts = min(model.learning_starts, getattr(model, "batch_size", 0))
     watch = _IterationWatch()
-    with suppress(TrainingStopped):
+    with suppress(TrainingStopped), _without_log_lines():
         model.learn(sys.maxsize, callback=LightCallbackList([watch, TimeBudgetCallback(seconds)]))
     return watch
+
+
+@contextmanager
+def _without_log_lines() -> Iterator[None]:
+    """The end of this training is no news."""
+    stopping = logging.getLogger(StopCallback.__module__)
+    level = stopping.level
+    stopping.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        stopping.setLevel(level)

@@ -88,6 +88,9 @@ def league(
         board = make_configured_game(config, 1)
         agents = load_agents(found.paths, board, checkpoints, seed=seed, trust=trust)
         anchors = make_anchors(board, against or None, trained_against=find_eval_shares(config), seed=seed)
+        players = len(agents) + len(anchors)
+        pairings = players * (players - 1) // 2
+        click.echo(f"{players} players: {pairings} pairings of {games:,} games, {pairings * games:,} in all", err=True)
         with _show_progress() as on_match:
             played = play_league(
                 lambda boards: make_configured_game(config, boards),

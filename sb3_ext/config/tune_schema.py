@@ -146,7 +146,7 @@ Objective = Annotated[Literal["last", "best", "area", "time_to_target", "fps"], 
 class TuneConfig(Section):
     """What is searched, how, and when it ends."""
 
-    trials: PositiveInt = Field(default=100, description="how many, failed and pruned ones included")
+    trials: PositiveInt = Field(default=20, description="how many, failed and pruned ones included")
     timeout: Duration | None = Field(default=None, description="90s, 10m, 1.5h, or a number of hours; then it stops")
     jobs: PositiveInt = Field(default=1, description="worker processes on this machine")
     study: Prefix | None = Field(default=None, description="its name; null: the configuration's")

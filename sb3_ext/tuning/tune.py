@@ -15,6 +15,7 @@ from sb3_ext.config import Override
 from sb3_ext.runs.log import TrainingLog
 from sb3_ext.runs.signals import SignalWatch
 from sb3_ext.tuning.failures import FailureWatch
+from sb3_ext.tuning.outlook import describe_outlook
 from sb3_ext.tuning.plan import TuningPlan, make_plan
 from sb3_ext.tuning.plots import draw_plots
 from sb3_ext.tuning.processes import WorkerPool
@@ -76,6 +77,10 @@ def run_study(study: TuningStudy, *, in_process: bool = False, watch: Watcher | 
     plan.directory.mkdir(parents=True, exist_ok=True)
     with closing(TrainingLog(plan.directory / "tune.log")), SignalWatch() as signals:
         results = _Results(study)
+        if not study.is_complete():
+            ended = sum(trial.state.is_finished() for trial in study.list_trials())
+            for line in describe_outlook(plan, ended):
+                logger.info("%s", line)
         try:
             if in_process:
                 _run_here(study, signals, results)
