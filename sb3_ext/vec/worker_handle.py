@@ -21,6 +21,7 @@ from sb3_ext.vec.worker_messages import unpack
 from sb3_ext.vec.worker_process import shield_new_processes
 
 _EXIT_SECONDS = 1.0
+_SLICE_MILLISECONDS = 500.0
 _LEAST_START_SECONDS = 120.0  # a new process imports a lot
 _MAKING = "making its environments"
 
@@ -124,7 +125,7 @@ class WorkerHandle:
         """
         if self._connection.closed:
             raise WorkerLostError(f"{self.place} {self._describe_end()}")
-        if not self._poll.poll(self._find_remaining_milliseconds()):
+        if not self._wait_for_answer():
             raise self._give_up()
         try:
             packed = self._connection.recv_bytes()
@@ -167,6 +168,17 @@ class WorkerHandle:
 
     def _note_question(self, task: str) -> None:
         self._is_asked, self._task, self._asked_at = True, task, time.monotonic()
+
+    def _wait_for_answer(self) -> bool:
+        """:return: whether there is one in time"""
+        while True:
+            remaining = self._find_remaining_milliseconds()
+            # In slices: a signal that comes just before poll() begins to wait does not end the wait.
+            slice_ms = _SLICE_MILLISECONDS if remaining is None else min(remaining, _SLICE_MILLISECONDS)
+            if self._poll.poll(slice_ms):
+                return True
+            if remaining is not None and remaining <= slice_ms:
+                return False
 
     def _find_remaining_milliseconds(self) -> float | None:
         if self._timeout_seconds is None:

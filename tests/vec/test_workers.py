@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecFrameStack, VecNormalize
 
 from sb3_ext.vec import WorkerVecEnv
+from sb3_ext.vec.worker_handle import WorkerHandle
 
 OBSERVATION_SPACES: dict[str, spaces.Space[Any]] = {
     "box": spaces.Box(-1.0, 1.0, (3, 2), np.float32),
@@ -249,3 +251,20 @@ def test_without_a_seed_no_two_environments_are_the_same(start_method: str) -> N
     observations = env.reset()
     assert len({observation.tobytes() for observation in observations}) == 3
     env.close()
+
+
+def test_waiting_for_a_worker_gives_signals_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal that comes just before ``poll`` waits does not end the wait: its handler runs when ``poll`` returns."""
+
+    class SlowReset(SampleEnv):
+        def reset(self, **arguments: Any) -> tuple[Any, dict[str, Any]]:
+            time.sleep(0.3)
+            return super().reset(**arguments)
+
+    env = WorkerVecEnv([SlowReset], num_workers=1)
+    waits: list[None] = []
+    monkeypatch.setattr("sb3_ext.vec.worker_handle._SLICE_MILLISECONDS", 50.0)
+    monkeypatch.setattr(WorkerHandle, "_find_remaining_milliseconds", lambda self: waits.append(None))
+    env.reset()
+    env.close()
+    assert len(waits) > 2
