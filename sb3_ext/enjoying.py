@@ -16,19 +16,17 @@ from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 from sb3_ext.algorithms.registry import MASKED_PREFIX
 from sb3_ext.building.environments import choose_eval_seed, count_eval_envs, make_eval_env
 from sb3_ext.building.games import EVAL_OPENING_PLIES, make_configured_game
-from sb3_ext.checkpoints.bundle import MANIFEST, Bundle
+from sb3_ext.checkpoints.bundle import Bundle
 from sb3_ext.checkpoints.loading import load_model
+from sb3_ext.checkpoints.model_source import ModelSource, find_model
 from sb3_ext.checkpoints.normalization import restore_normalization
 from sb3_ext.checkpoints.spaces import make_space
-from sb3_ext.checkpoints.store import BEST, LATEST, CheckpointStore
 from sb3_ext.config import RunConfig, load_config
 from sb3_ext.errors import CheckpointError, ConfigError
 from sb3_ext.evaluation.episodes import Episode, play_episodes
 from sb3_ext.evaluation.evaluate import Evaluation, summarize
 from sb3_ext.evaluation.league import find_opponent
 from sb3_ext.evaluation.spaces import check_spaces
-from sb3_ext.runs.registry import find_run_of, resolve_run
-from sb3_ext.runs.run import Run
 from sb3_ext.selfplay.frozen import load_opponent
 from sb3_ext.selfplay.games import Game
 from sb3_ext.selfplay.matches import MatchResult, play_match
@@ -41,14 +39,12 @@ class AgentSource:
     What an agent is made from.
 
     :param config: of the run that trained it, or of the environment that was named
-    :param model_path: its checkpoint's directory, or a zip
-    :param bundle: the checkpoint; ``None`` for a stranger's zip
-    :param algorithm: what a stranger's zip was trained with
+    :param model: its checkpoint, or a zip
+    :param algorithm: what a zip was trained with that is no checkpoint
     """
 
     config: RunConfig
-    model_path: Path
-    bundle: Bundle | None
+    model: ModelSource
     algorithm: str | None = None
 
 
@@ -66,31 +62,21 @@ def find_agent(
 
     :param target: a run directory, the name of a run below ``runs``, a checkpoint, or any zip that SB3 has saved
     :param checkpoint: of a run: ``best``, ``latest`` or a step; the best when left out, the latest if none has a score
-    :param env_id: a stranger's zip plays in this environment; a run's agent, in this one instead of its own
-    :param algorithm: what a stranger's zip was trained with; an agent of a run has to be of it
+    :param env_id: what belongs to no run plays in this environment; a run's agent, in this one instead of its own
+    :param algorithm: what a zip was trained with; the agent of a checkpoint has to be of it
     :return: for :func:`load_agent` and :func:`make_agent_env`
-    :raises RunError: if it is none of these
-    :raises CheckpointError: if there is no such checkpoint, it is damaged, or not what the other arguments say
+    :raises CheckpointError: if it is none of these, there is no such checkpoint, it is damaged, or not what the other
+        arguments say
     """
-    path = Path(target)
-    folder = path if path.is_dir() else path.parent
-    if (folder / MANIFEST).is_file():
-        run, folder = find_run_of(folder), folder.resolve()
-        bundle = CheckpointStore(folder.parent).resolve(folder, playing_only=True)
-        _check_named_agent(path, bundle, checkpoint, algorithm)
-        if run is not None:
-            return AgentSource(_load_run_config(run, env_id), bundle.path, bundle)
-    if path.suffix == ".zip" and path.is_file():
-        if env_id is None or algorithm is None:
-            raise CheckpointError(f"{path}: belongs to no run; say what it plays with --env, what it is with --algo")
-        if checkpoint is not None:
-            raise CheckpointError(f"{path}: is one model, no run; leave out --checkpoint {checkpoint}")
-        config = load_config({"env": {"id": env_id}, "agent": {"id": algorithm}})
-        return AgentSource(config, path, None, algorithm)
-    found = resolve_run(str(target), Path("runs"))
-    bundle = _choose_bundle(CheckpointStore(found.paths.checkpoints), checkpoint)
-    _check_named_agent(found.paths.root, bundle, None, algorithm)
-    return AgentSource(_load_run_config(found, env_id), bundle.path, bundle)
+    model = find_model(target, checkpoint)
+    chosen = algorithm if model.bundle is None else _choose_algorithm(str(target), model.bundle, algorithm)
+    if model.run is not None:
+        overrides = [] if env_id is None else [f"env.id={env_id}"]
+        return AgentSource(load_config(model.run.paths.resolved_config, overrides), model)
+    if env_id is None or chosen is None:
+        raise CheckpointError(f"{target}: belongs to no run; say what it plays with --env, what it is with --algo")
+    config = load_config({"env": {"id": env_id}, "agent": {"id": chosen}})
+    return AgentSource(config, model, chosen if model.bundle is None else None)
 
 
 def make_agent_env(source: AgentSource, *, num_envs: int | None = None, render_mode: str | None = None) -> VecEnv:
@@ -105,10 +91,11 @@ def make_agent_env(source: AgentSource, *, num_envs: int | None = None, render_m
     :raises CheckpointError: if the agent does not fit them: says how
     """
     env = make_eval_env(source.config, num_envs=num_envs, render_mode=render_mode)
-    if source.bundle is not None:
-        described = source.bundle.manifest.model
+    bundle = source.model.bundle
+    if bundle is not None:
+        described = bundle.manifest.model
         check_spaces(_Spaces(make_space(described.observation_space), make_space(described.action_space)), env)
-        normalize, statistics = unwrap_vec_normalize(env), source.bundle.read_normalization()
+        normalize, statistics = unwrap_vec_normalize(env), bundle.read_normalization()
         if normalize is not None and statistics is not None:
             restore_normalization(normalize, statistics)
             normalize.training = normalize.norm_reward = False
@@ -124,8 +111,8 @@ def load_agent(source: AgentSource, env: VecEnv, *, trust: bool = False) -> Base
     :raises CheckpointError: if it cannot be loaded, or does not fit the environments: says how
     """
     model = load_model(
-        source.model_path,
-        env=env if source.bundle is None else None,
+        source.model,
+        env=env if source.model.bundle is None else None,
         trust=trust,
         algorithm=source.algorithm,
         device=source.config.agent.device or "auto",
@@ -191,28 +178,13 @@ def play(
     )
 
 
-def _check_named_agent(path: Path, bundle: Bundle, checkpoint: str | None, algorithm: str | None) -> None:
-    """Refuse to choose among checkpoints where one was named, and to take an agent for one of another algorithm."""
-    if checkpoint is not None:
-        raise CheckpointError(
-            f"{path}: is one checkpoint; leave out --checkpoint {checkpoint}, or name the run instead"
-        )
+def _choose_algorithm(target: str, bundle: Bundle, algorithm: str | None) -> str | None:
     described = bundle.manifest.model.algorithm
-    if algorithm is not None and described is not None and algorithm != described.removeprefix(MASKED_PREFIX):
-        raise CheckpointError(f"{path}: its agent is a {described}, not a {algorithm}; leave out --algo")
-
-
-def _choose_bundle(store: CheckpointStore, which: str | None) -> Bundle:
-    if which is not None:
-        return store.resolve(which, playing_only=True)
-    try:
-        return store.resolve(BEST, playing_only=True)
-    except CheckpointError:
-        return store.resolve(LATEST, playing_only=True)
-
-
-def _load_run_config(run: Run, env_id: str | None) -> RunConfig:
-    return load_config(run.paths.resolved_config, [] if env_id is None else [f"env.id={env_id}"])
+    if described is None:
+        return algorithm
+    if algorithm not in (None, described.removeprefix(MASKED_PREFIX)):
+        raise CheckpointError(f"{target}: its agent is a {described}, not a {algorithm}; leave out --algo")
+    return described.removeprefix(MASKED_PREFIX)
 
 
 def seat_agent(
@@ -234,7 +206,7 @@ def seat_agent(
         raise ConfigError(f"only agents of a two-player game have opponents, but this one plays {config.task_id}")
     game = make_configured_game(config, num_boards)
     return game, load_opponent(
-        source.model_path, game, algorithm=source.algorithm, trust=trust, deterministic=deterministic, seed=seed
+        source.model, game, algorithm=source.algorithm, trust=trust, deterministic=deterministic, seed=seed
     )
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from stable_baselines3 import PPO
 
 import sb3_ext
-from sb3_ext import CheckpointError, RunError, train
+from sb3_ext import CheckpointError, train
 from sb3_ext.cli import cli
 from sb3_ext.enjoying import find_agent
 from sb3_ext.reports.evaluations import read_evaluations
@@ -159,7 +159,7 @@ def test_a_run_without_a_checkpoint(trained: Path, tmp_path: Path) -> None:
         (tmp_path / "run" / name).write_bytes((trained / name).read_bytes())
     with pytest.raises(CheckpointError, match="no checkpoint in"):
         find_agent(tmp_path / "run")
-    with pytest.raises(RunError):
+    with pytest.raises(CheckpointError, match="is neither a run nor a checkpoint"):
         find_agent(tmp_path)
 
 

@@ -14,7 +14,7 @@ from stable_baselines3.common.type_aliases import GymEnv
 from sb3_ext.algorithms.registry import ALGORITHMS, MASKED_ALGORITHMS, get_algorithm
 from sb3_ext.checkpoints.architecture import ModelDescription
 from sb3_ext.checkpoints.assembly import build_model, load_weights
-from sb3_ext.checkpoints.bundle import MANIFEST, Bundle, verify_bundle
+from sb3_ext.checkpoints.bundle import Bundle
 from sb3_ext.checkpoints.foreign import load_foreign_model
 from sb3_ext.checkpoints.model_source import ModelSource, find_model
 from sb3_ext.checkpoints.trust import read_tensors
@@ -24,7 +24,7 @@ from sb3_ext.internals.sb3 import wrap_env
 
 
 def load_model(
-    path: str | Path,
+    source: str | Path | ModelSource,
     *,
     env: GymEnv | None = None,
     device: torch.device | str = "auto",
@@ -34,7 +34,8 @@ def load_model(
     """
     Load a model to play with, or to train on with fresh optimizers; a run is continued by resuming it.
 
-    :param path: a checkpoint's directory, its ``model.zip``, or any zip that SB3 has saved
+    :param source: a run directory or the name of a run below ``runs`` (its best checkpoint, else its latest), a
+        checkpoint's directory or its ``model.zip``, or any zip that SB3 has saved
     :param env: environments for the model; a zip that is no checkpoint of this package needs them
     :param device: where to
     :param trust: load everything as stock SB3 does, **running whatever code the file brings**
@@ -43,34 +44,30 @@ def load_model(
     :return: the model
     :raises CheckpointError: in one line: damaged, unfit, built to do harm, or not loadable without trust
     """
-    found = Path(path)
-    folder = found if found.is_dir() else found.parent
-    if found.is_dir() or (folder / MANIFEST).is_file():
-        bundle = verify_bundle(folder.resolve(), playing_only=True)
+    found = find_model(source)
+    if (bundle := found.bundle) is not None:
         chosen = _find_class(algorithm) if algorithm else _find_described_class(bundle.manifest.model, trust)
         if trust:
             return _load_pickled(bundle.model_path, chosen, env, device)
         return _load_bundle(bundle, chosen, env, device)
-    if not found.is_file():
-        raise CheckpointError(f"{found} does not exist")
+    path = found.path
     if algorithm is None:
-        raise CheckpointError(f"{found} does not say what it was trained with: give algorithm, such as 'ppo'")
+        raise CheckpointError(f"{path} does not say what it was trained with: give algorithm, such as 'ppo'")
     chosen = _find_class(algorithm)
     if trust:
-        return _load_pickled(found, chosen, env, device)
+        return _load_pickled(path, chosen, env, device)
     if env is None:
-        raise CheckpointError(f"{found} has its spaces in a pickle, which is not read: give env, or trust=True")
-    return load_foreign_model(found, chosen, wrap_env(env), device)
+        raise CheckpointError(f"{path} has its spaces in a pickle, which is not read: give env, or trust=True")
+    return load_foreign_model(path, chosen, wrap_env(env), device)
 
 
-def restore_weights(model: BaseAlgorithm, source: str | Path) -> None:
+def restore_weights(model: BaseAlgorithm, source: str | Path | ModelSource) -> None:
     """
     Give a model the weights of another, and nothing else of it. Pickles are not read.
 
     :param model: with the same architecture
-    :param source: what :func:`~sb3_ext.checkpoints.model_source.find_model` finds, by any of its names
+    :param source: as for :func:`load_model`
     :raises CheckpointError: if they do not fit, or cannot be read
-    :raises RunError: if there is no such run or file
     """
     load_weights(model, read_policy_weights(find_model(source)))
 

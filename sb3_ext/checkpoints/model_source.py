@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sb3_ext.checkpoints.bundle import MANIFEST, Bundle, verify_bundle
 from sb3_ext.checkpoints.store import CheckpointStore
-from sb3_ext.errors import CheckpointError
+from sb3_ext.errors import CheckpointError, RunError
 from sb3_ext.runs.registry import find_run_of, resolve_run
 from sb3_ext.runs.run import Run, is_run
 
@@ -59,7 +59,6 @@ def find_target(target: str | Path, *, root: Path = RUNS) -> Target:
     :param target: a checkpoint's directory or its ``model.zip``; any other zip; a run directory, or the name of a run
     :param root: where runs are looked up by their names
     :return: what it is; no file of a model was read yet
-    :raises CheckpointError: if a zip does not exist
     :raises RunError: if it is none of these; names the nearest run
     """
     path, text = Path(target), str(target)
@@ -69,22 +68,34 @@ def find_target(target: str | Path, *, root: Path = RUNS) -> Target:
     if path.is_file() and not is_run(root / path):
         return Target(text, zip_path=path)
     if path.suffix == ".zip" and not path.exists():
-        raise CheckpointError(f"{path} does not exist")
-    return Target(text, resolve_run(text, root))
+        raise RunError(f"{path} does not exist")
+    try:
+        return Target(text, resolve_run(text, root))
+    except RunError:
+        if not path.is_dir():
+            raise
+    raise RunError(f"{path}: is neither a run nor a checkpoint: it has no status.json, no meta.json and no {MANIFEST}")
 
 
-def find_model(target: str | Path, checkpoint: str | int | None = None, *, root: Path = RUNS) -> ModelSource:
+def find_model(
+    target: str | Path | ModelSource, checkpoint: str | int | None = None, *, root: Path = RUNS
+) -> ModelSource:
     """
     Find the model that a user means.
 
-    :param target: as for :func:`find_target`
+    :param target: as for :func:`find_target`; what was found before is returned as it is
     :param checkpoint: of a run: ``best``, ``latest`` or a step; the best when left out, the latest if none has a score
     :param root: where runs are looked up by their names
     :return: the model's files
-    :raises CheckpointError: if there is no such checkpoint, or it is damaged; or one is to be chosen of what is no run
-    :raises RunError: if it is no run, no checkpoint and no zip
+    :raises CheckpointError: if it is no run, no checkpoint and no zip; if there is no such checkpoint, or it is
+        damaged; or if one is to be chosen of what is no run
     """
-    found = find_target(target, root=root)
+    if isinstance(target, ModelSource):
+        return target
+    try:
+        found = find_target(target, root=root)
+    except RunError as error:
+        raise CheckpointError(str(error)) from error
     if found.checkpoint is None and found.zip_path is None:
         assert found.run is not None
         bundle = CheckpointStore(found.run.paths.checkpoints).resolve(checkpoint, playing_only=True)

@@ -121,7 +121,7 @@ def enjoy(
     render_mode = "human" if render else "rgb_array" if video is not None else None
     used_seed = choose_eval_seed(source.config) if seed is None else seed
     with show_log(is_quiet=False, is_verbose=False):
-        click.echo(f"{source.model_path}: {source.config.agent.id} on {source.config.task_id}", err=True)
+        click.echo(f"{source.model.path}: {source.config.agent.id} on {source.config.task_id}", err=True)
         with closing(_film(make_agent_env(source, num_envs=num_envs, render_mode=render_mode), video)) as env:
             model = load_agent(source, env, trust=trust)
             playing = play(
@@ -189,4 +189,4 @@ def _print_evaluation(evaluation: Evaluation) -> None:
 def _write_json(path: Path, evaluation: Evaluation, source: AgentSource) -> None:
     from sb3_ext.cli.match import write_json_file
 
-    write_json_file(path, {**evaluation.to_json(), "checkpoint": str(source.model_path)})
+    write_json_file(path, {**evaluation.to_json(), "checkpoint": str(source.model.path)})

@@ -48,11 +48,11 @@ def print_match(
     source = find_agent(target, checkpoint=checkpoint)
     used_seed = choose_eval_seed(source.config) if seed is None else seed
     games = games or _DEFAULT_GAMES
-    click.echo(f"{source.model_path}: {source.config.agent.id} against {against}, {games:,} games", err=True)
+    click.echo(f"{source.model.path}: {source.config.agent.id} against {against}, {games:,} games", err=True)
     result = play_against(source, against, games, deterministic=deterministic, seed=used_seed, trust=trust)
     _print_result(result)
     if json_path is not None:
-        content = {"checkpoint": str(source.model_path), "against": against, "seed": used_seed, **result.to_json()}
+        content = {"checkpoint": str(source.model.path), "against": against, "seed": used_seed, **result.to_json()}
         write_json_file(json_path, content)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -11,10 +10,11 @@ from pydantic import BaseModel, ValidationError
 from sb3_ext.arguments import import_name
 from sb3_ext.config.game_schema import CHECKPOINT_OPPONENT_TYPE, POOL_TYPE, CheckpointOpponentConfig, PoolConfig
 from sb3_ext.config.validation import translate_errors
-from sb3_ext.errors import ConfigError, MissingExtraError, SelfPlayError, describe_error
+from sb3_ext.errors import ConfigError, MissingExtraError, RunError, SelfPlayError, describe_error
 from sb3_ext.problems import Problem
 
-# Names, not functions: the configuration lies below the games.
+# Names, not functions: the configuration lies below the games and the checkpoints.
+_FIND_TARGET = "sb3_ext.checkpoints.model_source:find_target"
 _MAKE_GAME = "sb3_ext.selfplay.game_registry:make_game"
 _PROBE_GAME = "sb3_ext.selfplay.game_probe:probe_game"
 _MAKE_OPPONENT = "sb3_ext.selfplay.opponent_registry:make_opponent"
@@ -96,11 +96,19 @@ def _find_sampler_problems(sampler: Mapping[str, Any], seed: Any) -> Iterator[Pr
     elif kind == CHECKPOINT_OPPONENT_TYPE:
         yield from (problem.below(*key) for problem in _find_errors(CheckpointOpponentConfig, params))
         path = params.get("path")
-        if isinstance(path, str) and not Path(path).exists():
+        if isinstance(path, str) and not _is_found(path):
             yield Problem((*key, "path"), f"no such checkpoint: '{path}'")
     elif isinstance(kind, str):
         own = {name: value for name, value in params.items() if name != "seed"}
         yield from _find_name_problems(kind, own, (*_SAMPLER, "type"))
+
+
+def _is_found(target: str) -> bool:
+    try:
+        import_name(_FIND_TARGET)(target)
+    except RunError:
+        return False
+    return True
 
 
 def _find_name_problems(name: Any, params: Mapping[str, Any], key: tuple[str, ...]) -> Iterator[Problem]:

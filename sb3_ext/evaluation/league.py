@@ -13,8 +13,9 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_ext.checkpoints.bundle import Bundle
 from sb3_ext.checkpoints.loading import load_model
-from sb3_ext.checkpoints.store import CheckpointStore
-from sb3_ext.errors import CheckpointError, ConfigError, MissingExtraError
+from sb3_ext.checkpoints.model_source import find_target
+from sb3_ext.checkpoints.store import BEST, LATEST, CheckpointStore
+from sb3_ext.errors import CheckpointError, ConfigError, MissingExtraError, RunError
 from sb3_ext.runs.paths import RunPaths
 from sb3_ext.selfplay.anchors import ANCHORS, ZERO, fits_game, is_anchor, is_trained_against, make_anchor
 from sb3_ext.selfplay.frozen import load_opponent
@@ -49,12 +50,8 @@ def load_agents(
     :raises CheckpointError: if there is no checkpoint, or the best or latest is damaged; others are left out
     """
     store = CheckpointStore(paths.checkpoints)
-    latest = store.find_latest(playing_only=True)
-    if latest is None:
-        raise CheckpointError(f"no checkpoint in {paths.checkpoints} is whole")
-    best = store.find_best(playing_only=True)
-    if which == "best" and best is None:
-        raise CheckpointError(f"no checkpoint in {paths.checkpoints} has a score yet; try latest")
+    latest = store.resolve(LATEST, playing_only=True)
+    best = store.resolve(BEST, playing_only=True) if which == BEST else store.find_best(playing_only=True)
     marks = {latest.path: "latest"} if best is None else _mark(best, latest)
 
     entries = []
@@ -62,7 +59,7 @@ def load_agents(
         note = marks.get(bundle.path, "")
         load = partial(_load_checkpoint, bundle, game, note, seed=seed, trust=trust)
         entries.append(_Entry(bundle.step, note, load))
-    if which not in ("best", "latest"):
+    if which not in (BEST, LATEST):
         entries += _list_snapshots(paths, game, latest, seed=seed, trust=trust)
     players = []
     for entry in sorted(_choose(entries, which), key=lambda entry: -entry.step):
@@ -85,20 +82,25 @@ def find_opponent(
     trust: bool = False,
 ) -> Opponent:
     """
-    :param name: what :func:`~sb3_ext.selfplay.anchors.make_anchor` knows, or the path of a run, a checkpoint or a zip
+    :param name: what :func:`~sb3_ext.selfplay.anchors.make_anchor` knows, or a run, a checkpoint or a zip, as
+        :func:`sb3_ext.load` takes them
     :param game: what is played
     :param algorithm: what a zip that is no checkpoint was trained with
     :param deterministic: an agent takes its best move always
     :param seed: of the player
     :param trust: run whatever code a file brings
-    :return: the player; an agent is called by its path
+    :return: the player; an agent is called by this name
     :raises ConfigError: if there is no such player
-    :raises CheckpointError: if the path is no checkpoint
+    :raises CheckpointError: if the checkpoint cannot be loaded
     :raises MissingExtraError: if it needs OpenSpiel, which is not installed
     """
-    if is_anchor(name) or not Path(name).exists():
+    if is_anchor(name):
+        return make_anchor(name, seed=seed)
+    try:
+        find_target(name)
+    except RunError as error:
         if "/" in name:
-            raise ConfigError(f"opponent '{name}': there is no such run or checkpoint")
+            raise ConfigError(f"opponent '{name}': there is no such run or checkpoint") from error
         return make_anchor(name, seed=seed)
     return load_opponent(
         name, game, algorithm=algorithm, trust=trust, name=name, deterministic=deterministic, seed=seed

@@ -10,13 +10,10 @@ import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from sb3_ext.checkpoints.arrays import Array
-from sb3_ext.checkpoints.bundle import MANIFEST, verify_bundle
 from sb3_ext.checkpoints.loading import load_model
+from sb3_ext.checkpoints.model_source import ModelSource, find_model
 from sb3_ext.checkpoints.normalization import capture_normalization
-from sb3_ext.checkpoints.store import CheckpointStore
 from sb3_ext.errors import CheckpointError, SelfPlayError
-from sb3_ext.runs.run import Run, is_run
 from sb3_ext.selfplay.boards import BoardVecEnv
 from sb3_ext.selfplay.games import Game
 from sb3_ext.selfplay.normalization import make_normalize
@@ -46,7 +43,7 @@ def freeze_model(
 
 
 def load_opponent(
-    path: str | Path,
+    source: str | Path | ModelSource,
     game: Game,
     *,
     algorithm: str | None = None,
@@ -58,24 +55,25 @@ def load_opponent(
     """
     Seat what was trained before. Nothing that came with it is run, unless it is trusted.
 
-    :param path: a run directory (its best checkpoint, else its latest), a checkpoint, or any zip that SB3 has saved
+    :param source: as for :func:`sb3_ext.load`: a run (its best checkpoint, else its latest), a checkpoint, or any zip
+        that SB3 has saved
     :param game: what it is to play
     :param algorithm: what a zip that is no checkpoint was trained with, such as ``ppo``
     :param trust: load everything as stock SB3 does, **running whatever code the file brings**
-    :param name: in tables and pictures; the path's when left out
+    :param name: in tables and pictures; the file's when left out
     :param deterministic: take the best move always
     :param seed: of its random moves
     :return: the opponent
     :raises CheckpointError: if it cannot be loaded
     :raises SelfPlayError: if it was trained for another game
     """
-    found = _find_checkpoint(Path(path))
+    found = find_model(source)
     model = _load(found, game, algorithm, trust)
-    statistics = _read_statistics(found)
-    check_spaces_of_game(model.policy, game, str(path), is_normalized=statistics is not None)
+    statistics = None if found.bundle is None else found.bundle.read_normalization()
+    check_spaces_of_game(model.policy, game, str(found.path), is_normalized=statistics is not None)
     return PolicyOpponent(
         copy_policy(model.policy),
-        name or _name(found),
+        name or found.name,
         np.random.default_rng(seed),
         deterministic=deterministic,
         normalize=make_normalize(statistics),
@@ -109,42 +107,20 @@ class HasSpaces(Protocol):
     action_space: spaces.Space[Any]
 
 
-def _find_checkpoint(path: Path) -> Path:
-    if not is_run(path):
-        return path
-    store = CheckpointStore(Run(path).paths.checkpoints)
-    bundle = store.find_best(playing_only=True) or store.find_latest(playing_only=True)
-    if bundle is None:
-        raise CheckpointError(f"{path} has no checkpoint to play with")
-    return bundle.path
-
-
-def _load(path: Path, game: Game, algorithm: str | None, trust: bool) -> BaseAlgorithm:
-    if path.is_dir() or (path.parent / MANIFEST).is_file():  # a checkpoint says itself what it is
-        return load_model(path, device="cpu", trust=trust)
+def _load(source: ModelSource, game: Game, algorithm: str | None, trust: bool) -> BaseAlgorithm:
+    if source.bundle is not None:  # a checkpoint says itself what it is
+        return load_model(source, device="cpu", trust=trust)
     if trust:
-        return load_model(path, device="cpu", trust=True, algorithm=algorithm)
+        return load_model(source, device="cpu", trust=True, algorithm=algorithm)
     # The spaces of a stranger's zip are pickled, which is not read; these are the two that there can be.
     try:
-        return load_model(path, env=_show(game, has_masks=False), device="cpu", algorithm=algorithm)
+        return load_model(source, env=_show(game, has_masks=False), device="cpu", algorithm=algorithm)
     except CheckpointError as error:
         with suppress(CheckpointError):
-            return load_model(path, env=_show(game, has_masks=True), device="cpu", algorithm=algorithm)
+            return load_model(source, env=_show(game, has_masks=True), device="cpu", algorithm=algorithm)
         raise error
 
 
 def _show(game: Game, *, has_masks: bool) -> BoardVecEnv:
     board = game.branch(np.zeros(1, dtype=np.intp))
     return SelfPlayVecEnv(board, lambda _observations, legal: legal.argmax(axis=1), masks_in_observation=has_masks)
-
-
-def _read_statistics(path: Path) -> dict[str, Array] | None:
-    folder = path if path.is_dir() else path.parent
-    if not (folder / MANIFEST).is_file():
-        return None
-    return verify_bundle(folder.resolve(), playing_only=True).read_normalization()
-
-
-def _name(path: Path) -> str:
-    folder = path.resolve() if path.is_dir() else path.resolve().parent
-    return folder.name if (folder / MANIFEST).is_file() else path.stem

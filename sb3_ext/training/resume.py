@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from sb3_ext.building.memory import check_memory
-from sb3_ext.checkpoints.bundle import MANIFEST, Bundle
+from sb3_ext.checkpoints.bundle import Bundle, verify_bundle
 from sb3_ext.checkpoints.captured_state import CapturedState
+from sb3_ext.checkpoints.model_source import RUNS, find_target
 from sb3_ext.checkpoints.state_files import read_state
 from sb3_ext.checkpoints.store import CheckpointStore
 from sb3_ext.config import Override, RunConfig, dump_config, load_config
 from sb3_ext.errors import CheckpointError, ConfigError, RunError
 from sb3_ext.runs.paths import RunPaths
-from sb3_ext.runs.registry import find_run_of, resolve_run
+from sb3_ext.runs.registry import find_run_of
 from sb3_ext.runs.run import Run
 from sb3_ext.runs.session import RunSession
 from sb3_ext.training.resumed_config import Restatement, load_resumed_config
@@ -62,7 +63,7 @@ class ResumePoint:
     is_chosen: bool
 
 
-def find_resume_point(target: str | Path, root: Path = Path("runs")) -> ResumePoint:
+def find_resume_point(target: str | Path, root: Path = RUNS) -> ResumePoint:
     """
     Find what a user means.
 
@@ -72,17 +73,14 @@ def find_resume_point(target: str | Path, root: Path = Path("runs")) -> ResumePo
     :raises RunError: if it is neither
     :raises CheckpointError: if the checkpoint is damaged
     """
-    path = Path(target)
-    folder = path if path.is_dir() else path.parent
-    if (folder / MANIFEST).is_file():
-        run, folder = find_run_of(folder), folder.resolve()
-        store = CheckpointStore(folder.parent)
-        latest = store.find_latest()
-        bundle = store.resolve(folder)
-        if run is None:
-            raise RunError(f"{target}: belongs to no run that could go on; to begin one from its weights: --init-from")
+    found = find_target(target, root=root)
+    run = found.run
+    if run is None:
+        raise RunError(f"{target}: belongs to no run that could go on; to begin one from its weights: --init-from")
+    if found.checkpoint is not None:
+        bundle = verify_bundle(found.checkpoint)
+        latest = CheckpointStore(found.checkpoint.parent).find_latest()
         return ResumePoint(run, bundle, latest is not None and latest.step == bundle.step, True)
-    run = resolve_run(str(target), root)
     return ResumePoint(run, CheckpointStore(run.paths.checkpoints).find_latest() or _find_origin(run), True, False)
 
 
@@ -93,7 +91,7 @@ def _find_origin(run: Run) -> Bundle | None:
         return None
     path = Path(origin)
     try:
-        return CheckpointStore(path.parent).resolve(path)
+        return verify_bundle(path.resolve())
     except CheckpointError as error:
         raise RunError(
             f"{run.paths.root}: branched from {path}, has no checkpoint of its own yet, and that one cannot be "

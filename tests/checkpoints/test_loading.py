@@ -296,5 +296,5 @@ def test_other_environments_and_missing_files_are_refused(tmp_path: Path, tiny_p
         load_model(bundle.path, env=gym.make("Acrobot-v1"), device="cpu")
     with pytest.raises(CheckpointError, match="does not exist"):
         load_model(tmp_path / "nothing.zip")
-    with pytest.raises(CheckpointError, match=r"is no checkpoint: it has no manifest\.json"):
+    with pytest.raises(CheckpointError, match=r"is neither a run nor a checkpoint: .* no manifest\.json"):
         load_model(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import numpy as np
 import pytest
 from stable_baselines3 import PPO
 
+from sb3_ext.atomic import write_json
 from sb3_ext.callbacks import OpponentPoolCallback, RunCheckpointCallback
 from sb3_ext.errors import CheckpointError, ConfigError, MissingExtraError
 from sb3_ext.evaluation.league import load_agents, make_anchors
 from sb3_ext.runs.paths import RunPaths
+from sb3_ext.runs.status import RunStatus
 from sb3_ext.selfplay.connect4 import Connect4
 from sb3_ext.selfplay.heuristics import RandomOpponent
 from sb3_ext.selfplay.league import play_league
@@ -118,6 +121,13 @@ def test_chosen_opponents_stand_beside_random(paths: RunPaths) -> None:
     checkpoint = paths.checkpoints / "step_000000064"
     players = make_anchors(make_game(), ["alpha_beta_3", str(checkpoint), "random", "alpha_beta_3"])
     assert [player.name for player in players] == ["random", "alpha_beta_3", str(checkpoint)]
+
+
+def test_an_opponent_is_a_run_by_its_name(paths: RunPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(paths.root, "runs/mine")
+    write_json(Path("runs/mine/status.json"), RunStatus(status="completed").to_json())
+    assert [player.name for player in make_anchors(make_game(), ["mine"])] == ["random", "mine"]
 
 
 @pytest.mark.parametrize("name", ["alpha_beta_0", "no_such:function", "nobody"])
