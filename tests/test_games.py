@@ -152,7 +152,8 @@ def test_enjoy_against(whole: Path, tmp_path: Path) -> None:
     found = json.loads((tmp_path / "match.json").read_text())
     first, second = found["moving_first"], found["moving_second"]
     assert sum(first.values()) == sum(second.values()) == 20
-    assert f"{first['wins']:>6}  {first['draws']:>6}  {first['losses']:>6}" in shown.output
+    [row] = [line.split() for line in shown.output.splitlines() if line.startswith("moving first")]
+    assert row[2:5] == [str(first[name]) for name in ("wins", "draws", "losses")]
     wins, draws = first["wins"] + second["wins"], first["draws"] + second["draws"]
     assert found["score"] == pytest.approx((wins + draws / 2) / 40)
     assert enjoy("--against", "heuristic", "--episodes", "40").output == shown.output
