@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import sb3_ext
-from sb3_ext.trained_run import TrainedRun
+from sb3_ext.agents.trained_run import TrainedRun
 
 
 def train_timed(run_dir: Path, duration: str, **params: Any) -> TrainedRun:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from stable_baselines3.common.vec_env import VecEnv
 
-    from sb3_ext.enjoying import AgentSource
+    from sb3_ext.agents.agent import AgentSource
     from sb3_ext.evaluation.episodes import Episode
     from sb3_ext.evaluation.evaluate import Evaluation
 
@@ -108,8 +108,9 @@ def enjoy(
         check_display()
     import gymnasium
 
+    from sb3_ext.agents.agent import find_agent, load_agent, make_agent_env
+    from sb3_ext.agents.agent_episodes import play
     from sb3_ext.building.environments import choose_eval_seed, count_eval_envs
-    from sb3_ext.enjoying import find_agent, load_agent, make_agent_env, play
     from sb3_ext.errors import MissingExtraError
     from sb3_ext.evaluation.evaluate import summarize
 

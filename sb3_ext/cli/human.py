@@ -36,7 +36,8 @@ def play_person(
     import numpy as np
     from rich.console import Console
 
-    from sb3_ext.enjoying import find_agent, seat_agent
+    from sb3_ext.agents.agent import find_agent
+    from sb3_ext.agents.agent_games import seat_agent
     from sb3_ext.evaluation.play import PersonGame
 
     source = find_agent(target, checkpoint=checkpoint)

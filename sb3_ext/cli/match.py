@@ -42,8 +42,9 @@ def print_match(
     :param json_path: where to write the figures
     :param trust: read pickles, too
     """
+    from sb3_ext.agents.agent import find_agent
+    from sb3_ext.agents.agent_games import play_against
     from sb3_ext.building.environments import choose_eval_seed
-    from sb3_ext.enjoying import find_agent, play_against
 
     source = find_agent(target, checkpoint=checkpoint)
     used_seed = choose_eval_seed(source.config) if seed is None else seed

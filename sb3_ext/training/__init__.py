@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sb3_ext.agents.trained_run import TrainedRun
 from sb3_ext.config import Override
-from sb3_ext.trained_run import TrainedRun
 from sb3_ext.training.loop import UserCallback, train_run
 from sb3_ext.training.resume import AlreadyCompleted, resume_run
 from sb3_ext.training.start import start_run

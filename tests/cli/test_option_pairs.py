@@ -116,14 +116,24 @@ BASELESS = {"CONFIG", "--config", "--eval-only", "--checkpoint"}
 REPLACED: dict[str, list[str]] = {
     "train": [
         *("training.start:start_run", "training.resume:resume_run", "cli.train:carry_out", "cli.train:show_log"),
-        *("cli.train:check_display", "cli.enjoy:check_display", "enjoying:find_agent", "enjoying:load_agent"),
-        *("enjoying:make_agent_env", "enjoying:play", "evaluation.evaluate:summarize"),
+        *("cli.train:check_display", "cli.enjoy:check_display", "agents.agent:find_agent", "agents.agent:load_agent"),
+        *("agents.agent:make_agent_env", "agents.agent_episodes:play", "evaluation.evaluate:summarize"),
         *("building.environments:choose_eval_seed", "building.environments:count_eval_envs"),
         "cli.enjoy:_print_evaluation",
     ],
     "enjoy": [
-        *("cli.enjoy:check_display", "enjoying:find_agent", "enjoying:load_agent", "enjoying:make_agent_env"),
-        *("enjoying:play", "enjoying:play_against", "evaluation.evaluate:summarize", "cli.enjoy:_film"),
+        *(
+            "cli.enjoy:check_display",
+            "agents.agent:find_agent",
+            "agents.agent:load_agent",
+            "agents.agent:make_agent_env",
+        ),
+        *(
+            "agents.agent_episodes:play",
+            "agents.agent_games:play_against",
+            "evaluation.evaluate:summarize",
+            "cli.enjoy:_film",
+        ),
         *("building.environments:choose_eval_seed", "building.environments:count_eval_envs", "cli.human:play_person"),
         *("cli.enjoy:_print_evaluation", "cli.match:_print_result", "cli.match:write_json_file"),
     ],

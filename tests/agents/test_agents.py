@@ -13,8 +13,8 @@ from stable_baselines3 import PPO
 
 import sb3_ext
 from sb3_ext import CheckpointError, train
+from sb3_ext.agents.agent import find_agent
 from sb3_ext.cli import cli
-from sb3_ext.enjoying import find_agent
 from sb3_ext.reports.evaluations import read_evaluations
 
 CONFIG: dict[str, Any] = {
@@ -33,7 +33,7 @@ CONFIG: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with normalisation and stacked frames."""
-    directory = tmp_path_factory.mktemp("enjoying") / "run"
+    directory = tmp_path_factory.mktemp("agents") / "run"
     train(CONFIG, run_dir=directory)
     return directory
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
+from sb3_ext.agents.agent import find_agent
+from sb3_ext.agents.agent_episodes import evaluate_agent
 from sb3_ext.checkpoints.bundle import Bundle
 from sb3_ext.checkpoints.loading import load_model
 from sb3_ext.checkpoints.store import BEST, LATEST, CheckpointStore
-from sb3_ext.enjoying import evaluate_agent, find_agent
 from sb3_ext.evaluation.evaluate import Evaluation
 from sb3_ext.runs.run import Run
 
