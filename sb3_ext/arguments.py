@@ -52,7 +52,9 @@ def find_argument_problems(
         elif name in named:
             wrong = [problem.below(name) for problem in _find_type_problems(named[name].annotation, value)]
             problems.extend(wrong or find_range_problems({name: value}, ranges))
-        elif not takes_any_name:
+        elif takes_any_name:
+            problems.extend(find_range_problems({name: value}, ranges))
+        else:
             candidates = [known for known in named if known not in owned and not known.startswith("_")]
             problems.append(Problem((name,), f"unknown parameter; {suggest_name(name, candidates)}"))
     for name, parameter in named.items():

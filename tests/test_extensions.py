@@ -11,19 +11,63 @@ import yaml
 from click.testing import CliRunner, Result
 
 import sb3_ext
+from sb3_ext.algorithms.parameters import fill_parameters, find_parameter_problems
+from sb3_ext.algorithms.registry import ALGORITHM_NAMES, Algorithm, get_algorithm
 from sb3_ext.cli import cli
 from sb3_ext.config.callback_types import CALLBACKS
+from sb3_ext.config.json_schema import make_json_schema
+from sb3_ext.errors import ConfigError
 from sb3_ext.extensions import Registry
 from sb3_ext.selfplay.game_registry import GAMES
 from sb3_ext.selfplay.opponent_registry import OPPONENTS
+from sb3_ext.tuning.space import load_default_space
 
 MODULE = """
 from pathlib import Path
 
 import numpy as np
+from sb3_contrib import MaskablePPO
+from stable_baselines3 import DQN, PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
+from sb3_ext.algorithms.masked_dqn import MaskedDQN
 from sb3_ext.selfplay.connect4 import Connect4
+
+
+class SmoothPPO(PPO):
+    \"\"\"Its constructor names one argument of its own, and passes the others on.\"\"\"
+
+    def __init__(self, *args, smoothing: float = 0.5, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.smoothing = smoothing
+
+
+class OwnDQN(DQN):
+    pass
+
+
+class OwnMaskedDQN(MaskedDQN):
+    pass
+
+
+class OwnMaskablePPO(MaskablePPO):
+    pass
+
+
+class OnPolicy(OnPolicyAlgorithm):
+    pass
+
+
+class OffPolicy(OffPolicyAlgorithm):
+    def __init__(self, policy, env, device, seed, tau: float = 5.0):
+        pass
+
+
+class Base(BaseAlgorithm):
+    pass
 
 
 class TraceCallback(BaseCallback):
@@ -68,6 +112,10 @@ class NoOpponent:
 """
 
 ENTRY_POINTS = """
+[sb3_ext.algorithms]
+smooth_ppo = outside_package.parts:SmoothPPO
+own_maskable_ppo = outside_package.parts:OwnMaskablePPO
+
 [sb3_ext.callbacks]
 trace = outside_package.parts:TraceCallback
 lr_decay = outside_package.parts:TraceCallback
@@ -85,7 +133,7 @@ GAME_CONFIG: dict[str, Any] = {
     "game": {"id": "connect3", "params": {"cols": 5}},
     "parallel": {"num_envs": 2},
     "agent": {
-        "id": "maskable_ppo",
+        "id": "own_maskable_ppo",
         "threads": 1,
         "params": {"n_steps": 8, "batch_size": 8, "policy_kwargs": {"net_arch": [8]}},
     },
@@ -94,6 +142,25 @@ GAME_CONFIG: dict[str, Any] = {
         "callbacks": [{"type": "trace", "params": {"path": "trace.txt"}}],
         "opponent_sampler": {"type": "last_move", "params": {"hint": "right"}},
     },
+    "eval": {"episodes": 2},
+}
+
+
+ENV_CONFIG: dict[str, Any] = {
+    "seed": 1,
+    "env": {"id": "CartPole-v1", "max_steps": 20},
+    "agent": {
+        "id": "smooth_ppo",
+        "threads": 1,
+        "params": {
+            "n_steps": 16,
+            "batch_size": 8,
+            "learning_rate": "linear(1e-3)",
+            "smoothing": 0.25,
+            "policy_kwargs": {"net_arch": [8], "activation_fn": "ReLU"},
+        },
+    },
+    "train": {"total_steps": 32, "callbacks": [{"type": "checkpoint", "params": {"interval": 16}}]},
     "eval": {"episodes": 2},
 }
 
@@ -132,6 +199,22 @@ def check_config(config: dict[str, Any]) -> str:
     return run_command("config", "check", "my.yaml").stderr
 
 
+def test_an_algorithm_of_an_installed_package_trains_resumes_and_plays() -> None:
+    Path("my.yaml").write_text(yaml.safe_dump(ENV_CONFIG))
+    trained = run_command("train", "my.yaml", "--run-dir", "run", "--quiet")
+    resumed = run_command("train", "--resume", "run", "--total-steps", "48", "--quiet")
+
+    assert (trained.exit_code, resumed.exit_code) == (0, 0), trained.output + resumed.output
+    run = sb3_ext.load_run("run")
+    model: Any = run.latest.load(trust=True)
+    assert (type(model).__name__, model.num_timesteps, model.smoothing) == ("SmoothPPO", 48, 0.25)
+    assert run.evaluate(episodes=1, trust=True).mean_return > 0
+    refused, played = run_command("enjoy", "run"), run_command("enjoy", "run", "--episodes", "1", "--trust")
+    assert refused.exit_code == 2
+    assert "needs code of its own (algorithm outside_package.parts.SmoothPPO): load it with trust" in refused.stderr
+    assert played.exit_code == 0, played.output
+
+
 def test_a_game_an_opponent_and_a_callback_of_an_installed_package_train() -> None:
     Path("my.yaml").write_text(yaml.safe_dump(GAME_CONFIG))
     result = run_command("train", "my.yaml", "--run-dir", "run", "--quiet")
@@ -140,17 +223,80 @@ def test_a_game_an_opponent_and_a_callback_of_an_installed_package_train() -> No
     assert Path("trace.txt").read_text() == "32"
     monitor = Path("run/monitor/0.monitor.csv").read_text().splitlines()
     assert {line.split(",")[3] for line in monitor[2:]} == {"last_move"}
-    assert sb3_ext.load(sb3_ext.load_run("run").latest.path).observation_space.shape == (2, 3, 5)
+    assert sb3_ext.load(sb3_ext.load_run("run").latest.path, trust=True).observation_space.shape == (2, 3, 5)
 
 
 def test_installed_names_and_module_names_mean_the_same() -> None:
     for registry, name, path in (
+        (ALGORITHM_NAMES, "smooth_ppo", "outside_package.parts:SmoothPPO"),
         (CALLBACKS, "trace", "outside_package.parts:TraceCallback"),
         (GAMES, "connect3", "outside_package.parts:Connect3"),
         (OPPONENTS, "last_move", "outside_package.parts:LastMove"),
     ):
         assert registry.load(name) is registry.load(path)
         assert name in registry
+
+
+def describe(name: str) -> Algorithm:
+    return get_algorithm(f"outside_package.parts:{name}")
+
+
+def test_an_algorithm_has_the_properties_of_its_built_in_base_class() -> None:
+    ppo, dqn, masked = describe("SmoothPPO"), describe("OwnDQN"), describe("OwnMaskedDQN")
+
+    assert (ppo.id, ppo.base, ppo.action_spaces) == (
+        "outside_package.parts:SmoothPPO",
+        "ppo",
+        ("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
+    )
+    assert (dqn.base, dqn.is_off_policy, dqn.has_epsilon, dqn.action_spaces) == ("dqn", True, True, ("Discrete",))
+    assert describe("OwnMaskablePPO").needs_action_masks
+    assert (masked.base, masked.has_epsilon, masked.observes_masks) == ("masked_dqn", True, True)
+    assert (dqn.observes_masks, dqn.board_buffer) == (False, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_off_policy", "can_collect_deterministically"),
+    [("OnPolicy", False, True), ("OffPolicy", True, False), ("Base", False, False)],
+)
+def test_of_an_algorithm_without_a_built_in_base_class_little_is_assumed(
+    name: str, is_off_policy: bool, can_collect_deterministically: bool
+) -> None:
+    found = describe(name)
+
+    assert found.action_spaces == ("Box", "Discrete", "MultiDiscrete", "MultiBinary")
+    assert found.is_off_policy is is_off_policy
+    assert found.can_collect_deterministically is can_collect_deterministically
+    assert (found.has_epsilon, found.needs_action_masks, found.observes_masks) == (False, False, False)
+
+
+def test_parameters_have_the_ranges_of_the_built_in_base_class() -> None:
+    problems = find_parameter_problems(describe("SmoothPPO"), {"gamma": 1.5, "smoothing": 7.0, "smoth": 1.0})
+
+    assert [(problem.key, problem.message) for problem in problems] == [
+        (("gamma",), "expected a number from 0 to 1, found 1.5")
+    ]
+    assert find_parameter_problems(describe("OffPolicy"), {"tau": 7.0}) == []
+
+
+def test_defaults_of_the_base_class_are_estimates_only() -> None:
+    ppo = describe("SmoothPPO")
+
+    assert fill_parameters(ppo, {"n_steps": 8}) == {"n_steps": 8, "smoothing": 0.5}
+    assert fill_parameters(ppo, {}, with_inherited=True)["gamma"] == 0.99
+
+
+def test_the_default_search_space_is_that_of_the_built_in_base_class() -> None:
+    assert load_default_space("smooth_ppo").describe() == load_default_space("ppo").describe()
+    with pytest.raises(ConfigError, match="there is no default space for outside_package"):
+        load_default_space("outside_package.parts:Base")
+
+
+def test_installed_algorithms_are_in_the_json_schema() -> None:
+    names, own = make_json_schema()["$defs"]["AgentConfig"]["properties"]["id"]["anyOf"]
+
+    assert names["enum"][-2:] == ["own_maskable_ppo", "smooth_ppo"]
+    assert own == {"pattern": "^[^:]+:[^:]+$"}
 
 
 def test_a_built_in_name_always_means_the_built_in_object() -> None:
@@ -168,6 +314,16 @@ def test_installed_callbacks_are_listed_with_their_parameters(monkeypatch: pytes
 @pytest.mark.parametrize(
     ("section", "values", "problem"),
     [
+        (
+            "agent",
+            {"id": "smoth_ppo"},
+            "agent.id: unknown algorithm 'smoth_ppo'; did you mean 'smooth_ppo'? (or 'module:Name' of your own)",
+        ),
+        (
+            "agent",
+            {"id": "outside_package.parts:LastMove"},
+            "agent.id: 'outside_package.parts:LastMove' is not a subclass of SB3's BaseAlgorithm",
+        ),
         (
             "train",
             {"callbacks": [{"type": "trase"}]},

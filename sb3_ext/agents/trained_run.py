@@ -45,7 +45,12 @@ class RunCheckpoint:
         return load_model(self.path, trust=trust)
 
     def evaluate(
-        self, episodes: int | None = None, *, deterministic: bool | None = None, seed: int | None = None
+        self,
+        episodes: int | None = None,
+        *,
+        deterministic: bool | None = None,
+        seed: int | None = None,
+        trust: bool = False,
     ) -> Evaluation:
         """
         Judge it as in training: as many episodes with the same seed are the same episodes.
@@ -53,10 +58,11 @@ class RunCheckpoint:
         :param episodes: how many; as many as in training when left out
         :param deterministic: take the most likely action; as in training when left out
         :param seed: of the episodes; training's evaluations' when left out
+        :param trust: read pickles, too, as stock SB3 does
         :return: the statistics
         :raises ValueError: if ``episodes`` is not positive
         """
-        return evaluate_agent(find_agent(self.path), episodes, deterministic=deterministic, seed=seed)
+        return evaluate_agent(find_agent(self.path), episodes, deterministic=deterministic, seed=seed, trust=trust)
 
 
 class TrainedRun(Run):
@@ -86,9 +92,15 @@ class TrainedRun(Run):
         return RunCheckpoint(CheckpointStore(self.paths.checkpoints).resolve(LATEST, playing_only=True))
 
     def evaluate(
-        self, episodes: int | None = None, *, deterministic: bool | None = None, seed: int | None = None
+        self,
+        episodes: int | None = None,
+        *,
+        deterministic: bool | None = None,
+        seed: int | None = None,
+        trust: bool = False,
     ) -> Evaluation:
         """
         :meth:`RunCheckpoint.evaluate` of the best checkpoint, or of the latest if none has a score.
         """
-        return evaluate_agent(find_agent(self.paths.root), episodes, deterministic=deterministic, seed=seed)
+        source = find_agent(self.paths.root)
+        return evaluate_agent(source, episodes, deterministic=deterministic, seed=seed, trust=trust)

@@ -11,12 +11,13 @@ from sb3_ext.algorithms.classes import resolve_class
 from sb3_ext.algorithms.nested_parameters import find_nested_problems
 from sb3_ext.algorithms.noise import find_noise_problems, make_action_noise
 from sb3_ext.algorithms.ranges import ALGORITHM_RANGES, find_schedule_problems
-from sb3_ext.algorithms.registry import Algorithm
+from sb3_ext.algorithms.registry import BUILT_IN, Algorithm
 from sb3_ext.algorithms.relations import find_relation_problems
 from sb3_ext.algorithms.schedules import parse_schedule
 from sb3_ext.arguments import convert_list, find_argument_problems, read_parameters, union_members
 from sb3_ext.internals.sb3 import NO_SETUP_ARGUMENT
 from sb3_ext.problems import Problem
+from sb3_ext.ranges import Range
 
 if TYPE_CHECKING:
     from gymnasium import spaces
@@ -46,8 +47,14 @@ def find_parameter_problems(
     :return: one problem a mistake, keyed from ``params`` inwards
     """
     values, problems = convert_parameters(algorithm, params)
-    found = find_argument_problems(algorithm.load_class(), values, owned=OWNED_PARAMETERS, ranges=ALGORITHM_RANGES)
-    problems = [*problems, *found, *find_schedule_problems(params), *find_nested_problems(algorithm, policy, values)]
+    ranges = _find_ranges(algorithm)
+    found = find_argument_problems(algorithm.load_class(), values, owned=OWNED_PARAMETERS, ranges=ranges)
+    problems = [
+        *problems,
+        *found,
+        *find_schedule_problems(params, ranges),
+        *find_nested_problems(algorithm, policy, values),
+    ]
     wrong = {problem.key[0] for problem in problems}
     sound = {name: value for name, value in fill_parameters(algorithm, values).items() if name not in wrong}
     return [*problems, *find_relation_problems(algorithm, sound, num_envs)]
@@ -70,17 +77,20 @@ def build_parameters(
     return values
 
 
-def fill_parameters(algorithm: Algorithm, params: Mapping[str, Any]) -> dict[str, Any]:
+def fill_parameters(algorithm: Algorithm, params: Mapping[str, Any], *, with_inherited: bool = False) -> dict[str, Any]:
     """
     ``params`` with the constructor's own defaults for all that is left out.
 
     :param algorithm: whose constructor
     :param params: plain values as they come from YAML
+    :param with_inherited: also with defaults of the base class, for arguments that a class of one's own passes on to
+        it; for estimates, since the class may pass other values
     :return: plain values
     """
+    read = _read_all_parameters if with_inherited else read_parameters
     defaults = {
         name: list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
-        for name, parameter in read_parameters(algorithm.load_class()).items()
+        for name, parameter in read(algorithm.load_class()).items()
         if name not in OWNED_PARAMETERS and _is_plain(parameter.default)
     }
     return {**defaults, **params}
@@ -95,7 +105,7 @@ def convert_parameters(algorithm: Algorithm, params: Mapping[str, Any]) -> tuple
     :return: the converted values, without those that cannot be converted and without ``action_noise``, which needs
         an action space; and what is wrong with them
     """
-    signature = read_parameters(algorithm.load_class())
+    signature = _read_all_parameters(algorithm.load_class())
     values: dict[str, Any] = {}
     problems: list[Problem] = []
     for name, value in params.items():
@@ -112,6 +122,19 @@ def convert_parameters(algorithm: Algorithm, params: Mapping[str, Any]) -> tuple
     return values, problems
 
 
+def _read_all_parameters(algorithm_class: type[Any]) -> dict[str, inspect.Parameter]:
+    """The constructor's parameters, and where it passes ``**kwargs`` on, those of its base class."""
+    parameters: dict[str, inspect.Parameter] = {}
+    for base in algorithm_class.__mro__:
+        if "__init__" not in vars(base):
+            continue
+        own = read_parameters(base)
+        parameters = {**own, **parameters}
+        if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in own.values()):
+            break
+    return parameters
+
+
 def _convert(annotation: Any, value: Any) -> Any:
     origins = [typing.get_origin(member) or member for member in union_members(annotation)]
     if isinstance(value, str) and Callable in origins and str not in origins:
@@ -121,6 +144,16 @@ def _convert(annotation: Any, value: Any) -> Any:
     if isinstance(value, float) and value.is_integer() and int in origins and float not in origins:
         return int(value)  # 1e6 is how people write a million
     return convert_list(annotation, value)
+
+
+def _find_ranges(algorithm: Algorithm) -> Mapping[str, Range]:
+    """Those of a built-in algorithm's arguments; in a class of the user's own, any other argument may mean anything."""
+    if algorithm.id in BUILT_IN:
+        return ALGORITHM_RANGES
+    if algorithm.base is None:
+        return {}
+    known = read_parameters(BUILT_IN[algorithm.base].load_class())
+    return {name: allowed for name, allowed in ALGORITHM_RANGES.items() if name in known}
 
 
 def _convert_policy_kwargs(policy_kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:

@@ -56,7 +56,8 @@ def choose_policy(
             f"agent.id: {algorithm.id} has no policy for {description}; put gymnasium.wrappers.FlattenObservation into "
             "env.wrappers, or choose another algorithm"
         )
-    raise ConfigError(f"agent.policy: {algorithm.id} has no policy for {description}; it has {', '.join(aliases)}")
+    known = f"it has {', '.join(aliases)}" if aliases else "name a policy class, as module:Name"
+    raise ConfigError(f"agent.policy: {algorithm.id} has no policy for {description}; {known}")
 
 
 def check_fit(algorithm: Algorithm, policy: str, env: VecEnv, policy_kwargs: Mapping[str, Any] | None = None) -> None:
@@ -115,7 +116,7 @@ def _find_extractor_problems(
 ) -> Iterator[Problem]:
     """Of the feature extractors that SB3 takes by default."""
     advice = "or set agent.params.policy_kwargs.features_extractor_class"
-    if algorithm.id == "recurrent_ppo" and any(
+    if algorithm.family == "recurrent_ppo" and any(
         isinstance(part, spaces.MultiDiscrete) for part in get_parts(space).values()
     ):
         yield Problem(

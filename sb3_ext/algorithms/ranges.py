@@ -134,14 +134,15 @@ NOISE_RANGES: dict[str, Range] = {"mean": FINITE, "std": NON_NEGATIVE}
 """``action_noise``."""
 
 
-def find_schedule_problems(params: Mapping[str, Any]) -> Iterator[Problem]:
+def find_schedule_problems(params: Mapping[str, Any], ranges: Mapping[str, Range]) -> Iterator[Problem]:
     """
     :param params: ``agent.params`` as they come from YAML
+    :param ranges: of the algorithm's arguments
     :return: one problem a schedule that leaves the range of its parameter
     """
     for name, value in params.items():
-        if name in ALGORITHM_RANGES:
-            allowed = ALGORITHM_RANGES[name].close()
+        if name in ranges:
+            allowed = ranges[name].close()
             beyond = [number for number in find_ends(value) if number not in allowed]
             if beyond:
                 yield Problem((name,), f"{allowed.describe_mistake(beyond[0])} in '{value}'")

@@ -1,13 +1,13 @@
-"""Every algorithm by the name it has in a configuration. Importing this imports no torch."""
+"""Every algorithm by its name in a configuration. Importing this module does not import torch."""
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from sb3_ext.arguments import import_name
 from sb3_ext.errors import ConfigError
-from sb3_ext.problems import suggest_name
+from sb3_ext.extensions import Registry
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
@@ -28,8 +28,10 @@ class Algorithm:
     :param is_off_policy: whether it learns from a replay buffer
     :param has_epsilon: whether it explores by a decaying random fraction (``exploration_rate``)
     :param needs_action_masks: whether the environment must offer ``action_masks()``
-    :param ignores_callbacks: whether its loop goes on although a callback returned ``False``
+    :param ignores_callbacks: whether its loop goes on although a callback returned ``False``, or may do so
     :param board_buffer: the class in ``board_buffers`` from which it learns games, ``None`` if there is none
+    :param observes_masks: whether it finds the legal moves of a game in its observations
+    :param base: id of the built-in algorithm that a class of one's own is derived from, ``None`` if there is none
     """
 
     id: str
@@ -41,6 +43,13 @@ class Algorithm:
     needs_action_masks: bool = False
     ignores_callbacks: bool = False
     board_buffer: str | None = None
+    observes_masks: bool = False
+    base: str | None = None
+
+    @property
+    def family(self) -> str:
+        """The id of the built-in algorithm that it is or is derived from; its own id if there is none."""
+        return self.base or self.id
 
     @property
     def can_collect_deterministically(self) -> bool:
@@ -56,7 +65,7 @@ class Algorithm:
         from sb3_ext.internals.torch import defer_compiler
 
         defer_compiler()
-        loaded: type[BaseAlgorithm] = getattr(importlib.import_module(self.module), self.class_name)
+        loaded: type[BaseAlgorithm] = import_name(f"{self.module}:{self.class_name}")
         return loaded
 
 
@@ -68,7 +77,16 @@ ALGORITHMS: dict[str, Algorithm] = {
     for algorithm in (
         Algorithm("ppo", _SB3, "PPO", _ANY_ACTIONS, board_buffer=_ROLLOUT),
         Algorithm("a2c", _SB3, "A2C", _ANY_ACTIONS, board_buffer=_ROLLOUT),
-        Algorithm("dqn", _SB3, "DQN", ("Discrete",), is_off_policy=True, has_epsilon=True, board_buffer=_REPLAY),
+        Algorithm(
+            "dqn",
+            _SB3,
+            "DQN",
+            ("Discrete",),
+            is_off_policy=True,
+            has_epsilon=True,
+            board_buffer=_REPLAY,
+            observes_masks=True,
+        ),
         Algorithm("sac", _SB3, "SAC", ("Box",), is_off_policy=True),
         Algorithm("td3", _SB3, "TD3", ("Box",), is_off_policy=True),
         Algorithm("ddpg", _SB3, "DDPG", ("Box",), is_off_policy=True),
@@ -83,7 +101,14 @@ ALGORITHMS: dict[str, Algorithm] = {
         # Its policy fails in MultiBinary spaces.
         Algorithm("recurrent_ppo", _CONTRIB, "RecurrentPPO", ("Box", "Discrete", "MultiDiscrete")),
         Algorithm(
-            "qrdqn", _CONTRIB, "QRDQN", ("Discrete",), is_off_policy=True, has_epsilon=True, board_buffer=_REPLAY
+            "qrdqn",
+            _CONTRIB,
+            "QRDQN",
+            ("Discrete",),
+            is_off_policy=True,
+            has_epsilon=True,
+            board_buffer=_REPLAY,
+            observes_masks=True,
         ),
         Algorithm("tqc", _CONTRIB, "TQC", ("Box",), is_off_policy=True),
         Algorithm("trpo", _CONTRIB, "TRPO", _ANY_ACTIONS, board_buffer=_ROLLOUT),
@@ -106,6 +131,9 @@ MASKED_ALGORITHMS: dict[str, Algorithm] = {
 }
 """What games are learned with in the place of algorithms that know no action masks."""
 
+BUILT_IN: dict[str, Algorithm] = {**ALGORITHMS, **MASKED_ALGORITHMS}
+"""Every algorithm whose class is part of SB3, of SB3-Contrib or of this package."""
+
 
 def mask_algorithm(algorithm: Algorithm) -> Algorithm:
     """
@@ -115,24 +143,70 @@ def mask_algorithm(algorithm: Algorithm) -> Algorithm:
     return MASKED_ALGORITHMS.get(f"{MASKED_PREFIX}{algorithm.id}", algorithm)
 
 
+ALGORITHM_NAMES = Registry(
+    "algorithm",
+    {name: f"{algorithm.module}:{algorithm.class_name}" for name, algorithm in ALGORITHMS.items()},
+    "sb3_ext.algorithms",
+)
+"""Every algorithm that a configuration can name."""
+
+
 def get_algorithm(algorithm_id: str) -> Algorithm:
     """
-    :param algorithm_id: a name such as ``ppo``
-    :return: its entry
+    Describe an algorithm that a configuration names. One that is not built in is imported, and with it torch.
+
+    :param algorithm_id: a built-in id such as ``ppo``, a name that an installed package registers, or ``module:Name``
+    :return: what the package needs to know; of a class that is not built in, what holds for its built-in base class
     :raises ConfigError: if there is none, with the nearest name
     """
+    if algorithm_id in ALGORITHMS:
+        return ALGORITHMS[algorithm_id]
+    from stable_baselines3.common.base_class import BaseAlgorithm
+
+    from sb3_ext.internals.torch import defer_compiler
+
+    defer_compiler()
     try:
-        return MASKED_ALGORITHMS.get(algorithm_id) or ALGORITHMS[algorithm_id]
-    except KeyError:
-        raise ConfigError(
-            f"agent.id: unknown algorithm '{algorithm_id}'; {suggest_name(algorithm_id, ALGORITHMS)}"
-        ) from None
+        found = ALGORITHM_NAMES.load_subclass(algorithm_id, BaseAlgorithm)
+        module, _, name = ALGORITHM_NAMES.find(algorithm_id).partition(":")
+    except LookupError as error:
+        raise ConfigError(f"agent.id: {error}") from error
+    return replace(_derive(found), id=algorithm_id, module=module, class_name=name)
+
+
+def find_algorithm_of(algorithm_class: type[Any]) -> Algorithm | None:
+    """
+    :param algorithm_class: any class
+    :return: the built-in algorithm, or the variant of one for games, that is this very class
+    """
+    for algorithm in BUILT_IN.values():
+        is_there = f"{algorithm_class.__module__}.".startswith(f"{algorithm.module}.")
+        if is_there and algorithm_class.__name__ == algorithm.class_name:
+            return algorithm
+    return None
+
+
+def _derive(algorithm_class: type[BaseAlgorithm]) -> Algorithm:
+    """What holds for the nearest built-in base class; without one, as little as possible is assumed."""
+    from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+    from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+
+    for base_class in algorithm_class.__mro__:
+        base = find_algorithm_of(base_class)
+        if base is not None:
+            has_masks = base.id in MASKED_ALGORITHMS
+            # Of DQN, only the masked variant, which games are learned with, reads masks and boards.
+            board_buffer = base.board_buffer if has_masks or not base.observes_masks else None
+            return replace(base, base=base.id, observes_masks=has_masks, board_buffer=board_buffer)
+    is_off_policy = issubclass(algorithm_class, OffPolicyAlgorithm)
+    ignores_callbacks = not (is_off_policy or issubclass(algorithm_class, OnPolicyAlgorithm))
+    return Algorithm("", "", "", _ANY_ACTIONS, is_off_policy=is_off_policy, ignores_callbacks=ignores_callbacks)
 
 
 def find_algorithms_for(action_space_name: str) -> list[str]:
     """
     :param action_space_name: the class name of a Gymnasium space
-    :return: ids of the algorithms that can act in it without action masks, in the registry's order
+    :return: ids of the built-in algorithms that can act in it without action masks, in the registry's order
     """
     return [
         algorithm.id

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from sb3_ext.algorithms.registry import Algorithm
+from sb3_ext.algorithms.registry import BUILT_IN, Algorithm
 from sb3_ext.problems import Problem, expected
 
 Values = Mapping[str, Any]
@@ -19,8 +19,10 @@ def find_relation_problems(algorithm: Algorithm, params: Values, num_envs: int |
     :param num_envs: number of environments; ``None`` if it is not known
     :return: one problem a mistake, keyed from ``params`` inwards
     """
+    if algorithm.family not in BUILT_IN:
+        return  # its arguments may mean anything
     values = {**params, "num_envs": num_envs}
-    for find in (*_FOR_ALL, *_FOR.get(algorithm.id, ())):
+    for find in (*_FOR_ALL, *_FOR.get(algorithm.family, ())):
         yield from find(values)
 
 

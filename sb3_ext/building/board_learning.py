@@ -33,7 +33,7 @@ def make_board_arguments(config: RunConfig) -> dict[str, Any]:
         raise ConfigError(f"agent.params.{given[0]}: cannot be set together with {key}, which has a buffer of its own")
     arguments: dict[str, Any] = {"num_mirrors": num_mirrors, "reflection": _find_reflection(config)}
     if algorithm.is_off_policy:
-        arguments["gamma"] = fill_parameters(algorithm, config.agent.params)["gamma"]
+        arguments["gamma"] = fill_parameters(algorithm, config.agent.params, with_inherited=True)["gamma"]
     return {f"{kind}_class": getattr(board_buffers, algorithm.board_buffer), f"{kind}_kwargs": arguments}
 
 

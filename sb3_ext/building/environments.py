@@ -193,7 +193,7 @@ def wrap_vec_env(env: VecEnv, config: RunConfig, is_training: bool) -> VecEnv:
         env = stack_frames(env, section.frame_stack)
     if section.normalize:
         arguments = choose_normalization(section.normalize, env.observation_space)
-        params = fill_parameters(get_algorithm(config.agent.id), config.agent.params)
+        params = fill_parameters(get_algorithm(config.agent.id), config.agent.params, with_inherited=True)
         arguments.setdefault("gamma", params.get("gamma", _VEC_NORMALIZE_GAMMA))
         if not is_training:
             arguments["norm_reward"] = False

@@ -80,7 +80,7 @@ def make_game_eval_env(config: RunConfig, num_boards: int, opponent: Opponent | 
         sampler,
         start_policy="alternate",
         opening_plies=EVAL_OPENING_PLIES,
-        masks_in_observation=algorithm.has_epsilon,
+        masks_in_observation=algorithm.observes_masks,
         illegal_move=config.train.illegal_move or _choose_illegal_move(config),
         seed=config.seed,
     )
@@ -105,7 +105,7 @@ def make_trial_boards(config: RunConfig, num_boards: int) -> VecEnv:
     return SelfPlayVecEnv(
         make_configured_game(config, num_boards),
         make_opponent("random", seed=0),
-        masks_in_observation=get_algorithm(config.agent.id).has_epsilon,
+        masks_in_observation=get_algorithm(config.agent.id).observes_masks,
         illegal_move="random_legal",
         seed=0,
     )
@@ -142,8 +142,7 @@ def _make_seat(config: RunConfig, game: Game, sampler: OpponentSampler) -> SelfP
         game,
         sampler,
         start_policy=config.train.start_policy or "random",
-        # Algorithms with an exploration rate have their masks in what they see.
-        masks_in_observation=get_algorithm(config.agent.id).has_epsilon,
+        masks_in_observation=get_algorithm(config.agent.id).observes_masks,
         illegal_move=config.train.illegal_move or _choose_illegal_move(config),
         opening_plies=(0, config.train.opening_plies or 0),
         num_mirrors=count_mirrors(config),
@@ -153,7 +152,7 @@ def _make_seat(config: RunConfig, game: Game, sampler: OpponentSampler) -> SelfP
 
 def _choose_illegal_move(config: RunConfig) -> Any:
     algorithm = get_algorithm(config.agent.id)
-    return "mask" if algorithm.needs_action_masks or algorithm.has_epsilon else "random_legal"
+    return "mask" if algorithm.needs_action_masks or algorithm.observes_masks else "random_legal"
 
 
 def _make_sampler(config: RunConfig, game: Game, opponents_directory: Path) -> OpponentSampler:

@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 from gymnasium import spaces
 
-from sb3_ext.algorithms.registry import ALGORITHMS
+from sb3_ext.algorithms.registry import get_algorithm
 from sb3_ext.building.environments import count_eval_envs, make_environment_factory
 from sb3_ext.building.games import make_configured_game
 from sb3_ext.building.memory_estimate import EnvironmentSize, MemoryPart, estimate_memory
@@ -135,7 +135,7 @@ def _measure_boards(config: RunConfig) -> EnvironmentSize:
     before = _measure_own_bytes()
     some = make_configured_game(config, 1 + _MANY_ENVIRONMENTS)
     each = (_measure_own_bytes() - before) // some.num_boards
-    opponent, in_observation = make_opponent("random", seed=0), ALGORITHMS[config.agent.id].has_epsilon
+    opponent, in_observation = make_opponent("random", seed=0), get_algorithm(config.agent.id).observes_masks
     boards = SelfPlayVecEnv(one, opponent, masks_in_observation=in_observation, seed=0)
     return EnvironmentSize(boards.observation_space, boards.action_space, max(each, _LEAST_BOARD_BYTES))
 

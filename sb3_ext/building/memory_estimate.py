@@ -13,7 +13,7 @@ from gymnasium import spaces
 from stable_baselines3.common.preprocessing import get_action_dim, get_obs_shape
 
 from sb3_ext.algorithms.parameters import fill_parameters
-from sb3_ext.algorithms.registry import ALGORITHMS
+from sb3_ext.algorithms.registry import get_algorithm
 from sb3_ext.building.environments import count_eval_envs
 from sb3_ext.building.parallel import choose_vec_env
 from sb3_ext.config.schema import RunConfig
@@ -63,7 +63,7 @@ def estimate_memory(config: RunConfig, size: EnvironmentSize) -> list[MemoryPart
     """
     stack = (config.env.frame_stack if config.env is not None else None) or 1
     observation_bytes = stack * _count_observation_bytes(size.observation_space)
-    params = fill_parameters(ALGORITHMS[config.agent.id], config.agent.params)
+    params = fill_parameters(get_algorithm(config.agent.id), config.agent.params, with_inherited=True)
     inputs = stack * _count_numbers(size.observation_space)
     outputs = _count_actions(size.action_space)
     parts = [
@@ -104,7 +104,7 @@ def _estimate_environments(config: RunConfig, env_bytes: int, observation_bytes:
 def _estimate_buffers(
     config: RunConfig, params: Mapping[str, Any], observation_bytes: int, inputs: int, outputs: int
 ) -> Iterator[MemoryPart]:
-    algorithm = ALGORITHMS[config.agent.id]
+    algorithm = get_algorithm(config.agent.id)
     buffer_size, n_steps, num_envs = (
         _get_int(params, "buffer_size"),
         _get_int(params, "n_steps"),
@@ -125,7 +125,7 @@ def _estimate_buffers(
         if config.env is not None and config.env.normalize:
             observation_bytes = max(observation_bytes, inputs * _FLOAT_BYTES)
         masks = outputs if algorithm.needs_action_masks else 0
-        states = 4 * _find_policy_int(params, "lstm_hidden_size", 256) if algorithm.id == "recurrent_ppo" else 0
+        states = 4 * _find_policy_int(params, "lstm_hidden_size", 256) if algorithm.family == "recurrent_ppo" else 0
         each = observation_bytes + (6 + outputs + masks + states) * _FLOAT_BYTES
         yield MemoryPart(
             "agent.params.n_steps" if n_steps >= num_envs else "parallel.num_envs",
@@ -135,7 +135,7 @@ def _estimate_buffers(
 
 
 def _estimate_learning(config: RunConfig, params: Mapping[str, Any], inputs: int, outputs: int) -> Iterator[MemoryPart]:
-    algorithm = ALGORITHMS[config.agent.id]
+    algorithm = get_algorithm(config.agent.id)
     layers = list(_find_layers(params))
     quantiles = _find_policy_int(params, "n_quantiles", 1)
     parameters = sum(_count_parameters([inputs, *sizes, outputs * quantiles]) for sizes in layers)

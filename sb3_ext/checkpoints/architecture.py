@@ -18,7 +18,7 @@ from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 from stable_baselines3.common.type_aliases import TrainFreq
 
 from sb3_ext.algorithms import board_buffers, board_networks, impala
-from sb3_ext.algorithms.registry import ALGORITHMS, MASKED_ALGORITHMS
+from sb3_ext.algorithms.registry import find_algorithm_of
 from sb3_ext.checkpoints.spaces import describe_space
 from sb3_ext.internals.sb3 import NO_SETUP_ARGUMENT, get_progress_remaining
 
@@ -80,15 +80,15 @@ def describe_model(model: BaseAlgorithm) -> ModelDescription:
     :param model: a model of SB3, of SB3-Contrib or of a class derived from theirs
     :return: its description
     """
-    algorithm_id = _find_algorithm_id(type(model))
+    algorithm = find_algorithm_of(type(model))
     alias = next((alias for alias, known in model.policy_aliases.items() if known is model.policy_class), None)
     policy_arguments, own_code = _describe_policy_arguments(model)
-    if algorithm_id is None:
+    if algorithm is None:
         own_code.insert(0, f"algorithm {_name_path(type(model))}")
     if alias is None:
         own_code.insert(0, f"policy {_name_path(model.policy_class)}")
     return ModelDescription(
-        algorithm=algorithm_id,
+        algorithm=None if algorithm is None else algorithm.id,
         algorithm_class=_name_path(type(model)),
         policy=alias,
         policy_class=_name_path(model.policy_class),
@@ -173,14 +173,6 @@ def _describe_value(value: Any) -> Any:
         members = {key: _describe_value(member) for key, member in value.items()}
         return _NOT_PLAIN if _NOT_PLAIN in members.values() else members
     return _NOT_PLAIN
-
-
-def _find_algorithm_id(algorithm_class: type[Any]) -> str | None:
-    for algorithm in (*ALGORITHMS.values(), *MASKED_ALGORITHMS.values()):
-        is_there = f"{algorithm_class.__module__}.".startswith(f"{algorithm.module}.")
-        if is_there and algorithm_class.__name__ == algorithm.class_name:
-            return algorithm.id
-    return None
 
 
 def _name_path(found: type[Any]) -> str:

@@ -11,7 +11,7 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.type_aliases import GymEnv
 
-from sb3_ext.algorithms.registry import ALGORITHMS, MASKED_ALGORITHMS, get_algorithm
+from sb3_ext.algorithms.registry import BUILT_IN, get_algorithm
 from sb3_ext.checkpoints.architecture import ModelDescription
 from sb3_ext.checkpoints.assembly import build_model, load_weights
 from sb3_ext.checkpoints.bundle import Bundle
@@ -115,13 +115,13 @@ def _find_class(algorithm: str | type[BaseAlgorithm]) -> type[BaseAlgorithm]:
     if not isinstance(algorithm, str):
         return algorithm
     try:
-        return get_algorithm(algorithm).load_class()
+        return (BUILT_IN.get(algorithm) or get_algorithm(algorithm)).load_class()
     except ConfigError as error:
         raise CheckpointError(str(error).removeprefix("agent.id: ")) from error
 
 
 def _find_described_class(described: ModelDescription, trust: bool) -> type[BaseAlgorithm]:
-    if described.algorithm in {**ALGORITHMS, **MASKED_ALGORITHMS}:
+    if described.algorithm in BUILT_IN:
         return _find_class(str(described.algorithm))
     if not trust:
         name = described.algorithm_class[:80]

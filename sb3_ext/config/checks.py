@@ -25,7 +25,7 @@ from sb3_ext.config.ranges import (
 )
 from sb3_ext.config.schema import CHECKPOINT_TYPE, ParallelConfig
 from sb3_ext.config.validation import find_checkpoint_problems
-from sb3_ext.errors import describe_error
+from sb3_ext.errors import ConfigError, describe_error
 from sb3_ext.problems import Key, Problem, suggest_name
 from sb3_ext.ranges import find_range_problems
 
@@ -56,24 +56,26 @@ def _count_envs(parallel: Mapping[str, Any]) -> int | None:
 
 def _find_agent_problems(agent: Mapping[str, Any], num_envs: int | None) -> Iterator[Problem]:
     from sb3_ext.algorithms.parameters import find_parameter_problems
-    from sb3_ext.algorithms.registry import ALGORITHMS
+    from sb3_ext.algorithms.registry import get_algorithm
 
     algorithm_id = agent.get("id")
     if not isinstance(algorithm_id, str):
         return
-    if algorithm_id not in ALGORITHMS:
-        yield Problem(("agent", "id"), f"unknown algorithm '{algorithm_id}'; {suggest_name(algorithm_id, ALGORITHMS)}")
+    try:
+        algorithm = get_algorithm(algorithm_id)
+    except ConfigError as error:
+        yield Problem(("agent", "id"), str(error).removeprefix("agent.id: "))
         return
     policy = agent.get("policy")
     for problem in find_parameter_problems(
-        ALGORITHMS[algorithm_id],
+        algorithm,
         _mapping(agent.get("params")),
         policy=policy if isinstance(policy, str) else None,
         num_envs=num_envs,
     ):
         yield problem.below("agent", "params")
     if isinstance(policy, str):
-        aliases = ALGORITHMS[algorithm_id].load_class().policy_aliases
+        aliases = algorithm.load_class().policy_aliases
         if ":" in policy:
             yield from _find_import_problem(policy, ("agent", "policy"))
         elif policy not in aliases:
@@ -82,10 +84,15 @@ def _find_agent_problems(agent: Mapping[str, Any], num_envs: int | None) -> Iter
 
 
 def _find_deterministic_problem(agent: Mapping[str, Any], train: Mapping[str, Any]) -> Iterator[Problem]:
-    from sb3_ext.algorithms.registry import ALGORITHMS
+    from sb3_ext.algorithms.registry import ALGORITHMS, get_algorithm
 
-    algorithm = ALGORITHMS.get(str(agent.get("id")))
-    if algorithm and train.get("deterministic") is True and not algorithm.can_collect_deterministically:
+    if train.get("deterministic") is not True or not isinstance(agent.get("id"), str):
+        return
+    try:
+        algorithm = get_algorithm(agent["id"])
+    except ConfigError:
+        return  # reported above
+    if not algorithm.can_collect_deterministically:
         fitting = ", ".join(name for name, other in ALGORITHMS.items() if other.can_collect_deterministically)
         yield Problem(("train", "deterministic"), f"{algorithm.id} cannot collect deterministically; {fitting} can")
 

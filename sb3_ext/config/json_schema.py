@@ -6,7 +6,7 @@ from typing import Any
 
 from sb3_ext.algorithms.parameter_schema import make_parameter_schema
 from sb3_ext.algorithms.parameters import OWNED_PARAMETERS
-from sb3_ext.algorithms.registry import ALGORITHMS
+from sb3_ext.algorithms.registry import ALGORITHM_NAMES, ALGORITHMS
 from sb3_ext.config.game_schema import PoolConfig
 from sb3_ext.config.ranges import NORMALIZE_RANGES
 from sb3_ext.config.schema import CheckpointConfig, RunConfig
@@ -20,7 +20,8 @@ def make_json_schema() -> dict[str, Any]:
         found = section.model_json_schema()
         sections |= found.pop("$defs", {})
         sections[section.__name__] = found
-    sections["AgentConfig"]["properties"]["id"]["enum"] = list(ALGORITHMS)
+    names = {"enum": [*ALGORITHMS, *ALGORITHM_NAMES.list_installed()]}
+    sections["AgentConfig"]["properties"]["id"]["anyOf"] = [names, {"pattern": "^[^:]+:[^:]+$"}]
     sections["AgentConfig"]["allOf"] = [
         _depend("id", algorithm.id, make_parameter_schema(algorithm, OWNED_PARAMETERS))
         for algorithm in ALGORITHMS.values()

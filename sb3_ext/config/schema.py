@@ -118,7 +118,7 @@ class ParallelConfig(Section):
 class AgentConfig(Section):
     """The algorithm and its network."""
 
-    id: Text = Field(description=f"one of {', '.join(ALGORITHMS)}")
+    id: Text = Field(description=f"one of {', '.join(ALGORITHMS)}, or module:Name of your own")
     policy: Text | None = Field(default=None, description="SB3 alias or module:Name; null: by the observation space")
     device: Device | None = Field(default="auto", description="auto (or null), cpu, cuda, cuda:1")
     threads: Threads = Field(default="auto", description="torch's threads; auto measures one against all at the start")

@@ -77,10 +77,14 @@ class Space:
 
 def load_default_space(algorithm_id: str) -> Space:
     """
-    :param algorithm_id: ``ppo``, say
-    :return: the space that the package has for it
+    :param algorithm_id: such as ``ppo``
+    :return: the space that the package has for it, or for the algorithm that it is derived from
+    :raises ConfigError: if there is none
     """
-    path = _DEFAULT_SPACES / f"{algorithm_id}.yaml"
+    algorithm = get_algorithm(algorithm_id)
+    path = _DEFAULT_SPACES / f"{algorithm.family}.yaml"
+    if not path.is_file():
+        raise ConfigError(f"tune.space: there is no default space for {algorithm_id}; give keys of the configuration")
     content = parse_document(path.read_text(encoding="utf-8"), path.name).value
     return Space(TypeAdapter(dict[str, DimensionConfig]).validate_python(content))
 
