@@ -39,6 +39,7 @@ SET_ELSEWHERE = {
     "EpisodeBudgetCallback": "train.total_episodes",
     "EpisodeLoggingCallback": "always on; train.log_every_episodes",
     "EvaluationCallback": "eval",
+    "FirstRolloutCallback": "always on",
     "FunctionCallback": "from Python, sb3_ext.train(callback=…)",
     "MetricsCallback": "always on; writes metrics.json",
     "NanStopCallback": "always on",

@@ -80,6 +80,7 @@ CALLBACK_RANGES: dict[str, Range] = {
     "max_disk_bytes": POSITIVE_INTEGER,
     "max_episodes": POSITIVE_INTEGER,
     "max_no_improvement_evals": NON_NEGATIVE_INTEGER,
+    "max_steps": POSITIVE_INTEGER,
     "milestone_steps": POSITIVE_INTEGER,
     "min": FRACTION,
     "min_delta": NON_NEGATIVE,
