@@ -161,7 +161,7 @@ REPLACED: dict[str, list[str]] = {
     ],
     "advise": [
         *("config:read_source", "config:load_config", "advising.advice:find_advice", "advising.advice:explain_advice"),
-        "cli.advise:_print_table",
+        *("building.memory:check_memory", "cli.advise:_print_table"),
     ],
     "runs logs": ["cli.runs:LogTail.follow"],
     "runs stop": ["cli.runs:stop_run"],
