@@ -139,12 +139,13 @@ class RunCheckpointCallback(EpisodeCallback):
             self.resume_from(bundle, model)
         return max(0, total_timesteps - model.num_timesteps)
 
-    def resume_from(self, bundle: Bundle, model: BaseAlgorithm) -> None:
+    def resume_from(self, bundle: Bundle, model: BaseAlgorithm) -> str | None:
         """
         Put one checkpoint back into a newly made model.
 
         :param bundle: verified, and of one's own: parts of it are pickled
         :param model: made, with its environments, as the first time
+        :return: why training goes on approximately, with new episodes for one; ``None`` if it goes on exactly
         :raises CheckpointError: if the model or its environments are others than the checkpoint's
         """
         replay = restore_model(model, bundle)
@@ -152,11 +153,14 @@ class RunCheckpointCallback(EpisodeCallback):
             self._saver.continue_from(model, bundle, replay)
         self._resumed = read_state(bundle.path)
         restore_before_learn(model, self._resumed)
-        if bundle.manifest.exact:
+        reason = None if bundle.manifest.exact else bundle.manifest.exact_reason
+        if reason is None and not self._resumed.exactness.exact:
+            reason = self._resumed.exactness.reason
+        if reason is None:
             logger.info("resuming from step %d (%s)", bundle.step, bundle.path)
         else:
-            reason = bundle.manifest.exact_reason
             logger.warning("resuming from step %d (%s); this is approximate: %s", bundle.step, bundle.path, reason)
+        return reason
 
     def is_boundary_near(self) -> bool:
         """

@@ -9,7 +9,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_ext.checkpoints.captured_state import CapturedState
 from sb3_ext.vec.exactness import Exactness
-from sb3_ext.vec.snapshots import SnapshotError
+from sb3_ext.vec.snapshots import OtherEnvironmentError, SnapshotError
 from sb3_ext.vec.vec_snapshots import get_vec_snapshot, set_vec_snapshot
 
 _SNAPSHOT = "environment"
@@ -32,6 +32,22 @@ def capture_environment(model: BaseAlgorithm, state: CapturedState, exactness: E
     state.values["environment"] = {"exact": exactness.exact, "reason": exactness.reason}
 
 
+def try_environment(model: BaseAlgorithm, state: CapturedState) -> None:
+    """
+    Find out whether the environments can be restored: an earlier version may have put other wrappers around them.
+
+    :param model: before ``learn``
+    :param state: what was captured; if its environments do not fit, its ``exactness`` says so from now on
+    :raises OtherEnvironmentError: if they are others, not only in other wrappers
+    """
+    try:
+        restore_environment(model, state)
+    except OtherEnvironmentError:
+        raise
+    except SnapshotError as error:
+        state.values["environment"] = {"exact": False, "reason": str(error)}
+
+
 def seed_new_episodes(model: BaseAlgorithm, state: CapturedState) -> None:
     """
     Where environments cannot be restored, see to it that they do not play the run's first episodes again.
@@ -47,7 +63,7 @@ def restore_environment(model: BaseAlgorithm, state: CapturedState) -> None:
     """
     :param model: with environments like the captured ones
     :param state: what was captured
-    :raises SnapshotError: if the environments are others
+    :raises SnapshotError: if they do not fit
     """
     if state.exactness.exact:
         set_vec_snapshot(get_environment(model), state.blobs[_SNAPSHOT])

@@ -76,6 +76,7 @@ def restore_before_learn(model: BaseAlgorithm, state: CapturedState) -> None:
     """
     # After ``load`` it would be a copy; environments that are stepped in this process share it with the model.
     model.action_space = environment_state.get_environment(model).action_space
+    environment_state.try_environment(model, state)
     algorithm_state.restore_algorithm(model, state)
     algorithm_state.restore_schedules(model, state)
     rollout_state.restore_observations(model, state)

@@ -20,7 +20,7 @@ class RunPaths:
         ├── config.yaml            the config file as given (overrides are in meta.json)
         ├── config.resolved.yaml   every value, defaults filled in: what really ran
         ├── meta.json              written once, at the start
-        ├── resumes.jsonl          one line a resume: time, checkpoint, command, end of the stretch before
+        ├── resumes.jsonl          one line a resume: time, checkpoint, command, why approximate, the end before
         ├── requirements.txt       the exact installed packages
         ├── status.json            live; replaced atomically
         ├── pid                    while a process owns the run; removed on a clean exit

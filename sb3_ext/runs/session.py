@@ -177,6 +177,18 @@ class RunSession:
             yield
         self._is_starting = False
 
+    def note_approximate(self, reason: str | None) -> None:
+        """
+        Add to the last line of ``resumes.jsonl``, if there is one, why this resume is approximate.
+
+        :param reason: ``None`` if it is exact
+        """
+        if reason is None or not self.paths.resumes.exists():
+            return
+        *earlier, last = self.paths.resumes.read_text(encoding="utf-8").splitlines()
+        last = json.dumps({**json.loads(last), "approximate": reason})
+        write_text(self.paths.resumes, "".join(f"{line}\n" for line in (*earlier, last)))
+
     @property
     def interruption(self) -> Interruption:
         """Ends loops before and after training: by the stop file, or on a signal."""

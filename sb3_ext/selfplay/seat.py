@@ -296,9 +296,10 @@ class SelfPlayVecEnv(BoardVecEnv):
         self.game.set_snapshot(snapshot["game"])
         self._seats = snapshot["seats"].copy()
         self._returns = snapshot["returns"].copy()
-        self._totals = snapshot["totals"].copy()
-        self._early = snapshot["early"].copy()
-        self._is_over = snapshot["is_over"].copy()
+        # Snapshots of 0.1.0 lack them: none of their games was over before the agent could move.
+        self._totals = snapshot.get("totals", np.zeros_like(self._totals)).copy()
+        self._early = snapshot.get("early", np.zeros_like(self._early)).copy()
+        self._is_over = snapshot.get("is_over", np.zeros_like(self._is_over)).copy()
         self._missing = None
         self._opponents = snapshot["opponents"].copy()
         self._names = list(snapshot["names"])

@@ -130,7 +130,7 @@ def _make(
     callbacks = make_callbacks(config, session, phases, extra_callbacks, trial)
     model.set_logger(_make_logger(session))
     if start.bundle is not None:
-        callbacks.checkpoints.resume_from(start.bundle, model)
+        session.note_approximate(callbacks.checkpoints.resume_from(start.bundle, model))
     elif config.agent.init_from is not None:
         _restore_weights(model, config.agent.init_from)
     return model, callbacks, phases

@@ -9,6 +9,9 @@ process, and only what it knows is taken from it and put back into it: by
 3. its own ``__getstate__`` and ``__setstate__``;
 4. else its attributes, pickled.
 
+A snapshot of an earlier version is restored, too, where its stack has other layers than today's only among those that
+no step depends on.
+
 A class that inherits ``EzPickle`` pickles only the arguments of its constructor: a new environment would come back,
 in another state. Such a layer needs 1 or 2.
 """
@@ -17,22 +20,28 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from types import FunctionType, MethodType, ModuleType
 from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
 from gymnasium import spaces
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecMonitor
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecEnvWrapper, VecMonitor
 
 from sb3_ext.errors import CheckpointError
 from sb3_ext.internals.gymnasium import CONSTRUCTION_ATTRIBUTES, GENERATOR_ATTRIBUTE, GENERATOR_SEED_ATTRIBUTE
+from sb3_ext.vec.mask_method import MaskMethod
 from sb3_ext.vec.mujoco_snapshots import LIVE_ATTRIBUTES, get_physics, is_mujoco, set_physics
 
 
 class SnapshotError(CheckpointError):
     """The state of an environment cannot be taken, or does not fit the environment that it is put into."""
+
+
+class OtherEnvironmentError(SnapshotError):
+    """The state is that of another environment, not only of the same one in other wrappers."""
 
 
 @runtime_checkable
@@ -61,9 +70,13 @@ _PHYSICS = "physics"
 
 # What a layer was made with; unchanged in the process that restores it.
 _ARGUMENTS = CONSTRUCTION_ATTRIBUTES | {"spec", "class_attributes"}
+# No step depends on them. Not every version of this package has put them around environments.
+_OPTIONAL_LAYERS = frozenset({"AttributeForwarding", "SnapshotWrapper", "VecCheckFinite"})
 # What belongs to its process, or is made anew by every step. Monitor's lists of all episodes grow with the run, and
 # its file has them.
 _LIVE_ATTRIBUTES: tuple[tuple[type, frozenset[str]], ...] = (
+    (gymnasium.Wrapper, frozenset({"env"})),
+    (VecEnvWrapper, frozenset({"venv"})),
     (Monitor, frozenset({"results_writer", "episode_returns", "episode_lengths", "episode_times"})),
     (VecMonitor, frozenset({"results_writer"})),
     (DummyVecEnv, frozenset({"actions", "buf_obs", "buf_rews", "buf_dones", "buf_infos"})),
@@ -100,25 +113,30 @@ def freeze(layers: Sequence[object], *, past_ez_pickle: bool = False) -> bytes:
     return buffer.getvalue()
 
 
-def thaw(layers: Sequence[object], snapshot: bytes) -> None:
+def thaw(layers: Sequence[object], snapshot: bytes, *, left_out: Collection[str] = ()) -> None:
     """
     Put a state back.
 
-    :param layers: like those that were frozen, as a rule in a new process
+    :param layers: like those that were frozen, as a rule in a new process; after an error, as they were before
     :param snapshot: from :func:`freeze`
+    :param left_out: names of classes whose layers are in the snapshot and not among these
+    :raises OtherEnvironmentError: if an environment among the layers is none of those that were frozen
     :raises SnapshotError: if these are not the same kinds of layers, or one cannot be restored
     """
     live = [*layers, *_find_spaces(layers)]
-    unpickler = _Unpickler(io.BytesIO(snapshot), live)
-    found, expected = [_describe(item) for item in live], unpickler.load()
-    if found != expected:
-        raise SnapshotError(f"the snapshot is of {' > '.join(expected)}, but the environment is {' > '.join(found)}")
+    unpickler = _Unpickler(io.BytesIO(snapshot))
+    unpickler.live = _align(live, unpickler.load(), _OPTIONAL_LAYERS.union(left_out))
+    earlier = [dict(vars(item)) for item in live]
     try:
-        states = [{name: unpickler.load() for name in unpickler.load()} for _ in live]
-        for item, state in zip(live, states, strict=True):
-            _set_state(item, state)
+        states = [_load_state(unpickler, item) for item in unpickler.live]
+        for item, state in zip(unpickler.live, states, strict=True):
+            if item is not None:
+                _set_state(item, state)
     except Exception as error:  # the code of any class runs here
-        raise SnapshotError(f"{' > '.join(found)} cannot be restored: {error}") from error
+        for item, attributes in zip(live, earlier, strict=True):
+            vars(item).clear()
+            vars(item).update(attributes)
+        raise SnapshotError(f"{' > '.join(map(_describe, live))} cannot be restored: {error}") from error
 
 
 def list_layers(env: gymnasium.Env[Any, Any]) -> list[gymnasium.Env[Any, Any]]:
@@ -155,12 +173,62 @@ class _Pickler(pickle.Pickler):
 
 
 class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: io.BytesIO, live: Sequence[object]) -> None:
-        super().__init__(file)
-        self._live = live
+    live: Sequence[object | None] = ()
+    has_met_missing = False
 
     def persistent_load(self, pid: Any) -> object:
-        return self._live[pid]
+        self.has_met_missing |= self.live[pid] is None
+        return self.live[pid]
+
+
+def _align(live: Sequence[object], saved: Sequence[str], optional: Collection[str]) -> list[object | None]:
+    """Which of the live layers each of the saved ones is; ``None`` where an optional one is missing today."""
+    rest = list(live)
+    aligned: list[object | None] = []
+    for name in saved:
+        while rest and _describe(rest[0]) != name and _describe(rest[0]) in optional:
+            del rest[0]
+        if rest and _describe(rest[0]) == name:
+            aligned.append(rest.pop(0))
+        elif name in optional:
+            aligned.append(None)
+        else:
+            raise _explain_difference(live, saved)
+    if any(_describe(item) not in optional for item in rest):
+        raise _explain_difference(live, saved)
+    return aligned
+
+
+def _load_state(unpickler: _Unpickler, item: object | None) -> dict[str, Any]:
+    # Snapshots of 0.1.0 have the attributes env and venv, too.
+    live_attributes = _list_live_attributes(item)
+    state = {}
+    for name in unpickler.load():
+        unpickler.has_met_missing = False
+        value = unpickler.load()
+        if item is None or name in live_attributes:
+            continue
+        if unpickler.has_met_missing:
+            raise SnapshotError(f"its attribute {_describe(item)}.{name} refers to a wrapper that is missing now")
+        state[name] = value
+    return state
+
+
+def _explain_difference(live: Sequence[object], saved: Sequence[str]) -> SnapshotError:
+    found = list(map(_describe, live))
+    difference = f"the snapshot is of {_list_counts(saved)}, but the environment is {_list_counts(found)}"
+    envs = (item for item in live if isinstance(item, gymnasium.Env) and not isinstance(item, gymnasium.Wrapper))
+    if any(_describe(env) not in saved for env in envs):
+        return OtherEnvironmentError(difference)
+    if set(saved) == set(found):
+        return SnapshotError(difference)
+    return SnapshotError(
+        f"the checkpoint was written by an earlier version, or script, with other wrappers: {difference}"
+    )
+
+
+def _list_counts(names: Sequence[str]) -> str:
+    return " > ".join(name if count == 1 else f"{name} x{count}" for name, count in Counter(names).items())
 
 
 def _get_state(layer: Any, past_ez_pickle: bool) -> dict[str, Any]:
@@ -201,14 +269,17 @@ def _set_state(layer: Any, state: dict[str, Any]) -> None:
 
 
 def _select_attributes(layer: object) -> dict[str, Any]:
-    live = _ARGUMENTS.union(*(names for kind, names in _LIVE_ATTRIBUTES if isinstance(layer, kind)))
-    if is_mujoco(layer):
-        live |= LIVE_ATTRIBUTES
+    live = _list_live_attributes(layer)
     return {name: value for name, value in vars(layer).items() if name not in live and not _is_resource(value)}
 
 
+def _list_live_attributes(layer: object) -> frozenset[str]:
+    live = _ARGUMENTS.union(*(names for kind, names in _LIVE_ATTRIBUTES if isinstance(layer, kind)))
+    return live | LIVE_ATTRIBUTES if is_mujoco(layer) else live
+
+
 def _is_resource(value: object) -> bool:
-    if isinstance(value, FunctionType | MethodType | ModuleType | io.IOBase):
+    if isinstance(value, FunctionType | MethodType | MaskMethod | ModuleType | io.IOBase):
         return True
     return type(value).__module__.partition(".")[0] == "pygame"  # windows and clocks of a rendered environment
 

@@ -46,6 +46,9 @@ def set_vec_snapshot(venv: VecEnv, snapshot: bytes) -> None:
     """
     base = venv.unwrapped
     layers, workers = pickle.loads(snapshot)
+    if workers and isinstance(base, WorkerVecEnv) and base.num_envs == len(workers):
+        _set_subproc_snapshot(venv, base, layers, [pickle.loads(worker) for worker in workers])
+        return
     if workers and not (_has_snapshot_workers(base) and base.num_envs == len(workers)):
         raise SnapshotError(
             f"the snapshot is of {len(workers)} environments in SnapshotWrapper, each in its own process"
@@ -55,6 +58,13 @@ def set_vec_snapshot(venv: VecEnv, snapshot: bytes) -> None:
         (reason,) = base.env_method("set_worker_snapshot", worker, indices=index)
         if reason:
             raise SnapshotError(f"environment {index}: {reason}")
+
+
+def _set_subproc_snapshot(venv: VecEnv, base: WorkerVecEnv, layers: bytes, workers: list[Any]) -> None:
+    """Restore what 0.1.0 has saved in mode ``subproc``, with SubprocVecEnv: a worker for each environment."""
+    thaw([layer for layer in _list_vec_layers(venv) if layer is not base], layers, left_out=[SubprocVecEnv.__name__])
+    used = {"seeds": [None] * len(workers), "options": [{}] * len(workers), "reset_infos": [{}] * len(workers)}
+    base.set_snapshot({"workers": workers, **used})
 
 
 def get_monitor_files(venv: VecEnv) -> list[MonitorFile | None]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -69,6 +70,10 @@ class RestoreCallback(BaseCallback):
 
     def _on_step(self) -> bool:
         return True
+
+
+class OtherCartPole(CartPoleEnv):
+    pass
 
 
 class EzPickledCartPole(CartPoleEnv, EzPickle):
@@ -157,9 +162,26 @@ def test_learn_must_not_count_from_zero() -> None:
 def test_another_environment_is_refused() -> None:
     captured = capture(make_ppo()).captured
     assert captured is not None
-    other = make_ppo(lambda: gymnasium.wrappers.TransformReward(gymnasium.make("CartPole-v1"), float))
-    with pytest.raises(CheckpointError, match="the snapshot is of"):
+    other = make_ppo(OtherCartPole)
+    with pytest.raises(CheckpointError, match=r"is of .*CartPoleEnv.*, but the environment is .*OtherCart"):
         resume(other, captured)
+
+
+def test_in_other_wrappers_new_episodes_begin_and_the_state_says_so() -> None:
+    captured = capture(make_ppo()).captured
+    assert captured is not None
+    other = make_ppo(lambda: gymnasium.wrappers.TransformReward(gymnasium.make("CartPole-v1"), float))
+    seen: list[Any] = []
+    resume(other, captured, look=lambda model: seen.append((model.num_timesteps, model._last_obs, model._n_updates)))
+    [(steps, observation, updates)] = seen
+    assert (steps, updates) == (64, 2)
+    assert np.abs(observation).max() < 0.06  # CartPole begins within 0.05
+    assert not captured.exactness.exact
+    assert re.match(
+        "the checkpoint was written by an earlier version, or script, with other wrappers: the snapshot is of .*, "
+        "but the environment is .*TransformReward",
+        captured.exactness.reason,
+    )
 
 
 @pytest.mark.parametrize("use_sde", [False, True])

@@ -9,6 +9,7 @@ import pytest
 from gymnasium import spaces
 from gymnasium.envs.classic_control import CartPoleEnv
 from gymnasium.utils import EzPickle
+from sb3_contrib.common.wrappers import ActionMasker
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import (
     DummyVecEnv,
@@ -20,6 +21,7 @@ from stable_baselines3.common.vec_env import (
 )
 
 from sb3_ext.vec import WorkerVecEnv
+from sb3_ext.vec.mask_method import MaskMethod
 from sb3_ext.vec.snapshot_wrapper import SnapshotWrapper
 from sb3_ext.vec.snapshots import SnapshotError
 from sb3_ext.vec.vec_snapshots import get_vec_snapshot, set_vec_snapshot
@@ -46,6 +48,11 @@ class GlobalNoiseEnv(gymnasium.Env[Any, Any]):
 
     def _observe(self) -> np.ndarray:
         return np.random.normal(size=2).astype(np.float32)
+
+
+class MaskedEnv(GlobalNoiseEnv):
+    def find_legal(self, env: Any) -> np.ndarray:
+        return np.array([True, False])
 
 
 class EzNoiseEnv(GlobalNoiseEnv, EzPickle):
@@ -130,6 +137,17 @@ def test_a_snapshot_is_not_changed_by_later_steps(make_venv: MakeVecEnv) -> None
     first = walk_venv(venv, 40, seed=1)
     set_vec_snapshot(venv, snapshot)
     assert walk_venv(venv, 40, seed=1) == first
+
+
+def test_a_mask_function_stays_where_the_snapshot_has_a_bound_method(make_venv: MakeVecEnv) -> None:
+    def mask(method: Any) -> Callable[[], gymnasium.Env[Any, Any]]:
+        return lambda: ActionMasker(MaskedEnv(), method)
+
+    venv = make_venv(mask("find_legal"))
+    restored = make_venv(mask(MaskMethod("find_legal")))
+    venv.reset()
+    set_vec_snapshot(restored, get_vec_snapshot(venv))
+    assert [list(masks) for masks in restored.env_method("action_masks")] == [[True, False]] * 2
 
 
 def test_subproc_without_the_wrapper_says_what_to_do(make_venv: MakeVecEnv) -> None:
