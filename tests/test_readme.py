@@ -78,7 +78,8 @@ def test_configurations_load(yaml: str, tmp_path: Path) -> None:
 
 def test_mistakes_are_reported_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    lines = ["seed: 1", "env:", "  id: CartPole-v1", "", "agent:", "  id: ppo", "  parms: {}", "", "", ""]
+    agent = ["agent:", "  id: ppo", "  parms: {}", "  params:", "    gamma: 7"]
+    lines = ["seed: 1", "env:", "  id: CartPole-v1", "", *agent, ""]
     Path("my.yaml").write_text("\n".join([*lines, "train:", "  total_steps: ten"]))
 
     with pytest.raises(ConfigError) as caught:
