@@ -141,6 +141,27 @@ def test_a_completed_run_says_so_and_new_bounds_extend_it() -> None:
     assert resume("run", overrides=["train.total_steps=300"]).record.step == extended.record.step
 
 
+def test_a_run_that_ended_by_its_episodes_is_extended_by_episodes() -> None:
+    run = train(make_config(train={"total_steps": 5000, "total_episodes": 2}), run_dir="run")
+    ended = run.record
+    assert ended.stop_reason == "total_episodes"
+    with pytest.raises(AlreadyCompleted, match=r"has completed \(total_episodes\); extend it with --episodes$"):
+        resume_run("run")
+    refusal = rf"train\.total_episodes: 2 is not beyond episode {ended.episode}, where the run is"
+    with pytest.raises(ConfigError, match=refusal):
+        resume_run("run", ["train.total_steps=9000"])
+    assert not Path("run/resumes.jsonl").exists()
+    extended = resume("run", overrides=[f"train.total_episodes={ended.episode + 1}"])
+    assert extended.record.episode > ended.episode
+
+
+def test_another_checkpoint_directory_is_refused_of_a_completed_run_too() -> None:
+    train(make_config(train={"total_steps": 64}), run_dir="run")
+    with pytest.raises(RunError, match=r"^--checkpoint-dir elsewhere: the checkpoints of run are in"):
+        resume_run("run", checkpoint_dir=Path("elsewhere"))
+    assert not Path("elsewhere").exists()
+
+
 def test_what_would_alter_the_past_is_refused_and_what_is_no_change_is_not() -> None:
     train(make_config(), run_dir="run", callback=SignalCallback(100))
     before = Path("run/status.json").read_text()

@@ -146,7 +146,7 @@ def _measure_own_bytes() -> int:
 
 
 def _compare(parts: Sequence[MemoryPart], limits: Sequence[MemoryLimit], copies: int) -> None:
-    for limit in limits:
+    for limit in sorted(limits, key=lambda limit: limit.free_bytes):  # a message names the tightest
         counted = [part for part in parts if part.is_own or limit.has_children]
         times = copies if limit.has_children else 1
         at_once = [part for part in counted if part.is_filled_at_once]

@@ -40,8 +40,7 @@ class PoolSettings:
         for name, allowed in _RANGES.items():
             value = getattr(self, name)
             _check(name, value, value in allowed, allowed.words)
-        total = self.current_self_fraction + self.past_self_fraction
-        _check("current_self_fraction + past_self_fraction", total, total <= 1 + 1e-9, "at most 1")
+        self._check_share_of_self(self._share_of_self <= 1 + 1e-9, "at most 1")
         for name, choices in (("sampling", get_args(Sampling)), ("eviction", get_args(Eviction))):
             _check(name, getattr(self, name), getattr(self, name) in choices, f"one of {', '.join(choices)}")
 
@@ -52,11 +51,16 @@ class PoolSettings:
         """
         if has_heuristics:
             return
-        total = self.current_self_fraction + self.past_self_fraction
-        _check(
-            "current_self_fraction + past_self_fraction", total, total >= 1 - 1e-9, "1, since there are no heuristics"
-        )
+        self._check_share_of_self(self._share_of_self >= 1 - 1e-9, "1, since there are no heuristics")
         _check("start_episode", self.start_episode, self.start_episode == 0, "0, since there are no heuristics")
+
+    @property
+    def _share_of_self(self) -> float:
+        return self.current_self_fraction + self.past_self_fraction
+
+    def _check_share_of_self(self, is_good: bool, expected: str) -> None:
+        found = f"{self.current_self_fraction:g} + {self.past_self_fraction:g}"  # one of them may be a default
+        _check("current_self_fraction + past_self_fraction", found, is_good, expected)
 
 
 def _check(name: str, value: Any, is_good: bool, expected: str) -> None:

@@ -34,6 +34,9 @@ BRANCHED_FROM = "branched_from"
 """In ``meta.json``: the checkpoint of another run from which this one goes another way."""
 
 
+_BOUND_FLAGS = {"total_episodes": "--episodes", "duration": "--duration"}
+
+
 class AlreadyCompleted(Exception):
     """
     There is nothing left to do.
@@ -43,7 +46,9 @@ class AlreadyCompleted(Exception):
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        super().__init__(f"{run.paths.root}: has completed ({run.record.stop_reason}); extend it with --total-steps")
+        reason = run.record.stop_reason
+        flag = _BOUND_FLAGS.get(reason or "", "--total-steps")
+        super().__init__(f"{run.paths.root}: has completed ({reason}); extend it with {flag}")
 
 
 @dataclass(frozen=True)
@@ -139,15 +144,17 @@ def resume_run(
         raise RunError(f"{run_dir}: --rewind goes back in place; leave out --rewind to go on in a new run")
     parsed = parse_overrides(overrides)
     resumed = load_resumed_config(point.run, Restatement(config, parsed, is_mock))
+    is_branching = goes_elsewhere or not (point.is_newest or is_rewinding)
+    if not is_branching:
+        _check_checkpoint_dir(point.run, checkpoint_dir)
     if point.is_newest and _is_done(point.run, resumed):
         raise AlreadyCompleted(point.run)
     check_memory(resumed)
-    if goes_elsewhere or not (point.is_newest or is_rewinding):
+    if is_branching:
         start = _branch(point, resumed, run_dir, command)
         if checkpoint_dir is not None:
             place_checkpoints(start.session, checkpoint_dir)
         return start
-    _check_checkpoint_dir(point.run, checkpoint_dir)
     entry = {
         "checkpoint": None if point.bundle is None else point.bundle.path.name,
         "command": command,
@@ -225,5 +232,11 @@ def _is_done(run: Run, config: RunConfig) -> bool:
     if total_steps is not None and total_steps <= record.step:
         raise ConfigError(
             f"train.total_steps: {total_steps} is not beyond step {record.step}, where the run is already"
+        )
+    total_episodes = config.train.total_episodes
+    if total_episodes is not None and total_episodes <= record.episode:
+        raise ConfigError(
+            f"train.total_episodes: {total_episodes} is not beyond episode {record.episode}, where the run is already; "
+            "extend it with --episodes"
         )
     return False

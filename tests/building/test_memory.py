@@ -123,6 +123,16 @@ def test_address_space_is_taken_at_once_and_by_each_process(set_memory: SetFree)
     check_memory(make_config("a2c", parallel={"num_envs": 1000, "mode": "subproc"}))
 
 
+def test_the_tightest_of_several_limits_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = [
+        MemoryLimit("this machine", 24 * 2**30, 21 * 2**30),
+        MemoryLimit("this process (ulimit -v)", 8 * 2**30, 5 * 2**30, has_children=False),
+    ]
+    monkeypatch.setattr(memory, "find_memory_limits", lambda: limits)
+    with pytest.raises(ConfigError, match=r"but this process \(ulimit -v\) has 8\.0 GiB, 5\.0 GiB of it free"):
+        check_memory(make_config(parallel={"num_envs": 99_999_999}))
+
+
 def test_trainings_at_the_same_time_add_up(set_memory: SetFree) -> None:
     set_memory(2**26)
     check_memory(make_config("dqn"))
