@@ -138,23 +138,17 @@ def test_checkpoints_by_episodes_are_made_at_the_end_of_the_rollout() -> None:
     assert [bundle.step for bundle in CheckpointStore(run.paths.checkpoints).list_bundles()] == [64, 32]
 
 
-@pytest.mark.parametrize(
-    ("params", "why"),
-    [({"learning_starts": 500}, "agent.params.learning_starts is 500"), ({"gradient_steps": 0}, "gradient_steps is 0")],
-)
 @pytest.mark.parametrize("bounds", [{"total_episodes": 3, "total_steps": 1000}, {"total_steps": 30}])
-def test_a_run_without_an_update_has_failed_and_says_why(
-    params: dict[str, Any], why: str, bounds: dict[str, Any]
-) -> None:
+def test_a_run_without_an_update_has_failed_and_says_why(bounds: dict[str, Any]) -> None:
     config = make_config("dqn", train=bounds)
-    config["agent"]["params"] |= params
+    config["agent"]["params"]["learning_starts"] = 500
     run = train(config)
     step = 16 if "total_episodes" in bounds else 32
     assert (run.status, run.record.stop_reason, run.record.step) == ("failed", "no update", step)
     detail = f"{next(iter(bounds))} ended the run at step {step}, and nothing was learned: "
     assert run.record.stop_detail is not None
     assert run.record.stop_detail.startswith(detail)
-    assert run.record.stop_detail.endswith(why)
+    assert run.record.stop_detail.endswith("agent.params.learning_starts is 500")
     assert "last_evaluation" not in run.metrics
 
 

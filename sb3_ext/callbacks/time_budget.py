@@ -53,4 +53,6 @@ class TimeBudgetCallback(StopCallback):
         self._stopwatch.start()
 
     def _find_stop_reason(self) -> str | None:
+        if self.model.num_timesteps == 0:
+            return None  # however short the time, there is something to learn from
         return "duration" if self._stopwatch.elapsed_seconds >= self._seconds else None

@@ -108,6 +108,4 @@ def _explain_no_update(ending: Ending, model: BaseAlgorithm) -> str:
     learning_starts = getattr(model, "learning_starts", None)
     if learning_starts is not None and learning_starts >= model.num_timesteps:
         return f"{explanation}: agent.params.learning_starts is {learning_starts}"
-    if getattr(model, "gradient_steps", None) == 0:
-        return f"{explanation}: agent.params.gradient_steps is 0"
     return explanation
