@@ -137,7 +137,6 @@ def make_env(case: Case, folder: Path, resumed: bool) -> VecEnv:
         seed=5,
         monitor_dir=str(folder / "monitor"),
         monitor_kwargs={"override_existing": not resumed},
-        wrapper_class=kind.wrapper_class,
         vec_env_cls=kind.vec_env_class,
         vec_env_kwargs=kind.arguments,
     )

@@ -46,7 +46,7 @@ def set_machine(monkeypatch: pytest.MonkeyPatch) -> Any:
         for module in (choice, worker_split):
             monkeypatch.setattr(module, "count_cores", lambda: cores)
 
-        def measure(env_fn: Any) -> float:
+        def measure(env_fn: Any, **_: Any) -> float:
             assert step_seconds is not None, "measured needlessly"
             return step_seconds
 

@@ -185,8 +185,7 @@ def test_ends_well_when_asked_to(how: str, reason: str, exit_status: int) -> Non
     assert (run.status, run.record.stop_reason) == ("stopped", reason)
     assert not run.paths.pid.exists()
     assert not run.paths.stop.exists()
-    # A stop ends at a boundary, where the checkpoint is, and one step later learn hears of it.
-    assert DQN.load(run.paths.latest_model).num_timesteps == run.record.step - 1
+    assert DQN.load(run.paths.latest_model).num_timesteps == run.record.step
 
 
 @pytest.mark.parametrize("mode", PARALLEL)
