@@ -257,9 +257,10 @@ def replace_value(config: dict[str, Any], path: KeyPath, value: Any) -> int:
 
 
 def count_values(value: Any) -> int:
-    if isinstance(value, dict | list):
-        return 1 + sum(map(count_values, value.values() if isinstance(value, dict) else value))
-    return 1
+    """:return: how many mistakes may be in a value; a mapping may also lack a key, and be out of place"""
+    if isinstance(value, dict):
+        return 2 + sum(map(count_values, value.values()))
+    return 1 + sum(map(count_values, value)) if isinstance(value, list) else 1
 
 
 @cache

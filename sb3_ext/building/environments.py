@@ -13,6 +13,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
 
 from sb3_ext.algorithms.parameters import fill_parameters
 from sb3_ext.algorithms.registry import get_algorithm
+from sb3_ext.algorithms.space_rules import describe_space
 from sb3_ext.building.games import make_game_env, make_game_eval_env, try_game_exactness
 from sb3_ext.building.observations import choose_normalization, stack_frames
 from sb3_ext.building.parallel import choose_vec_env, prepare_processes
@@ -192,8 +193,15 @@ def wrap_vec_env(env: VecEnv, config: RunConfig, is_training: bool) -> VecEnv:
     if section.frame_stack is not None:
         env = stack_frames(env, section.frame_stack)
     if section.normalize:
+        algorithm = get_algorithm(config.agent.id)
+        if algorithm.is_off_policy and env.observation_space.shape == ():
+            # At the end of an episode OffPolicyAlgorithm takes such an observation for an array.
+            raise ConfigError(
+                f"env.normalize: {algorithm.id} cannot be trained with VecNormalize on observations in "
+                f"{describe_space(env.observation_space)}, not even on normalised rewards alone; leave it out"
+            )
         arguments = choose_normalization(section.normalize, env.observation_space)
-        params = fill_parameters(get_algorithm(config.agent.id), config.agent.params, with_inherited=True)
+        params = fill_parameters(algorithm, config.agent.params, with_inherited=True)
         arguments.setdefault("gamma", params.get("gamma", _VEC_NORMALIZE_GAMMA))
         if not is_training:
             arguments["norm_reward"] = False

@@ -251,6 +251,14 @@ def test_an_off_policy_algorithm_with_normalisation(observation: str) -> None:
     try_out(make_config("dqn", observation, normalize=True), None)
 
 
+@pytest.mark.parametrize("algorithm", [name for name in ALGORITHMS if ALGORITHMS[name].is_off_policy])
+def test_an_off_policy_algorithm_with_normalisation_and_a_discrete_observation_is_refused(algorithm: str) -> None:
+    config = make_config(algorithm, "discrete", normalize={"norm_obs": False})
+    message = rf"^env\.normalize: {algorithm} cannot be trained with VecNormalize on observations in Discrete\(3\), not"
+    with pytest.raises(ConfigError, match=message):
+        validate_setup(config)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_whatever_fits_trains(algorithm: str) -> None:
@@ -259,8 +267,11 @@ def test_whatever_fits_trains(algorithm: str) -> None:
         try_out(make_config(algorithm, observation), refusal)
         if refusal is None:
             is_stackable = observation in ONLY_BOXES
+            is_number = isinstance(OBSERVATIONS[observation], spaces.Discrete) and ALGORITHMS[algorithm].is_off_policy
             for env in ({"normalize": True}, {"frame_stack": 2}, {"normalize": True, "frame_stack": 2}):
-                refused = "env.frame_stack" if "frame_stack" in env and not is_stackable else None
+                refused = "env.normalize" if is_number else None
+                if "frame_stack" in env and not is_stackable:
+                    refused = "env.frame_stack"
                 try_out(make_config(algorithm, observation, **env), refused)
     for action in ACTIONS:
         try_out(make_config(algorithm, action=action), judge_action(algorithm, action))
