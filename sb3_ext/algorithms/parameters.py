@@ -83,7 +83,7 @@ def fill_parameters(algorithm: Algorithm, params: Mapping[str, Any], *, with_inh
 
     :param algorithm: whose constructor
     :param params: plain values as they come from YAML
-    :param with_inherited: also with defaults of the base class, for arguments that a class of one's own passes on to
+    :param with_inherited: also with defaults of the base class, for arguments that a user's class passes on to
         it; for estimates, since the class may pass other values
     :return: plain values
     """

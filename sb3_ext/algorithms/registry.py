@@ -31,7 +31,7 @@ class Algorithm:
     :param ignores_callbacks: whether its loop goes on although a callback returned ``False``, or may do so
     :param board_buffer: the class in ``board_buffers`` from which it learns games, ``None`` if there is none
     :param observes_masks: whether it finds the legal moves of a game in its observations
-    :param base: id of the built-in algorithm that a class of one's own is derived from, ``None`` if there is none
+    :param base: id of the built-in algorithm that a user's class is derived from, ``None`` if there is none
     """
 
     id: str

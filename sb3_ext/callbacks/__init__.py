@@ -2,7 +2,7 @@
 Callbacks for any Stable-Baselines3 training.
 
 Each is one of SB3's ``BaseCallback`` and takes plain values. Those with something to remember have ``state()``, which
-gives plain JSON values, and ``restore(state)``, so that a resumed training carries on where the first one was. This
+gives plain JSON values, and ``restore(state)``, so that a resumed training continues where the first one was. This
 works for callbacks of your own, too, with two more attributes that they may have: ``state_key``, a text that identifies
 one among several of its class (without it they are told apart by the plain arguments of their constructors that are
 kept in attributes of the same name), and a method ``close()``, which a run calls at its end.

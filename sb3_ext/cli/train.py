@@ -48,8 +48,8 @@ EXIT_ERROR, EXIT_REQUEUE, EXIT_INTERRUPTED = 1, 75, 130  # 75: EX_TEMPFAIL of sy
 )  # fmt: skip
 @click.option(
     "--resume", "-r", is_flag=False, flag_value="", metavar="[RUN|CHECKPOINT]",
-    help="Carry a run on; into a new run, with another --run-dir or an older checkpoint. Without a value: carry "
-    "--run-dir on if it exists, else begin it.",
+    help="Resume a run; as a new run, with another --run-dir or an older checkpoint. Without a value: resume "
+    "--run-dir if it exists, else begin it.",
 )  # fmt: skip
 @ruled_option(
     "--rewind", is_flag=True, needs={"--resume": "give --resume CHECKPOINT, to which the run goes back"},

@@ -170,7 +170,7 @@ def resume_run(
 
 
 def _prepare_directory(session: RunSession, bundle: Bundle | None, rewound_state: CapturedState | None) -> None:
-    """Remove, set aside or copy what the directory has to have, or not, for a resume from a checkpoint."""
+    """Prepare the run directory for a resume: move newer checkpoints away, copy or remove records."""
     if bundle is None:
         session.paths.evaluations.unlink(missing_ok=True)  # of a training that left no checkpoint, and begins again
         shutil.rmtree(session.paths.opponents, ignore_errors=True)

@@ -106,7 +106,7 @@ def test_games_may_end_with_the_first_move(make_folding: MakeToy) -> None:
     go_on = FunctionOpponent(lambda observations, legal: np.ones(len(legal), dtype=int), "go on")
     result = play(make_folding(20), go_on, fold, opening_plies=(0, 0))
     assert result.total == Tally(40, 0, 0)
-    result = play(make_folding(20), fold, fold, opening_plies=(0, 0))  # whoever moves first, loses
+    result = play(make_folding(20), fold, fold, opening_plies=(0, 0))  # the player who moves first loses
     assert result.by_seat == (Tally(0, 0, 20), Tally(20, 0, 0))
 
 
