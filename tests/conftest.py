@@ -19,6 +19,7 @@ os.environ["MPLBACKEND"] = "agg"
 # Workers are forked from a server that has the heavy imports behind it.
 multiprocessing.set_forkserver_preload(["sb3_ext.vec.snapshot_wrapper", "sb3_ext.vec.worker_loop"])
 
+HARNESS = Path(__file__).parent / "harness"
 TRAINING_SCRIPT = """
 import sys, time
 from pathlib import Path
@@ -36,6 +37,19 @@ with RunSession.create(Path(sys.argv[1]), config_text="seed: 1", resolved_config
 """
 
 StartPython = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture(scope="session")
+def run_harness() -> Callable[..., str]:
+    """Run a script of ``tests/harness`` with the given options, and fail if it fails; return what it prints."""
+
+    def run(script: str, *options: str) -> str:
+        command = [sys.executable, str(HARNESS / script), *options]
+        result = subprocess.run(command, capture_output=True, text=True)
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout
+
+    return run
 
 
 @pytest.fixture

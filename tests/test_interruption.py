@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import shutil
@@ -17,6 +16,7 @@ import torch
 import yaml
 from click.testing import CliRunner, Result
 
+from run_processes import RunProcess
 from sb3_ext.agents.trained_run import TrainedRun
 from sb3_ext.checkpoints.store import CheckpointStore
 from sb3_ext.cli import cli
@@ -28,7 +28,6 @@ from sb3_ext.training.loop import train_run
 from sb3_ext.training.resume import resume_run
 from sb3_ext.training.start import start_run
 
-SCRIPTS = Path(__file__).parents[1] / "zoo_scripts"
 PATIENCE_SECONDS = 60.0
 
 MakeConfig = Callable[..., dict[str, Any]]
@@ -37,7 +36,6 @@ MakeConfig = Callable[..., dict[str, Any]]
 @pytest.fixture
 def make_config(monkeypatch: pytest.MonkeyPatch) -> MakeConfig:
     """Episodes of 8 steps in training, and in evaluations those that never end."""
-    monkeypatch.syspath_prepend(SCRIPTS)
     # An evaluator comes from a server that has the heavy imports behind it, seconds sooner than a new Python.
     monkeypatch.setattr("sb3_ext.evaluation.background._START_METHOD", "forkserver")
 
@@ -127,10 +125,9 @@ def test_a_stop_file_ends_what_is_tried_out_before_training(
 
 @pytest.mark.timeout(2 * PATIENCE_SECONDS)
 def test_a_signal_in_an_evaluation_ends_the_process_within_seconds(make_config: MakeConfig, tmp_path: Path) -> None:
-    run_processes = importlib.import_module("run_processes")
     mark, path, directory = tmp_path / "mark", tmp_path / "config.yaml", tmp_path / "run"
     path.write_text(yaml.safe_dump(make_config({"at_step": 10, "touched": str(mark)})))
-    with run_processes.RunProcess(path, directory) as process:
+    with RunProcess(path, directory) as process:
         assert process.wait_until(mark.exists), process.read_output()
         time.sleep(0.2)
         sent_at = time.monotonic()

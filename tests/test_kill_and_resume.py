@@ -1,17 +1,18 @@
-"""Runs that are killed again and again; see ``zoo_scripts/kill_and_resume.py``."""
+"""Runs that are killed again and again; see ``tests/harness/kill_and_resume.py``."""
 
 from __future__ import annotations
 
-import importlib
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
+from checkpoint_ledger import CheckpointLedger
+from run_digests import digest_run
 from sb3_ext import RunError, train
 from sb3_ext.checkpoints.retention import Retention
 from sb3_ext.checkpoints.store import CheckpointStore
@@ -19,7 +20,6 @@ from sb3_ext.cli import cli
 from sb3_ext.runs.run import Run
 from sb3_ext.runs.session import RunSession
 
-SCRIPTS = Path(__file__).parents[1] / "zoo_scripts"
 CREATION = """
 import os, sys
 from pathlib import Path
@@ -93,31 +93,26 @@ def run(tmp_path: Path) -> Run:
 
 
 @pytest.fixture
-def ledger(run: Run, scripts: None) -> Any:
-    made = importlib.import_module("checkpoint_ledger").CheckpointLedger(run.paths.checkpoints, Retention())
+def ledger(run: Run) -> CheckpointLedger:
+    made = CheckpointLedger(run.paths.checkpoints, Retention())
     assert made.check() == []
     return made
 
 
-@pytest.fixture
-def scripts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(SCRIPTS)
-
-
-def test_the_ledger_misses_a_checkpoint_that_is_gone(ledger: Any) -> None:
+def test_the_ledger_misses_a_checkpoint_that_is_gone(ledger: CheckpointLedger) -> None:
     shutil.rmtree(ledger.directory / "step_000000080")
     assert ledger.check() == ["the checkpoint of step 80 is lost"]
     shutil.rmtree(ledger.directory / "step_000000096")
     assert "the newest step went back from 96 to 64" in ledger.check()
 
 
-def test_the_ledger_notices_a_checkpoint_that_is_damaged(ledger: Any) -> None:
+def test_the_ledger_notices_a_checkpoint_that_is_damaged(ledger: CheckpointLedger) -> None:
     weights = ledger.directory / "step_000000096" / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
     assert any("damaged" in problem for problem in ledger.check())
 
 
-def test_the_ledger_lets_go_what_the_rule_lets_go(ledger: Any) -> None:
+def test_the_ledger_lets_go_what_the_rule_lets_go(ledger: CheckpointLedger) -> None:
     prunable = CheckpointStore(ledger.directory).find_prunable(Retention())
     assert prunable
     for bundle in prunable:
@@ -125,7 +120,7 @@ def test_the_ledger_lets_go_what_the_rule_lets_go(ledger: Any) -> None:
     assert ledger.check() == []
 
 
-def test_the_ledger_sees_a_save_under_way(ledger: Any) -> None:
+def test_the_ledger_sees_a_save_under_way(ledger: CheckpointLedger) -> None:
     assert ledger.find_save() is None
     (ledger.directory / ".step_000000080.abcdefgh").mkdir()
     assert ledger.find_save() is None
@@ -135,9 +130,7 @@ def test_the_ledger_sees_a_save_under_way(ledger: Any) -> None:
     assert ledger.find_save() is None
 
 
-@pytest.mark.usefixtures("scripts")
 def test_digests_tell_runs_apart(run: Run) -> None:
-    digest_run = importlib.import_module("run_digests").digest_run
     before = digest_run(run.paths.root)
     assert digest_run(run.paths.root) == before
     (monitor,) = run.paths.monitor.iterdir()
@@ -146,16 +139,10 @@ def test_digests_tell_runs_apart(run: Run) -> None:
     assert {name for name in before if after[name] != before[name]} == {"Monitor rows"}
 
 
-def kill_and_resume(*options: str) -> None:
-    command = [sys.executable, SCRIPTS / "kill_and_resume.py", *options]
-    result = subprocess.run(command, capture_output=True, text=True)
-    assert result.returncode == 0, result.stdout + result.stderr
-
-
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("options", [("--algorithm", "ppo"), ("--algorithm", "dqn"), ("--game",)])
-def test_three_kills(options: tuple[str, ...]) -> None:
-    kill_and_resume(*options, "--kills", "3", "--fork")
+def test_three_kills(run_harness: Callable[..., str], options: tuple[str, ...]) -> None:
+    run_harness("kill_and_resume.py", *options, "--kills", "3", "--fork")
 
 
 @pytest.mark.slow
@@ -170,11 +157,11 @@ def test_three_kills(options: tuple[str, ...]) -> None:
         ("dqn", "--kills", "10", "--mode", "workers"),
     ],
 )
-def test_forty_kills(options: tuple[str, ...]) -> None:
-    kill_and_resume("--seed", "1", "--algorithm", *options)
+def test_forty_kills(run_harness: Callable[..., str], options: tuple[str, ...]) -> None:
+    run_harness("kill_and_resume.py", "--seed", "1", "--algorithm", *options)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_fifteen_kills_of_self_play() -> None:
-    kill_and_resume("--seed", "1", "--game", "--kills", "15")
+def test_fifteen_kills_of_self_play(run_harness: Callable[..., str]) -> None:
+    run_harness("kill_and_resume.py", "--seed", "1", "--game", "--kills", "15")

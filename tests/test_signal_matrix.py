@@ -1,4 +1,4 @@
-"""Runs that are signalled in the midst of anything; see ``zoo_scripts/signal_matrix.py``."""
+"""Runs that are signalled in the midst of anything; see ``tests/harness/signal_matrix.py``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,6 @@ from sb3_ext import resume, train
 from sb3_ext.callbacks import RunCheckpointCallback
 from sb3_ext.checkpoints.store import CheckpointStore
 from sb3_ext.runs.run import Run
-
-SCRIPT = Path(__file__).parents[1] / "zoo_scripts" / "signal_matrix.py"
 
 
 class InterruptUpdate(BaseCallback):
@@ -150,20 +148,15 @@ def test_after_a_signal_no_time_is_spent_on_drawing(tmp_path: Path) -> None:
     assert run.paths.training_curves.exists()
 
 
-def try_signals(*options: str) -> None:
-    result = subprocess.run([sys.executable, SCRIPT, *options], capture_output=True, text=True)
-    assert result.returncode == 0, result.stdout + result.stderr
-
-
 @pytest.mark.timeout(600)
-def test_a_selection_of_signals() -> None:
-    try_signals("--quick", "--jobs", "3", "--slack-seconds", "30")
+def test_a_selection_of_signals(run_harness: Callable[..., str]) -> None:
+    run_harness("signal_matrix.py", "--quick", "--jobs", "3", "--slack-seconds", "30")
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-def test_the_whole_matrix_of_signals() -> None:
-    try_signals("--slack-seconds", "30")
+def test_the_whole_matrix_of_signals(run_harness: Callable[..., str]) -> None:
+    run_harness("signal_matrix.py", "--slack-seconds", "30")
 
 
 ENDING = """

@@ -17,12 +17,9 @@ from sb3_ext.checkpoints.store import CheckpointStore
 from sb3_ext.runs.run import Run
 from sb3_ext.vec.worker_errors import WorkerError
 
-SCRIPTS = Path(__file__).parents[1] / "zoo_scripts"
-
 
 @pytest.fixture(autouse=True)
-def faulty_env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(SCRIPTS)
+def working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 

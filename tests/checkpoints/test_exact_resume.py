@@ -1,37 +1,24 @@
-"""Resumed trainings end with the same bits as uninterrupted ones; see ``zoo_scripts/exactness.py``."""
+"""Resumed trainings end with the same bits as uninterrupted ones; see ``tests/harness/exactness.py``."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
+import exactness
+from exactness_ablations import ABLATIONS
+from exactness_cases import list_quick_cases
+
 pytestmark = pytest.mark.timeout(900)
-
-SCRIPTS = Path(__file__).parents[2] / "zoo_scripts"
-
-
-def load_script(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    sys.modules[name] = module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-QUICK_CASES = [case.name for case in load_script("exactness_cases").list_quick_cases()]
-ABLATIONS = list(load_script("exactness_ablations").ABLATIONS)
 
 
 def run_matrix(cwd: Path, *options: str) -> dict[str, Any]:
-    command = [sys.executable, SCRIPTS / "exactness.py", "--json", *options]
+    command = [sys.executable, exactness.__file__, "--json", *options]
     results: dict[str, Any] = json.loads(subprocess.run(command, cwd=cwd, stdout=subprocess.PIPE, check=False).stdout)
     return results
 
@@ -41,7 +28,7 @@ def quick_results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return run_matrix(tmp_path_factory.mktemp("exactness"))
 
 
-@pytest.mark.parametrize("name", QUICK_CASES)
+@pytest.mark.parametrize("name", [case.name for case in list_quick_cases()])
 def test_a_resumed_training_is_the_same(quick_results: dict[str, Any], name: str) -> None:
     assert quick_results["cases"][name]
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "zoo_scripts" / "checkpoint_faults.py"
+import checkpoint_faults
+
 KINDS = {
     "crash before an operation",
     "crash after an operation",
@@ -24,7 +25,8 @@ KINDS = {
 
 def assert_all_good(tmp_path: Path, *options: str) -> None:
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    result = subprocess.run([sys.executable, str(SCRIPT), *options], env=environment, capture_output=True, text=True)
+    command = [sys.executable, checkpoint_faults.__file__, *options]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True)
 
     counts = {name: (good, tried) for name, good, tried in re.findall(r"(.+): (\d+) of (\d+) good", result.stdout)}
     assert counts.keys() == KINDS, result.stdout + result.stderr

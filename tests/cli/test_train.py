@@ -26,7 +26,6 @@ PPO = ["--algo", "ppo", "--env", "CartPole-v1", "--set", "agent.params.n_steps=1
 
 Start = Callable[..., "subprocess.Popen[str]"]
 
-SCRIPTS = Path(__file__).parents[2] / "zoo_scripts"
 PARALLEL = [
     ["--num-envs", "2", "--set", "parallel.mode=subproc"],
     ["--num-workers", "2", "--num-envs-per-worker", "2"],
@@ -221,8 +220,7 @@ def test_the_second_of_two_processes_is_refused(start_run: Callable[[Path], subp
     assert Run(Path("run")).status == "running"
 
 
-def test_a_signal_before_training_ends_the_command_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(SCRIPTS)
+def test_a_signal_before_training_ends_the_command_at_once() -> None:
     hanging = ["--env", "faulty_env:faulty/Faulty-v0", "--set", "env.params={fault: hang, at_step: 3}"]
     log = Path("run/logs/training.log")
     result = train_and(

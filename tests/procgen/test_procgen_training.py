@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,6 @@ from sb3_ext.config import load_config
 
 pytestmark = pytest.mark.procgen
 
-KILL_AND_RESUME = Path(__file__).parents[2] / "zoo_scripts" / "kill_and_resume.py"
 CONFIGS = sorted(path.stem for path in (Path(__file__).parents[2] / "configs").glob("procgen_*.yaml"))
 TINY: dict[str, Any] = {
     "seed": 3,
@@ -76,13 +74,13 @@ def test_every_shipped_configuration_trains(name: str, tmp_path: Path) -> None:
     assert is_native or run.metrics["last_evaluation"]["episodes"] == 2
 
 
-def test_a_native_run_that_is_killed_again_and_again_ends_as_one_that_is_not(tmp_path: Path) -> None:
+def test_a_native_run_that_is_killed_again_and_again_ends_as_one_that_is_not(
+    tmp_path: Path, run_harness: Callable[..., str]
+) -> None:
     path = tmp_path / "tiny.yaml"
     path.write_text(yaml.safe_dump(TINY))
-    command = [sys.executable, str(KILL_AND_RESUME), str(path), "--kills", "2"]
-    found = subprocess.run(command, capture_output=True, text=True, timeout=250, check=False)
 
-    assert found.returncode == 0, found.stdout + found.stderr
+    run_harness("kill_and_resume.py", str(path), "--kills", "2")
 
 
 def test_evaluations_are_native_too_and_on_levels_of_their_own() -> None:

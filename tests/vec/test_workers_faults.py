@@ -1,8 +1,7 @@
-"""Environments and workers that fail; see also ``zoo_scripts/worker_faults.py``."""
+"""Environments and workers that fail; see also ``tests/harness/worker_faults.py``."""
 
 from __future__ import annotations
 
-import importlib
 import subprocess
 import sys
 import threading
@@ -20,12 +19,12 @@ from gymnasium.envs.classic_control import CartPoleEnv
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.monitor import load_results
 
+from faulty_env import FaultyEnv
 from sb3_ext.errors import ConfigError
 from sb3_ext.vec import WorkerVecEnv
 from sb3_ext.vec.worker_errors import WorkerError, WorkerLostError
 from sb3_ext.vec.worker_split import count_cores, split_environments
 
-SCRIPTS = Path(__file__).parents[2] / "zoo_scripts"
 UNCLOSED = """
 import os, signal
 from stable_baselines3.common.env_util import make_vec_env
@@ -41,18 +40,12 @@ MakeEnv = Callable[..., WorkerVecEnv]
 
 
 @pytest.fixture
-def faulty_env(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(SCRIPTS)
-    return importlib.import_module("faulty_env").FaultyEnv
-
-
-@pytest.fixture
-def make_env(faulty_env: Any) -> Iterator[MakeEnv]:
+def make_env() -> Iterator[MakeEnv]:
     """2 workers of 2 environments, of which the one with the rank ``seed`` fails."""
     made: list[WorkerVecEnv] = []
 
     def make(fault: str, restarts: int = 0, timeout_seconds: float | None = 60.0, **arguments: Any) -> WorkerVecEnv:
-        env_fn = partial(faulty_env, fault, **arguments)
+        env_fn = partial(FaultyEnv, fault, **arguments)
         made.append(WorkerVecEnv([env_fn] * 4, 2, step_timeout_seconds=timeout_seconds, max_worker_restarts=restarts))
         made[-1].seed(0)
         return made[-1]
@@ -313,18 +306,13 @@ def test_numbers_that_contradict_each_other(numbers: tuple[int, int | None, int 
         split_environments(*numbers)
 
 
-def run_script(*options: str) -> None:
-    command = [sys.executable, SCRIPTS / "worker_faults.py", *options]
-    result = subprocess.run(command, capture_output=True, text=True)
-    assert result.returncode == 0, result.stdout + result.stderr
-
-
 @pytest.mark.timeout(600)
-def test_some_faults() -> None:
-    run_script("--repeats", "1", "--ranks", "1", "--faults", "raise", "kill", "stop", "--timeout-seconds", "1")
+def test_some_faults(run_harness: Callable[..., str]) -> None:
+    faults = ["--faults", "raise", "kill", "stop"]
+    run_harness("worker_faults.py", "--repeats", "1", "--ranks", "1", *faults, "--timeout-seconds", "1")
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_every_fault_at_every_rank() -> None:
-    run_script("--repeats", "3")
+def test_every_fault_at_every_rank(run_harness: Callable[..., str]) -> None:
+    run_harness("worker_faults.py", "--repeats", "3")

@@ -19,8 +19,6 @@ import sb3_contrib
 import sb3_ext_envs  # noqa: F401 - registers its environments
 import stable_baselines3
 import torch
-from exactness_ablations import ABLATIONS
-from exactness_cases import MODES, OBSERVATIONS, PARAMETERS, Case, list_all_cases
 from gymnasium import spaces
 from stable_baselines3 import HerReplayBuffer
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -30,6 +28,8 @@ from stable_baselines3.common.logger import KVWriter, Logger
 from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
 from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecNormalize
 
+from exactness_ablations import ABLATIONS
+from exactness_cases import MODES, OBSERVATIONS, PARAMETERS, Case, list_all_cases
 from sb3_ext.building.parallel import choose_vec_env
 from sb3_ext.checkpoints.bundle import verify_bundle, write_bundle
 from sb3_ext.checkpoints.content import capture_content

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from fault_injection import FaultyDisk
 from stable_baselines3 import DQN
 
+from fault_injection import FaultyDisk
 from sb3_ext.checkpoints import replay_files
 from sb3_ext.checkpoints.bundle import Bundle
 from sb3_ext.checkpoints.restoring import restore_model

@@ -1,7 +1,7 @@
 """
 Kill the processes of a study at random moments, and show that nothing is lost.
 
-``python zoo_scripts/tune_kills.py --storage journal --kills 40``
+``python tests/harness/tune_kills.py --storage journal --kills 40``
 
 ``sb3-ext tune`` runs with two workers; again and again one of them, or the command itself, is killed with SIGKILL, and
 the command, if it was that, is given again. In the end the study has to have exactly the trials that were asked for,

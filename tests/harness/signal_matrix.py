@@ -7,9 +7,9 @@ ends at once and repeats the rollout when it is resumed; or those of an off-poli
 seconds (of the next boundary, or of the second signal), with the right exit status and run status, leave no process and
 no temporary file, and, carried on, end with the same bits as without a signal::
 
-    python zoo_scripts/signal_matrix.py --quick
-    python zoo_scripts/signal_matrix.py --repeats 3
-    python zoo_scripts/signal_matrix.py --filter "SIGTERM twice" --filter long
+    python tests/harness/signal_matrix.py --quick
+    python tests/harness/signal_matrix.py --repeats 3
+    python tests/harness/signal_matrix.py --filter "SIGTERM twice" --filter long
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+
 from checkpoint_ledger import CheckpointLedger
 from run_digests import digest_run
 from run_processes import RunProcess, train_to_the_end
-from signal_cases import Case, Training, list_cases, list_quick_cases
-
 from sb3_ext.checkpoints.retention import Retention
 from sb3_ext.checkpoints.store import CheckpointStore
 from sb3_ext.runs.run import Run
+from signal_cases import Case, Training, list_cases, list_quick_cases
 
 _SECONDS_ALLOWED = 2.0
 _HANGING_SECONDS = 120.0

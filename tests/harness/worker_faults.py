@@ -6,8 +6,8 @@ must end within seconds, and no process may be left. Once more with ``max_worker
 the episodes of its environments, and of no others, are truncated. And a killed training must take its workers along,
 whatever they are doing::
 
-    python zoo_scripts/worker_faults.py --repeats 5
-    python zoo_scripts/worker_faults.py --faults exit stop --ranks 1
+    python tests/harness/worker_faults.py --repeats 5
+    python tests/harness/worker_faults.py --faults exit stop --ranks 1
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from typing import Any
 
 import numpy as np
 import psutil
-from faulty_env import FAULTS, FaultyEnv
 
+from faulty_env import FAULTS, FaultyEnv
 from sb3_ext.building.parallel import prepare_processes
 from sb3_ext.vec import WorkerVecEnv
 

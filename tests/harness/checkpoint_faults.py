@@ -11,8 +11,8 @@ One save of a DQN, with its replay buffer and with the removal of an old checkpo
 Each time the checkpoint from before or the new one must load to the bit, a failed save must be one error and the next
 save must succeed, and after the next start no temporary file may be left::
 
-    python zoo_scripts/checkpoint_faults.py
-    python zoo_scripts/checkpoint_faults.py --every 10 --truncations 40 --bit-flips 100
+    python tests/harness/checkpoint_faults.py
+    python tests/harness/checkpoint_faults.py --every 10 --truncations 40 --bit-flips 100
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
 from checkpoint_bench import EVERY_STEPS, Bench, count_errors, make_model, run_in_child
 from fault_injection import Fault, FaultyDisk
-
 from sb3_ext.checkpoints.retention import Retention
 from sb3_ext.checkpoints.store import CheckpointStore
 from sb3_ext.checkpoints.writer import BundleWriter

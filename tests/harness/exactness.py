@@ -6,9 +6,9 @@ captured at every boundary. The digests (weights, optimizers, replay buffer, sta
 episodes) must be equal. With the default stops, also one part of the restore at a time is undone, and the digests must
 differ.
 
-    python zoo_scripts/exactness.py
-    python zoo_scripts/exactness.py --mode workers
-    python zoo_scripts/exactness.py --full --stop-steps 60 150 270 --filter SAC
+    python tests/harness/exactness.py
+    python tests/harness/exactness.py --mode workers
+    python tests/harness/exactness.py --full --stop-steps 60 150 270 --filter SAC
 """
 
 from __future__ import annotations

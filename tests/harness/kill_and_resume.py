@@ -7,10 +7,10 @@ verify, unless the retention rule lets it go, and no process may be left. At the
 metrics, Monitor files, evaluations, and of a game the pool of opponents and its ratings must be those of the
 uninterrupted run, to the bit::
 
-    python zoo_scripts/kill_and_resume.py --algorithm ppo --kills 40
-    python zoo_scripts/kill_and_resume.py --algorithm dqn --kills 200 --mode workers
-    python zoo_scripts/kill_and_resume.py --game --kills 20 --fork
-    python zoo_scripts/kill_and_resume.py my.yaml --kills 10
+    python tests/harness/kill_and_resume.py --algorithm ppo --kills 40
+    python tests/harness/kill_and_resume.py --algorithm dqn --kills 200 --mode workers
+    python tests/harness/kill_and_resume.py --game --kills 20 --fork
+    python tests/harness/kill_and_resume.py my.yaml --kills 10
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from checkpoint_ledger import CheckpointLedger
 from run_digests import digest_run
 from run_processes import RunProcess, train_to_the_end
-
 from sb3_ext.checkpoints.retention import Retention
 from sb3_ext.config import load_config
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from exactness_cases import Case
 from stable_baselines3.common.vec_env import VecFrameStack, unwrap_vec_wrapper
+
+from exactness_cases import Case
 
 CARTPOLE = Case("PPO", "CartPole-v1")
 DQN = Case("DQN", "CartPole-v1", loaded=True)
