@@ -20,6 +20,7 @@ from sb3_ext.errors import ConfigError
 from sb3_ext.extensions import Registry
 from sb3_ext.selfplay.game_registry import GAMES
 from sb3_ext.selfplay.opponent_registry import OPPONENTS
+from sb3_ext.tracking.tracker_registry import TRACKERS
 from sb3_ext.tuning.space import load_default_space
 
 MODULE = """
@@ -35,6 +36,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from sb3_ext.algorithms.masked_dqn import MaskedDQN
 from sb3_ext.selfplay.connect4 import Connect4
+from sb3_ext.tracking import Tracker
 
 
 class SmoothPPO(PPO):
@@ -104,6 +106,35 @@ class LastMove:
         pass
 
 
+class JournalTracker(Tracker):
+    \"\"\"Write a line for each call to a file.\"\"\"
+
+    def __init__(self, path: str, broken: str = "") -> None:
+        self._path, self._broken = Path(path), broken
+
+    def start(self, run):
+        self._write("start", run.id, run.step)
+        return "id-1"
+
+    def log_parameters(self, parameters):
+        self._write("parameters", parameters["agent"]["id"])
+
+    def log_metrics(self, values, step):
+        self._write("metrics", step, *values)
+
+    def log_artifact(self, path, name):
+        self._write("artifact", name, path.stat().st_size > 0)
+
+    def finish(self, status):
+        self._write("finish", status)
+
+    def _write(self, call, *arguments):
+        if call == self._broken:
+            raise OSError("the journal is full")
+        with self._path.open("a") as file:
+            print(call, *arguments, file=file)
+
+
 class NoOpponent:
     name = "no_opponent"
 
@@ -126,6 +157,9 @@ connect3 = outside_package.parts:Connect3
 
 [sb3_ext.opponents]
 last_move = outside_package.parts:LastMove
+
+[sb3_ext.trackers]
+journal = outside_package.parts:JournalTracker
 """
 
 GAME_CONFIG: dict[str, Any] = {
@@ -226,12 +260,59 @@ def test_a_game_an_opponent_and_a_callback_of_an_installed_package_train() -> No
     assert sb3_ext.load(sb3_ext.load_run("run").latest.path, trust=True).observation_space.shape == (2, 3, 5)
 
 
+def test_a_tracker_of_an_installed_package_logs_a_run_and_continues_it() -> None:
+    config = {**ENV_CONFIG, "tracking": {"journal": {"path": "journal.txt"}}}
+    sb3_ext.train(config, run_dir="run")
+    first = Path("journal.txt").read_text().splitlines()
+    sb3_ext.resume("run", overrides=["train.total_steps=48"])
+    second = Path("journal.txt").read_text().splitlines()[len(first) :]
+
+    assert first[:2] == ["start None None", "parameters smooth_ppo"]
+    assert any(line.startswith("metrics 32 ") and "eval/mean_return" in line for line in first)
+    assert any(line.startswith("metrics 32 ") and "train/loss" in line for line in first)
+    assert not any("time/total_timesteps" in line for line in first)  # excluded from TensorBoard, so from all
+    assert {"artifact config.resolved.yaml True", "artifact metrics.json True"} <= set(first)
+    assert first[-1] == "finish completed"
+    assert second[:2] == ["start id-1 32", "parameters smooth_ppo"]
+    assert {int(line.split()[1]) for line in second if line.startswith("metrics")} == {48}
+    assert second[-1] == "finish completed"
+    assert next(Path("run/tensorboard").iterdir()).name.startswith("events")
+
+
+@pytest.mark.parametrize("call", ["start", "metrics", "artifact", "finish"])
+def test_a_tracker_that_fails_costs_a_warning_only(call: str, caplog: pytest.LogCaptureFixture) -> None:
+    config = {**ENV_CONFIG, "tracking": {"journal": {"path": "journal.txt", "broken": call}}}
+    run = sb3_ext.train(config, run_dir="run")
+
+    assert run.status == "completed"
+    [warning] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warning.startswith("tracker journal failed; training goes on without it: OSError: the journal is full")
+
+
+def test_a_mistake_that_a_tracker_finds_leaves_no_run_directory() -> None:
+    for call, message in (("__init__", "the path is wrong"), ("start", "no permission")):
+        with pytest.MonkeyPatch.context() as patch:
+            error = ValueError(message) if call == "__init__" else sb3_ext.Sb3ExtError(message)
+
+            def refuse(*_: Any, error: Exception = error, **__: Any) -> None:
+                raise error
+
+            patch.setattr(f"outside_package.parts.JournalTracker.{call}", refuse)
+            Path("my.yaml").write_text(yaml.safe_dump({**ENV_CONFIG, "tracking": {"journal": {}}}))
+            result = run_command("train", "my.yaml", "--run-dir", "run", "--set", "tracking.journal={path: x}")
+
+        assert result.exit_code == 2
+        assert message in result.stderr
+        assert not Path("run").exists()
+
+
 def test_installed_names_and_module_names_mean_the_same() -> None:
     for registry, name, path in (
         (ALGORITHM_NAMES, "smooth_ppo", "outside_package.parts:SmoothPPO"),
         (CALLBACKS, "trace", "outside_package.parts:TraceCallback"),
         (GAMES, "connect3", "outside_package.parts:Connect3"),
         (OPPONENTS, "last_move", "outside_package.parts:LastMove"),
+        (TRACKERS, "journal", "outside_package.parts:JournalTracker"),
     ):
         assert registry.load(name) is registry.load(path)
         assert name in registry
@@ -356,10 +437,24 @@ def test_installed_callbacks_are_listed_with_their_parameters(monkeypatch: pytes
             {"opponent_sampler": {"type": "outside_package.parts:NoOpponent"}},
             "opponent 'outside_package.parts:NoOpponent': the class lacks get_state, set_state; see",
         ),
+        (
+            "tracking",
+            {"jurnal": {}},
+            "tracking.jurnal: unknown tracker 'jurnal'; did you mean 'journal'? (or 'module:Name' of your own)",
+        ),
+        (
+            "tracking",
+            {"outside_package.parts:LastMove": {}},
+            "tracking.outside_package.parts:LastMove: 'outside_package.parts:LastMove' is not a subclass of "
+            "sb3_ext.tracking.Tracker",
+        ),
+        ("tracking", {"journal": {"pth": "x"}}, "tracking.journal.pth: unknown parameter; did you mean 'path'?"),
+        ("tracking", {"journal": "x"}, "tracking.journal: expected a mapping of keyword arguments, or null, found 'x'"),
+        ("tracking", {"tensorboard": {"x": 1}}, "tracking.tensorboard.x: unknown parameter"),
     ],
 )
 def test_every_kind_has_the_same_errors(section: str, values: dict[str, Any], problem: str) -> None:
-    config = {**GAME_CONFIG, section: {**GAME_CONFIG[section], **values}}
+    config = {**GAME_CONFIG, section: {**GAME_CONFIG.get(section, {}), **values}}
 
     assert problem in check_config(config)
 

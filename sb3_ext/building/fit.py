@@ -16,6 +16,7 @@ from sb3_ext.checkpoints.loading import read_policy_weights
 from sb3_ext.checkpoints.model_source import find_model
 from sb3_ext.config import ConfigSource, Override, RunConfig, locate_problems
 from sb3_ext.errors import ConfigError, Sb3ExtError
+from sb3_ext.tracking.tracker_registry import make_trackers
 from sb3_ext.vec.native import make_native_vec_env
 
 logger = logging.getLogger(__name__)
@@ -24,7 +25,8 @@ logger = logging.getLogger(__name__)
 def validate_setup(config: RunConfig, source: ConfigSource | None = None, overrides: Iterable[Override] = ()) -> None:
     """
     Make one environment, compare its spaces with what algorithm, policy, normalisation and frame stack can take, and
-    close it. Read the initial weights, if there are any; whether they fit shows when the model is made.
+    close it. Make the trackers. Read the initial weights, if there are any; whether they fit shows when the model is
+    made.
 
     An environment that fails for reasons of its own is left to the training, which records how.
 
@@ -33,9 +35,10 @@ def validate_setup(config: RunConfig, source: ConfigSource | None = None, overri
     :param overrides: what was changed in it
     :raises ConfigError: if they do not fit, the environment cannot be made with these arguments, or the initial weights
         cannot be read
-    :raises MissingExtraError: if the environment needs an extra that is not installed
+    :raises MissingExtraError: if the environment or a tracker needs an extra that is not installed
     """
     try:
+        make_trackers(config.tracking)
         _validate_initial_weights(config)
         _check(config)
     except ConfigError as error:

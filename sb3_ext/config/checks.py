@@ -28,6 +28,7 @@ from sb3_ext.config.validation import find_checkpoint_problems
 from sb3_ext.errors import ConfigError, describe_error
 from sb3_ext.problems import Key, Problem, suggest_name
 from sb3_ext.ranges import find_range_problems
+from sb3_ext.tracking.tracker_registry import load_tracker_class
 
 
 def find_problems(data: Mapping[str, Any]) -> list[Problem]:
@@ -43,6 +44,7 @@ def find_problems(data: Mapping[str, Any]) -> list[Problem]:
         *find_game_problems(data),
         *_find_native_problems(env, _mapping(data.get("parallel"))),
         *_find_callback_problems(_mapping(data.get("train")).get("callbacks")),
+        *_find_tracking_problems(_mapping(data.get("tracking"))),
         *_find_tune_problems(_mapping(data.get("tune"))),
     ]
 
@@ -184,6 +186,19 @@ def _find_callback_problems(callbacks: Any) -> Iterator[Problem]:
             arguments, ranges = _mapping(entry.get("params")), find_ranges(callback_class, CALLBACK_RANGES)
             for problem in find_argument_problems(callback_class, arguments, owned=owned, ranges=ranges):
                 yield problem.below(*key, "params")
+
+
+def _find_tracking_problems(tracking: Mapping[str, Any]) -> Iterator[Problem]:
+    for name, arguments in tracking.items():
+        if arguments is None:
+            continue
+        try:
+            tracker_class = load_tracker_class(str(name))
+        except LookupError as error:
+            yield Problem(("tracking", name), str(error))
+        else:
+            for problem in find_argument_problems(tracker_class, _mapping(arguments)):
+                yield problem.below("tracking", name)
 
 
 def _find_tune_problems(tune: Mapping[str, Any]) -> Iterator[Problem]:

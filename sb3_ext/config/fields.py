@@ -88,6 +88,7 @@ Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False), expec
 Prefix = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$"), expect("letters, digits, _ and -")]
 NonNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False), expect("a number >= 0")]
 Arguments = Annotated[dict[str, Any], expect("a mapping of keyword arguments")]
+TrackerArguments = Annotated[dict[str, Any] | None, expect("a mapping of keyword arguments, or null")]
 Duration = Annotated[
     str, BeforeValidator(_format_duration), expect("a duration such as 90s, 10m, 1.5h, or a number of hours")
 ]

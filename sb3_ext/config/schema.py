@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from sb3_ext.algorithms.registry import ALGORITHMS
 from sb3_ext.config.fields import (
@@ -30,6 +30,7 @@ from sb3_ext.config.fields import (
     StartPolicy,
     Text,
     Threads,
+    TrackerArguments,
     Wrapper,
     parse_duration,
 )
@@ -37,6 +38,7 @@ from sb3_ext.config.game_schema import POOL_TYPE, GameConfig, OpponentSamplerCon
 from sb3_ext.config.section import Section
 from sb3_ext.config.tune_schema import TuneConfig
 from sb3_ext.errors import ConfigError
+from sb3_ext.tracking.tracker_registry import TENSORBOARD
 from sb3_ext.vec.worker_split import split_environments
 
 CHECKPOINT_TYPE = "checkpoint"
@@ -282,6 +284,10 @@ class RunConfig(Section):
     train: TrainConfig = TrainConfig()
     eval: EvalConfig = EvalConfig()
     early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
+    tracking: dict[Text, TrackerArguments] = Field(
+        default={TENSORBOARD: {}},
+        description="tracker -> its keyword arguments; null switches it off. A name, or module:Name of your own",
+    )
     tune: TuneConfig | None = Field(default=None, description="for `sb3-ext tune`")
 
     @model_validator(mode="before")
@@ -293,6 +299,12 @@ class RunConfig(Section):
         if not isinstance(parallel, dict) or parallel.get("mode", "auto") != "auto":
             return data
         return {**data, "parallel": {**parallel, "mode": "native"}}
+
+    @field_validator("tracking", mode="after")
+    @classmethod
+    def _add_tensorboard(cls, trackers: dict[str, Any]) -> dict[str, Any]:
+        """TensorBoard is on unless it is switched off."""
+        return {TENSORBOARD: {}, **trackers}
 
     @property
     def task_id(self) -> str:

@@ -30,6 +30,7 @@ class RunPaths:
         ├── opponents/             self-play pool: snapshots, ratings
         ├── logs/training.log
         ├── tensorboard/
+        ├── trackers.json          the ids with which trackers continue this run
         ├── monitor/               episode CSVs
         ├── evaluations.jsonl      one line an evaluation
         ├── metrics.json           all metrics, final (and after every checkpoint)
@@ -99,6 +100,10 @@ class RunPaths:
         return self.root / "tensorboard"
 
     @property
+    def tracker_ids(self) -> Path:
+        return self.root / "trackers.json"
+
+    @property
     def monitor(self) -> Path:
         return self.root / "monitor"
 
@@ -123,7 +128,7 @@ class RunPaths:
         """Those that are written under a hidden name first, which a kill leaves behind."""
         return (
             *(self.config, self.resolved_config, self.meta, self.requirements, self.status, self.pid),
-            *(self.evaluations, self.metrics, self.benchmark_metrics, self.training_curves),
+            *(self.evaluations, self.metrics, self.benchmark_metrics, self.training_curves, self.tracker_ids),
         )
 
     @property

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from typing import Any
 
@@ -23,6 +23,7 @@ from sb3_ext.building.callbacks import Callbacks, make_callbacks
 from sb3_ext.building.environments import make_env
 from sb3_ext.building.memory import check_buffers, explaining_memory_errors
 from sb3_ext.building.model import fill_config, make_model
+from sb3_ext.building.trackers import log_files, start_trackers
 from sb3_ext.callbacks import (
     FirstRolloutCallback,
     FunctionCallback,
@@ -37,9 +38,9 @@ from sb3_ext.config import RunConfig, dump_config
 from sb3_ext.errors import CheckpointError
 from sb3_ext.interruption import Interruption, StopRequested
 from sb3_ext.phases import Phases
-from sb3_ext.reports.tensorboard import EventWriter
 from sb3_ext.runs.run import Run
 from sb3_ext.runs.session import RunSession
+from sb3_ext.tracking.run_trackers import RunTrackers
 from sb3_ext.training.ending import Ending, announce_ending, find_ending, judge_ending
 from sb3_ext.training.start import RunStart
 from sb3_ext.vec.closing import closing_environments
@@ -97,7 +98,14 @@ def _train(
         with closing_environments(made) as env:
             model, callbacks, phases = _make(start, config, env, extra_callbacks, trial)
             threads = config.agent.threads
-            with closing(model.logger), closing(callbacks), using_threads(_choose_threads(threads, model)):
+            trackers = start_trackers(fill_config(config, model), session, _find_resumed_step(start))
+            model.set_logger(Logger(folder=None, output_formats=list(trackers.outputs)))
+            with (
+                _tracking(trackers, session) as record_ending,
+                closing(model.logger),
+                closing(callbacks),
+                using_threads(_choose_threads(threads, model)),
+            ):
                 begin = FirstRolloutCallback(starting.close)
                 try:
                     ending = _learn_and_save(model, config, session, callbacks, phases, [begin, *callbacks.all])
@@ -109,7 +117,23 @@ def _train(
                         is_hurried = session.signals.received is not None or not draws_curves
                         with phases.during("saving"):
                             callbacks.finish_reports(is_hurried=is_hurried)
+                record_ending(ending)
     return ending
+
+
+@contextmanager
+def _tracking(trackers: RunTrackers, session: RunSession) -> Iterator[Callable[[Ending], None]]:
+    """Finish the trackers at the end of the block, with the ending that is recorded in it, or the exception."""
+    endings: list[Ending] = []
+    try:
+        yield endings.append
+        log_files(trackers, session)
+        trackers.finish(endings[-1].status)
+    except (KeyboardInterrupt, StopRequested):
+        trackers.finish("stopped")
+        raise
+    finally:
+        trackers.finish("failed")
 
 
 def _make(
@@ -128,7 +152,6 @@ def _make(
     if config.is_mock:
         logger.warning("mock environment: observations and rewards are noise, so there is nothing to learn")
     callbacks = make_callbacks(config, session, phases, extra_callbacks, trial)
-    model.set_logger(_make_logger(session))
     if start.bundle is not None:
         session.note_approximate(callbacks.checkpoints.resume_from(start.bundle, model))
     elif config.agent.init_from is not None:
@@ -202,8 +225,8 @@ def _evaluate(config: RunConfig, callbacks: Callbacks, interruption: Interruptio
     callbacks.checkpoints.finish()
 
 
-def _make_logger(session: RunSession) -> Logger:
-    return Logger(folder=None, output_formats=[EventWriter(str(session.paths.tensorboard))])
+def _find_resumed_step(start: RunStart) -> int | None:
+    return None if start.bundle is None else start.bundle.step
 
 
 def _show_phase(session: RunSession, phase: str) -> None:

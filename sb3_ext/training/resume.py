@@ -20,6 +20,7 @@ from sb3_ext.runs.paths import RunPaths
 from sb3_ext.runs.registry import find_run_of
 from sb3_ext.runs.run import Run
 from sb3_ext.runs.session import RunSession
+from sb3_ext.tracking.tracker_registry import make_trackers
 from sb3_ext.training.resumed_config import Restatement, load_resumed_config
 from sb3_ext.training.start import (
     RunStart,
@@ -133,6 +134,7 @@ def resume_run(
     :return: for :func:`~sb3_ext.training.loop.train_run`, at once
     :raises AlreadyCompleted: if nothing is left to do
     :raises ConfigError: if an override or the configuration would alter the past
+    :raises MissingExtraError: if a tracker needs an extra that is not installed
     :raises RunError: if it is no run, another process owns it, or something else is asked of it than it can do
     """
     point = find_resume_point(target)
@@ -150,6 +152,7 @@ def resume_run(
     if point.is_newest and _is_done(point.run, resumed):
         raise AlreadyCompleted(point.run)
     check_memory(resumed)
+    make_trackers(resumed.tracking)  # a mistake is reported before anything changes
     if is_branching:
         start = _branch(point, resumed, run_dir, command)
         if checkpoint_dir is not None:

@@ -38,6 +38,7 @@ CHANGEABLE: tuple[Key, ...] = (
     ("parallel", "max_worker_restarts"),
     ("eval",),
     ("early_stopping",),
+    ("tracking",),
 )
 """What a resume may change, beside checkpoints: nothing that the steps already taken depend on."""
 

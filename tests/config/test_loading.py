@@ -160,7 +160,8 @@ def test_five_mistakes_give_five_lines_in_the_order_of_the_file(tmp_path: Path) 
         ({"parallel": {"num_workers": 0}}, "parallel.num_workers: expected a positive integer, found 0"),
         (
             {"colour": 1},
-            "colour: unknown key; expected one of agent, early_stopping, env, eval, game, parallel, seed, train",
+            "colour: unknown key; expected one of agent, early_stopping, env, eval, game, parallel, seed, tracking, "
+            "train, tune",
         ),
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else "",

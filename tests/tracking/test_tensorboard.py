@@ -11,7 +11,8 @@ from stable_baselines3.common.logger import Logger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from sb3_ext.reports.tensorboard import EventWriter
+from sb3_ext.tracking.tensorboard import EventWriter, TensorBoardTracker
+from sb3_ext.tracking.tracker import TrackedRun
 
 
 def log(writer: EventWriter, steps: int = 3) -> None:
@@ -57,3 +58,21 @@ def test_other_errors_in_threads_are_shown_as_ever(tmp_path: Path, monkeypatch: 
     thread.join()
     writer.close()
     assert seen == [ZeroDivisionError]
+
+
+@pytest.mark.parametrize(("resumed_step", "kept"), [(None, [1, 2, 3]), (2, [1, 2]), (0, [])])
+def test_a_resumed_run_forgets_the_points_after_its_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resumed_step: int | None, kept: list[int]
+) -> None:
+    from tensorboard.summary.writer import event_file_writer
+
+    # It reads files in the order of their names, which end with a count in this process: 10 would come before 9.
+    monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(0))
+    for step, points in ((None, [1, 2, 3]), (resumed_step, [4])):
+        tracker = TensorBoardTracker()
+        tracker.start(TrackedRun("run", tmp_path, step=step))
+        for point in points:
+            tracker.log_metrics({"loss": 1.0}, point)
+        tracker.finish("stopped")
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("loss")] == [*kept, 4]

@@ -1,0 +1,100 @@
+"""TensorBoard: event files in the run directory. A disk that fails does not end the training."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from stable_baselines3.common.logger import TensorBoardOutputFormat
+
+from sb3_ext.tracking.tracker import TrackedRun, Tracker
+
+logger = logging.getLogger(__name__)
+
+FOLDER = "tensorboard"
+
+
+class TensorBoardTracker(Tracker):
+    """Writes event files to the folder ``tensorboard`` of the run directory."""
+
+    def __init__(self) -> None:
+        self._writer: EventWriter | None = None
+
+    def start(self, run: TrackedRun) -> None:
+        """
+        Open a new event file. TensorBoard forgets the points after the step at which the training resumes.
+
+        :param run: the run
+        :raises OSError: if the folder cannot be written to
+        """
+        self._writer = EventWriter(str(run.directory / FOLDER), resumed_step=run.step)
+
+    def log_metrics(self, values: Mapping[str, Any], step: int) -> None:
+        """
+        :param values: whatever SB3's logger takes
+        :param step: environment transitions so far
+        """
+        assert self._writer is not None, "started before"
+        self._writer.write(dict(values), dict.fromkeys(values, ()), step)
+
+    def finish(self, status: str) -> None:
+        """:param status: is not written"""
+        if self._writer is not None:
+            self._writer.close()
+
+
+class EventWriter(TensorBoardOutputFormat):
+    """
+    SB3's output for TensorBoard, for disks that may become full.
+
+    TensorBoard writes in a thread that ends at the first error; every later write raises that error. Here the error
+    costs a warning and the later events.
+
+    :param folder: where the events go
+    :param resumed_step: TensorBoard forgets what an earlier process wrote after this step; ``None``: nothing
+    :raises OSError: if the folder cannot be written to at the beginning
+    """
+
+    def __init__(self, folder: str, *, resumed_step: int | None = None) -> None:
+        super().__init__(folder)
+        if resumed_step is not None:
+            # Points at the step of the checkpoint itself were written before it.
+            self.writer.close()
+            self.writer = type(self.writer)(log_dir=folder, purge_step=resumed_step + 1)
+        self._is_failing = False
+        self._previous_hook = threading.excepthook
+        threading.excepthook = self._on_thread_error
+
+    def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
+        """
+        :param key_values: what the model's logger dumps
+        :param key_excluded: names of outputs that leave a value out
+        :param step: environment transitions so far
+        """
+        if not self._is_failing:
+            try:
+                super().write(key_values, key_excluded, step)
+            except OSError as error:
+                self._note(error)
+
+    def close(self) -> None:
+        """Write what is left, and close the file."""
+        try:
+            super().close()
+        except OSError as error:
+            self._note(error)
+        threading.excepthook = self._previous_hook
+
+    def _on_thread_error(self, arguments: threading.ExceptHookArgs) -> None:
+        error = arguments.exc_value
+        if isinstance(error, OSError) and type(arguments.thread).__module__.startswith("tensorboard."):
+            self._note(error)
+        else:
+            self._previous_hook(arguments)
+
+    def _note(self, error: OSError) -> None:
+        if not self._is_failing:
+            self._is_failing = True
+            logger.warning("TensorBoard events cannot be written; training goes on without them: %s", error.strerror)
