@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 from sb3_ext.version import __version__
 
 if TYPE_CHECKING:
-    from sb3_ext.checkpoints.loading import load_model as load
+    from sb3_ext.checkpoints.model_loading import load_model as load
     from sb3_ext.errors import CheckpointError, ConfigError, MissingExtraError, RunError, Sb3ExtError, TuningError
     from sb3_ext.runs.run import Run
-    from sb3_ext.training import load_run, resume, train
-    from sb3_ext.tuning.tune import tune
+    from sb3_ext.training import load_run, train
+    from sb3_ext.training import resuming as resume
+    from sb3_ext.tuning.study_run import tune
 
 # SB3 imports the old gym, which Procgen brings along, and gym's only use of this module is to print a banner.
 sys.modules.setdefault("gym_notices", None)  # type: ignore[arg-type]
@@ -30,11 +31,11 @@ _MODULES = {
     "Sb3ExtError": "errors",
     "TuningError": "errors",
     "Run": "runs.run",
-    "load": "checkpoints.loading",
+    "load": "checkpoints.model_loading",
     "load_run": "training",
     "resume": "training",
     "train": "training",
-    "tune": "tuning.tune",
+    "tune": "tuning.study_run",
 }
 
 _NAMES = {"load": "load_model"}

@@ -13,8 +13,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 import sb3_ext
 from sb3_ext.building.budgets import explain_inexact_schedules
-from sb3_ext.checkpoints.manifest import Manifest
-from sb3_ext.checkpoints.store import CheckpointStore
+from sb3_ext.checkpoints.bundle.manifest import Manifest
+from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
 from sb3_ext.config import load_config
 
 PARAMS: dict[str, dict[str, Any]] = {

@@ -27,9 +27,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from sb3_ext.algorithms.registry import ALGORITHMS
+from sb3_ext.algorithms.algorithm_registry import ALGORITHMS
 from sb3_ext.callbacks import TrainingStopped
-from sb3_ext.callbacks.light import LightCallback
+from sb3_ext.callbacks.bases.light_callback import LightCallback
 from sb3_ext.config.json_schema import make_json_schema
 from sb3_ext.errors import ConfigError, Sb3ExtError
 from sb3_ext.training.loop import train_run

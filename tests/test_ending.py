@@ -16,9 +16,10 @@ from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 import sb3_ext
 from sb3_ext import resume
 from sb3_ext.agents.trained_run import TrainedRun
-from sb3_ext.algorithms.registry import get_algorithm
-from sb3_ext.callbacks import EpisodeBudgetCallback, rollout_watch
-from sb3_ext.checkpoints.store import CheckpointStore
+from sb3_ext.algorithms.algorithm_registry import get_algorithm
+from sb3_ext.callbacks import EpisodeBudgetCallback
+from sb3_ext.callbacks.measures import rollout_watch
+from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
 from sb3_ext.cli import cli
 from sb3_ext.errors import CheckpointError
 from sb3_ext.training.loop import train_run

@@ -11,15 +11,15 @@ import yaml
 from click.testing import CliRunner, Result
 
 import sb3_ext
+from sb3_ext.algorithms.algorithm_registry import ALGORITHM_NAMES, Algorithm, get_algorithm
 from sb3_ext.algorithms.parameters import fill_parameters, find_parameter_problems
-from sb3_ext.algorithms.registry import ALGORITHM_NAMES, Algorithm, get_algorithm
 from sb3_ext.cli import cli
 from sb3_ext.config.callback_types import CALLBACKS
 from sb3_ext.config.json_schema import make_json_schema
 from sb3_ext.errors import ConfigError
 from sb3_ext.extensions import Registry
-from sb3_ext.selfplay.game_registry import GAMES
-from sb3_ext.selfplay.opponent_registry import OPPONENTS
+from sb3_ext.selfplay.games.game_registry import GAMES
+from sb3_ext.selfplay.opponents.opponent_registry import OPPONENTS
 from sb3_ext.tracking.tracker_registry import TRACKERS
 from sb3_ext.tuning.space import load_default_space
 
@@ -35,7 +35,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from sb3_ext.algorithms.masked_dqn import MaskedDQN
-from sb3_ext.selfplay.connect4 import Connect4
+from sb3_ext.selfplay.games.connect4 import Connect4
 from sb3_ext.tracking import Tracker
 
 
@@ -474,7 +474,7 @@ def test_a_name_that_two_packages_register_is_refused(tmp_path: Path, monkeypatc
 
 def test_names_that_are_built_in_or_written_out_read_no_entry_points(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.metadata.entry_points", None)
-    games = Registry("game", {"connect4": "sb3_ext.selfplay.connect4:Connect4"}, "sb3_ext.games")
+    games = Registry("game", {"connect4": "sb3_ext.selfplay.games.connect4:Connect4"}, "sb3_ext.games")
 
-    assert games.load("connect4") is games.load("sb3_ext.selfplay.connect4:Connect4")
+    assert games.load("connect4") is games.load("sb3_ext.selfplay.games.connect4:Connect4")
     assert "connect4" in games

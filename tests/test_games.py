@@ -12,12 +12,12 @@ import torch
 from click.testing import CliRunner
 
 import sb3_ext
-from sb3_ext.checkpoints.store import CheckpointStore
+from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
 from sb3_ext.cli import cli
 from sb3_ext.errors import ConfigError
 from sb3_ext.runs.run import Run
 from sb3_ext.training.loop import train_run
-from sb3_ext.training.resume import resume_run
+from sb3_ext.training.resuming import resume_run
 
 CONFIG: dict[str, Any] = {
     "seed": 1,

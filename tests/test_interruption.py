@@ -18,14 +18,14 @@ from click.testing import CliRunner, Result
 
 from run_processes import RunProcess
 from sb3_ext.agents.trained_run import TrainedRun
-from sb3_ext.checkpoints.store import CheckpointStore
+from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
 from sb3_ext.cli import cli
 from sb3_ext.interruption import Interruption, StopFile, StopRequested
 from sb3_ext.reports.evaluations import read_evaluations
 from sb3_ext.runs.paths import RunPaths
 from sb3_ext.runs.run import Run
 from sb3_ext.training.loop import train_run
-from sb3_ext.training.resume import resume_run
+from sb3_ext.training.resuming import resume_run
 from sb3_ext.training.start import start_run
 
 PATIENCE_SECONDS = 60.0

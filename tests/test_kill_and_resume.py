@@ -14,8 +14,8 @@ from click.testing import CliRunner
 from checkpoint_ledger import CheckpointLedger
 from run_digests import digest_run
 from sb3_ext import RunError, train
-from sb3_ext.checkpoints.retention import Retention
-from sb3_ext.checkpoints.store import CheckpointStore
+from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
+from sb3_ext.checkpoints.store.retention import Retention
 from sb3_ext.cli import cli
 from sb3_ext.runs.run import Run
 from sb3_ext.runs.session import RunSession

@@ -10,8 +10,8 @@ from sb3_ext import ConfigError, RunError
 from sb3_ext.building.model import fill_defaults
 from sb3_ext.config import RunConfig, dump_config, parse_override
 from sb3_ext.runs.run import Run
-from sb3_ext.training.resume import resume_run
 from sb3_ext.training.resumed_config import Restatement, load_resumed_config
+from sb3_ext.training.resuming import resume_run
 from sb3_ext.training.start import start_run
 
 MINE = """\

@@ -18,11 +18,11 @@ from stable_baselines3.common.callbacks import BaseCallback
 import sb3_ext
 from sb3_ext import ConfigError, RunError, resume, train
 from sb3_ext.agents.agent import find_agent
-from sb3_ext.checkpoints.store import CheckpointStore
+from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
 from sb3_ext.config import Override
 from sb3_ext.runs.run import Run
 from sb3_ext.training.loop import train_run
-from sb3_ext.training.resume import AlreadyCompleted, find_resume_point, resume_run
+from sb3_ext.training.resuming import AlreadyCompleted, find_resume_point, resume_run
 from sb3_ext.training.start import start_run
 
 PARAMS: dict[str, dict[str, Any]] = {

@@ -22,7 +22,7 @@ from stable_baselines3.common.env_util import make_vec_env
 
 from sb3_ext import resume, train
 from sb3_ext.callbacks import RunCheckpointCallback
-from sb3_ext.checkpoints.store import CheckpointStore
+from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
 from sb3_ext.runs.run import Run
 
 

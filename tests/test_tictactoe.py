@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 import sb3_ext
 from sb3_ext.selfplay import load_opponent, make_game
-from sb3_ext.selfplay.games import Boards, Game
-from sb3_ext.selfplay.legality import draw_legal
-from sb3_ext.selfplay.matches import play_match
+from sb3_ext.selfplay.games.game import Boards, Game
+from sb3_ext.selfplay.games.legality import draw_legal
+from sb3_ext.selfplay.matches.match_play import play_match
 
 LINES = [(0, 1, 2), (3, 4, 5), (6, 7, 8), (0, 3, 6), (1, 4, 7), (2, 5, 8), (0, 4, 8), (2, 4, 6)]
 Stones = frozenset[int]

@@ -21,7 +21,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 import sb3_ext
 from sb3_ext import ConfigError, RunError, train
-from sb3_ext.algorithms.registry import ALGORITHMS
+from sb3_ext.algorithms.algorithm_registry import ALGORITHMS
 from sb3_ext.cli import cli
 from sb3_ext.config.callback_types import CALLBACK_TYPES, STOCK_MODULE
 from sb3_ext.reports.comparison import ComparedRun

@@ -25,7 +25,7 @@ from sb3_ext_envs.procgen_vec_env import ProcgenVecEnv
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecTransposeImage
 
-from sb3_ext.vec.environments import EnvironmentFactory
+from sb3_ext.vec.environment_factory import EnvironmentFactory
 
 parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
 parser.add_argument("--game", default="coinrun", choices=GAMES)

@@ -26,7 +26,7 @@ from sb3_contrib.common.maskable.utils import get_action_masks
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from sb3_ext.selfplay import SelfPlayVecEnv, freeze_model, make_game, make_opponent
-from sb3_ext.selfplay.legality import draw_legal
+from sb3_ext.selfplay.games.legality import draw_legal
 
 ROWS, COLS, IN_A_ROW = 6, 7, 4
 DIRECTIONS = ((0, 1), (1, 0), (1, 1), (1, -1))

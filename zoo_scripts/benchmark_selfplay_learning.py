@@ -18,9 +18,9 @@ import numpy as np
 
 import sb3_ext
 from sb3_ext.selfplay import load_opponent, make_game
-from sb3_ext.selfplay.heuristics import AlphaBetaOpponent, HeuristicOpponent, RandomOpponent
-from sb3_ext.selfplay.matches import play_match
-from sb3_ext.selfplay.opponents import Opponent
+from sb3_ext.selfplay.matches.match_play import play_match
+from sb3_ext.selfplay.opponents.heuristics import AlphaBetaOpponent, HeuristicOpponent, RandomOpponent
+from sb3_ext.selfplay.opponents.opponent import Opponent
 
 _SELF_PLAY = "train.opponent_sampler.params.self_play"
 

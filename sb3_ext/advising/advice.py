@@ -11,7 +11,7 @@ from sb3_ext.advising.agent_cost import AgentCost, measure_agent
 from sb3_ext.advising.choice import FAST_STEP_SECONDS, can_be_native
 from sb3_ext.advising.step_time import measure_step_seconds
 from sb3_ext.advising.trials import Split, Trial, list_splits, try_split
-from sb3_ext.building.environments import make_environment_factory
+from sb3_ext.building.training_environments import make_environment_factory
 from sb3_ext.config.schema import RunConfig
 from sb3_ext.vec.worker_split import count_cores
 

@@ -14,8 +14,8 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_ext.advising.trials import Split
 from sb3_ext.algorithms.threads import measure_network, measure_threads, using_threads
-from sb3_ext.building.environments import make_env
 from sb3_ext.building.model import make_model
+from sb3_ext.building.training_environments import make_env
 from sb3_ext.callbacks import LightCallbackList, PhaseCallback, StopCallback, TimeBudgetCallback, TrainingStopped
 from sb3_ext.config.schema import RunConfig
 from sb3_ext.phases import Phases

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 
 from sb3_ext.advising.step_time import measure_step_seconds
-from sb3_ext.building.environments import NATIVE, make_environment_factory
+from sb3_ext.building.training_environments import NATIVE, make_environment_factory
 from sb3_ext.config.schema import EnvConfig, ParallelConfig, RunConfig
 from sb3_ext.interruption import NEVER, Interruption
 from sb3_ext.vec.native import has_native_vec_env

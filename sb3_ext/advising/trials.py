@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_ext.building.environments import NATIVE, make_env
+from sb3_ext.building.training_environments import NATIVE, make_env
 from sb3_ext.config.schema import ParallelConfig, RunConfig
 from sb3_ext.runs.paths import RunPaths
 from sb3_ext.vec.closing import closing_environments

@@ -10,16 +10,16 @@ from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 
-from sb3_ext.algorithms.registry import MASKED_PREFIX
-from sb3_ext.building.environments import make_eval_env
-from sb3_ext.checkpoints.bundle import Bundle
-from sb3_ext.checkpoints.loading import load_model
+from sb3_ext.algorithms.algorithm_registry import MASKED_PREFIX
+from sb3_ext.building.training_environments import make_eval_env
+from sb3_ext.checkpoints.bundle.bundle import Bundle
+from sb3_ext.checkpoints.formats.space_json import make_space
+from sb3_ext.checkpoints.formats.vecnormalize_file import restore_normalization
+from sb3_ext.checkpoints.model_loading import load_model
 from sb3_ext.checkpoints.model_source import ModelSource, find_model
-from sb3_ext.checkpoints.normalization import restore_normalization
-from sb3_ext.checkpoints.spaces import make_space
 from sb3_ext.config import RunConfig, load_config
 from sb3_ext.errors import CheckpointError
-from sb3_ext.evaluation.spaces import check_spaces
+from sb3_ext.evaluation.space_check import check_spaces
 
 
 @dataclass(frozen=True)

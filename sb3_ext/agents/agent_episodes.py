@@ -9,8 +9,8 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_ext.agents.agent import AgentSource, load_agent, make_agent_env
-from sb3_ext.building.environments import choose_eval_seed, count_eval_envs
-from sb3_ext.evaluation.episodes import Episode, play_episodes
+from sb3_ext.building.training_environments import choose_eval_seed, count_eval_envs
+from sb3_ext.evaluation.episode_loop import Episode, play_episodes
 from sb3_ext.evaluation.evaluate import Evaluation, summarize
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from sb3_ext.agents.agent import AgentSource
-from sb3_ext.building.environments import choose_eval_seed
-from sb3_ext.building.games import EVAL_OPENING_PLIES, make_configured_game
+from sb3_ext.building.game_environments import EVAL_OPENING_PLIES, make_configured_game
+from sb3_ext.building.training_environments import choose_eval_seed
 from sb3_ext.errors import ConfigError
-from sb3_ext.evaluation.league import find_opponent
-from sb3_ext.selfplay.frozen import load_opponent
-from sb3_ext.selfplay.games import Game
-from sb3_ext.selfplay.matches import MatchResult, play_match
-from sb3_ext.selfplay.policy_opponent import PolicyOpponent
+from sb3_ext.evaluation.league_players import find_opponent
+from sb3_ext.selfplay.frozen_opponent import load_opponent
+from sb3_ext.selfplay.games.game import Game
+from sb3_ext.selfplay.matches.match_play import MatchResult, play_match
+from sb3_ext.selfplay.opponents.policy_opponent import PolicyOpponent
 
 
 def seat_agent(
@@ -51,7 +51,7 @@ def play_against(
     Play against somebody: every opening twice, once in either seat.
 
     :param source: the agent's, of a game
-    :param opponent: what :func:`~sb3_ext.evaluation.league.find_opponent` knows; a zip is of the same algorithm
+    :param opponent: what :func:`~sb3_ext.evaluation.league_players.find_opponent` knows; a zip is of the same algorithm
     :param games: how many, rounded up to an even number
     :param deterministic: take the most likely action, the opponent too if it is an agent; as in training's evaluations
         when left out

@@ -9,9 +9,9 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_ext.agents.agent import find_agent
 from sb3_ext.agents.agent_episodes import evaluate_agent
-from sb3_ext.checkpoints.bundle import Bundle
-from sb3_ext.checkpoints.loading import load_model
-from sb3_ext.checkpoints.store import BEST, LATEST, CheckpointStore
+from sb3_ext.checkpoints.bundle.bundle import Bundle
+from sb3_ext.checkpoints.model_loading import load_model
+from sb3_ext.checkpoints.store.checkpoint_store import BEST, LATEST, CheckpointStore
 from sb3_ext.evaluation.evaluate import Evaluation
 from sb3_ext.runs.run import Run
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sb3_ext.algorithms.ranges import (
+from sb3_ext.algorithms.algorithm_registry import Algorithm
+from sb3_ext.algorithms.parameter_ranges import (
     BUFFER_RANGES,
     FEATURES_EXTRACTOR_RANGES,
     LSTM_RANGES,
     OPTIMIZER_RANGES,
     POLICY_RANGES,
 )
-from sb3_ext.algorithms.registry import Algorithm
 from sb3_ext.arguments import find_argument_problems, import_name, read_parameters
 from sb3_ext.problems import Problem
 from sb3_ext.ranges import find_range_problems

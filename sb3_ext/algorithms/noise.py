@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sb3_ext.algorithms.ranges import NOISE_RANGES
+from sb3_ext.algorithms.parameter_ranges import NOISE_RANGES
 from sb3_ext.problems import Problem, expected, suggest_name
 
 if TYPE_CHECKING:

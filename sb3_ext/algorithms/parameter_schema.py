@@ -7,9 +7,9 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from sb3_ext.algorithms.algorithm_registry import Algorithm
 from sb3_ext.algorithms.nested_parameters import find_policy_classes
-from sb3_ext.algorithms.ranges import ALGORITHM_RANGES, POLICY_RANGES
-from sb3_ext.algorithms.registry import Algorithm
+from sb3_ext.algorithms.parameter_ranges import ALGORITHM_RANGES, POLICY_RANGES
 from sb3_ext.arguments import read_parameters, union_members
 from sb3_ext.ranges import Range
 

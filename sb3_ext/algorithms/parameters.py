@@ -7,11 +7,11 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from sb3_ext.algorithms.algorithm_registry import BUILT_IN, Algorithm
 from sb3_ext.algorithms.classes import resolve_class
 from sb3_ext.algorithms.nested_parameters import find_nested_problems
 from sb3_ext.algorithms.noise import find_noise_problems, make_action_noise
-from sb3_ext.algorithms.ranges import ALGORITHM_RANGES, find_schedule_problems
-from sb3_ext.algorithms.registry import BUILT_IN, Algorithm
+from sb3_ext.algorithms.parameter_ranges import ALGORITHM_RANGES, find_schedule_problems
 from sb3_ext.algorithms.relations import find_relation_problems
 from sb3_ext.algorithms.schedules import parse_schedule
 from sb3_ext.arguments import convert_list, find_argument_problems, read_parameters, union_members

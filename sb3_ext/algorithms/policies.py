@@ -8,7 +8,7 @@ from typing import Any
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_ext.algorithms.registry import ALGORITHMS, Algorithm
+from sb3_ext.algorithms.algorithm_registry import ALGORITHMS, Algorithm
 from sb3_ext.algorithms.space_rules import (
     SMALLEST_IMAGE,
     describe_space,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from sb3_ext.algorithms.registry import BUILT_IN, Algorithm
+from sb3_ext.algorithms.algorithm_registry import BUILT_IN, Algorithm
 from sb3_ext.problems import Problem, expected
 
 Values = Mapping[str, Any]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.preprocessing import is_image_space, is_image_space_channels_first
 
-from sb3_ext.algorithms.registry import ALGORITHMS, Algorithm, find_algorithms_for
+from sb3_ext.algorithms.algorithm_registry import ALGORITHMS, Algorithm, find_algorithms_for
 from sb3_ext.problems import Problem
 
 SMALLEST_IMAGE = 36
@@ -20,6 +20,13 @@ _ENV = ("env", "id")
 _AGENT = ("agent", "id")
 _READABLE = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 _LONGEST_DESCRIPTION = 80
+
+
+class HasSpaces(Protocol):
+    """A model, a policy, or a description of one."""
+
+    observation_space: spaces.Space[Any]
+    action_space: spaces.Space[Any]
 
 
 def find_observation_problems(space: spaces.Space[Any]) -> Iterator[Problem]:

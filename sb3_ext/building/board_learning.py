@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from sb3_ext.algorithms.algorithm_registry import ALGORITHMS, get_algorithm
 from sb3_ext.algorithms.parameters import fill_parameters
-from sb3_ext.algorithms.registry import ALGORITHMS, get_algorithm
-from sb3_ext.building.games import count_mirrors, make_configured_game
+from sb3_ext.building.game_environments import count_mirrors, make_configured_game
 from sb3_ext.config.schema import RunConfig
 from sb3_ext.errors import ConfigError
 

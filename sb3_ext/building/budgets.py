@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
-from sb3_ext.algorithms.registry import get_algorithm
+from sb3_ext.algorithms.algorithm_registry import get_algorithm
 from sb3_ext.algorithms.schedules import is_linear
 from sb3_ext.callbacks import EpisodeBudgetCallback, EstimatedSteps, TimeBudgetCallback
 from sb3_ext.config.schema import RunConfig

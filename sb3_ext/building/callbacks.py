@@ -13,8 +13,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_ext.arguments import read_parameters
 from sb3_ext.building.budgets import explain_inexact_schedules
-from sb3_ext.building.environments import choose_eval_seed, make_eval_env, try_exactness
-from sb3_ext.building.games import EVAL_OPENING_PLIES, find_eval_shares
+from sb3_ext.building.game_environments import EVAL_OPENING_PLIES, find_eval_shares
+from sb3_ext.building.training_environments import choose_eval_seed, make_eval_env, try_exactness
 from sb3_ext.callbacks import (
     BenchmarkCallback,
     ConvergenceStopCallback,
@@ -39,20 +39,20 @@ from sb3_ext.callbacks import (
     TimingsCallback,
     TrialPruningCallback,
 )
-from sb3_ext.callbacks.boundary_stop import BoundaryStopCallback
-from sb3_ext.callbacks.trial_pruning import PrunableTrial
-from sb3_ext.checkpoints.callback_tree import list_callbacks
-from sb3_ext.checkpoints.writer import SaveOutcome
+from sb3_ext.callbacks.stops.boundary_stop import BoundaryStopCallback
+from sb3_ext.callbacks.stops.trial_pruning import PrunableTrial
+from sb3_ext.checkpoints.state.callback_tree import list_callbacks
+from sb3_ext.checkpoints.store.checkpoint_writer import SaveOutcome
 from sb3_ext.config.callback_types import CALLBACK_TYPES, load_callback_class
 from sb3_ext.config.game_schema import POOL_TYPE
 from sb3_ext.config.schema import CHECKPOINT_TYPE, RunConfig, TargetConfig, TrainConfig
 from sb3_ext.errors import ConfigError, Sb3ExtError, describe_error
 from sb3_ext.evaluation.evaluate import Evaluation
 from sb3_ext.phases import Phases
-from sb3_ext.reports.writer import ReportWriter
+from sb3_ext.reports.report_writer import ReportWriter
 from sb3_ext.runs.session import RunSession
-from sb3_ext.selfplay.pool import CURRENT_SELF
-from sb3_ext.selfplay.snapshot_store import SNAPSHOT_PREFIX
+from sb3_ext.selfplay.pool.pool import CURRENT_SELF
+from sb3_ext.selfplay.pool.snapshot_store import SNAPSHOT_PREFIX
 from sb3_ext.vec.exactness import Exactness
 
 logger = logging.getLogger(__name__)

@@ -8,11 +8,11 @@ from contextlib import closing
 
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
+from sb3_ext.algorithms.algorithm_registry import get_algorithm, mask_algorithm
 from sb3_ext.algorithms.policies import check_fit, check_spaces, choose_policy
-from sb3_ext.algorithms.registry import get_algorithm, mask_algorithm
-from sb3_ext.building.environments import NATIVE, make_environment_factory, wrap_vec_env
-from sb3_ext.building.games import make_trial_boards
-from sb3_ext.checkpoints.loading import read_policy_weights
+from sb3_ext.building.game_environments import make_trial_boards
+from sb3_ext.building.training_environments import NATIVE, make_environment_factory, wrap_vec_env
+from sb3_ext.checkpoints.model_loading import read_policy_weights
 from sb3_ext.checkpoints.model_source import find_model
 from sb3_ext.config import ConfigSource, Override, RunConfig, locate_problems
 from sb3_ext.errors import ConfigError, Sb3ExtError

@@ -12,17 +12,17 @@ import numpy as np
 import psutil
 from gymnasium import spaces
 
-from sb3_ext.algorithms.registry import get_algorithm
-from sb3_ext.building.environments import count_eval_envs, make_environment_factory
-from sb3_ext.building.games import make_configured_game
+from sb3_ext.algorithms.algorithm_registry import get_algorithm
+from sb3_ext.building.game_environments import make_configured_game
 from sb3_ext.building.memory_estimate import EnvironmentSize, MemoryPart, estimate_memory
+from sb3_ext.building.training_environments import count_eval_envs, make_environment_factory
 from sb3_ext.config.schema import RunConfig
 from sb3_ext.errors import ConfigError
 from sb3_ext.problems import describe_bytes
 from sb3_ext.runs.memory_limits import MemoryLimit, find_memory_limits
-from sb3_ext.selfplay.opponent_registry import make_opponent
-from sb3_ext.selfplay.seat import SelfPlayVecEnv
-from sb3_ext.vec.environments import EnvironmentFactory
+from sb3_ext.selfplay.opponents.opponent_registry import make_opponent
+from sb3_ext.selfplay.seats.self_play_env import SelfPlayVecEnv
+from sb3_ext.vec.environment_factory import EnvironmentFactory
 from sb3_ext.vec.global_random import get_global_random_state, set_global_random_state
 
 logger = logging.getLogger(__name__)

@@ -12,10 +12,10 @@ import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.preprocessing import get_action_dim, get_obs_shape
 
+from sb3_ext.algorithms.algorithm_registry import get_algorithm
 from sb3_ext.algorithms.parameters import fill_parameters
-from sb3_ext.algorithms.registry import get_algorithm
-from sb3_ext.building.environments import count_eval_envs
 from sb3_ext.building.parallel import choose_vec_env
+from sb3_ext.building.training_environments import count_eval_envs
 from sb3_ext.config.schema import RunConfig
 from sb3_ext.problems import describe_bytes
 

@@ -7,9 +7,9 @@ from typing import Any
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
+from sb3_ext.algorithms.algorithm_registry import get_algorithm, mask_algorithm
 from sb3_ext.algorithms.parameters import build_parameters, fill_parameters
 from sb3_ext.algorithms.policies import check_fit, choose_policy
-from sb3_ext.algorithms.registry import get_algorithm, mask_algorithm
 from sb3_ext.arguments import import_name
 from sb3_ext.building.board_learning import make_board_arguments
 from sb3_ext.building.observations import describe_normalization

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from stable_baselines3.common.utils import safe_mean
 
-from sb3_ext.callbacks.episodes import EpisodeCallback
-from sb3_ext.callbacks.resources import ResourceWatch
-from sb3_ext.callbacks.stopwatch import Stopwatch
-from sb3_ext.checkpoints.versions import read_versions
+from sb3_ext.callbacks.bases.episode_callback import EpisodeCallback
+from sb3_ext.callbacks.measures.resources import ResourceWatch
+from sb3_ext.callbacks.measures.stopwatch import Stopwatch
+from sb3_ext.checkpoints.bundle.versions import read_versions
 from sb3_ext.phases import Phases
-from sb3_ext.reports.benchmark import SpeedHistory, summarize_speed, write_benchmark
+from sb3_ext.reports.benchmark_file import SpeedHistory, summarize_speed, write_benchmark
 from sb3_ext.runs.machine import describe_machine
 
 logger = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class BenchmarkCallback(EpisodeCallback):
         """
         Say what was measured so far.
 
-        :return: what :func:`~sb3_ext.reports.benchmark.summarize_speed` says; ``asked_seconds``; ``sessions``, how many
+        :return: what ``summarize_speed`` says; ``asked_seconds``; ``sessions``, how many
             processes it took; ``memory``: ``kind`` (``pss`` or ``rss``), ``peak_bytes`` and ``mean_bytes`` of all
             processes, ``cuda_peak_bytes``; ``cpu``: ``cores_used`` by all processes on average, and
             ``core_percents``, how busy the machine's cores were, whoever used them; ``episodes``,

@@ -15,30 +15,30 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import safe_mean
 
-from sb3_ext.callbacks.checkpoint_saver import CheckpointSaver
-from sb3_ext.callbacks.episodes import EpisodeCallback
+from sb3_ext.callbacks.bases.episode_callback import EpisodeCallback
+from sb3_ext.callbacks.bases.light_callback import has_rollouts_of_steps
+from sb3_ext.callbacks.bases.stop_callback import StopCallback
 from sb3_ext.callbacks.evaluation import EvaluationCallback
-from sb3_ext.callbacks.light import has_rollouts_of_steps
-from sb3_ext.callbacks.rollout_watch import RolloutWatch
-from sb3_ext.callbacks.save_triggers import SaveTriggers
-from sb3_ext.callbacks.stopping import StopCallback
-from sb3_ext.checkpoints.bundle import Bundle
-from sb3_ext.checkpoints.callback_tree import list_callbacks
-from sb3_ext.checkpoints.content import BundleContent
-from sb3_ext.checkpoints.finiteness import has_finite_weights
-from sb3_ext.checkpoints.manifest import Score
+from sb3_ext.callbacks.measures.rollout_watch import RolloutWatch
+from sb3_ext.callbacks.saving.checkpoint_saver import CheckpointSaver
+from sb3_ext.callbacks.saving.save_triggers import SaveTriggers
+from sb3_ext.checkpoints.bundle.bundle import Bundle
+from sb3_ext.checkpoints.bundle.content import BundleContent
+from sb3_ext.checkpoints.bundle.manifest import Score
+from sb3_ext.checkpoints.bundle.state_files import read_state
+from sb3_ext.checkpoints.model.finiteness import has_finite_weights
 from sb3_ext.checkpoints.restoring import restore_model
-from sb3_ext.checkpoints.retention import Retention
-from sb3_ext.checkpoints.state import (
+from sb3_ext.checkpoints.state.callback_tree import list_callbacks
+from sb3_ext.checkpoints.state.training_state import (
     CapturedState,
     capture_state,
     restore_at_boundary,
     restore_before_learn,
     restore_callbacks,
 )
-from sb3_ext.checkpoints.state_files import read_state
-from sb3_ext.checkpoints.store import CheckpointStore
-from sb3_ext.checkpoints.writer import SaveOutcome
+from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
+from sb3_ext.checkpoints.store.checkpoint_writer import SaveOutcome
+from sb3_ext.checkpoints.store.retention import Retention
 from sb3_ext.evaluation.evaluate import Evaluation
 from sb3_ext.phases import Phases
 from sb3_ext.vec.exactness import Exactness
@@ -59,7 +59,7 @@ class RunCheckpointCallback(EpisodeCallback):
     copied is copied then; hashing, compressing and writing happen behind the training loop. A disk that fails or is
     full costs a warning and that checkpoint, not the training.
 
-    :param directory: where the checkpoints go: the tree is in :mod:`sb3_ext.checkpoints.store`
+    :param directory: where the checkpoints go: the tree is in :mod:`sb3_ext.checkpoints.store.checkpoint_store`
     :param interval: environment transitions between two checkpoints; ``None`` for none by steps
     :param prefix: what their names begin with
     :param every_episodes: finished episodes between two checkpoints; ``None`` for none by episodes

@@ -9,7 +9,7 @@ from stable_baselines3.common.utils import ConstantSchedule
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from sb3_ext.callbacks.light import LightCallback
+from sb3_ext.callbacks.bases.light_callback import LightCallback
 from sb3_ext.errors import Sb3ExtError
 
 

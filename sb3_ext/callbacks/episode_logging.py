@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from sb3_ext.callbacks.episodes import EpisodeCallback
-from sb3_ext.callbacks.light import heeds_callbacks
-from sb3_ext.callbacks.throughput import Throughput
+from sb3_ext.callbacks.bases.episode_callback import EpisodeCallback
+from sb3_ext.callbacks.bases.light_callback import heeds_callbacks
+from sb3_ext.callbacks.measures.throughput import Throughput
 from sb3_ext.triggers import EveryEpisodes
 
 

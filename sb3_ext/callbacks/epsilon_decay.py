@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from stable_baselines3.common.utils import ConstantSchedule
 
-from sb3_ext.callbacks.episodes import EpisodeCallback
+from sb3_ext.callbacks.bases.episode_callback import EpisodeCallback
 from sb3_ext.errors import Sb3ExtError
 
 

@@ -13,11 +13,11 @@ import gymnasium
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_ext.callbacks.episodes import EpisodeCallback
-from sb3_ext.callbacks.stopping import StopCallback
-from sb3_ext.callbacks.stopwatch import Stopwatch
+from sb3_ext.callbacks.bases.episode_callback import EpisodeCallback
+from sb3_ext.callbacks.bases.stop_callback import StopCallback
+from sb3_ext.callbacks.measures.stopwatch import Stopwatch
 from sb3_ext.evaluation.background import BackgroundEvaluator
-from sb3_ext.evaluation.episodes import MAX_STEPS
+from sb3_ext.evaluation.episode_loop import MAX_STEPS
 from sb3_ext.evaluation.evaluate import Evaluation
 from sb3_ext.evaluation.evaluators import EvaluationSettings, Evaluator, ForegroundEvaluator
 from sb3_ext.evaluation.plain_env import AnyEnv

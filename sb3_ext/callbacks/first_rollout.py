@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sb3_ext.callbacks.light import LightCallback
+from sb3_ext.callbacks.bases.light_callback import LightCallback
 
 
 class FirstRolloutCallback(LightCallback):

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from statistics import fmean
 from typing import Any
 
-from sb3_ext.callbacks.episodes import EpisodeCallback
-from sb3_ext.callbacks.stopping import StopCallback
-from sb3_ext.callbacks.throughput import Throughput
-from sb3_ext.reports.metrics import replace_non_finite
+from sb3_ext.callbacks.bases.episode_callback import EpisodeCallback
+from sb3_ext.callbacks.bases.stop_callback import StopCallback
+from sb3_ext.callbacks.measures.throughput import Throughput
+from sb3_ext.reports.metrics_file import replace_non_finite
 
 _WINDOW_EPISODES = 100
 

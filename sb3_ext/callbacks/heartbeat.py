@@ -12,8 +12,8 @@ from stable_baselines3.common.utils import safe_mean
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
-from sb3_ext.callbacks.episodes import EpisodeCallback
-from sb3_ext.callbacks.throughput import Throughput
+from sb3_ext.callbacks.bases.episode_callback import EpisodeCallback
+from sb3_ext.callbacks.measures.throughput import Throughput
 from sb3_ext.internals.sb3 import get_torch_names, get_total_steps
 from sb3_ext.phases import Phases
 from sb3_ext.runs.status import RunStatus, StatusFile

@@ -7,7 +7,7 @@ from stable_baselines3.common.save_util import recursive_getattr
 from stable_baselines3.common.utils import FloatSchedule
 from torch.optim import Optimizer
 
-from sb3_ext.callbacks.light import LightCallback
+from sb3_ext.callbacks.bases.light_callback import LightCallback
 from sb3_ext.errors import Sb3ExtError
 from sb3_ext.internals.sb3 import get_torch_names
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from stable_baselines3.common.logger import KVWriter, Logger
 
-from sb3_ext.callbacks.episodes import EpisodeCallback
-from sb3_ext.callbacks.stopwatch import Stopwatch
-from sb3_ext.reports.metrics import MetricsHistory, replace_non_finite, write_metrics
+from sb3_ext.callbacks.bases.episode_callback import EpisodeCallback
+from sb3_ext.callbacks.measures.stopwatch import Stopwatch
+from sb3_ext.reports.metrics_file import MetricsHistory, replace_non_finite, write_metrics
 
 logger = logging.getLogger(__name__)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from sb3_ext.callbacks.bases.light_callback import LightCallback
 from sb3_ext.callbacks.checkpoint import RunCheckpointCallback
-from sb3_ext.callbacks.light import LightCallback
-from sb3_ext.checkpoints.callback_tree import list_callbacks
+from sb3_ext.checkpoints.state.callback_tree import list_callbacks
 from sb3_ext.errors import CheckpointError, Sb3ExtError
 from sb3_ext.internals.sb3 import reset_environments
-from sb3_ext.selfplay.pool import OpponentPool
-from sb3_ext.selfplay.seat import SelfPlayVecEnv
+from sb3_ext.selfplay.pool.pool import OpponentPool
+from sb3_ext.selfplay.seats.self_play_env import SelfPlayVecEnv
 from sb3_ext.triggers import EveryEpisodes
 
 logger = logging.getLogger(__name__)

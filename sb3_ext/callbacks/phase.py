@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sb3_ext.callbacks.light import LightCallback
+from sb3_ext.callbacks.bases.light_callback import LightCallback
 from sb3_ext.phases import Phases
 
 

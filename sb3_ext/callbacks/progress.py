@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from stable_baselines3.common.utils import safe_mean
 
-from sb3_ext.callbacks.light import LightCallback
-from sb3_ext.callbacks.throughput import Throughput
+from sb3_ext.callbacks.bases.light_callback import LightCallback
+from sb3_ext.callbacks.measures.throughput import Throughput
 
 if TYPE_CHECKING:
     from rich.progress import Progress

@@ -11,7 +11,7 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from sb3_ext.callbacks.light import LightCallback
+from sb3_ext.callbacks.bases.light_callback import LightCallback
 from sb3_ext.internals.sb3 import get_num_updates
 
 

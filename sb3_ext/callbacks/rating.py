@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
-from sb3_ext.callbacks.episodes import EpisodeCallback
-from sb3_ext.selfplay.ratings import OnlineRating, OnlineRatings
+from sb3_ext.callbacks.bases.episode_callback import EpisodeCallback
+from sb3_ext.selfplay.matches.ratings import OnlineRating, OnlineRatings
 
 
 class RatingCallback(EpisodeCallback):
     """
     Rates the agent and its opponents after every game, and logs the agent's rating: ``rating/mu``, ``rating/sigma``.
 
-    Games are what :class:`~sb3_ext.selfplay.seat.SelfPlayVecEnv` tells of: episodes whose last ``info`` has
+    Games are what ``SelfPlayVecEnv`` tells of: episodes whose last ``info`` has
     ``opponent`` and ``result``. Other episodes are passed over.
 
     :param past_self_prefix: opponents whose names begin so are earlier copies of the agent: they start with its rating

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from sb3_ext.callbacks.light import LightCallback
+from sb3_ext.callbacks.bases.light_callback import LightCallback
 from sb3_ext.errors import Sb3ExtError
 
 

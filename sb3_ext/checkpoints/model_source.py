@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from sb3_ext.checkpoints.bundle import MANIFEST, Bundle, verify_bundle
-from sb3_ext.checkpoints.store import CheckpointStore
+from sb3_ext.checkpoints.bundle.bundle import MANIFEST, Bundle, verify_bundle
+from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
 from sb3_ext.errors import CheckpointError, RunError
-from sb3_ext.runs.registry import find_run_of, resolve_run
 from sb3_ext.runs.run import Run, is_run
+from sb3_ext.runs.run_registry import find_run_of, resolve_run
 
 RUNS = Path("runs")
 """Where runs are looked up by their names."""

@@ -7,11 +7,11 @@ from typing import Any
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.save_util import recursive_getattr
 
-from sb3_ext.checkpoints.bundle import Bundle
-from sb3_ext.checkpoints.normalization import restore_normalization
-from sb3_ext.checkpoints.replay import ReplayIndex
-from sb3_ext.checkpoints.replay_files import restore_replay
-from sb3_ext.checkpoints.trust import list_state_dicts, read_tensors
+from sb3_ext.checkpoints.bundle.bundle import Bundle
+from sb3_ext.checkpoints.bundle.replay_files import restore_replay
+from sb3_ext.checkpoints.formats.vecnormalize_file import restore_normalization
+from sb3_ext.checkpoints.model.trust import list_state_dicts, read_tensors
+from sb3_ext.checkpoints.state.replay_buffer import ReplayIndex
 from sb3_ext.errors import CheckpointError
 
 _VARIABLES = "pytorch_variables"
@@ -20,11 +20,11 @@ _VARIABLES = "pytorch_variables"
 def restore_model(model: BaseAlgorithm, bundle: Bundle) -> ReplayIndex | None:
     """
     Weights, optimizers, normalisation statistics and replay buffer, to the bit. The rest of an exact resume is
-    :mod:`sb3_ext.checkpoints.state`'s.
+    :mod:`sb3_ext.checkpoints.state.training_state`'s.
 
     :param model: newly made, with its environments, by the configuration that the bundle's model was made by
     :param bundle: verified, of one's own: HER's info dictionaries are pickled
-    :return: what :meth:`sb3_ext.checkpoints.writer.BundleWriter.continue_from` needs; ``None`` without a replay buffer
+    :return: what ``continue_from`` needs; ``None`` without a replay buffer
     :raises CheckpointError: if the model or its environments are others
     """
     trained = bundle.manifest.model.algorithm_class.rpartition(".")[2]

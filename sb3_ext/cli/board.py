@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-    from sb3_ext.evaluation.play import Advice, PersonGame
+    from sb3_ext.evaluation.play import MoveAdvice, PersonGame
 
 CONNECT4 = "connect4"
 _STYLES = ("bold red", "bold yellow")
@@ -37,7 +37,7 @@ def draw_board(game: PersonGame) -> RenderableType:
     return Group(legend, Panel.fit(board, padding=(0, 1), border_style="blue"))
 
 
-def draw_advice(advice: Advice | None, width: int) -> str:
+def draw_advice(advice: MoveAdvice | None, width: int) -> str:
     """
     :param advice: of the agent
     :param width: of the terminal, in characters

@@ -45,8 +45,8 @@ def compare(runs: tuple[str, ...], output: Path, json_path: Path | None) -> None
     from sb3_ext.reports.comparison import ComparedRun, compare_runs
     from sb3_ext.reports.comparison_figure import plot_comparison
     from sb3_ext.reports.comparison_table import format_markdown, make_content
-    from sb3_ext.reports.metrics import replace_non_finite
-    from sb3_ext.runs.registry import resolve_run
+    from sb3_ext.reports.metrics_file import replace_non_finite
+    from sb3_ext.runs.run_registry import resolve_run
 
     found = [resolve_run(run, Path("runs")) for run in runs]
     names = name_paths([run.paths.root for run in found])

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from stable_baselines3.common.vec_env import VecEnv
 
     from sb3_ext.agents.agent import AgentSource
-    from sb3_ext.evaluation.episodes import Episode
+    from sb3_ext.evaluation.episode_loop import Episode
     from sb3_ext.evaluation.evaluate import Evaluation
 
 
@@ -110,7 +110,7 @@ def enjoy(
 
     from sb3_ext.agents.agent import find_agent, load_agent, make_agent_env
     from sb3_ext.agents.agent_episodes import play
-    from sb3_ext.building.environments import choose_eval_seed, count_eval_envs
+    from sb3_ext.building.training_environments import choose_eval_seed, count_eval_envs
     from sb3_ext.errors import MissingExtraError
     from sb3_ext.evaluation.evaluate import summarize
 

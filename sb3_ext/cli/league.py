@@ -17,7 +17,7 @@ from sb3_ext.cli.options import check_distinct_files
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sb3_ext.selfplay.league import League
+    from sb3_ext.selfplay.matches.round_robin import League
 
 OPENING_PLIES = (2, 4)
 
@@ -73,12 +73,12 @@ def league(
     for path in (output, json_path):
         if path is not None and not os.access(path.absolute().parent, os.W_OK):  # before any game is played
             raise click.UsageError(f"{path}: cannot be written: there is no such directory, or it is write-protected")
-    from sb3_ext.building.games import find_eval_shares, make_configured_game
+    from sb3_ext.building.game_environments import find_eval_shares, make_configured_game
     from sb3_ext.config import load_config
     from sb3_ext.errors import RunError
-    from sb3_ext.evaluation.league import load_agents, make_anchors
-    from sb3_ext.runs.registry import resolve_run
-    from sb3_ext.selfplay.league import play_league
+    from sb3_ext.evaluation.league_players import load_agents, make_anchors
+    from sb3_ext.runs.run_registry import resolve_run
+    from sb3_ext.selfplay.matches.round_robin import play_league
 
     found = resolve_run(run, Path("runs"))
     config = load_config(found.paths.resolved_config)

@@ -12,7 +12,7 @@ from sb3_ext.cli.tables import Column, bold, find_width, format_blocks, format_t
 from sb3_ext.formatting import shorten_names
 
 if TYPE_CHECKING:
-    from sb3_ext.selfplay.league import League
+    from sb3_ext.selfplay.matches.round_robin import League
 
 _PLAYER = Column("player", min_width=len("step_000000000"), shorten=shorten_names)
 

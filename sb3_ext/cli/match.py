@@ -11,7 +11,7 @@ import click
 from sb3_ext.cli.tables import Column, find_width, format_table
 
 if TYPE_CHECKING:
-    from sb3_ext.selfplay.matches import MatchResult, Tally
+    from sb3_ext.selfplay.matches.match_play import MatchResult, Tally
 
 _DEFAULT_GAMES = 1000
 _COLUMNS = (
@@ -44,7 +44,7 @@ def print_match(
     """
     from sb3_ext.agents.agent import find_agent
     from sb3_ext.agents.agent_games import play_against
-    from sb3_ext.building.environments import choose_eval_seed
+    from sb3_ext.building.training_environments import choose_eval_seed
 
     source = find_agent(target, checkpoint=checkpoint)
     used_seed = choose_eval_seed(source.config) if seed is None else seed

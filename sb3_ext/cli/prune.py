@@ -20,9 +20,9 @@ def prune(runs: tuple[str, ...], keep_last: int, keep_best: int, yes: bool) -> N
     Remove old checkpoints of RUNS that have ended, and those set aside as damaged or by --rewind; the best and the last
     two always stay.
     """
-    from sb3_ext.checkpoints.retention import Retention
-    from sb3_ext.checkpoints.store import CheckpointStore
-    from sb3_ext.runs.registry import check_removable, resolve_run
+    from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
+    from sb3_ext.checkpoints.store.retention import Retention
+    from sb3_ext.runs.run_registry import check_removable, resolve_run
 
     found = [resolve_run(run, Path("runs")) for run in runs]
     for run in found:

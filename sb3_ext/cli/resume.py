@@ -17,7 +17,7 @@ from sb3_ext.cli.train import carry_out
 @with_assignments
 def resume(run: str, assignments: tuple[str, ...]) -> None:
     """Carry RUN on, a run directory or a name below runs/, from its latest checkpoint."""
-    from sb3_ext.training.resume import AlreadyCompleted, resume_run
+    from sb3_ext.training.resuming import AlreadyCompleted, resume_run
 
     with show_log(is_quiet=False, is_verbose=False):
         try:

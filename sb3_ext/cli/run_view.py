@@ -17,7 +17,7 @@ from sb3_ext.cli.run_lines import format_rating, style_status
 from sb3_ext.cli.tables import Column, bold, dim, format_table, pack
 from sb3_ext.errors import RunError
 from sb3_ext.formatting import format_duration, shorten_names
-from sb3_ext.runs.episodes import EpisodeReturns
+from sb3_ext.runs.episode_files import EpisodeReturns
 from sb3_ext.runs.run import LIVE_STATUSES, Run
 from sb3_ext.runs.status import RunStatus
 

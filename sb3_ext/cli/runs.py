@@ -19,10 +19,10 @@ from sb3_ext.cli.tables import find_width
 from sb3_ext.errors import RunError
 from sb3_ext.formatting import format_bytes
 from sb3_ext.runs.log_tail import LogTail
-from sb3_ext.runs.registry import check_removable, find_runs, remove_run, resolve_run
 from sb3_ext.runs.run import LIVE_STATUSES, STALE_AFTER_SECONDS, Run, is_run
+from sb3_ext.runs.run_registry import check_removable, find_runs, remove_run, resolve_run
 from sb3_ext.runs.status import RunStatus
-from sb3_ext.runs.stopping import stop_run
+from sb3_ext.runs.stop_request import stop_run
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 

@@ -112,7 +112,7 @@ def train(
     click.get_current_context().with_resource(show_log(is_quiet=quiet, is_verbose=verbose))
 
     from sb3_ext.config import Override
-    from sb3_ext.training.resume import AlreadyCompleted, resume_run
+    from sb3_ext.training.resuming import AlreadyCompleted, resume_run
     from sb3_ext.training.start import start_run
 
     cpu = [Override(("agent", "device"), "cpu", "--force-cpu")] if force_cpu else []

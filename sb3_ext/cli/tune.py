@@ -85,7 +85,7 @@ def _carry_out(study: TuningStudy, *, is_quiet: bool) -> int:
     """:return: the exit status"""
     from sb3_ext.cli.tune_view import StudyView
     from sb3_ext.errors import TuningError
-    from sb3_ext.tuning.tune import run_study
+    from sb3_ext.tuning.study_run import run_study
 
     try:
         with StudyView(is_quiet=is_quiet) as view:
@@ -103,8 +103,8 @@ def _carry_out(study: TuningStudy, *, is_quiet: bool) -> int:
 
 def _print_result(study: TuningStudy) -> None:
     from sb3_ext.cli.tune_view import format_trials
-    from sb3_ext.tuning.progress import measure_progress
     from sb3_ext.tuning.results import BEST, TABLE, rank_trials
+    from sb3_ext.tuning.study_progress import measure_progress
 
     directory, progress = study.plan.directory, measure_progress(study, 0, 0.0)
     ranked = rank_trials(study)

@@ -1,6 +1,6 @@
 """What the user asked for: YAML and overrides in, one frozen :class:`RunConfig` or every mistake at once out."""
 
-from sb3_ext.config.loading import (
+from sb3_ext.config.config_loading import (
     dump_config,
     load_config,
     locate_problems,

@@ -12,10 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from sb3_ext.arguments import find_argument_problems, import_module, import_name, read_parameters
-from sb3_ext.config.callback_types import CALLBACK_TYPES, GIVEN_BY_RUN, load_callback_class
-from sb3_ext.config.game_checks import find_game_problems
-from sb3_ext.config.known_environments import explain_unregistered
-from sb3_ext.config.ranges import (
+from sb3_ext.config.argument_ranges import (
     CALLBACK_RANGES,
     NORMALIZE_RANGES,
     PRUNER_RANGES,
@@ -23,6 +20,9 @@ from sb3_ext.config.ranges import (
     WRAPPER_RANGES,
     find_ranges,
 )
+from sb3_ext.config.callback_types import CALLBACK_TYPES, GIVEN_BY_RUN, load_callback_class
+from sb3_ext.config.game_checks import find_game_problems
+from sb3_ext.config.known_environments import explain_unregistered
 from sb3_ext.config.schema import CHECKPOINT_TYPE, ParallelConfig
 from sb3_ext.config.validation import find_checkpoint_problems
 from sb3_ext.errors import ConfigError, describe_error
@@ -57,8 +57,8 @@ def _count_envs(parallel: Mapping[str, Any]) -> int | None:
 
 
 def _find_agent_problems(agent: Mapping[str, Any], num_envs: int | None) -> Iterator[Problem]:
+    from sb3_ext.algorithms.algorithm_registry import get_algorithm
     from sb3_ext.algorithms.parameters import find_parameter_problems
-    from sb3_ext.algorithms.registry import get_algorithm
 
     algorithm_id = agent.get("id")
     if not isinstance(algorithm_id, str):
@@ -86,7 +86,7 @@ def _find_agent_problems(agent: Mapping[str, Any], num_envs: int | None) -> Iter
 
 
 def _find_deterministic_problem(agent: Mapping[str, Any], train: Mapping[str, Any]) -> Iterator[Problem]:
-    from sb3_ext.algorithms.registry import ALGORITHMS, get_algorithm
+    from sb3_ext.algorithms.algorithm_registry import ALGORITHMS, get_algorithm
 
     if train.get("deterministic") is not True or not isinstance(agent.get("id"), str):
         return
@@ -121,7 +121,7 @@ def _find_env_id_problems(env_id: str, params: Mapping[str, Any]) -> Iterator[Pr
     from gymnasium.envs.registration import load_env_creator
     from sb3_ext_envs.procgen_games import explain_unknown_game
 
-    from sb3_ext.vec.environments import describe_missing_dependency
+    from sb3_ext.vec.environment_factory import describe_missing_dependency
 
     key = ("env", "id")
     module, _, name = env_id.rpartition(":")

@@ -15,9 +15,9 @@ from sb3_ext.problems import Problem
 
 # Names, not functions: the configuration lies below the games and the checkpoints.
 _FIND_TARGET = "sb3_ext.checkpoints.model_source:find_target"
-_MAKE_GAME = "sb3_ext.selfplay.game_registry:make_game"
-_PROBE_GAME = "sb3_ext.selfplay.game_probe:probe_game"
-_MAKE_OPPONENT = "sb3_ext.selfplay.opponent_registry:make_opponent"
+_MAKE_GAME = "sb3_ext.selfplay.games.game_registry:make_game"
+_PROBE_GAME = "sb3_ext.selfplay.games.game_probe:probe_game"
+_MAKE_OPPONENT = "sb3_ext.selfplay.opponents.opponent_registry:make_opponent"
 _OF_GAMES = ("start_policy", "opening_plies", "illegal_move", "symmetry", "opponent_sampler")
 _SAMPLER = ("train", "opponent_sampler")
 _MIRROR_FRACTION = (*_SAMPLER, "params", "self_play", "mirror_fraction")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from sb3_ext.algorithms.algorithm_registry import ALGORITHM_NAMES, ALGORITHMS
 from sb3_ext.algorithms.parameter_schema import make_parameter_schema
 from sb3_ext.algorithms.parameters import OWNED_PARAMETERS
-from sb3_ext.algorithms.registry import ALGORITHM_NAMES, ALGORITHMS
+from sb3_ext.config.argument_ranges import NORMALIZE_RANGES
 from sb3_ext.config.game_schema import PoolConfig
-from sb3_ext.config.ranges import NORMALIZE_RANGES
 from sb3_ext.config.schema import CheckpointConfig, RunConfig
 
 

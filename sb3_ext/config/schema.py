@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
-from sb3_ext.algorithms.registry import ALGORITHMS
+from sb3_ext.algorithms.algorithm_registry import ALGORITHMS
 from sb3_ext.config.fields import (
     Arguments,
     Device,

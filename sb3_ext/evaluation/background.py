@@ -22,9 +22,9 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import CloudpickleWrapper, VecEnv
 
 from sb3_ext.errors import Sb3ExtError
+from sb3_ext.evaluation.copied_normalization import copy_statistics, set_statistics
 from sb3_ext.evaluation.evaluate import Evaluation
 from sb3_ext.evaluation.evaluators import EvaluationSettings
-from sb3_ext.evaluation.normalization import copy_statistics, set_statistics
 from sb3_ext.evaluation.plain_env import AnyEnv, wrap_plain_env
 from sb3_ext.interruption import NEVER, Interruption
 from sb3_ext.vec.worker_process import shield_new_processes
@@ -62,7 +62,7 @@ class BackgroundEvaluator:
         self._make_env = make_env
         self._settings = settings
         self._capture = capture
-        self._worker: _Worker | None = None
+        self._worker: _EvaluationWorker | None = None
         self._directory: tempfile.TemporaryDirectory[str] | None = None
         self._is_busy = False
         self._failure: str | None = None
@@ -124,12 +124,12 @@ class BackgroundEvaluator:
         model.save(path)
         return path
 
-    def _provide_worker(self) -> _Worker:
+    def _provide_worker(self) -> _EvaluationWorker:
         if self._worker is not None and not self._worker.is_alive:
             self._worker.end()
             self._worker = None
         if self._worker is None:
-            self._worker = _Worker(self._make_env)
+            self._worker = _EvaluationWorker(self._make_env)
         return self._worker
 
 
@@ -142,7 +142,7 @@ class _Job:
     settings: EvaluationSettings
 
 
-class _Worker:
+class _EvaluationWorker:
     """The other process, and the line to it."""
 
     def __init__(self, make_env: Callable[[], AnyEnv]) -> None:

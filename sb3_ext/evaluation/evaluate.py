@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sb3_ext.evaluation.episodes import MAX_STEPS, Episode, play_episodes
+from sb3_ext.evaluation.episode_loop import MAX_STEPS, Episode, play_episodes
 from sb3_ext.evaluation.plain_env import AnyEnv
 from sb3_ext.interruption import NEVER, Interruption
 from sb3_ext.reports.intervals import find_interval95
@@ -66,7 +66,7 @@ def evaluate(
     Evaluate a model without changing it, or a training that it is in the middle of.
 
     :param model: an SB3 algorithm or policy, or anything with a ``predict`` method
-    :param env: environments of the evaluation's own: see :func:`~sb3_ext.evaluation.episodes.play_episodes`
+    :param env: environments of the evaluation's own: see :func:`~sb3_ext.evaluation.episode_loop.play_episodes`
     :param episodes: how many; positive. Enough for an interval of useful width: 100, say
     :param deterministic: take the most likely action instead of sampling
     :param seed: repeats the same episodes; ``None`` for fresh random numbers

@@ -10,10 +10,10 @@ import gymnasium
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_ext.evaluation.episodes import MAX_STEPS
+from sb3_ext.evaluation.copied_normalization import copy_statistics, set_statistics
+from sb3_ext.evaluation.episode_loop import MAX_STEPS
 from sb3_ext.evaluation.evaluate import Evaluation, evaluate
 from sb3_ext.evaluation.isolation import Isolation
-from sb3_ext.evaluation.normalization import copy_statistics, set_statistics
 from sb3_ext.evaluation.plain_env import AnyEnv, wrap_plain_env
 from sb3_ext.interruption import NEVER, Interruption
 

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sb3_ext.errors import SelfPlayError
-from sb3_ext.selfplay.games import Game
-from sb3_ext.selfplay.opponents import Opponent
-from sb3_ext.selfplay.zero_sum import check_zero_sum
+from sb3_ext.selfplay.games.game import Game
+from sb3_ext.selfplay.games.zero_sum import check_zero_sum
+from sb3_ext.selfplay.opponents.opponent import Opponent
 
 _BOARD = np.zeros(1, dtype=np.intp)
 
 
-class Advice(NamedTuple):
+class MoveAdvice(NamedTuple):
     """
     What an agent thinks of the moves that are legal.
 
@@ -117,13 +117,13 @@ class PersonGame:
         self.game.set_snapshot(snapshot)
         return True
 
-    def advise(self) -> Advice | None:
+    def advise(self) -> MoveAdvice | None:
         """:return: what the agent would think, were it in the person's place; ``None`` if it cannot say"""
         if self.is_over or not isinstance(self.agent, Adviser):
             return None
         values = self.agent.judge(self.game, _BOARD)[0]
         ranked = sorted(self.list_legal(), key=lambda action: -values[action])
-        return Advice({action: float(values[action]) for action in ranked}, not self.agent.has_values)
+        return MoveAdvice({action: float(values[action]) for action in ranked}, not self.agent.has_values)
 
     def _move(self, action: int) -> None:
         rewards, ends = self.game.play(_BOARD, np.array([action], dtype=np.intp))

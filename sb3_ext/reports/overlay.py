@@ -57,7 +57,7 @@ class RunCurves:
 
 
 @dataclass(frozen=True)
-class _Axis:
+class _TimeAxis:
     """What is counted horizontally: a field of the data, in units of so much of it."""
 
     field: str
@@ -166,7 +166,7 @@ def _choose_measure(runs: Sequence[RunCurves]) -> tuple[Sequence[RunCurves], str
     return (scored, _WIN_RATE) if len(scored) == len(runs) else (runs, _RETURN)
 
 
-def _style(axes: Axes, what: str, of_what: str, axis: _Axis) -> None:
+def _style(axes: Axes, what: str, of_what: str, axis: _TimeAxis) -> None:
     style_axes(axes, title=f"{what} of {of_what}", x_label=axis.label)
     if axis.field == "step":
         label_steps(axes)
@@ -174,20 +174,20 @@ def _style(axes: Axes, what: str, of_what: str, axis: _Axis) -> None:
         label_shares(axes)
 
 
-def _smooth(axis: _Axis, members: Sequence[RunCurves]) -> list[SmoothSeries]:
+def _smooth(axis: _TimeAxis, members: Sequence[RunCurves]) -> list[SmoothSeries]:
     returns = (axis.read_returns(run) for run in members)
     return [smooth(series, choose_window(len(series))) for series in returns if len(series)]
 
 
-def _choose_axis(runs: Sequence[RunCurves], x: Literal["steps", "time"]) -> _Axis:
-    return _Axis("step", "steps") if x == "steps" else _choose_time_axis(runs)
+def _choose_axis(runs: Sequence[RunCurves], x: Literal["steps", "time"]) -> _TimeAxis:
+    return _TimeAxis("step", "steps") if x == "steps" else _choose_time_axis(runs)
 
 
-def _choose_time_axis(runs: Sequence[RunCurves]) -> _Axis:
-    seconds = _Axis("elapsed_seconds", "")
+def _choose_time_axis(runs: Sequence[RunCurves]) -> _TimeAxis:
+    seconds = _TimeAxis("elapsed_seconds", "")
     longest = max((series.x[-1] for run in runs if len(series := seconds.read_returns(run))), default=0.0)
     name = max((name for name in _UNITS if longest >= 2 * _UNITS[name]), key=_UNITS.__getitem__, default="seconds")
-    return _Axis("elapsed_seconds", f"time ({name})", _UNITS[name])
+    return _TimeAxis("elapsed_seconds", f"time ({name})", _UNITS[name])
 
 
 def _describe(members: Sequence[RunCurves], band: str | None) -> str:
@@ -206,7 +206,7 @@ def _draw_training(axes: Axes, smoothed: list[SmoothSeries], look: dict[str, Any
         _draw_seeds(axes, [Series(series.x, series.mean) for series in smoothed], look)
 
 
-def _draw_evaluations(axes: Axes, members: list[RunCurves], axis: _Axis, look: dict[str, Any]) -> None:
+def _draw_evaluations(axes: Axes, members: list[RunCurves], axis: _TimeAxis, look: dict[str, Any]) -> None:
     if len(members) == 1:
         draw_evaluations(axes, members[0].evaluations, look["color"], x=axis.field, unit=axis.unit)
     else:

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sb3_ext.selfplay.games import Game, MoveResults
-from sb3_ext.selfplay.heuristics import RandomOpponent
+from sb3_ext.selfplay.games.game import Game, MoveResults
+from sb3_ext.selfplay.opponents.heuristics import RandomOpponent
 
 
 class GameConformance(ABC):
     """
-    What :class:`~sb3_ext.selfplay.games.Game` promises, tried on random games.
+    What :class:`~sb3_ext.selfplay.games.game.Game` promises, tried on random games.
 
     Set :attr:`is_zero_sum` (at every move, as mirror boards need it) and :attr:`longest_game_plies` to what the game
     has.

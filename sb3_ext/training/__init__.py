@@ -9,7 +9,7 @@ from typing import Any
 from sb3_ext.agents.trained_run import TrainedRun
 from sb3_ext.config import Override
 from sb3_ext.training.loop import UserCallback, train_run
-from sb3_ext.training.resume import AlreadyCompleted, resume_run
+from sb3_ext.training.resuming import AlreadyCompleted, resume_run
 from sb3_ext.training.start import start_run
 
 __all__ = ["load_run", "resume", "train"]

@@ -12,7 +12,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from sb3_ext.callbacks import RunCheckpointCallback, StopCallback
-from sb3_ext.checkpoints.callback_tree import list_callbacks
+from sb3_ext.checkpoints.state.callback_tree import list_callbacks
 from sb3_ext.internals.sb3 import get_num_updates
 from sb3_ext.runs.status import NO_CHECKPOINT, NO_UPDATE, status_for
 

@@ -20,10 +20,10 @@ from sb3_ext.algorithms.unchecked import skip_distribution_checks
 from sb3_ext.atomic import write_text
 from sb3_ext.building.budgets import choose_total_steps
 from sb3_ext.building.callbacks import Callbacks, make_callbacks
-from sb3_ext.building.environments import make_env
 from sb3_ext.building.memory import check_buffers, explaining_memory_errors
 from sb3_ext.building.model import fill_config, make_model
 from sb3_ext.building.trackers import log_files, start_trackers
+from sb3_ext.building.training_environments import make_env
 from sb3_ext.callbacks import (
     FirstRolloutCallback,
     FunctionCallback,
@@ -32,8 +32,8 @@ from sb3_ext.callbacks import (
     RenderCallback,
     TrainingStopped,
 )
-from sb3_ext.callbacks.trial_pruning import PrunableTrial
-from sb3_ext.checkpoints.loading import restore_weights
+from sb3_ext.callbacks.stops.trial_pruning import PrunableTrial
+from sb3_ext.checkpoints.model_loading import restore_weights
 from sb3_ext.config import RunConfig, dump_config
 from sb3_ext.errors import CheckpointError
 from sb3_ext.interruption import Interruption, StopRequested
@@ -62,7 +62,7 @@ def train_run(
     """
     Train in a run directory that was claimed.
 
-    :param start: from :mod:`sb3_ext.training.start` or :mod:`sb3_ext.training.resume`
+    :param start: from :mod:`sb3_ext.training.start` or :mod:`sb3_ext.training.resuming`
     :param callback: SB3 callbacks, or functions of one dict (see :class:`~sb3_ext.callbacks.FunctionCallback`)
     :param is_rendered: show the environments in a window meanwhile
     :param trial: of a tuner: it is told about evaluations, and may end the training

@@ -14,7 +14,7 @@ from stable_baselines3.common.utils import get_device
 
 from sb3_ext.building.fit import validate_setup
 from sb3_ext.building.memory import check_memory
-from sb3_ext.checkpoints.bundle import Bundle
+from sb3_ext.checkpoints.bundle.bundle import Bundle
 from sb3_ext.config import (
     ConfigSource,
     Override,

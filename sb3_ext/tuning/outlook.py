@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from sb3_ext.advising.agent_cost import measure_agent
 from sb3_ext.advising.step_time import measure_step_seconds
-from sb3_ext.building.environments import make_environment_factory
+from sb3_ext.building.training_environments import make_environment_factory
 from sb3_ext.config import RunConfig
 from sb3_ext.problems import describe_seconds
 from sb3_ext.tuning.plan import TuningPlan

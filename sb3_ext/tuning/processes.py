@@ -37,7 +37,7 @@ def share_cores(jobs: int, cores: Sequence[int]) -> list[list[int] | None]:
     return [list(cores[index * each : (index + 1) * each]) for index in range(jobs)]
 
 
-class WorkerPool:
+class StudyWorkers:
     """
     Runs workers until each has found the study complete.
 

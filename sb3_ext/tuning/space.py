@@ -12,8 +12,8 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from pydantic import TypeAdapter
 
+from sb3_ext.algorithms.algorithm_registry import get_algorithm
 from sb3_ext.algorithms.parameters import fill_parameters
-from sb3_ext.algorithms.registry import get_algorithm
 from sb3_ext.config import RunConfig
 from sb3_ext.config.expressions import EXPRESSIONS
 from sb3_ext.config.tune_schema import DimensionConfig

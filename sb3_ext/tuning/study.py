@@ -21,9 +21,9 @@ from optuna.trial import FrozenTrial, TrialState
 from sb3_ext.errors import RunError, TuningError
 from sb3_ext.internals.optuna import get_trial_id
 from sb3_ext.runs.run import Run, is_run
+from sb3_ext.tuning.optuna_samplers import make_pruner, make_sampler
 from sb3_ext.tuning.ownership import OWNER, Vigil, describe_owner, get_claim
 from sb3_ext.tuning.plan import TuningPlan
-from sb3_ext.tuning.samplers import make_pruner, make_sampler
 from sb3_ext.tuning.storage import OpenStorage, hide_password, open_storage
 
 logger = logging.getLogger(__name__)

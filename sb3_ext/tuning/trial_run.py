@@ -17,7 +17,7 @@ import optuna
 from optuna.trial import TrialState
 from stable_baselines3.common.callbacks import BaseCallback
 
-from sb3_ext.callbacks.trial_pruning import PRUNED
+from sb3_ext.callbacks.stops.trial_pruning import PRUNED
 from sb3_ext.config import Override
 from sb3_ext.errors import Sb3ExtError, TuningError
 from sb3_ext.file_lock import is_locked
@@ -26,7 +26,7 @@ from sb3_ext.runs.paths import RunPaths
 from sb3_ext.runs.run import Run, is_half_created, is_run
 from sb3_ext.runs.status import NO_UPDATE
 from sb3_ext.training.loop import train_run
-from sb3_ext.training.resume import AlreadyCompleted, resume_run
+from sb3_ext.training.resuming import AlreadyCompleted, resume_run
 from sb3_ext.training.start import RunStart, start_run
 from sb3_ext.tuning.objective import NothingToJudge, judge_runs
 from sb3_ext.tuning.ownership import Heartbeat
@@ -70,7 +70,7 @@ class TrialReports:
         self._known = set(trial.storage.get_trial(get_trial_id(trial)).intermediate_values)
 
     def report(self, value: float, step: int) -> None:
-        """See :class:`~sb3_ext.callbacks.trial_pruning.PrunableTrial`."""
+        """See :class:`~sb3_ext.callbacks.stops.trial_pruning.PrunableTrial`."""
         if step in self._known:
             return
         self._known.add(step)
@@ -80,7 +80,7 @@ class TrialReports:
             logger.warning("the evaluation at step %d could not be reported: %s", step, error)
 
     def should_prune(self) -> bool:
-        """See :class:`~sb3_ext.callbacks.trial_pruning.PrunableTrial`."""
+        """See :class:`~sb3_ext.callbacks.stops.trial_pruning.PrunableTrial`."""
         try:
             return self._trial.should_prune()
         except optuna.exceptions.StorageInternalError as error:

@@ -15,7 +15,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_ext.arguments import import_name
 from sb3_ext.errors import ConfigError
-from sb3_ext.vec.environments import EnvironmentFactory, explaining_failures
+from sb3_ext.vec.environment_factory import EnvironmentFactory, explaining_failures
 
 _OWN_PACKAGE = "sb3_ext_envs"
 

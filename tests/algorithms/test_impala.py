@@ -15,7 +15,7 @@ from stable_baselines3.common.envs import FakeImageEnv
 
 from sb3_ext.algorithms.classes import resolve_class
 from sb3_ext.algorithms.impala import ImpalaCNN
-from sb3_ext.checkpoints.architecture import describe_model, find_class
+from sb3_ext.checkpoints.model.architecture import describe_model, find_class
 
 IMAGES = spaces.Box(0, 255, (3, 64, 64), np.uint8)
 TINY = {

@@ -14,8 +14,8 @@ from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckA
 from stable_baselines3.common.torch_layers import NatureCNN
 from stable_baselines3.common.utils import ConstantSchedule, LinearSchedule
 
+from sb3_ext.algorithms.algorithm_registry import ALGORITHMS, find_algorithms_for, get_algorithm
 from sb3_ext.algorithms.parameters import build_parameters, fill_parameters, find_parameter_problems
-from sb3_ext.algorithms.registry import ALGORITHMS, find_algorithms_for, get_algorithm
 from sb3_ext.algorithms.schedules import is_linear, parse_schedule
 from sb3_ext.errors import ConfigError
 

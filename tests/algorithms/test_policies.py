@@ -8,8 +8,8 @@ import pytest
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import DummyVecEnv
 
+from sb3_ext.algorithms.algorithm_registry import get_algorithm
 from sb3_ext.algorithms.policies import check_fit, choose_policy
-from sb3_ext.algorithms.registry import get_algorithm
 from sb3_ext.errors import ConfigError
 
 FLAT = spaces.Box(-1, 1, (3,), np.float32)

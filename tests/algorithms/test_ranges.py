@@ -15,15 +15,15 @@ from stable_baselines3.common import buffers, torch_layers
 from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 
 from sb3_ext.algorithms import board_networks, impala
-from sb3_ext.algorithms.parameters import OWNED_PARAMETERS, find_parameter_problems
-from sb3_ext.algorithms.ranges import (
+from sb3_ext.algorithms.algorithm_registry import ALGORITHMS, MASKED_ALGORITHMS, get_algorithm
+from sb3_ext.algorithms.parameter_ranges import (
     ALGORITHM_RANGES,
     BUFFER_RANGES,
     FEATURES_EXTRACTOR_RANGES,
     OPTIMIZER_RANGES,
     POLICY_RANGES,
 )
-from sb3_ext.algorithms.registry import ALGORITHMS, MASKED_ALGORITHMS, get_algorithm
+from sb3_ext.algorithms.parameters import OWNED_PARAMETERS, find_parameter_problems
 from sb3_ext.arguments import read_parameters
 from sb3_ext.ranges import Range
 

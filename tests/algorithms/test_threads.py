@@ -13,7 +13,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.env_util import make_vec_env
 
 from sb3_ext.algorithms import threads
-from sb3_ext.algorithms.registry import ALGORITHMS
+from sb3_ext.algorithms.algorithm_registry import ALGORITHMS
 from sb3_ext.algorithms.threads import measure_threads
 
 IMAGES = spaces.Box(0, 255, (36, 36, 3), np.uint8)

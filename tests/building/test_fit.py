@@ -20,10 +20,10 @@ from gymnasium import spaces
 from sb3_ext_envs.mock import MockEnv
 
 from sb3_ext import ConfigError, train
-from sb3_ext.algorithms.registry import ALGORITHMS, find_algorithms_for
-from sb3_ext.building.environments import make_env
+from sb3_ext.algorithms.algorithm_registry import ALGORITHMS, find_algorithms_for
 from sb3_ext.building.fit import validate_setup
 from sb3_ext.building.model import fill_config, make_model
+from sb3_ext.building.training_environments import make_env
 from sb3_ext.config import RunConfig, load_config
 from sb3_ext.runs.paths import RunPaths
 

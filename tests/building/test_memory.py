@@ -23,7 +23,7 @@ from sb3_ext.config import RunConfig, load_config
 from sb3_ext.errors import ConfigError
 from sb3_ext.problems import describe_bytes
 from sb3_ext.runs.memory_limits import MemoryLimit
-from sb3_ext.vec.environments import EnvironmentFactory
+from sb3_ext.vec.environment_factory import EnvironmentFactory
 
 SetFree = Callable[..., None]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sb3_ext.building.environments import make_env
 from sb3_ext.building.parallel import choose_vec_env
+from sb3_ext.building.training_environments import make_env
 from sb3_ext.config import RunConfig, load_config
 from sb3_ext.config.schema import ParallelConfig
 from sb3_ext.runs.paths import RunPaths

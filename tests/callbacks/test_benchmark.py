@@ -15,7 +15,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_ext.callbacks import BenchmarkCallback
-from sb3_ext.callbacks.resources import ResourceUsage, ResourceWatch
+from sb3_ext.callbacks.measures.resources import ResourceUsage, ResourceWatch
 from sb3_ext.phases import Phases
 
 MakeModel = Callable[..., BaseAlgorithm]

@@ -24,8 +24,8 @@ from sb3_ext.callbacks import (
     RunCheckpointCallback,
     StopFileCallback,
 )
-from sb3_ext.checkpoints.loading import read_weights
-from sb3_ext.checkpoints.store import CheckpointStore
+from sb3_ext.checkpoints.model_loading import read_weights
+from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
 from sb3_ext.errors import CheckpointError
 
 

@@ -81,7 +81,7 @@ def test_time_counts_where_it_is_the_budget(make_model: MakeModel, monkeypatch: 
     model = make_model("dqn", exploration_fraction=1.0, exploration_final_eps=0.0)
     recorder, budget = RateRecorder(), TimeBudgetCallback(100.0)
     monkeypatch.setattr(
-        "sb3_ext.callbacks.stopwatch.Stopwatch.elapsed_seconds", property(lambda _: 5.0 * model.num_timesteps)
+        "sb3_ext.callbacks.measures.stopwatch.Stopwatch.elapsed_seconds", property(lambda _: 5.0 * model.num_timesteps)
     )
     model.learn(EstimatedSteps(model, [budget]), callback=[recorder, budget])
     assert model.num_timesteps == 20

@@ -8,7 +8,8 @@ import pytest
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 
-from sb3_ext.callbacks import EpisodeCallback, LightCallback, LightCallbackList, SignalStopCallback, light_list
+from sb3_ext.callbacks import EpisodeCallback, LightCallback, LightCallbackList, SignalStopCallback
+from sb3_ext.callbacks.bases import light_callback_list as light_list
 
 MakeModel = Callable[..., BaseAlgorithm]
 Journal = list[tuple[str, str, int]]

@@ -10,7 +10,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_ext.callbacks import ProgressCallback, progress
-from sb3_ext.callbacks.throughput import Throughput
+from sb3_ext.callbacks.measures.throughput import Throughput
 
 MakeModel = Callable[..., BaseAlgorithm]
 

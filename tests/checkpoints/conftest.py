@@ -12,10 +12,10 @@ from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecNormalize
 
-from sb3_ext.checkpoints.captured_state import CapturedState
-from sb3_ext.checkpoints.content import BundleContent, capture_content
-from sb3_ext.checkpoints.manifest import Score
-from sb3_ext.checkpoints.store import CheckpointStore
+from sb3_ext.checkpoints.bundle.content import BundleContent, capture_content
+from sb3_ext.checkpoints.bundle.manifest import Score
+from sb3_ext.checkpoints.state.captured_state import CapturedState
+from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
 
 MakeContent = Callable[..., BundleContent]
 

@@ -20,12 +20,12 @@ from safetensors.torch import load_file
 from stable_baselines3 import DQN, PPO, SAC
 from stable_baselines3.common.buffers import ReplayBuffer
 
-from sb3_ext.checkpoints.bundle import Bundle, open_bundle, record_score, verify_bundle, write_bundle
-from sb3_ext.checkpoints.captured_state import CapturedState
-from sb3_ext.checkpoints.content import BundleContent, capture_content
-from sb3_ext.checkpoints.manifest import Score
+from sb3_ext.checkpoints.bundle.bundle import Bundle, open_bundle, record_score, verify_bundle, write_bundle
+from sb3_ext.checkpoints.bundle.content import BundleContent, capture_content
+from sb3_ext.checkpoints.bundle.manifest import Score
+from sb3_ext.checkpoints.bundle.state_files import read_state
 from sb3_ext.checkpoints.restoring import restore_model
-from sb3_ext.checkpoints.state_files import read_state
+from sb3_ext.checkpoints.state.captured_state import CapturedState
 from sb3_ext.errors import CheckpointError
 
 MakeContent = Callable[..., BundleContent]

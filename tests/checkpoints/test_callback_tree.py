@@ -9,9 +9,9 @@ import pytest
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList, EveryNTimesteps
 
 from sb3_ext.callbacks import EvaluationCallback, TimeBudgetCallback
-from sb3_ext.checkpoints.callback_state import capture_callbacks, restore_callbacks
-from sb3_ext.checkpoints.callback_tree import find_key, list_callbacks, match_names
-from sb3_ext.checkpoints.captured_state import CapturedState
+from sb3_ext.checkpoints.state.callback_state import capture_callbacks, restore_callbacks
+from sb3_ext.checkpoints.state.callback_tree import find_key, list_callbacks, match_names
+from sb3_ext.checkpoints.state.captured_state import CapturedState
 
 
 class Count(BaseCallback):

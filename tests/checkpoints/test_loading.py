@@ -21,9 +21,9 @@ from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.utils import LinearSchedule
 
 from sb3_ext.algorithms.impala import ImpalaCNN
-from sb3_ext.checkpoints.bundle import Bundle, write_bundle
-from sb3_ext.checkpoints.content import capture_content
-from sb3_ext.checkpoints.loading import load_model, restore_weights
+from sb3_ext.checkpoints.bundle.bundle import Bundle, write_bundle
+from sb3_ext.checkpoints.bundle.content import capture_content
+from sb3_ext.checkpoints.model_loading import load_model, restore_weights
 from sb3_ext.errors import CheckpointError
 
 VECTOR, IMAGE = spaces.Box(-1, 1, (3,)), spaces.Box(0, 255, (36, 36, 1), np.uint8)

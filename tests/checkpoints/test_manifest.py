@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from stable_baselines3 import PPO
 
-from sb3_ext.checkpoints.architecture import describe_model
-from sb3_ext.checkpoints.manifest import FileEntry, Manifest, Score, is_inside, parse_manifest, render_manifest
+from sb3_ext.checkpoints.bundle.manifest import FileEntry, Manifest, Score, is_inside, parse_manifest, render_manifest
+from sb3_ext.checkpoints.model.architecture import describe_model
 from sb3_ext.errors import CheckpointError
 
 

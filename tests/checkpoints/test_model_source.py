@@ -9,7 +9,7 @@ import pytest
 
 from sb3_ext.atomic import write_json
 from sb3_ext.checkpoints.model_source import find_model, find_target
-from sb3_ext.checkpoints.store import CheckpointStore
+from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
 from sb3_ext.errors import CheckpointError, RunError
 from sb3_ext.runs.status import RunStatus
 from tests.checkpoints.conftest import MakeContent

@@ -12,8 +12,12 @@ from gymnasium import spaces
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
-from sb3_ext.checkpoints.arrays import read_arrays, write_arrays
-from sb3_ext.checkpoints.normalization import capture_normalization, make_normalization, restore_normalization
+from sb3_ext.checkpoints.formats.arrays import read_arrays, write_arrays
+from sb3_ext.checkpoints.formats.vecnormalize_file import (
+    capture_normalization,
+    make_normalization,
+    restore_normalization,
+)
 from sb3_ext.errors import CheckpointError
 
 

@@ -16,10 +16,11 @@ from stable_baselines3.common.buffers import DictReplayBuffer, NStepReplayBuffer
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.her import HerReplayBuffer
 
-from sb3_ext.checkpoints import replay, replay_files
-from sb3_ext.checkpoints.files import BundleFiles
-from sb3_ext.checkpoints.replay import ReplayIndex, ReplaySnapshot, capture_replay, list_row_arrays
-from sb3_ext.checkpoints.replay_files import LostRowsError, restore_replay, write_replay
+from sb3_ext.checkpoints.bundle import replay_files
+from sb3_ext.checkpoints.bundle.bundle_files import BundleFiles
+from sb3_ext.checkpoints.bundle.replay_files import LostRowsError, restore_replay, write_replay
+from sb3_ext.checkpoints.state import replay_buffer as replay
+from sb3_ext.checkpoints.state.replay_buffer import ReplayIndex, ReplaySnapshot, capture_replay, list_row_arrays
 from sb3_ext.errors import CheckpointError
 
 ROWS, ENVS = 23, 2

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sb3_ext.checkpoints.retention import Candidate, Retention, choose_kept, count_bytes
+from sb3_ext.checkpoints.store.retention import Candidate, Retention, choose_kept, count_bytes
 
 
 def make_candidates(steps: list[int], scores: dict[int, float] | None = None, size: int = 10) -> list[Candidate]:

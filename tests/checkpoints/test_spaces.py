@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from sb3_ext.checkpoints.spaces import describe_space, make_space
+from sb3_ext.checkpoints.formats.space_json import describe_space, make_space
 from sb3_ext.errors import CheckpointError
 
 

@@ -19,7 +19,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.utils import ConstantSchedule, FloatSchedule, LinearSchedule
 
-from sb3_ext.checkpoints.state import (
+from sb3_ext.checkpoints.state.training_state import (
     CapturedState,
     capture_state,
     restore_at_boundary,

@@ -14,8 +14,8 @@ from stable_baselines3.common.callbacks import (
 )
 from stable_baselines3.common.env_util import make_vec_env
 
-from sb3_ext.checkpoints.callback_state import capture_callbacks, restore_callbacks
-from sb3_ext.checkpoints.captured_state import CapturedState
+from sb3_ext.checkpoints.state.callback_state import capture_callbacks, restore_callbacks
+from sb3_ext.checkpoints.state.captured_state import CapturedState
 from sb3_ext.errors import CheckpointError
 
 

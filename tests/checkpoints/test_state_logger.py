@@ -9,8 +9,8 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import Figure, Logger, TensorBoardOutputFormat
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from sb3_ext.checkpoints.captured_state import CapturedState
-from sb3_ext.checkpoints.logger_state import capture_logger, restore_logger
+from sb3_ext.checkpoints.state.captured_state import CapturedState
+from sb3_ext.checkpoints.state.logger_state import capture_logger, restore_logger
 
 
 def make_model(folder: Path) -> A2C:

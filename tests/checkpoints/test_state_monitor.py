@@ -8,8 +8,8 @@ import pytest
 from stable_baselines3 import A2C
 from stable_baselines3.common.env_util import make_vec_env
 
-from sb3_ext.checkpoints.captured_state import CapturedState
-from sb3_ext.checkpoints.monitor_state import capture_monitor_files, restore_monitor_files
+from sb3_ext.checkpoints.state.captured_state import CapturedState
+from sb3_ext.checkpoints.state.monitor_state import capture_monitor_files, restore_monitor_files
 
 MakeModel = Callable[..., A2C]
 

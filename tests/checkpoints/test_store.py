@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from sb3_ext.atomic import create_directory, remove_abandoned
-from sb3_ext.checkpoints.bundle import Bundle, verify_bundle
-from sb3_ext.checkpoints.content import BundleContent
-from sb3_ext.checkpoints.manifest import Score
-from sb3_ext.checkpoints.retention import Retention
-from sb3_ext.checkpoints.store import CheckpointStore
+from sb3_ext.checkpoints.bundle.bundle import Bundle, verify_bundle
+from sb3_ext.checkpoints.bundle.content import BundleContent
+from sb3_ext.checkpoints.bundle.manifest import Score
+from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
+from sb3_ext.checkpoints.store.retention import Retention
 from sb3_ext.errors import CheckpointError
 
 MakeContent = Callable[..., BundleContent]

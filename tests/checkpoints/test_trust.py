@@ -22,9 +22,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from stable_baselines3 import DQN, PPO
 
-from sb3_ext.checkpoints.bundle import write_bundle
-from sb3_ext.checkpoints.captured_state import CapturedState
-from sb3_ext.checkpoints.content import capture_content
+from sb3_ext.checkpoints.bundle.bundle import write_bundle
+from sb3_ext.checkpoints.bundle.content import capture_content
+from sb3_ext.checkpoints.state.captured_state import CapturedState
 
 LOADER = """
 import json, resource, sys
@@ -33,8 +33,8 @@ import gymnasium as gym
 import numpy as np
 import torch
 from stable_baselines3 import PPO
-from sb3_ext.checkpoints.loading import load_model
-from sb3_ext.checkpoints.bundle import verify_bundle
+from sb3_ext.checkpoints.model_loading import load_model
+from sb3_ext.checkpoints.bundle.bundle import verify_bundle
 from sb3_ext.errors import CheckpointError
 
 root, events = Path(sys.argv[1]), []

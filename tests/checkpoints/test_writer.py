@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 from stable_baselines3 import DQN, PPO
 
-from sb3_ext.checkpoints import store as store_module
-from sb3_ext.checkpoints.bundle import Bundle, write_bundle
-from sb3_ext.checkpoints.content import BundleContent
-from sb3_ext.checkpoints.manifest import Score
+from sb3_ext.checkpoints.bundle.bundle import Bundle, write_bundle
+from sb3_ext.checkpoints.bundle.content import BundleContent
+from sb3_ext.checkpoints.bundle.manifest import Score
 from sb3_ext.checkpoints.restoring import restore_model
-from sb3_ext.checkpoints.retention import Retention
-from sb3_ext.checkpoints.store import CheckpointStore
-from sb3_ext.checkpoints.writer import BundleWriter
+from sb3_ext.checkpoints.store import checkpoint_store as store_module
+from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
+from sb3_ext.checkpoints.store.checkpoint_writer import BundleWriter
+from sb3_ext.checkpoints.store.retention import Retention
 from sb3_ext.errors import CheckpointError
 
 MakeContent = Callable[..., BundleContent]
@@ -103,8 +103,8 @@ def test_the_last_one_is_on_the_disk_when_the_process_has_ended(tmp_path: Path) 
 import sys
 from pathlib import Path
 from stable_baselines3 import PPO
-from sb3_ext.checkpoints.store import CheckpointStore
-from sb3_ext.checkpoints.writer import BundleWriter
+from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
+from sb3_ext.checkpoints.store.checkpoint_writer import BundleWriter
 writer = BundleWriter(CheckpointStore(Path(sys.argv[1])))
 writer.save(writer.capture(PPO("MlpPolicy", "CartPole-v1", device="cpu")))
 """

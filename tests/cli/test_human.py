@@ -12,10 +12,10 @@ from rich.console import Console
 from sb3_ext.cli.board import draw_advice, draw_board
 from sb3_ext.cli.human import play_games
 from sb3_ext.errors import SelfPlayError
-from sb3_ext.evaluation.play import Advice, PersonGame
-from sb3_ext.selfplay.connect4 import Connect4
-from sb3_ext.selfplay.function_opponent import FunctionOpponent
-from sb3_ext.selfplay.games import MoveResults
+from sb3_ext.evaluation.play import MoveAdvice, PersonGame
+from sb3_ext.selfplay.games.connect4 import Connect4
+from sb3_ext.selfplay.games.game import MoveResults
+from sb3_ext.selfplay.opponents.function_opponent import FunctionOpponent
 
 
 def take_first_column(observations: Any, legal: Any) -> Any:
@@ -154,14 +154,14 @@ def test_a_cooperative_game_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_advice_is_a_bar_a_move() -> None:
-    assert draw_advice(Advice({3: 0.75, 0: 0.25}, True), 80).splitlines() == [
+    assert draw_advice(MoveAdvice({3: 0.75, 0: 0.25}, True), 80).splitlines() == [
         "hint: how likely the agent would play it",
         "   4    75.0%  ██████████████████████",
         "   1    25.0%  ████████",
     ]
-    assert draw_advice(Advice({3: 0.5, 0: -0.25}, False), 30).splitlines() == [
+    assert draw_advice(MoveAdvice({3: 0.5, 0: -0.25}, False), 30).splitlines() == [
         "hint: the return that the agent expects",
         "   4   +0.500  ██████████",
         "   1   -0.250",
     ]
-    assert "+0.000  ██" in draw_advice(Advice({3: 0.0}, False), 30)
+    assert "+0.000  ██" in draw_advice(MoveAdvice({3: 0.0}, False), 30)

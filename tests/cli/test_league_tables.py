@@ -11,10 +11,10 @@ from rich.cells import cell_len
 
 from sb3_ext.cli import league_tables
 from sb3_ext.cli.league_tables import print_league
-from sb3_ext.selfplay.bradley_terry import Rating
-from sb3_ext.selfplay.function_opponent import FunctionOpponent
-from sb3_ext.selfplay.league import League, Player
-from sb3_ext.selfplay.matches import MatchResult
+from sb3_ext.selfplay.matches.bradley_terry import Rating
+from sb3_ext.selfplay.matches.match_play import MatchResult
+from sb3_ext.selfplay.matches.round_robin import League, Player
+from sb3_ext.selfplay.opponents.function_opponent import FunctionOpponent
 
 
 def make_league(count: int) -> League:

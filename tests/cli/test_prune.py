@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sb3_ext import train
-from sb3_ext.checkpoints.store import CheckpointStore
+from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
 from sb3_ext.cli import cli
 from sb3_ext.runs.lock import RunLock
 

@@ -11,7 +11,7 @@ import pytest
 from rich.cells import cell_len
 
 from sb3_ext.cli.tune_view import _draw, format_trials
-from sb3_ext.tuning.progress import Progress
+from sb3_ext.tuning.study_progress import Progress
 from sb3_ext.tuning.trial_run import VALUES
 
 KEYS = ("learning_rate", "n_steps", "gamma", "policy_kwargs.net_arch", "max_grad_norm", "clip_range", "ent_coef",

@@ -15,8 +15,8 @@ from click.testing import CliRunner
 from sb3_ext.cli import cli
 from sb3_ext.config import dump_config, load_config
 from sb3_ext.errors import ConfigError
-from sb3_ext.selfplay.connect4 import Connect4
-from sb3_ext.selfplay.games import MoveResults
+from sb3_ext.selfplay.games.connect4 import Connect4
+from sb3_ext.selfplay.games.game import MoveResults
 
 GAME: dict[str, Any] = {
     "seed": 1,

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from sb3_ext.cli import cli
 from sb3_ext.config import load_config
 from sb3_ext.errors import ConfigError
-from sb3_ext.vec.environments import EnvironmentFactory
+from sb3_ext.vec.environment_factory import EnvironmentFactory
 
 MINIMAL: dict[str, Any] = {"env": {"id": "CartPole-v1"}, "agent": {"id": "ppo"}}
 GAME: dict[str, Any] = {

@@ -10,7 +10,7 @@ import pytest
 
 from sb3_ext.config import load_config, mock_environment
 from sb3_ext.errors import ConfigError, MissingExtraError
-from sb3_ext.vec.environments import EnvironmentFactory
+from sb3_ext.vec.environment_factory import EnvironmentFactory
 from sb3_ext.vec.native import lacks_native_vec_env, list_native_environments, make_native_vec_env
 
 COINRUN: dict[str, Any] = {

@@ -20,7 +20,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 from sb3_ext import callbacks
 from sb3_ext.arguments import read_parameters
 from sb3_ext.config import load_config
-from sb3_ext.config.ranges import (
+from sb3_ext.config.argument_ranges import (
     CALLBACK_RANGES,
     NORMALIZE_RANGES,
     PRUNER_RANGES,

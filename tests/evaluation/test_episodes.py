@@ -19,8 +19,8 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecMonitor, VecNormalize
 
-from sb3_ext.evaluation import episodes as episodes_module
-from sb3_ext.evaluation.episodes import Episode, play_episodes
+from sb3_ext.evaluation import episode_loop as episodes_module
+from sb3_ext.evaluation.episode_loop import Episode, play_episodes
 from sb3_ext.interruption import Interruption, StopRequested
 
 torch.set_num_threads(1)

@@ -11,7 +11,7 @@ import pytest
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
 
-from sb3_ext.evaluation.episodes import Episode
+from sb3_ext.evaluation.episode_loop import Episode
 from sb3_ext.evaluation.evaluate import evaluate, summarize
 
 

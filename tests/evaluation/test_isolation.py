@@ -15,7 +15,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.noise import NormalActionNoise
 
-from sb3_ext.evaluation.episodes import play_episodes
+from sb3_ext.evaluation.episode_loop import play_episodes
 
 torch.set_num_threads(1)
 

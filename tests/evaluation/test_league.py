@@ -14,16 +14,16 @@ from stable_baselines3 import PPO
 from sb3_ext.atomic import write_json
 from sb3_ext.callbacks import OpponentPoolCallback, RunCheckpointCallback
 from sb3_ext.errors import CheckpointError, ConfigError, MissingExtraError
-from sb3_ext.evaluation.league import load_agents, make_anchors
+from sb3_ext.evaluation.league_players import load_agents, make_anchors
 from sb3_ext.runs.paths import RunPaths
 from sb3_ext.runs.status import RunStatus
-from sb3_ext.selfplay.connect4 import Connect4
-from sb3_ext.selfplay.heuristics import RandomOpponent
-from sb3_ext.selfplay.league import play_league
-from sb3_ext.selfplay.matches import play_match
-from sb3_ext.selfplay.pool import OpponentPool
-from sb3_ext.selfplay.seat import SelfPlayVecEnv
-from sb3_ext.selfplay.snapshot_store import SnapshotStore
+from sb3_ext.selfplay.games.connect4 import Connect4
+from sb3_ext.selfplay.matches.match_play import play_match
+from sb3_ext.selfplay.matches.round_robin import play_league
+from sb3_ext.selfplay.opponents.heuristics import RandomOpponent
+from sb3_ext.selfplay.pool.pool import OpponentPool
+from sb3_ext.selfplay.pool.snapshot_store import SnapshotStore
+from sb3_ext.selfplay.seats.self_play_env import SelfPlayVecEnv
 
 SIZE = (4, 4, 3)
 

@@ -12,12 +12,12 @@ from stable_baselines3 import DQN
 
 from sb3_ext.errors import SelfPlayError
 from sb3_ext.evaluation.play import PersonGame
-from sb3_ext.selfplay.connect4 import Connect4
-from sb3_ext.selfplay.frozen import freeze_model
-from sb3_ext.selfplay.function_opponent import FunctionOpponent
-from sb3_ext.selfplay.heuristics import HeuristicOpponent
-from sb3_ext.selfplay.policy_opponent import PolicyOpponent
-from sb3_ext.selfplay.seat import SelfPlayVecEnv
+from sb3_ext.selfplay.frozen_opponent import freeze_model
+from sb3_ext.selfplay.games.connect4 import Connect4
+from sb3_ext.selfplay.opponents.function_opponent import FunctionOpponent
+from sb3_ext.selfplay.opponents.heuristics import HeuristicOpponent
+from sb3_ext.selfplay.opponents.policy_opponent import PolicyOpponent
+from sb3_ext.selfplay.seats.self_play_env import SelfPlayVecEnv
 
 BOARD = np.zeros(1, dtype=np.intp)
 

@@ -10,7 +10,7 @@ import pytest
 from gymnasium import spaces
 
 from sb3_ext.errors import CheckpointError
-from sb3_ext.evaluation.spaces import check_spaces
+from sb3_ext.evaluation.space_check import check_spaces
 
 VECTOR = spaces.Box(-1, 1, (4,), np.float32)
 IMAGE = spaces.Box(0, 255, (3, 64, 64), np.uint8)

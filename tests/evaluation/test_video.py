@@ -17,7 +17,7 @@ from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv, VecNormalize
 
 from sb3_ext.errors import MissingExtraError
 from sb3_ext.evaluation import video as video_module
-from sb3_ext.evaluation.episodes import Episode, play_episodes
+from sb3_ext.evaluation.episode_loop import Episode, play_episodes
 from sb3_ext.evaluation.film import caption_frame, open_film
 from sb3_ext.evaluation.video import LastFrameWrapper, VideoRecorder
 

@@ -34,9 +34,9 @@ import torch
 
 from checkpoint_bench import EVERY_STEPS, Bench, count_errors, make_model, run_in_child
 from fault_injection import Fault, FaultyDisk
-from sb3_ext.checkpoints.retention import Retention
-from sb3_ext.checkpoints.store import CheckpointStore
-from sb3_ext.checkpoints.writer import BundleWriter
+from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
+from sb3_ext.checkpoints.store.checkpoint_writer import BundleWriter
+from sb3_ext.checkpoints.store.retention import Retention
 
 
 def try_fault(bench: Bench, fault: Fault) -> str | None:

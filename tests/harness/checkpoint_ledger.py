@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from sb3_ext.checkpoints.bundle import Bundle, verify_bundle
-from sb3_ext.checkpoints.retention import Candidate, Retention, choose_kept
+from sb3_ext.checkpoints.bundle.bundle import Bundle, verify_bundle
+from sb3_ext.checkpoints.store.retention import Candidate, Retention, choose_kept
 from sb3_ext.errors import CheckpointError
 
 _COMMITTED = re.compile(r"[^.].*_(\d{9,})")

@@ -31,18 +31,18 @@ from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecNormalize
 from exactness_ablations import ABLATIONS
 from exactness_cases import MODES, OBSERVATIONS, PARAMETERS, Case, list_all_cases
 from sb3_ext.building.parallel import choose_vec_env
-from sb3_ext.checkpoints.bundle import verify_bundle, write_bundle
-from sb3_ext.checkpoints.content import capture_content
-from sb3_ext.checkpoints.normalization import capture_normalization, restore_normalization
-from sb3_ext.checkpoints.replay_files import restore_replay
-from sb3_ext.checkpoints.state import (
+from sb3_ext.checkpoints.bundle.bundle import verify_bundle, write_bundle
+from sb3_ext.checkpoints.bundle.content import capture_content
+from sb3_ext.checkpoints.bundle.replay_files import restore_replay
+from sb3_ext.checkpoints.bundle.state_files import read_state
+from sb3_ext.checkpoints.formats.vecnormalize_file import capture_normalization, restore_normalization
+from sb3_ext.checkpoints.state.training_state import (
     CapturedState,
     capture_state,
     restore_at_boundary,
     restore_before_learn,
     restore_callbacks,
 )
-from sb3_ext.checkpoints.state_files import read_state
 from sb3_ext.config.schema import ParallelConfig
 
 TOTAL_STEPS = 300

@@ -30,7 +30,7 @@ import yaml
 from checkpoint_ledger import CheckpointLedger
 from run_digests import digest_run
 from run_processes import RunProcess, train_to_the_end
-from sb3_ext.checkpoints.retention import Retention
+from sb3_ext.checkpoints.store.retention import Retention
 from sb3_ext.config import load_config
 
 _PARAMS: dict[str, dict[str, Any]] = {

@@ -12,10 +12,10 @@ import torch
 from stable_baselines3.common.save_util import recursive_getattr
 
 import sb3_ext
-from sb3_ext.checkpoints.replay import list_row_arrays
-from sb3_ext.checkpoints.replay_files import restore_replay
-from sb3_ext.checkpoints.state_files import read_state
-from sb3_ext.checkpoints.store import CheckpointStore
+from sb3_ext.checkpoints.bundle.replay_files import restore_replay
+from sb3_ext.checkpoints.bundle.state_files import read_state
+from sb3_ext.checkpoints.state.replay_buffer import list_row_arrays
+from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
 from sb3_ext.reports.evaluations import read_evaluations
 from sb3_ext.runs.run import Run
 

@@ -31,8 +31,8 @@ import yaml
 from checkpoint_ledger import CheckpointLedger
 from run_digests import digest_run
 from run_processes import RunProcess, train_to_the_end
-from sb3_ext.checkpoints.retention import Retention
-from sb3_ext.checkpoints.store import CheckpointStore
+from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
+from sb3_ext.checkpoints.store.retention import Retention
 from sb3_ext.runs.run import Run
 from signal_cases import Case, Training, list_cases, list_quick_cases
 

@@ -14,8 +14,8 @@ from sb3_ext_envs.procgen_vec_env import ProcgenVecEnv
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from sb3_ext import ConfigError, train
-from sb3_ext.building.environments import make_eval_env, try_exactness
-from sb3_ext.checkpoints.store import CheckpointStore
+from sb3_ext.building.training_environments import make_eval_env, try_exactness
+from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
 from sb3_ext.cli import cli
 from sb3_ext.config import load_config
 

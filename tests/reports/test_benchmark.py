@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sb3_ext.reports.benchmark import SpeedHistory, summarize_speed, write_benchmark
+from sb3_ext.reports.benchmark_file import SpeedHistory, summarize_speed, write_benchmark
 
 
 def make_history(*stretches: tuple[int, float]) -> SpeedHistory:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from sb3_ext.reports.metrics import MetricsHistory, write_metrics
+from sb3_ext.reports.metrics_file import MetricsHistory, write_metrics
 
 
 def make_history(returns: list[float | None]) -> MetricsHistory:

@@ -7,7 +7,7 @@ from pathlib import Path
 import gymnasium as gym
 from stable_baselines3.common.monitor import Monitor
 
-from sb3_ext.runs.episodes import EpisodeReturns
+from sb3_ext.runs.episode_files import EpisodeReturns
 
 HEADER = '#{"t_start": 1.5, "env_id": "CartPole-v1"}\nr,l,t\n'
 

@@ -10,8 +10,8 @@ import pytest
 from sb3_ext.atomic import write_json
 from sb3_ext.errors import RunError
 from sb3_ext.runs.lock import RunLock
-from sb3_ext.runs.registry import find_runs, remove_run, resolve_run
 from sb3_ext.runs.run import Run
+from sb3_ext.runs.run_registry import find_runs, remove_run, resolve_run
 from sb3_ext.runs.status import RunStatus
 
 

@@ -18,7 +18,7 @@ from sb3_ext.file_lock import is_locked
 from sb3_ext.runs.lock import RunLock
 from sb3_ext.runs.run import Run
 from sb3_ext.runs.status import RunStatus, read_status
-from sb3_ext.runs.stopping import StopOutcome, stop_run
+from sb3_ext.runs.stop_request import StopOutcome, stop_run
 
 StartRun = Callable[[Path], "subprocess.Popen[str]"]
 StartPython = Callable[..., "subprocess.Popen[str]"]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sb3_ext.errors import Sb3ExtError
-from sb3_ext.selfplay.bradley_terry import PairScores, predict_score, rate_players
+from sb3_ext.selfplay.matches.bradley_terry import PairScores, predict_score, rate_players
 
 STRENGTHS = (0.0, 150.0, 400.0, 700.0)
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from sb3_ext.selfplay.conformance import GameConformance
-from sb3_ext.selfplay.connect4 import Connect4
-from sb3_ext.selfplay.games import Game, MoveResults
+from sb3_ext.selfplay.games.connect4 import Connect4
+from sb3_ext.selfplay.games.game import Game, MoveResults
 
 
 class TestToy(GameConformance):

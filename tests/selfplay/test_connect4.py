@@ -5,7 +5,7 @@ import pytest
 from stable_baselines3.common.preprocessing import is_image_space
 
 from sb3_ext.selfplay.conformance import GameConformance
-from sb3_ext.selfplay.connect4 import Connect4
+from sb3_ext.selfplay.games.connect4 import Connect4
 
 ONE_BOARD = np.array([0])
 LAST_STONE_WINS = "043450046126602110266233423241535503161455"

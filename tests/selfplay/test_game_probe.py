@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from sb3_ext.errors import SelfPlayError
-from sb3_ext.selfplay.connect4 import Connect4
-from sb3_ext.selfplay.game_probe import GameTraits, probe_game
-from sb3_ext.selfplay.games import MoveResults
-from sb3_ext.selfplay.zero_sum import check_zero_sum, find_not_zero_sum
+from sb3_ext.selfplay.games.connect4 import Connect4
+from sb3_ext.selfplay.games.game import MoveResults
+from sb3_ext.selfplay.games.game_probe import GameTraits, probe_game
+from sb3_ext.selfplay.games.zero_sum import check_zero_sum, find_not_zero_sum
 
 
 class Shared(Connect4):

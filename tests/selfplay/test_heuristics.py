@@ -3,13 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sb3_ext.selfplay.connect4 import Connect4
-from sb3_ext.selfplay.heuristics import (
+from sb3_ext.selfplay.games.connect4 import Connect4
+from sb3_ext.selfplay.opponents.heuristics import (
     AlphaBetaOpponent,
     HeuristicOpponent,
     RandomOpponent,
 )
-from sb3_ext.selfplay.opponents import Opponent
+from sb3_ext.selfplay.opponents.opponent import Opponent
 
 NUM_BOARDS = 64
 EVERYWHERE = np.arange(NUM_BOARDS)

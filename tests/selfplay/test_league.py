@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sb3_ext.selfplay.function_opponent import FunctionOpponent
-from sb3_ext.selfplay.league import League, Player, play_league
-from sb3_ext.selfplay.matches import Tally
+from sb3_ext.selfplay.matches.match_play import Tally
+from sb3_ext.selfplay.matches.round_robin import League, Player, play_league
+from sb3_ext.selfplay.opponents.function_opponent import FunctionOpponent
 
 MakeToy = Callable[..., Any]
 

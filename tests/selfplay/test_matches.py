@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from sb3_ext.errors import SelfPlayError
-from sb3_ext.selfplay.function_opponent import FunctionOpponent
-from sb3_ext.selfplay.matches import MatchResult, Tally, play_match
-from sb3_ext.selfplay.openings import play_random_openings
+from sb3_ext.selfplay.games.openings import play_random_openings
+from sb3_ext.selfplay.matches.match_play import MatchResult, Tally, play_match
+from sb3_ext.selfplay.opponents.function_opponent import FunctionOpponent
 
 MakeToy = Callable[..., Any]
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sb3_ext.selfplay.matchmaking import Chances, Results, choose_evicted, find_chances, weigh_snapshots
+from sb3_ext.selfplay.pool.matchmaking import Chances, Results, choose_evicted, find_chances, weigh_snapshots
 
 ALL = {"has_started": True, "has_snapshots": True, "has_heuristics": True}
 

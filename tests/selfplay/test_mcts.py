@@ -12,10 +12,10 @@ import pyspiel
 import pytest
 
 from sb3_ext.errors import MissingExtraError, SelfPlayError
-from sb3_ext.selfplay.connect4 import Connect4
-from sb3_ext.selfplay.heuristics import RandomOpponent
-from sb3_ext.selfplay.matches import play_match
-from sb3_ext.selfplay.mcts import MctsOpponent, describe_positions, find_openspiel_name
+from sb3_ext.selfplay.games.connect4 import Connect4
+from sb3_ext.selfplay.matches.match_play import play_match
+from sb3_ext.selfplay.opponents.heuristics import RandomOpponent
+from sb3_ext.selfplay.opponents.mcts import MctsOpponent, describe_positions, find_openspiel_name
 
 MakeToy = Callable[..., Any]
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from sb3_ext.errors import SelfPlayError
 from sb3_ext.selfplay import SelfPlayVecEnv, make_game, make_opponent
-from sb3_ext.selfplay.board_monitor import BoardMonitor
-from sb3_ext.selfplay.legality import draw_legal
+from sb3_ext.selfplay.games.legality import draw_legal
+from sb3_ext.selfplay.seats.board_monitor import BoardMonitor
 
 SMALL = {"rows": 4, "cols": 4, "in_a_row": 3}
 

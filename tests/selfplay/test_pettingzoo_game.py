@@ -13,11 +13,11 @@ from pettingzoo import AECEnv
 
 from sb3_ext.errors import ConfigError, MissingExtraError, SelfPlayError
 from sb3_ext.selfplay.conformance import GameConformance
-from sb3_ext.selfplay.connect4 import Connect4
-from sb3_ext.selfplay.game_registry import make_game
-from sb3_ext.selfplay.games import Game
-from sb3_ext.selfplay.heuristics import AlphaBetaOpponent, HeuristicOpponent, RandomOpponent
-from sb3_ext.selfplay.seat import SelfPlayVecEnv
+from sb3_ext.selfplay.games.connect4 import Connect4
+from sb3_ext.selfplay.games.game import Game
+from sb3_ext.selfplay.games.game_registry import make_game
+from sb3_ext.selfplay.opponents.heuristics import AlphaBetaOpponent, HeuristicOpponent, RandomOpponent
+from sb3_ext.selfplay.seats.self_play_env import SelfPlayVecEnv
 
 TICTACTOE = "pettingzoo.classic.tictactoe_v3"
 CARDS = "cards_for_two"
@@ -344,7 +344,7 @@ def test_without_pettingzoo_the_error_names_the_extra(monkeypatch: pytest.Monkey
 
 def test_games_and_opponents_load_neither_torch_nor_pettingzoo() -> None:
     code = (
-        "import sys, sb3_ext.selfplay.game_registry, sb3_ext.selfplay.opponent_registry\n"
+        "import sys, sb3_ext.selfplay.games.game_registry, sb3_ext.selfplay.opponents.opponent_registry\n"
         "print(*{'torch', 'pettingzoo'} & set(sys.modules))"
     )
     assert not subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()

@@ -11,12 +11,12 @@ from stable_baselines3 import A2C, DQN, PPO, SAC
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.vec_env import VecNormalize
 
-from sb3_ext.checkpoints.bundle import write_bundle
-from sb3_ext.checkpoints.content import capture_content
+from sb3_ext.checkpoints.bundle.bundle import write_bundle
+from sb3_ext.checkpoints.bundle.content import capture_content
 from sb3_ext.errors import CheckpointError, SelfPlayError
-from sb3_ext.selfplay.frozen import freeze_model, load_opponent
-from sb3_ext.selfplay.policy_opponent import PolicyOpponent
-from sb3_ext.selfplay.seat import SelfPlayVecEnv
+from sb3_ext.selfplay.frozen_opponent import freeze_model, load_opponent
+from sb3_ext.selfplay.opponents.policy_opponent import PolicyOpponent
+from sb3_ext.selfplay.seats.self_play_env import SelfPlayVecEnv
 
 BOARDS = np.arange(64)
 SMALL = {"policy_kwargs": {"net_arch": [8]}, "device": "cpu", "seed": 0}

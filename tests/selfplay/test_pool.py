@@ -16,8 +16,8 @@ from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
 
 from sb3_ext.callbacks import OpponentPoolCallback, RunCheckpointCallback
 from sb3_ext.errors import ConfigError, Sb3ExtError, SelfPlayError
-from sb3_ext.selfplay.pool import OpponentPool
-from sb3_ext.selfplay.seat import SelfPlayVecEnv
+from sb3_ext.selfplay.pool.pool import OpponentPool
+from sb3_ext.selfplay.seats.self_play_env import SelfPlayVecEnv
 
 # Exploration that does not depend on the total number of steps: a run in parts is given two.
 EXPLORATION = {"exploration_initial_eps": 0.2, "exploration_final_eps": 0.2}

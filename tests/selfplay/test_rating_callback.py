@@ -13,9 +13,9 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecMonitor
 
 from sb3_ext.callbacks import EpisodeLoggingCallback, MetricsCallback, RatingCallback
-from sb3_ext.selfplay.ratings import OnlineRatings
-from sb3_ext.selfplay.samplers import MixedSampler
-from sb3_ext.selfplay.seat import SelfPlayVecEnv
+from sb3_ext.selfplay.matches.ratings import OnlineRatings
+from sb3_ext.selfplay.pool.opponent_samplers import MixedSampler
+from sb3_ext.selfplay.seats.self_play_env import SelfPlayVecEnv
 
 MakeToy = Callable[..., Any]
 

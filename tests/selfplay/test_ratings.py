@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from sb3_ext.selfplay.bradley_terry import predict_score
-from sb3_ext.selfplay.ratings import OnlineRatings
+from sb3_ext.selfplay.matches.bradley_terry import predict_score
+from sb3_ext.selfplay.matches.ratings import OnlineRatings
 
 
 def play(ratings: OnlineRatings, opponents: dict[str, float], agent: float, games: int, seed: int = 0) -> None:

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from sb3_ext.errors import ConfigError
-from sb3_ext.selfplay.connect4 import Connect4
-from sb3_ext.selfplay.game_registry import make_game
-from sb3_ext.selfplay.heuristics import AlphaBetaOpponent
-from sb3_ext.selfplay.opponent_registry import HEURISTICS, make_opponent
+from sb3_ext.selfplay.games.connect4 import Connect4
+from sb3_ext.selfplay.games.game_registry import make_game
+from sb3_ext.selfplay.opponents.heuristics import AlphaBetaOpponent
+from sb3_ext.selfplay.opponents.opponent_registry import HEURISTICS, make_opponent
 
 
 def play_the_first_legal(observations: np.ndarray, legal: np.ndarray) -> np.ndarray:
@@ -58,8 +58,12 @@ def test_a_game_of_ones_own_gets_the_seed_that_it_asks_for() -> None:
         ("connect4", {"rows": 0}, "game.params: rows must be from 1 to 60, but got 0"),
         ("connect4", {"num_boards": 3}, "game.params.num_boards: cannot be set here"),
         ("no_such_module:Game", {}, "game.id: cannot import module 'no_such_module'"),
-        ("sb3_ext.selfplay.connect4:Connect5", {}, "game.id: module 'sb3_ext.selfplay.connect4' has no 'Connect5'"),
-        ("sb3_ext.selfplay.game_registry:GAMES", {}, "game.id: expected a class, but"),
+        (
+            "sb3_ext.selfplay.games.connect4:Connect5",
+            {},
+            "game.id: module 'sb3_ext.selfplay.games.connect4' has no 'Connect5'",
+        ),
+        ("sb3_ext.selfplay.games.game_registry:GAMES", {}, "game.id: expected a class, but"),
     ],
 )
 def test_games_that_there_are_not(name: str, params: dict[str, Any], message: str) -> None:

@@ -11,8 +11,8 @@ from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
 
 from sb3_ext.errors import SelfPlayError
-from sb3_ext.selfplay.samplers import MixedSampler
-from sb3_ext.selfplay.seat import SelfPlayVecEnv
+from sb3_ext.selfplay.pool.opponent_samplers import MixedSampler
+from sb3_ext.selfplay.seats.self_play_env import SelfPlayVecEnv
 from sb3_ext.vec.vec_snapshots import get_vec_snapshot, set_vec_snapshot
 
 # Moves of the player that begins and of the other, in turn, and what the first is left with.

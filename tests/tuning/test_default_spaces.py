@@ -8,7 +8,7 @@ from typing import Any
 import optuna
 import pytest
 
-from sb3_ext.algorithms.registry import ALGORITHMS
+from sb3_ext.algorithms.algorithm_registry import ALGORITHMS
 from sb3_ext.config import load_config
 from sb3_ext.tuning import space as space_module
 from sb3_ext.tuning.space import load_default_space

@@ -20,14 +20,14 @@ import sb3_ext
 from sb3_ext.config import load_config
 from sb3_ext.errors import ConfigError, TuningError
 from sb3_ext.reports.evaluations import read_evaluations
-from sb3_ext.runs.registry import find_runs
 from sb3_ext.runs.run import Run
+from sb3_ext.runs.run_registry import find_runs
 from sb3_ext.runs.signals import SignalWatch
 from sb3_ext.tuning.plan import TuningPlan
 from sb3_ext.tuning.results import rank_trials
 from sb3_ext.tuning.study import ERROR, TuningStudy, open_study
+from sb3_ext.tuning.study_run import run_study
 from sb3_ext.tuning.trial_run import VALUES, TrialInterrupted, run_trial
-from sb3_ext.tuning.tune import run_study
 from sb3_ext.tuning.worker import work
 
 MakePlan = Callable[..., TuningPlan]
@@ -113,8 +113,8 @@ def test_a_trial_that_fails_says_why(make_plan_here: MakePlan, kind: str, error:
 def test_a_training_whose_losses_are_no_numbers_fails(
     make_plan_here: MakePlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sb3_ext.callbacks.nan_stop.has_finite_weights", lambda _: False)
-    monkeypatch.setattr("sb3_ext.callbacks.nan_stop._WEIGHTS_EVERY_ROLLOUTS", 2)
+    monkeypatch.setattr("sb3_ext.callbacks.stops.nan_stop.has_finite_weights", lambda _: False)
+    monkeypatch.setattr("sb3_ext.callbacks.stops.nan_stop._WEIGHTS_EVERY_ROLLOUTS", 2)
     study = open_study(make_plan_here())
 
     outcome = run_trial(study, take(study))

@@ -16,7 +16,7 @@ from stable_baselines3.common.monitor import Monitor
 
 from sb3_ext import ConfigError
 from sb3_ext.vec.attribute_forwarding import AttributeForwarding
-from sb3_ext.vec.environments import EnvironmentFactory
+from sb3_ext.vec.environment_factory import EnvironmentFactory
 
 MASKER = "sb3_contrib.common.wrappers.ActionMasker"
 

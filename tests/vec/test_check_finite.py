@@ -14,11 +14,11 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecNormalize
 
 import sb3_ext
-from sb3_ext.building.environments import make_env, make_eval_env
-from sb3_ext.building.games import make_game_env
+from sb3_ext.building.game_environments import make_game_env
+from sb3_ext.building.training_environments import make_env, make_eval_env
 from sb3_ext.config import load_config
 from sb3_ext.runs.paths import RunPaths
-from sb3_ext.selfplay.connect4 import Connect4
+from sb3_ext.selfplay.games.connect4 import Connect4
 from sb3_ext.vec import VecCheckFinite
 from sb3_ext.vec.check_finite import NonFiniteError
 

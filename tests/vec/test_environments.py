@@ -10,7 +10,7 @@ import pytest
 
 from sb3_ext.config import load_config
 from sb3_ext.errors import ConfigError, MissingExtraError
-from sb3_ext.vec.environments import EnvironmentFactory
+from sb3_ext.vec.environment_factory import EnvironmentFactory
 
 
 def test_everything_is_around_it_and_it_survives_pickling() -> None:

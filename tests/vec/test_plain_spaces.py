@@ -12,7 +12,7 @@ from gymnasium import spaces
 from sb3_ext_envs.mock import MockEnv
 from stable_baselines3.common.env_util import make_vec_env
 
-from sb3_ext.vec.environments import EnvironmentFactory
+from sb3_ext.vec.environment_factory import EnvironmentFactory
 from sb3_ext.vec.exactness import self_test
 from sb3_ext.vec.plain_spaces import PlainSpacesWrapper, use_plain_spaces
 

@@ -8,7 +8,7 @@ import numpy as np
 import pettingzoo
 import pytest
 
-from sb3_ext.selfplay.connect4 import Connect4
+from sb3_ext.selfplay.games.connect4 import Connect4
 
 AGENTS = ("player_0", "player_1")
 SEATS = np.array([0, 1])

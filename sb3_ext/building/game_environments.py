@@ -1,0 +1,194 @@
+"""Training's and evaluation's boards, for a configuration that has a game."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.vec_env import VecEnv, VecMonitor
+
+from sb3_ext.algorithms.algorithm_registry import get_algorithm
+from sb3_ext.config.game_schema import CHECKPOINT_OPPONENT_TYPE, POOL_TYPE, CheckpointOpponentConfig, PoolConfig
+from sb3_ext.config.schema import RunConfig
+from sb3_ext.interruption import NEVER, Interruption
+from sb3_ext.selfplay.frozen_opponent import load_opponent
+from sb3_ext.selfplay.games.game import Game
+from sb3_ext.selfplay.games.game_registry import make_game
+from sb3_ext.selfplay.opponents.opponent import Opponent
+from sb3_ext.selfplay.opponents.opponent_registry import make_opponent, make_opponents
+from sb3_ext.selfplay.pool.opponent_samplers import MixedSampler, OpponentSampler
+from sb3_ext.selfplay.pool.pool import OpponentPool
+from sb3_ext.selfplay.seats.board_monitor import BoardMonitor
+from sb3_ext.selfplay.seats.self_play_env import SelfPlayVecEnv
+from sb3_ext.vec.check_finite import VecCheckFinite
+from sb3_ext.vec.exactness import Exactness, self_test
+from sb3_ext.vec.monitor_files import continue_vec_monitor
+
+EVAL_OPENING_PLIES = (2, 4)
+"""Of an evaluation's games: without them, two players without chance would play the same game every time."""
+
+
+def make_configured_game(config: RunConfig, num_boards: int) -> Game:
+    """
+    :param config: the whole configuration, with a section ``game``
+    :param num_boards: games that are played side by side
+    :return: the game
+    :raises ConfigError: if it cannot be made
+    """
+    assert config.game is not None
+    return make_game(config.game.id, num_boards, config.game.params, seed=config.seed)
+
+
+def make_game_env(
+    config: RunConfig, monitor_file: Path, opponents_directory: Path, *, is_resumed: bool = False
+) -> VecEnv:
+    """
+    :param config: the whole configuration, with a section ``game``
+    :param monitor_file: where episodes go
+    :param opponents_directory: where a pool keeps its snapshots
+    :param is_resumed: append to the file instead of beginning it
+    :return: ``parallel.num_envs`` boards
+    :raises ConfigError: if game or opponents cannot be made
+    """
+    game = make_configured_game(config, config.parallel.num_envs)
+    seat = _make_seat(config, game, _make_sampler(config, game, opponents_directory))
+    checked = VecCheckFinite(seat, game.id)
+    monitor = BoardMonitor(checked, None if is_resumed else str(monitor_file), info_keywords=("opponent", "seat"))
+    if is_resumed:
+        continue_vec_monitor(monitor, monitor_file)
+    return monitor
+
+
+def make_game_eval_env(config: RunConfig, num_boards: int, opponent: Opponent | None = None) -> VecEnv:
+    """
+    Against fixed opponents, since nobody could compare scores against a pool that grows: the heuristics of the pool, or
+    the opponent of training. Half of the games in either seat, each from a random opening.
+
+    :param config: the whole configuration, with a section ``game``
+    :param num_boards: games that are played side by side
+    :param opponent: another one
+    :return: the boards; an episode's return is 1, 0 or -1 in a game of win and loss
+    :raises ConfigError: if game or opponents cannot be made
+    """
+    game = make_configured_game(config, num_boards)
+    sampler = _make_eval_sampler(config, game) if opponent is None else MixedSampler([(opponent, 1.0)])
+    algorithm = get_algorithm(config.agent.id)
+    seat = SelfPlayVecEnv(
+        game,
+        sampler,
+        start_policy="alternate",
+        opening_plies=EVAL_OPENING_PLIES,
+        masks_in_observation=algorithm.observes_masks,
+        illegal_move=config.train.illegal_move or _choose_illegal_move(config),
+        seed=config.seed,
+    )
+    return VecMonitor(VecCheckFinite(seat, game.id))
+
+
+def try_game_exactness(config: RunConfig, interruption: Interruption = NEVER) -> Exactness:
+    """
+    :param config: the whole configuration, with a section ``game``
+    :param interruption: checked before each step
+    :return: whether a training on these boards can be resumed exactly
+    """
+    return self_test(lambda: make_trial_boards(config, config.parallel.num_envs), interruption=interruption)
+
+
+def make_trial_boards(config: RunConfig, num_boards: int) -> VecEnv:
+    """
+    :param config: the whole configuration, with a section ``game``
+    :param num_boards: games that are played side by side
+    :return: boards like training's, with an opponent that makes random moves
+    """
+    return SelfPlayVecEnv(
+        make_configured_game(config, num_boards),
+        make_opponent("random", seed=0),
+        masks_in_observation=get_algorithm(config.agent.id).observes_masks,
+        illegal_move="random_legal",
+        seed=0,
+    )
+
+
+def find_eval_shares(config: RunConfig) -> Mapping[str, float]:
+    """
+    :param config: the whole configuration, with a section ``game``
+    :return: whom an evaluation is against, each with its share; they add up to 1
+    """
+    sampler = config.train.opponent_sampler
+    assert sampler is not None
+    if sampler.type != POOL_TYPE:
+        return {sampler.type: 1.0}
+    shares = PoolConfig.model_validate(sampler.params).heuristic_distribution or {"random": 1.0}
+    total = sum(shares.values())
+    return {name: share / total for name, share in shares.items() if share > 0}
+
+
+def count_mirrors(config: RunConfig) -> int:
+    """
+    :param config: the whole configuration
+    :return: on how many of the boards the agent plays both seats
+    """
+    sampler = config.train.opponent_sampler
+    if sampler is None or sampler.type != POOL_TYPE:
+        return 0
+    fraction = PoolConfig.model_validate(sampler.params).self_play.mirror_fraction
+    return round(fraction * config.parallel.num_envs)
+
+
+def _make_seat(config: RunConfig, game: Game, sampler: OpponentSampler) -> SelfPlayVecEnv:
+    return SelfPlayVecEnv(
+        game,
+        sampler,
+        start_policy=config.train.start_policy or "random",
+        masks_in_observation=get_algorithm(config.agent.id).observes_masks,
+        illegal_move=config.train.illegal_move or _choose_illegal_move(config),
+        opening_plies=(0, config.train.opening_plies or 0),
+        num_mirrors=count_mirrors(config),
+        seed=config.seed,
+    )
+
+
+def _choose_illegal_move(config: RunConfig) -> Any:
+    algorithm = get_algorithm(config.agent.id)
+    return "mask" if algorithm.needs_action_masks or algorithm.observes_masks else "random_legal"
+
+
+def _make_sampler(config: RunConfig, game: Game, opponents_directory: Path) -> OpponentSampler:
+    section = config.train.opponent_sampler
+    assert section is not None
+    if section.type != POOL_TYPE:
+        return MixedSampler([(_make_fixed_opponent(config, game), 1.0)])
+    pool = PoolConfig.model_validate(section.params)
+    assert config.seed is not None
+    return OpponentPool(
+        opponents_directory,
+        game,
+        pool.heuristic_distribution,
+        seed=config.seed,
+        **pool.self_play.model_dump(exclude={"mirror_fraction"}),
+    )
+
+
+def _make_eval_sampler(config: RunConfig, game: Game) -> OpponentSampler:
+    section = config.train.opponent_sampler
+    assert section is not None
+    if section.type != POOL_TYPE:
+        return MixedSampler([(_make_fixed_opponent(config, game), 1.0)])
+    shares = find_eval_shares(config)
+    seeds = np.random.SeedSequence(config.seed).spawn(len(shares))
+    return MixedSampler(make_opponents(shares, seeds), seed=config.seed)
+
+
+def _make_fixed_opponent(config: RunConfig, game: Game) -> Opponent:
+    section = config.train.opponent_sampler
+    assert section is not None
+    params = dict(section.params)
+    if section.type == CHECKPOINT_OPPONENT_TYPE:
+        found = CheckpointOpponentConfig.model_validate(params)
+        return load_opponent(
+            found.path, game, algorithm=found.algorithm, deterministic=found.deterministic, seed=config.seed
+        )
+    seed = params.pop("seed", config.seed)
+    return make_opponent(section.type, params, seed=seed)

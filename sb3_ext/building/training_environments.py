@@ -1,0 +1,230 @@
+"""Training's and evaluation's environments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from stable_baselines3.common.env_checker import check_env
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
+
+from sb3_ext.algorithms.algorithm_registry import get_algorithm
+from sb3_ext.algorithms.parameters import fill_parameters
+from sb3_ext.algorithms.space_rules import describe_space
+from sb3_ext.building.game_environments import make_game_env, make_game_eval_env, try_game_exactness
+from sb3_ext.building.observations import choose_normalization, stack_frames
+from sb3_ext.building.parallel import choose_vec_env, prepare_processes
+from sb3_ext.config.schema import EnvConfig, RunConfig
+from sb3_ext.errors import ConfigError, describe_error
+from sb3_ext.evaluation.video import LastFrameWrapper
+from sb3_ext.internals.sb3 import wrap_env
+from sb3_ext.interruption import NEVER, Interruption
+from sb3_ext.runs.paths import RunPaths
+from sb3_ext.vec.check_finite import VecCheckFinite
+from sb3_ext.vec.closing import killing_new_processes
+from sb3_ext.vec.environment_factory import EnvironmentFactory
+from sb3_ext.vec.exactness import Exactness, self_test
+from sb3_ext.vec.monitor_files import continue_vec_monitor
+from sb3_ext.vec.native import make_native_vec_env
+from sb3_ext.vec.workers import WorkerVecEnv
+
+NATIVE: Final = "native"
+
+_MAX_EVAL_ENVS = 8
+_MAX_EVAL_BOARDS = 64
+_EVAL_SEED_DISTANCE = 10_000
+_VEC_NORMALIZE_GAMMA = 0.99  # for an algorithm without a discount of its own (ARS)
+
+
+def make_environment_factory(config: EnvConfig, render_mode: str | None = None) -> EnvironmentFactory:
+    """
+    :param config: the section ``env``
+    :param render_mode: as in Gymnasium
+    :return: a picklable function that makes one environment
+    """
+    wrappers: list[tuple[str, Mapping[str, Any]]] = []
+    for wrapper in config.wrappers:
+        [(name, arguments)] = [(wrapper, None)] if isinstance(wrapper, str) else wrapper.items()
+        wrappers.append((name, arguments or {}))
+    return EnvironmentFactory(config.id, config.params, config.max_steps, tuple(wrappers), render_mode)
+
+
+def check_environment(config: RunConfig) -> None:
+    """
+    Make the environment once and run SB3's ``check_env`` on it; of a game, try whether boards can be resumed.
+
+    :param config: the whole configuration
+    :raises ConfigError: with what SB3 finds wrong
+    """
+    if config.game is not None:
+        exactness = try_game_exactness(config)
+        if not exactness.exact:
+            raise ConfigError(f"game.id: {config.game.id} cannot be resumed exactly: {exactness.reason}")
+        return
+    section = config.require_env("this check")
+    env = make_environment_factory(section)()
+    try:
+        check_env(env, skip_render_check=True)
+    except Exception as error:
+        message = " ".join(str(error).split()) if isinstance(error, AssertionError) else describe_error(error)
+        raise ConfigError(f"env.id: {section.id} is not a valid environment: {message}") from error
+    finally:
+        env.close()
+
+
+def make_env(config: RunConfig, paths: RunPaths, *, render_mode: str | None = None, is_resumed: bool = False) -> VecEnv:
+    """
+    The training environments, with everything that the section ``env`` puts around them.
+
+    :param config: the whole configuration
+    :param paths: where each environment's ``N.monitor.csv`` goes, and the pool of opponents of a game
+    :param render_mode: as in Gymnasium
+    :param is_resumed: append to those files instead of beginning them
+    :return: ``parallel.num_envs`` environments
+    :raises ConfigError: if they cannot be made
+    """
+    if config.game is not None:
+        _check_not_shown(config, render_mode)
+        return make_game_env(config, paths.monitor / "0", paths.opponents, is_resumed=is_resumed)
+    factory = make_environment_factory(config.require_env("training"), render_mode)
+    if config.parallel.mode == NATIVE:
+        env = _make_native_env(factory, config.parallel.num_envs, paths.monitor / "0", is_resumed=is_resumed)
+        return wrap_vec_env(env, config, is_training=True)
+    kind = choose_vec_env(config.parallel)
+    if kind.has_processes:
+        factory().close()  # a mistake shows here as itself, not as a closed pipe
+        prepare_processes()
+    with killing_new_processes():
+        env = make_vec_env(
+            factory,
+            n_envs=config.parallel.num_envs,
+            seed=config.seed,
+            monitor_dir=str(paths.monitor),
+            monitor_kwargs={"override_existing": not is_resumed},
+            vec_env_cls=kind.vec_env_class,  # type: ignore[arg-type]
+            vec_env_kwargs=kind.arguments,
+        )
+    return wrap_vec_env(env, config, is_training=True)
+
+
+def try_exactness(config: RunConfig, interruption: Interruption = NEVER) -> Exactness:
+    """
+    :param config: the whole configuration
+    :param interruption: checked before each step
+    :return: whether training's environments can be resumed exactly
+    :raises StopRequested: if ``interruption`` says so
+    """
+    if config.game is not None:
+        return try_game_exactness(config, interruption)
+    factory = make_environment_factory(config.require_env("a self-test"))
+    if config.parallel.mode == NATIVE:
+        return self_test(lambda: _make_native_env(factory, config.parallel.num_envs), interruption=interruption)
+    if choose_vec_env(config.parallel).has_processes:
+        # In a process of its own, too: there an environment may hang or end its process.
+        make_worker = partial(_make_lone_worker, factory, config.parallel.step_timeout_seconds)
+        return self_test(make_worker, interruption=interruption)
+    return self_test(factory, interruption=interruption)
+
+
+def _make_lone_worker(factory: EnvironmentFactory, step_timeout_seconds: float | None) -> VecEnv:
+    return WorkerVecEnv([factory], num_workers=1, step_timeout_seconds=step_timeout_seconds)
+
+
+def make_eval_env(config: RunConfig, *, num_envs: int | None = None, render_mode: str | None = None) -> VecEnv:
+    """
+    Environments of an evaluation's own, built like those of training, in the calling process.
+
+    :param config: the whole configuration
+    :param num_envs: how many; as in training's evaluations when left out
+    :param render_mode: as in Gymnasium
+    :return: environments with unscaled rewards; a ``VecNormalize`` among them stands still, and has no statistics yet
+    :raises ConfigError: if they cannot be made
+    """
+    num_envs = num_envs or count_eval_envs(config)
+    if config.game is not None:
+        _check_not_shown(config, render_mode)
+        return make_game_eval_env(config, num_envs)
+    trained = config.require_env("an evaluation")
+    section = trained.model_copy(update={"params": {**trained.params, **config.eval.env.params}})
+    factory = make_environment_factory(section, render_mode)
+    env: VecEnv
+    if config.parallel.mode == NATIVE and render_mode is None:
+        env = _make_native_env(factory, num_envs)
+    else:
+        wrapper = LastFrameWrapper if render_mode == "rgb_array" else None
+        env = make_vec_env(factory, n_envs=num_envs, wrapper_class=wrapper)
+    return wrap_vec_env(env, config, is_training=False)
+
+
+def count_eval_envs(config: RunConfig, episodes: int | None = None) -> int:
+    """
+    :param config: the whole configuration
+    :param episodes: of the evaluation; as many as in training when left out
+    :return: in how many environments they are played; which episodes a seed gives depends on it
+    """
+    most = _MAX_EVAL_ENVS if config.game is None else _MAX_EVAL_BOARDS
+    return config.eval.num_envs or min(episodes or config.eval.episodes, most)
+
+
+def choose_eval_seed(config: RunConfig) -> int:
+    """
+    :param config: the whole configuration
+    :return: the seed of every evaluation in training: always the same episodes, and none of training's
+    """
+    return (config.seed or 0) + _EVAL_SEED_DISTANCE
+
+
+def wrap_vec_env(env: VecEnv, config: RunConfig, is_training: bool) -> VecEnv:
+    """
+    Put around environments a check for NaN, and what the section ``env`` asks for: a stack of frames, normalisation.
+
+    :param env: the environments
+    :param config: the whole configuration
+    :param is_training: whether they are training's; an evaluation's rewards and statistics stay as they are
+    :return: the environments
+    :raises ConfigError: if their observations cannot be stacked or normalised
+    """
+    section = config.require_env("what goes around environments")
+    env = VecCheckFinite(env, section.id)  # innermost: a stack and statistics would keep a NaN
+    # Normalisation goes around the stack: off-policy algorithms store what is just inside it.
+    if section.frame_stack is not None:
+        env = stack_frames(env, section.frame_stack)
+    if section.normalize:
+        algorithm = get_algorithm(config.agent.id)
+        if algorithm.is_off_policy and env.observation_space.shape == ():
+            # At the end of an episode OffPolicyAlgorithm takes such an observation for an array.
+            raise ConfigError(
+                f"env.normalize: {algorithm.id} cannot be trained with VecNormalize on observations in "
+                f"{describe_space(env.observation_space)}, not even on normalised rewards alone; leave it out"
+            )
+        arguments = choose_normalization(section.normalize, env.observation_space)
+        params = fill_parameters(algorithm, config.agent.params, with_inherited=True)
+        arguments.setdefault("gamma", params.get("gamma", _VEC_NORMALIZE_GAMMA))
+        if not is_training:
+            arguments["norm_reward"] = False
+        # Images are transposed inside: off-policy algorithms store them as they come from there.
+        env = VecNormalize(wrap_env(env), training=is_training, **arguments)
+    # What SB3 puts around the training environments itself, it is to find around these too.
+    return env if is_training else wrap_env(env)
+
+
+def _make_native_env(
+    factory: EnvironmentFactory, num_envs: int, monitor_file: Path | None = None, *, is_resumed: bool = False
+) -> VecEnv:
+    env = make_native_vec_env(factory, num_envs)
+    if monitor_file is None or not is_resumed:
+        return VecMonitor(env, None if monitor_file is None else str(monitor_file))
+    monitor = VecMonitor(env)
+    continue_vec_monitor(monitor, monitor_file)
+    return monitor
+
+
+def _check_not_shown(config: RunConfig, render_mode: str | None) -> None:
+    if render_mode is not None:
+        raise ConfigError(
+            f"--render and --video show Gymnasium environments, but this is the game {config.task_id}; "
+            "`sb3-ext enjoy RUN --human` shows its board in the terminal"
+        )

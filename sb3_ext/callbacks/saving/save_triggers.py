@@ -1,0 +1,71 @@
+"""When a checkpoint is due: by steps, by episodes or by time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sb3_ext.callbacks.measures.stopwatch import Stopwatch
+from sb3_ext.triggers import EveryEpisodes, EverySeconds, EverySteps
+
+_SECONDS_A_MINUTE = 60.0
+
+
+class SaveTriggers:
+    """
+    :param interval: environment transitions; ``None`` switches off
+    :param every_episodes: finished episodes; ``None`` switches off
+    :param every_minutes: minutes of training; ``None`` switches off
+    :raises ValueError: if one is not positive
+    """
+
+    def __init__(self, interval: int | None, every_episodes: int | None, every_minutes: float | None) -> None:
+        self._by_steps = None if interval is None else EverySteps(interval)
+        self._by_episodes = None if every_episodes is None else EveryEpisodes(every_episodes)
+        self._by_seconds = None if every_minutes is None else EverySeconds(every_minutes * _SECONDS_A_MINUTE)
+        self._stopwatch = Stopwatch()
+
+    def start(self, step: int, episodes: int) -> None:
+        """
+        Begin to count.
+
+        :param step: where training stands
+        :param episodes: likewise
+        """
+        self._stopwatch.start()
+        self._skip(step, episodes)
+
+    def is_due(self, step: int, episodes: int) -> bool:
+        """
+        :param step: environment transitions so far
+        :param episodes: finished episodes so far
+        :return: whether one of them has reached its next multiple
+        """
+        counts = (
+            (self._by_steps, step),
+            (self._by_episodes, episodes),
+            (self._by_seconds, self._stopwatch.elapsed_seconds),
+        )
+        # Not lazily: each is to note its own multiple.
+        due = [trigger.is_due(count) for trigger, count in counts if trigger is not None]
+        return any(due)
+
+    def state(self) -> dict[str, Any]:
+        """:return: plain JSON values for :meth:`restore`"""
+        return {"elapsed_seconds": self._stopwatch.elapsed_seconds}
+
+    def restore(self, state: dict[str, Any], step: int, episodes: int) -> None:
+        """
+        :param state: what :meth:`state` gave
+        :param step: where training stands
+        :param episodes: likewise
+        """
+        self._stopwatch.restore(state["elapsed_seconds"])
+        self._skip(step, episodes)
+
+    def _skip(self, step: int, episodes: int) -> None:
+        if self._by_steps is not None:
+            self._by_steps.skip_to(step)
+        if self._by_episodes is not None:
+            self._by_episodes.skip_to(episodes)
+        if self._by_seconds is not None:
+            self._by_seconds.skip_to(self._stopwatch.elapsed_seconds)

@@ -1,0 +1,35 @@
+"""Stop after a number of episodes."""
+
+from __future__ import annotations
+
+from sb3_ext.callbacks.bases.episode_callback import EpisodeCallback
+from sb3_ext.callbacks.bases.stop_callback import AtBoundary, StopCallback
+
+
+class EpisodeBudgetCallback(StopCallback, EpisodeCallback):
+    """
+    Ends training when enough episodes have finished, for the reason ``total_episodes``.
+
+    Several environments may finish episodes in the same step, and ARS reports a generation at a time, so it can be
+    some more than asked for.
+
+    :param episodes: how many episodes to train, over all environments; must be positive
+    :param at_boundary: stop only between two rollouts
+    :raises ValueError: if ``episodes`` is not positive
+    """
+
+    is_patient = True
+
+    def __init__(self, episodes: int, *, at_boundary: AtBoundary = False) -> None:
+        super().__init__(at_boundary=at_boundary)
+        if episodes <= 0:
+            raise ValueError(f"episodes must be positive, but got {episodes}")
+        self._budget_episodes = episodes
+
+    @property
+    def used_share(self) -> float:
+        """How much of the budget is used, from 0; 1 and more: all of it."""
+        return self.episodes / self._budget_episodes
+
+    def _find_stop_reason(self) -> str | None:
+        return "total_episodes" if self.episodes >= self._budget_episodes else None

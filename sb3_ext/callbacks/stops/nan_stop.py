@@ -1,0 +1,34 @@
+"""Stop when numbers have ceased to be numbers."""
+
+from __future__ import annotations
+
+import math
+
+from sb3_ext.callbacks.bases.stop_callback import StopCallback
+from sb3_ext.checkpoints.model.finiteness import has_finite_weights
+
+_WEIGHTS_EVERY_ROLLOUTS = 100
+
+
+class NanStopCallback(StopCallback):
+    """
+    Ends training, for the reason ``nan``, when a loss or a weight is NaN or infinite: nothing good comes after that.
+
+    Losses are looked at between any two rollouts, weights now and then, and whenever a loss is not finite.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rollouts = 0
+        self._has_nan = False
+
+    def _on_rollout_start(self) -> None:
+        self._rollouts += 1
+        logged = self.logger.name_to_value
+        losses = [value for name, value in logged.items() if name.endswith("loss") and isinstance(value, float)]
+        is_suspect = not all(map(math.isfinite, losses)) or self._rollouts % _WEIGHTS_EVERY_ROLLOUTS == 0
+        self._has_nan = is_suspect and not (all(map(math.isfinite, losses)) and has_finite_weights(self.model))
+        super()._on_rollout_start()
+
+    def _find_stop_reason(self) -> str | None:
+        return "nan" if self._has_nan else None

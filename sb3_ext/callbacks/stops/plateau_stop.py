@@ -1,0 +1,83 @@
+"""Stop when training no longer improves."""
+
+from __future__ import annotations
+
+from statistics import fmean
+from typing import Any
+
+from sb3_ext.callbacks.bases.stop_callback import AtBoundary
+from sb3_ext.callbacks.evaluation import EvaluationCallback
+from sb3_ext.callbacks.stops.return_stop import ReturnStopCallback
+from sb3_ext.evaluation.convergence import PlateauRule
+from sb3_ext.evaluation.evaluate import Evaluation
+from sb3_ext.reports.intervals import find_standard_error
+
+
+class PlateauStopCallback(ReturnStopCallback[PlateauRule]):
+    """
+    Ends training, for the reason ``plateau``, when the average return has not improved for a while.
+
+    After every ``window`` finished episodes of training there is a check of their average: windows do not overlap,
+    or the luck of one episode would show in many checks. With ``evaluations``, every evaluation is a check.
+
+    :param patience: how many checks in a row without an improvement; with the default ``window``, 50 of them are 1,000
+        episodes; must be positive
+    :param min_delta: how much better than the best average before is an improvement; cannot be negative
+    :param in_standard_errors: ``min_delta`` counts standard errors of the newest average, not units of return
+    :param warm_up: how many checks at the beginning do not count towards ``patience``; cannot be negative
+    :param window: how many episodes are averaged for a check; must be positive
+    :param evaluations: watch what this callback finds, in place of training's episodes
+    :param at_boundary: stop only between two rollouts
+    :raises ValueError: if one of them is out of range
+    """
+
+    def __init__(
+        self,
+        patience: int = 50,
+        min_delta: float = 0.0,
+        *,
+        in_standard_errors: bool = False,
+        warm_up: int = 0,
+        window: int = 20,
+        evaluations: EvaluationCallback | None = None,
+        at_boundary: AtBoundary = False,
+    ) -> None:
+        rule = PlateauRule(patience, min_delta, in_standard_errors=in_standard_errors, warm_up=warm_up)
+        super().__init__("plateau", rule, evaluations, at_boundary=at_boundary)
+        if window <= 0:
+            raise ValueError(f"window must be positive, but got {window}")
+        self._patience = patience
+        self._window = window
+        self._returns: list[float] = []
+
+    def state(self) -> dict[str, Any]:
+        """
+        Capture what a resumed training has to know.
+
+        :return: plain JSON values for :meth:`restore`
+        """
+        return {**super().state(), "returns": self._returns.copy()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """
+        Carry on from where an earlier training was.
+
+        :param state: what :meth:`state` gave then
+        """
+        super().restore(state)
+        self._returns = list(state["returns"])
+
+    def _describe_rule(self) -> str:
+        frequency = f"every {self._window} episodes" if self._watches_episodes else "every evaluation"
+        return f"no improvement in {self._patience} checks in a row, one check after {frequency}"
+
+    def _add_episode(self, episode_return: float) -> bool:
+        self._returns.append(episode_return)
+        if len(self._returns) < self._window:
+            return False
+        average, standard_error = fmean(self._returns), find_standard_error(self._returns)
+        self._returns.clear()
+        return self._rule.update(average, standard_error)
+
+    def _add_evaluation(self, evaluation: Evaluation) -> bool:
+        return self._rule.update(evaluation.mean_return, find_standard_error(evaluation.returns))

@@ -1,0 +1,28 @@
+"""Stop when a file appears: the way to stop a run from anywhere that can write to its disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sb3_ext.callbacks.bases.stop_callback import AtBoundary, StopCallback
+from sb3_ext.interruption import StopFile
+
+
+class StopFileCallback(StopCallback):
+    """
+    Ends training once a file exists, for the reason ``stop file``. Looks at most ten times a second.
+
+    The file is left where it is: whoever owns the training removes it.
+
+    :param path: the file to look for
+    :param at_boundary: stop only between two rollouts
+    """
+
+    is_patient = True
+
+    def __init__(self, path: Path | str, *, at_boundary: AtBoundary = False) -> None:
+        super().__init__(at_boundary=at_boundary)
+        self._file = StopFile(path)
+
+    def _find_stop_reason(self) -> str | None:
+        return self._file.find_reason()

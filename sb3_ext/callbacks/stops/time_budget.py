@@ -1,0 +1,58 @@
+"""Stop after a wall-clock time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sb3_ext.callbacks.bases.stop_callback import AtBoundary, StopCallback
+from sb3_ext.callbacks.measures.stopwatch import Stopwatch
+
+
+class TimeBudgetCallback(StopCallback):
+    """
+    Ends training when it has lasted long enough, for the reason ``duration``.
+
+    :param seconds: how long to train, counted from the start of ``learn``; must be positive
+    :param elapsed_before_seconds: what earlier stretches of a resumed training have used up
+    :param at_boundary: stop only between two rollouts, so up to one rollout and one update later
+    :raises ValueError: if ``seconds`` is not positive, or ``elapsed_before_seconds`` is negative
+    """
+
+    is_patient = True
+
+    def __init__(self, seconds: float, *, elapsed_before_seconds: float = 0.0, at_boundary: AtBoundary = False) -> None:
+        super().__init__(at_boundary=at_boundary)
+        if seconds <= 0:
+            raise ValueError(f"seconds must be positive, but got {seconds}")
+        self._seconds = seconds
+        self._stopwatch = Stopwatch(elapsed_before_seconds)
+
+    @property
+    def used_share(self) -> float:
+        """How much of the budget is used, from 0; 1 and more: all of it."""
+        return self._stopwatch.elapsed_seconds / self._seconds
+
+    def state(self) -> dict[str, Any]:
+        """
+        Capture what a resumed training has to know.
+
+        :return: plain JSON values for :meth:`restore`
+        """
+        return {"elapsed_seconds": self._stopwatch.elapsed_seconds}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """
+        Carry on from where an earlier training was.
+
+        :param state: what :meth:`state` gave then
+        """
+        self._stopwatch.restore(state["elapsed_seconds"])
+
+    def _on_training_start(self) -> None:
+        super()._on_training_start()
+        self._stopwatch.start()
+
+    def _find_stop_reason(self) -> str | None:
+        if self.model.num_timesteps == 0:
+            return None  # however short the time, there is something to learn from
+        return "duration" if self._stopwatch.elapsed_seconds >= self._seconds else None

@@ -1,0 +1,93 @@
+"""The files of a bundle while it is written: each flushed to the disk, hashed, or shared with an earlier bundle."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from io import BufferedRandom
+from pathlib import Path
+
+from sb3_ext.atomic import fsync_path
+from sb3_ext.checkpoints.bundle.manifest import FileEntry, is_inside
+
+_CANNOT_LINK = (errno.EPERM, errno.EOPNOTSUPP, errno.EXDEV, errno.EMLINK, errno.ENOSYS)
+_CHUNK_BYTES = 2**20
+
+
+class BundleFiles:
+    """
+    Writes files into a folder and keeps the manifest's entries for them.
+
+    :param folder: where to
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.entries: dict[str, FileEntry] = {}
+
+    def write(self, name: str, fill: Callable[[BufferedRandom], object]) -> None:
+        """
+        Write one file and flush it to the disk.
+
+        :param name: its path in the folder, with ``/``
+        :param fill: writes the content into the open, empty file
+        :raises OSError: on a failing or full disk
+        """
+        path = self._make_place(name)
+        with open(path, "x+b") as file:
+            fill(file)
+            file.flush()
+            os.fsync(file.fileno())
+        self.entries[name] = describe_file(path)
+
+    def write_bytes(self, name: str, content: bytes) -> None:
+        """:meth:`write` for content that is ready."""
+        self.write(name, lambda file: file.write(content))
+
+    def share(self, name: str, source: Path, entry: FileEntry, *, may_link: bool) -> None:
+        """
+        Take over a file of an earlier bundle, which is never written to again.
+
+        :param name: its path in the folder, with ``/``
+        :param source: the file there
+        :param entry: its entry there
+        :param may_link: as a hard link, where the file system has them; else as a copy
+        :raises OSError: on a failing or full disk
+        """
+        path = self._make_place(name)
+        if not (may_link and _link(source, path)):
+            shutil.copyfile(source, path)
+            fsync_path(path)
+        self.entries[name] = entry
+
+    def _make_place(self, name: str) -> Path:
+        if not is_inside(name):
+            raise ValueError(f"name must be a plain relative path, but got {name!r}")
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+
+def _link(source: Path, path: Path) -> bool:
+    try:
+        path.hardlink_to(source)
+    except OSError as error:
+        if error.errno in _CANNOT_LINK:
+            return False
+        raise
+    return True
+
+
+def describe_file(path: Path) -> FileEntry:
+    """
+    :param path: an existing file
+    :return: its size, and the sha256 of what it holds
+    """
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+        return FileEntry(size_bytes=file.tell(), sha256=digest.hexdigest())

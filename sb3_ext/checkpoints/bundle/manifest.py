@@ -1,0 +1,135 @@
+"""``manifest.json``: what a checkpoint is, and the size and sha256 of every file in it, its own included."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from sb3_ext.checkpoints.model.architecture import STRICT_JSON, ModelDescription
+from sb3_ext.errors import CheckpointError
+
+FORMAT: Literal[1] = 1
+_NAME_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """
+    :param size_bytes: the file's size
+    :param sha256: of its content, in hexadecimal
+    """
+
+    __pydantic_config__ = STRICT_JSON
+    size_bytes: Annotated[int, Field(ge=0)]
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+@dataclass(frozen=True)
+class Score:
+    """
+    How good a checkpoint is: higher is better.
+
+    :param value: finite
+    :param of: what it is the score of, such as ``evaluation``; only scores of the same thing are compared
+    """
+
+    __pydantic_config__ = STRICT_JSON
+    value: float
+    of: str
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.value):
+            raise ValueError(f"value must be finite, but got {self.value}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """
+    :param format: version of the bundle's layout
+    :param step: environment transitions so far (SB3's ``num_timesteps``)
+    :param episode: episodes finished so far
+    :param time: when it was captured, UTC, ISO 8601
+    :param score: ``None`` until it has one
+    :param exact: whether a resume from it continues bit for bit
+    :param exact_reason: why, or why not
+    :param versions: of Python and the packages that matter
+    :param model: how to build the model again
+    :param files: every other file by its path in the bundle, with ``/``
+    """
+
+    __pydantic_config__ = STRICT_JSON
+    format: Literal[1] = FORMAT
+    step: Annotated[int, Field(ge=0)]
+    episode: Annotated[int, Field(ge=0)]
+    time: str
+    score: Score | None
+    exact: bool
+    exact_reason: str
+    versions: dict[str, str]
+    model: ModelDescription
+    files: dict[str, FileEntry]
+
+
+_ADAPTER = TypeAdapter(Manifest)
+
+
+def render_manifest(manifest: Manifest) -> str:
+    """
+    :param manifest: the manifest
+    :return: the text of its file: JSON whose last entry is the sha256 of all that comes before
+    """
+    content = _ADAPTER.dump_python(manifest, mode="json")
+    return _render({**content, "sha256": _hash(content)})
+
+
+def parse_manifest(raw: bytes) -> Manifest:
+    """
+    Read a manifest, which may be damaged or come from a stranger.
+
+    :param raw: the content of its file
+    :return: the manifest
+    :raises CheckpointError: if a single bit of it has changed, or if it is no manifest that this version can read
+    """
+    try:
+        text = raw.decode()
+        content = json.loads(text)
+        found = content.pop("sha256")
+        is_whole = found == _hash(content) and text == _render({**content, "sha256": found})
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        raise CheckpointError(f"manifest.json is damaged ({type(error).__name__})") from error
+    if not is_whole:
+        raise CheckpointError("manifest.json is damaged: its content does not match its own sha256")
+    if content.get("format") != FORMAT:
+        raise CheckpointError(f"manifest.json has format {content.get('format')}, but this version reads {FORMAT}")
+    try:
+        manifest = _ADAPTER.validate_json(json.dumps(content))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise CheckpointError(f"manifest.json: {place}: {first['msg']}") from error
+    for name in manifest.files:
+        if not is_inside(name):
+            raise CheckpointError(f"manifest.json lists a file outside the checkpoint: {name[:80]!r}")
+    return manifest
+
+
+def is_inside(name: str) -> bool:
+    """
+    :param name: a file's path in the bundle, with ``/``
+    :return: whether it stays inside: no empty, hidden or ``..`` parts, no characters that some system treats specially
+    """
+    return all(_NAME_PART.fullmatch(part) for part in name.split("/"))
+
+
+def _hash(content: dict[str, Any]) -> str:
+    return hashlib.sha256(_render(content).encode()).hexdigest()
+
+
+def _render(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=2) + "\n"

@@ -1,0 +1,96 @@
+"""``vecnormalize.npz``: everything that a ``VecNormalize`` knows, the running returns included, without a pickle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.running_mean_std import RunningMeanStd
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+
+from sb3_ext.checkpoints.formats.arrays import Array
+from sb3_ext.errors import CheckpointError
+
+_CONFIGURATION = ("norm_obs", "norm_reward", "clip_obs", "clip_reward", "gamma", "epsilon", "norm_obs_keys", "training")
+
+
+def capture_normalization(normalize: VecNormalize) -> dict[str, Array]:
+    """
+    :param normalize: the wrapper
+    :return: copies: ``configuration`` (JSON), ``returns`` of shape ``(num_envs,)``, and for every statistic ``mean``,
+        ``var`` and ``count`` as float64
+    """
+    configuration = {name: getattr(normalize, name) for name in _CONFIGURATION}
+    arrays = {"configuration": np.array(json.dumps(configuration)), "returns": normalize.returns.copy()}
+    for name, statistic in _list_statistics(normalize).items():
+        arrays[f"{name}/mean"] = np.array(statistic.mean)
+        arrays[f"{name}/var"] = np.array(statistic.var)
+        arrays[f"{name}/count"] = np.array(statistic.count, np.float64)
+    return arrays
+
+
+def restore_normalization(normalize: VecNormalize, arrays: Mapping[str, Array]) -> None:
+    """
+    Put statistics and configuration back, to the bit; running returns too where the number of environments is the same.
+
+    :param normalize: a wrapper around environments with the same observation space
+    :param arrays: what :func:`capture_normalization` returned
+    :raises CheckpointError: if they do not fit this wrapper; it is then as it was
+    """
+    statistics = _list_statistics(normalize)
+    found = {key.rpartition("/")[0] for key in arrays if "/" in key}
+    if found != set(statistics):
+        raise CheckpointError(f"vecnormalize.npz has statistics of {sorted(found)}, expected {sorted(statistics)}")
+    for name, statistic in statistics.items():
+        shape, expected = arrays[f"{name}/mean"].shape, np.shape(statistic.mean)
+        if not shape == arrays[f"{name}/var"].shape == expected:
+            raise CheckpointError(f"vecnormalize.npz: {name} has shape {shape}, expected {expected}")
+    for name, statistic in statistics.items():
+        statistic.mean = arrays[f"{name}/mean"].copy()
+        statistic.var = arrays[f"{name}/var"].copy()
+        statistic.count = float(arrays[f"{name}/count"])
+    vars(normalize).update(read_configuration(arrays))
+    if arrays["returns"].shape == normalize.returns.shape:
+        normalize.returns = arrays["returns"].copy()
+
+
+def make_normalization(venv: VecEnv, arrays: Mapping[str, Array]) -> VecNormalize:
+    """
+    Wrap environments as the training's were.
+
+    :param venv: the environments
+    :param arrays: what :func:`capture_normalization` returned
+    :return: the wrapper, with the statistics; still in training mode if it was captured so
+    :raises CheckpointError: if they do not fit these environments
+    """
+    try:
+        normalize = VecNormalize(venv, **read_configuration(arrays))
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"vecnormalize.npz does not fit the environments: {error}") from error
+    restore_normalization(normalize, arrays)
+    return normalize
+
+
+def read_configuration(arrays: Mapping[str, Array]) -> dict[str, Any]:
+    """
+    :param arrays: what :func:`capture_normalization` returned
+    :return: ``VecNormalize``'s keyword arguments
+    :raises CheckpointError: if they are something else
+    """
+    try:
+        configuration = json.loads(str(arrays["configuration"]))
+        if set(configuration) != set(_CONFIGURATION):
+            raise KeyError(", ".join(configuration))
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"vecnormalize.npz has no usable configuration ({type(error).__name__})") from error
+    return dict(configuration)
+
+
+def _list_statistics(normalize: VecNormalize) -> dict[str, RunningMeanStd]:
+    observations = getattr(normalize, "obs_rms", {})
+    if isinstance(observations, RunningMeanStd):
+        return {"observations": observations, "returns": normalize.ret_rms}
+    named = {f"observations/{key}": statistic for key, statistic in observations.items()}
+    return {**named, "returns": normalize.ret_rms}

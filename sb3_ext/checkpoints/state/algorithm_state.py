@@ -1,0 +1,116 @@
+"""Counters, clock, threads, schedules and loose tensors of an algorithm."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.save_util import recursive_getattr
+from stable_baselines3.common.utils import ConstantSchedule, FloatSchedule
+
+from sb3_ext.checkpoints.state.captured_state import CapturedState
+from sb3_ext.internals.sb3 import (
+    get_counters,
+    get_torch_names,
+    set_counters,
+    set_episode_statistics,
+    set_steps_at_start,
+)
+
+logger = logging.getLogger(__name__)
+
+
+def capture_algorithm(model: BaseAlgorithm, state: CapturedState) -> None:
+    """
+    :param model: standing still
+    :param state: is added to
+    """
+    state.values["algorithm"] = {
+        "counters": {
+            name: value.item() if isinstance(value, np.generic) else value
+            for name, value in get_counters(model).items()
+        },
+        "elapsed_seconds": (time.time_ns() - model.start_time) / 1e9,
+        "threads": torch.get_num_threads(),
+        "schedules": _find_replaced_schedules(model),
+    }
+    state.blobs["episodes"] = pickle.dumps((list(model.ep_info_buffer or ()), list(model.ep_success_buffer or ())))
+    for name in _list_variables(model):
+        state.put_array(f"variables/{name}", recursive_getattr(model, name).detach().cpu().numpy())
+
+
+def restore_algorithm(model: BaseAlgorithm, state: CapturedState) -> None:
+    """
+    :param model: made as the captured one was
+    :param state: what was captured
+    """
+    set_counters(model, state.values["algorithm"]["counters"])
+    episodes, successes = pickle.loads(state.blobs["episodes"])
+    set_episode_statistics(model, episodes, successes)
+    for name in _list_variables(model):
+        variable = recursive_getattr(model, name)
+        # In place: SAC's optimizer of the entropy coefficient holds on to this tensor.
+        variable.data.copy_(torch.from_numpy(state.get_array(f"variables/{name}")))
+
+
+def restore_clock(model: BaseAlgorithm, state: CapturedState) -> None:
+    """
+    Undo what the beginning of ``learn`` did to the time and steps that SB3's frames per second are computed from.
+
+    :param model: in ``learn``
+    :param state: what was captured
+    """
+    captured = state.values["algorithm"]
+    model.start_time = time.time_ns() - int(captured["elapsed_seconds"] * 1e9)
+    set_steps_at_start(model, captured["counters"]["_num_timesteps_at_start"])
+
+
+def restore_threads(state: CapturedState) -> None:
+    """
+    Let torch use as many threads as before: sums over more or fewer of them round differently.
+
+    :param state: what was captured
+    """
+    threads = state.values["algorithm"]["threads"]
+    if threads != torch.get_num_threads():
+        logger.info("torch uses %d threads, as before, instead of %d", threads, torch.get_num_threads())
+        torch.set_num_threads(threads)
+
+
+def restore_schedules(model: Any, state: CapturedState) -> None:
+    """
+    :param model: made as the captured one was
+    :param state: what was captured
+    """
+    schedules = state.values["algorithm"]["schedules"]
+    if "lr_schedule" in schedules:
+        model.lr_schedule = FloatSchedule(schedules["lr_schedule"])
+    if "exploration_schedule" in schedules:
+        model.exploration_schedule = ConstantSchedule(schedules["exploration_schedule"])
+
+
+def _list_variables(model: BaseAlgorithm) -> list[str]:
+    names = get_torch_names(model)[1]
+    # The weights of ARS are a tensor that SB3-Contrib does not list.
+    return [*names, "weights"] if isinstance(getattr(model, "weights", None), torch.Tensor) else names
+
+
+def _find_replaced_schedules(model: Any) -> dict[str, float]:
+    """The constants that callbacks have put in the place of the schedules that the model was made with."""
+    learning_rate = _get_constant(model.lr_schedule)
+    exploration_rate = _get_constant(getattr(model, "exploration_schedule", None))
+    return {
+        **({} if learning_rate in (None, model.learning_rate) else {"lr_schedule": learning_rate}),
+        **({} if exploration_rate is None else {"exploration_schedule": exploration_rate}),
+    }
+
+
+def _get_constant(schedule: object) -> float | None:
+    while isinstance(schedule, FloatSchedule):
+        schedule = schedule.value_schedule
+    return float(schedule.val) if isinstance(schedule, ConstantSchedule) else None

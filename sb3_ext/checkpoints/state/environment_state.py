@@ -1,0 +1,79 @@
+"""The environments of a training: restored in the midst of their episodes, or else reset."""
+
+from __future__ import annotations
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
+
+from sb3_ext.checkpoints.state.captured_state import CapturedState
+from sb3_ext.vec.exactness import Exactness
+from sb3_ext.vec.snapshots import OtherEnvironmentError, SnapshotError
+from sb3_ext.vec.vec_snapshots import get_vec_snapshot, set_vec_snapshot
+
+_SNAPSHOT = "environment"
+
+
+def capture_environment(model: BaseAlgorithm, state: CapturedState, exactness: Exactness | None) -> None:
+    """
+    :param model: standing still
+    :param state: is added to
+    :param exactness: what a self-test has found out about these environments
+    """
+    if not isinstance(model, OnPolicyAlgorithm | OffPolicyAlgorithm):
+        exactness = Exactness(False, f"{type(model).__name__} has no moment between two rollouts to continue from")
+    elif exactness is None or exactness.exact:
+        try:
+            state.blobs[_SNAPSHOT] = get_vec_snapshot(get_environment(model))
+        except SnapshotError as error:
+            exactness = Exactness(False, str(error))
+    exactness = exactness or Exactness(True, "the environments were saved with their state")
+    state.values["environment"] = {"exact": exactness.exact, "reason": exactness.reason}
+
+
+def try_environment(model: BaseAlgorithm, state: CapturedState) -> None:
+    """
+    Find out whether the environments can be restored: an earlier version may have put other wrappers around them.
+
+    :param model: before ``learn``
+    :param state: what was captured; if its environments do not fit, its ``exactness`` says so from now on
+    :raises OtherEnvironmentError: if they are others, not only in other wrappers
+    """
+    try:
+        restore_environment(model, state)
+    except OtherEnvironmentError:
+        raise
+    except SnapshotError as error:
+        state.values["environment"] = {"exact": False, "reason": str(error)}
+
+
+def seed_new_episodes(model: BaseAlgorithm, state: CapturedState) -> None:
+    """
+    Where environments cannot be restored, see to it that they do not play the run's first episodes again.
+
+    :param model: before ``learn``
+    :param state: what was captured
+    """
+    if not state.exactness.exact and model.seed is not None:
+        get_environment(model).seed((model.seed + model.num_timesteps) % 2**31)
+
+
+def restore_environment(model: BaseAlgorithm, state: CapturedState) -> None:
+    """
+    :param model: with environments like the captured ones
+    :param state: what was captured
+    :raises SnapshotError: if they do not fit
+    """
+    if state.exactness.exact:
+        set_vec_snapshot(get_environment(model), state.blobs[_SNAPSHOT])
+
+
+def get_environment(model: BaseAlgorithm) -> VecEnv:
+    """
+    :param model: a model that trains
+    :return: its environments
+    """
+    env = model.get_env()
+    assert env is not None, "a model without environments does not train"
+    return env

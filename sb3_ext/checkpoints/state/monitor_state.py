@@ -1,0 +1,41 @@
+"""How far the episode files of ``Monitor`` and ``VecMonitor`` had been written."""
+
+from __future__ import annotations
+
+import logging
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from sb3_ext.checkpoints.state.captured_state import CapturedState
+from sb3_ext.checkpoints.state.environment_state import get_environment
+from sb3_ext.vec.vec_snapshots import cut_monitor_files, get_monitor_files
+
+logger = logging.getLogger(__name__)
+
+
+def capture_monitor_files(model: BaseAlgorithm, state: CapturedState) -> None:
+    """
+    :param model: standing still
+    :param state: is added to
+    """
+    files = get_monitor_files(get_environment(model))
+    state.values["monitor_sizes_bytes"] = [None if file is None else file.size_bytes for file in files]
+
+
+def restore_monitor_files(model: BaseAlgorithm, state: CapturedState) -> None:
+    """
+    Cut off the episodes after the checkpoint. A file that has lost some before it is continued, with a warning.
+
+    :param model: with environments like the captured ones, their files opened with ``override_existing=False``
+    :param state: what was captured
+    """
+    sizes_bytes = state.values["monitor_sizes_bytes"]
+    for file, size_bytes in zip(cut_monitor_files(get_environment(model), sizes_bytes), sizes_bytes, strict=False):
+        if file is not None and size_bytes is not None and file.size_bytes < size_bytes:
+            logger.warning(
+                "%s has %d bytes, but had %d at the checkpoint: earlier episodes are lost. Was it opened without"
+                " override_existing=False?",
+                file.path,
+                file.size_bytes,
+                size_bytes,
+            )

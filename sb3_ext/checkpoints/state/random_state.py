@@ -1,0 +1,59 @@
+"""The random number generators of the training process: the global ones, and the action space's."""
+
+from __future__ import annotations
+
+import numpy as np
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from sb3_ext.checkpoints.state.captured_state import CapturedState
+from sb3_ext.internals.gymnasium import get_generator
+from sb3_ext.vec.global_random import GlobalRandomState, get_global_random_state, set_global_random_state
+from sb3_ext.vec.snapshots import walk_spaces
+
+
+def capture_random(model: BaseAlgorithm, state: CapturedState) -> None:
+    """
+    :param model: standing still
+    :param state: is added to
+    """
+    captured = get_global_random_state()
+    version, words, next_gauss = captured.python
+    numpy_words = captured.numpy["state"]["key"]
+    state.arrays["random/python"] = np.array(words, np.uint32)
+    state.arrays["random/numpy"] = numpy_words.copy()
+    if captured.torch is not None:
+        state.arrays["random/torch"] = captured.torch
+    for device, device_state in enumerate(captured.cuda):
+        state.arrays[f"random/cuda/{device}"] = device_state
+    state.values["random"] = {
+        "python": {"version": version, "next_gauss": next_gauss},
+        "numpy": {**captured.numpy, "state": {"pos": captured.numpy["state"]["pos"]}},
+        "cuda_devices": len(captured.cuda),
+        "action_space": [
+            None if generator is None else generator.bit_generator.state
+            for generator in map(get_generator, walk_spaces(model.action_space))
+        ],
+    }
+
+
+def restore_random(model: BaseAlgorithm, state: CapturedState) -> None:
+    """
+    Last of all: what else is restored may draw random numbers.
+
+    :param model: made as the captured one was
+    :param state: what was captured
+    """
+    captured = state.values["random"]
+    python = captured["python"]
+    numpy_words = {"key": state.arrays["random/numpy"], **captured["numpy"]["state"]}
+    set_global_random_state(
+        GlobalRandomState(
+            python=(python["version"], tuple(state.arrays["random/python"].tolist()), python["next_gauss"]),
+            numpy={**captured["numpy"], "state": numpy_words},
+            torch=state.arrays.get("random/torch"),
+            cuda=tuple(state.arrays[f"random/cuda/{device}"] for device in range(captured["cuda_devices"])),
+        )
+    )
+    for space, generator_state in zip(walk_spaces(model.action_space), captured["action_space"], strict=True):
+        if generator_state is not None:
+            space.np_random.bit_generator.state = generator_state

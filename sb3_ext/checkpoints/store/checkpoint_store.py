@@ -1,0 +1,298 @@
+"""
+All checkpoints of a run: found by scanning, never by a list that could be wrong.
+
+::
+
+    checkpoints/
+    ├── step_000010000/           a bundle
+    ├── step_000012000.corrupt/   a damaged one, set aside
+    ├── best -> step_000010000    hints for people and for stock SB3; the truth is a scan of the manifests
+    └── latest -> step_000012000
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import shutil
+from collections.abc import Collection, Hashable, Sequence
+from pathlib import Path
+
+from sb3_ext.atomic import fsync_path, remove_abandoned
+from sb3_ext.checkpoints.bundle.bundle import Bundle, open_bundle, record_score, verify_bundle, write_bundle
+from sb3_ext.checkpoints.bundle.content import BundleContent
+from sb3_ext.checkpoints.bundle.manifest import Score, is_inside
+from sb3_ext.checkpoints.store.links import point_link
+from sb3_ext.checkpoints.store.retention import Candidate, Retention, choose_kept
+from sb3_ext.errors import CheckpointError
+
+logger = logging.getLogger(__name__)
+_NAME = re.compile(r"(?!\.).+_(\d{9,})")
+_SET_ASIDE = re.compile(_NAME.pattern + r"\.(corrupt|rewound)(-\d+)?")
+BEST, LATEST = "best", "latest"
+
+
+class CheckpointStore:
+    """
+    The ``checkpoints/`` directory of a run.
+
+    :param directory: it; need not exist yet
+    :param prefix: what new bundles' names begin with
+    :raises ValueError: if the prefix is no plain name
+    """
+
+    def __init__(self, directory: Path, *, prefix: str = "step") -> None:
+        if "/" in prefix or not is_inside(prefix):
+            raise ValueError(f"prefix must be a plain name, but got {prefix!r}")
+        self.directory = directory
+        self.prefix = prefix
+
+    def prepare(self) -> None:
+        """
+        What the owner of the run does before its first save: create the directory, remove what killed writers left.
+
+        :raises CheckpointError: if the directory cannot be created
+        """
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            for directory in (self.directory, *self._list_directories()):
+                remove_abandoned(directory)
+        except OSError as error:
+            raise CheckpointError(f"{self.directory} cannot be used for checkpoints: {error.strerror}") from error
+
+    def name_path(self, step: int) -> Path:
+        """
+        :param step: environment transitions so far
+        :return: where the bundle of this step belongs
+        """
+        return self.directory / f"{self.prefix}_{step:09d}"
+
+    def add(self, content: BundleContent, previous: Bundle | None = None) -> Bundle:
+        """
+        Write a bundle and verify it; one that already stands at this step is reused, a damaged one set aside.
+
+        :param content: what was captured at the boundary
+        :param previous: the bundle that has the replay rows that the content only refers to
+        :return: the bundle
+        :raises CheckpointError: on a failing or full disk; the bundles that stood before still do
+        """
+        path = self.name_path(content.step)
+        if path.exists():
+            standing = self._find_good([path], set_aside=True)
+            if standing is not None:
+                return standing if content.score in (None, standing.score) else record_score(standing, content.score)
+        bundle = write_bundle(path, content, previous)
+        verify_bundle(path, known_good=() if previous is None else _list_shared(path, previous))
+        return bundle
+
+    def record_score(self, step: int, score: Score) -> Bundle:
+        """
+        Give a bundle the score of an evaluation that ended after it was written.
+
+        :param step: the bundle's step
+        :param score: its score
+        :return: the bundle as it is now
+        :raises CheckpointError: if there is no such bundle, or on a failing or full disk
+        """
+        bundle = record_score(open_bundle(self._find_step(step)), score)
+        self.update_links()
+        return bundle
+
+    def list_bundles(self) -> list[Bundle]:
+        """
+        :return: all bundles whose manifest is whole and whose files are all there, the newest first
+        """
+        bundles = []
+        for path in self._list_directories():
+            try:
+                bundles.append(open_bundle(path))
+            except CheckpointError as error:
+                logger.debug("%s", error)
+        return bundles
+
+    def find_latest(self, *, set_aside: bool = False, playing_only: bool = False) -> Bundle | None:
+        """
+        :param set_aside: rename damaged ones on the way, which only the owner of the run may do
+        :param playing_only: do not read what only a resume needs: a replay buffer can be large
+        :return: the newest bundle that verifies, ``None`` without one
+        """
+        return self._find_good(self._list_directories(), set_aside=set_aside, playing_only=playing_only)
+
+    def find_best(self, *, set_aside: bool = False, playing_only: bool = False) -> Bundle | None:
+        """
+        :param set_aside: rename damaged ones on the way, which only the owner of the run may do
+        :param playing_only: do not read what only a resume needs
+        :return: the bundle with the highest score that verifies, of several the newest; ``None`` without one
+        """
+        best_first = [bundle.path for bundle in rank_bundles(self.list_bundles())]
+        return self._find_good(best_first, set_aside=set_aside, playing_only=playing_only)
+
+    def resolve(self, which: str | int | Path | None = None, *, playing_only: bool = False) -> Bundle:
+        """
+        Find the checkpoint that a user means.
+
+        :param which: ``best``, ``latest``, a step, or the path of a bundle or of its ``model.zip``; the best when left
+            out, the latest if none has a score
+        :param playing_only: do not read what only a resume needs
+        :return: the bundle, verified
+        :raises CheckpointError: if there is none, or it is damaged
+        """
+        if which is None:
+            return self.find_best(playing_only=playing_only) or self.resolve(LATEST, playing_only=playing_only)
+        if which in (BEST, LATEST):
+            find = self.find_best if which == BEST else self.find_latest
+            bundle = find(playing_only=playing_only)
+            if bundle is None:
+                reason = "has a score yet; try latest" if which == BEST and self.list_bundles() else "is whole"
+                raise CheckpointError(f"no checkpoint in {self.directory} {reason}")
+            return bundle
+        if isinstance(which, int) or (isinstance(which, str) and which.isdecimal()):
+            return verify_bundle(self._find_step(int(which)), playing_only=playing_only)
+        path = Path(which)
+        return verify_bundle((path if path.is_dir() else path.parent).resolve(), playing_only=playing_only)
+
+    def set_aside(self, path: Path, suffix: str) -> Path:
+        """
+        Rename a bundle so that no scan finds it.
+
+        :param path: the bundle
+        :param suffix: why, such as ``corrupt``
+        :return: its new path
+        :raises CheckpointError: if it cannot be renamed
+        """
+        for number in range(1, 1000):
+            aside = path.with_name(f"{path.name}.{suffix}" + (f"-{number}" if number > 1 else ""))
+            if not aside.exists():
+                break
+        try:
+            path.rename(aside)
+            fsync_path(self.directory)
+        except OSError as error:
+            raise CheckpointError(f"{path} could not be renamed to {aside.name}: {error.strerror}") from error
+        return aside
+
+    def set_aside_newer(self, step: int) -> list[Path]:
+        """
+        Go back in place: rename every bundle after a step to ``….rewound``.
+
+        :param step: the step to go back to
+        :return: the new paths
+        :raises CheckpointError: if one cannot be renamed
+        """
+        newer = [path for path in self._list_directories() if _read_step(path) > step]
+        aside = [self.set_aside(path, "rewound") for path in newer]
+        self.update_links()
+        return aside
+
+    def list_set_aside(self) -> list[Path]:
+        """:return: what :meth:`set_aside` has renamed"""
+        entries = self.directory.iterdir() if self.directory.is_dir() else ()
+        return sorted(path for path in entries if _SET_ASIDE.fullmatch(path.name) and path.is_dir())
+
+    def remove_set_aside(self) -> None:
+        """
+        Remove what :meth:`set_aside` has renamed.
+
+        :raises CheckpointError: if one cannot be removed
+        """
+        for path in self.list_set_aside():
+            self._remove(path)
+
+    def update_links(self) -> None:
+        """Let ``latest`` and ``best`` point where the scan says. They are hints: a failure is logged, no more."""
+        bundles = self.list_bundles()
+        targets = {LATEST: bundles[:1], BEST: rank_bundles(bundles)[:1]}
+        try:
+            for name, target in targets.items():
+                point_link(self.directory / name, target[0].path.name if target else None)
+        except OSError as error:
+            logger.warning("Links in %s could not be updated: %s", self.directory, error.strerror)
+
+    def prune(self, retention: Retention, *, spare: Collection[int] = ()) -> list[int]:
+        """
+        Remove what no rule keeps.
+
+        :param retention: the rules
+        :param spare: steps of bundles that somebody still needs
+        :return: the steps of the bundles removed
+        :raises CheckpointError: if one cannot be removed
+        """
+        removed = [bundle for bundle in self.find_prunable(retention) if bundle.step not in spare]
+        for bundle in removed:
+            self._remove(bundle.path)
+        return [bundle.step for bundle in removed]
+
+    def find_prunable(self, retention: Retention) -> list[Bundle]:
+        """
+        :param retention: the rules
+        :return: the bundles that no rule keeps
+        """
+        bundles = self.list_bundles()
+        scores = {bundle.path: bundle.score.value for bundle in rank_bundles(bundles) if bundle.score}
+        candidates = [Candidate(bundle.step, scores.get(bundle.path), _list_files(bundle)) for bundle in bundles]
+        kept = choose_kept(candidates, retention)
+        return [bundle for bundle in bundles if bundle.step not in kept]
+
+    def _find_good(self, paths: Collection[Path], *, set_aside: bool, playing_only: bool = False) -> Bundle | None:
+        for path in paths:
+            try:
+                return verify_bundle(path, playing_only=playing_only)
+            except CheckpointError as error:
+                logger.warning("%s; trying the one before", error)
+                if set_aside:
+                    self.set_aside(path, "corrupt")
+        return None
+
+    def _find_step(self, step: int) -> Path:
+        paths = {_read_step(path): path for path in self._list_directories()}
+        if step not in paths:
+            known = ", ".join(str(known) for known in sorted(paths)) or "none"
+            raise CheckpointError(f"no checkpoint of step {step} in {self.directory}; there are {known}")
+        return paths[step]
+
+    def _list_directories(self) -> list[Path]:
+        try:
+            found = [path for path in self.directory.iterdir() if _NAME.fullmatch(path.name)]
+            directories = [path for path in found if path.is_dir() and not path.is_symlink()]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise CheckpointError(f"{self.directory} cannot be read: {error.strerror}") from error
+        return sorted(directories, key=_read_step, reverse=True)
+
+    def _remove(self, path: Path) -> None:
+        # Renamed first: a bundle that is half removed would look like a damaged one.
+        hidden = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        try:
+            path.rename(hidden)
+            fsync_path(self.directory)
+            shutil.rmtree(hidden)
+        except OSError as error:
+            raise CheckpointError(f"{path} could not be removed: {error.strerror}") from error
+
+
+def rank_bundles(bundles: Sequence[Bundle]) -> list[Bundle]:
+    """
+    :param bundles: the newest first
+    :return: those with a score of the same thing as the newest score, the best first, of equals the newest first
+    """
+    of = next((bundle.score.of for bundle in bundles if bundle.score), None)
+    scored = [(bundle.score.value, bundle) for bundle in bundles if bundle.score and bundle.score.of == of]
+    return [bundle for _, bundle in sorted(scored, key=lambda pair: -pair[0])]
+
+
+def _read_step(path: Path) -> int:
+    match = _NAME.fullmatch(path.name)
+    assert match is not None
+    return int(match[1])
+
+
+def _list_shared(path: Path, previous: Bundle) -> list[str]:
+    names = [name for name in previous.manifest.files if (path / name).exists()]
+    return [name for name in names if (path / name).samefile(previous.path / name)]
+
+
+def _list_files(bundle: Bundle) -> dict[Hashable, int]:
+    statistics = [(bundle.path / name).stat() for name in bundle.manifest.files]
+    return {(found.st_dev, found.st_ino): found.st_size for found in statistics}

@@ -1,0 +1,182 @@
+"""The players of a run's league: its agents, as they were and as they are, and anchors of a fixed strength."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from sb3_ext.checkpoints.bundle.bundle import Bundle
+from sb3_ext.checkpoints.model_loading import load_model
+from sb3_ext.checkpoints.model_source import find_target
+from sb3_ext.checkpoints.store.checkpoint_store import BEST, LATEST, CheckpointStore
+from sb3_ext.errors import CheckpointError, ConfigError, MissingExtraError, RunError
+from sb3_ext.runs.paths import RunPaths
+from sb3_ext.selfplay.frozen_opponent import load_opponent
+from sb3_ext.selfplay.games.game import Game
+from sb3_ext.selfplay.matches.round_robin import Player
+from sb3_ext.selfplay.opponents.anchors import ANCHORS, ZERO, fits_game, is_anchor, is_trained_against, make_anchor
+from sb3_ext.selfplay.opponents.opponent import Opponent
+from sb3_ext.selfplay.pool.frozen_policies import FrozenPolicies
+from sb3_ext.selfplay.pool.snapshot_store import SnapshotStore
+
+logger = logging.getLogger(__name__)
+
+
+class _Entry(NamedTuple):
+    step: int
+    note: str
+    load: Callable[[], Player]
+
+
+def load_agents(
+    paths: RunPaths, game: Game, which: str | int = 5, *, seed: int = 0, trust: bool = False
+) -> list[Player]:
+    """
+    Seat what a run has learned. All play greedily: the raw policy, its best move always.
+
+    :param paths: of the run
+    :param game: what it plays
+    :param which: ``best``; ``latest``; ``all`` checkpoints and all snapshots of the opponent pool; or how many: the
+        best, the latest, and others evenly spread over the training
+    :param seed: of the agents
+    :param trust: read pickles, too
+    :return: the players, the newest first
+    :raises CheckpointError: if there is no checkpoint, or the best or latest is damaged; others are left out
+    """
+    store = CheckpointStore(paths.checkpoints)
+    latest = store.resolve(LATEST, playing_only=True)
+    best = store.resolve(BEST, playing_only=True) if which == BEST else store.find_best(playing_only=True)
+    marks = {latest.path: "latest"} if best is None else _mark(best, latest)
+
+    entries = []
+    for bundle in store.list_bundles():
+        note = marks.get(bundle.path, "")
+        load = partial(_load_checkpoint, bundle, game, note, seed=seed, trust=trust)
+        entries.append(_Entry(bundle.step, note, load))
+    if which not in (BEST, LATEST):
+        entries += _list_snapshots(paths, game, latest, seed=seed, trust=trust)
+    players = []
+    for entry in sorted(_choose(entries, which), key=lambda entry: -entry.step):
+        try:
+            players.append(entry.load())
+        except CheckpointError as error:
+            if entry.note:
+                raise
+            logger.warning("left out: %s", error)
+    return players
+
+
+def find_opponent(
+    name: str,
+    game: Game,
+    *,
+    algorithm: str | None = None,
+    deterministic: bool = True,
+    seed: int = 0,
+    trust: bool = False,
+) -> Opponent:
+    """
+    :param name: what :func:`~sb3_ext.selfplay.opponents.anchors.make_anchor` knows, or a run, a checkpoint or a zip, as
+        :func:`sb3_ext.load` takes them
+    :param game: what is played
+    :param algorithm: what a zip that is no checkpoint was trained with
+    :param deterministic: an agent takes its best move always
+    :param seed: of the player
+    :param trust: run whatever code a file brings
+    :return: the player; an agent is called by this name
+    :raises ConfigError: if there is no such player
+    :raises CheckpointError: if the checkpoint cannot be loaded
+    :raises MissingExtraError: if it needs OpenSpiel, which is not installed
+    """
+    if is_anchor(name):
+        return make_anchor(name, seed=seed)
+    try:
+        find_target(name)
+    except RunError as error:
+        if "/" in name:
+            raise ConfigError(f"opponent '{name}': there is no such run or checkpoint") from error
+        return make_anchor(name, seed=seed)
+    return load_opponent(
+        name, game, algorithm=algorithm, trust=trust, name=name, deterministic=deterministic, seed=seed
+    )
+
+
+def make_anchors(
+    game: Game, names: Sequence[str] | None = None, *, trained_against: Collection[str] = (), seed: int = 0
+) -> list[Player]:
+    """
+    Seat players of a fixed strength.
+
+    :param game: what is played
+    :param names: what :func:`find_opponent` knows;
+        :data:`~sb3_ext.selfplay.opponents.anchors.ANCHORS` when left out, without tree search where that cannot be had.
+        ``random`` is among the players in any case, and the first
+    :param trained_against: names of opponents in training: beating these is no generalisation, and the note says so
+    :param seed: of the players, each with one of its own
+    :return: the players
+    :raises ConfigError: if there is no such player
+    :raises CheckpointError: if a path is no checkpoint
+    """
+    chosen = list(dict.fromkeys([ZERO, *(ANCHORS if names is None else names)]))
+    players = []
+    for number, name in enumerate(chosen):
+        if names is None and not fits_game(name, game):
+            continue
+        try:
+            opponent = find_opponent(name, game, seed=seed + number)
+        except MissingExtraError as error:
+            if names is not None:
+                raise
+            logger.info("left out: %s: %s", name, error)
+            continue
+        note = "trained against" if is_trained_against(name, trained_against) else ""
+        players.append(Player(opponent, None, note))
+    return players
+
+
+def _mark(best: Bundle, latest: Bundle) -> dict[Path, str]:
+    if best.path == latest.path:
+        return {best.path: "best, latest"}
+    return {best.path: "best", latest.path: "latest"}
+
+
+def _list_snapshots(paths: RunPaths, game: Game, latest: Bundle, *, seed: int, trust: bool) -> Iterator[_Entry]:
+    """Of the opponent pool; they have weights only, and the architecture of the checkpoints."""
+    store = SnapshotStore(paths.opponents, game)
+    names = store.list_names()
+    if not names:
+        return
+    learner = load_model(latest.path, device="cpu", trust=trust)
+    policies = FrozenPolicies(store, len(names), np.random.default_rng(seed), deterministic=True)
+    for name in names:
+        try:
+            step = store.open(name).step
+        except CheckpointError as error:
+            logger.warning("left out: %s", error)
+            continue
+        yield _Entry(step, "", partial(_load_snapshot, policies, name, learner, step))
+
+
+def _load_checkpoint(bundle: Bundle, game: Game, note: str, *, seed: int, trust: bool) -> Player:
+    return Player(load_opponent(bundle.path, game, deterministic=True, seed=seed, trust=trust), bundle.step, note)
+
+
+def _load_snapshot(policies: FrozenPolicies, name: str, learner: BaseAlgorithm, step: int) -> Player:
+    return Player(policies.find(name, learner), step)
+
+
+def _choose(entries: Sequence[_Entry], which: str | int) -> list[_Entry]:
+    if which == "all":
+        return list(entries)
+    if isinstance(which, str):
+        return [entry for entry in entries if which in entry.note]
+    marked = [entry for entry in entries if entry.note]
+    others = sorted((entry for entry in entries if not entry.note), key=lambda entry: entry.step)
+    places = np.linspace(0, len(others) - 1, min(len(others), max(0, which - len(marked)))).round().astype(int)
+    return [*marked, *(others[place] for place in sorted(set(places.tolist())))]

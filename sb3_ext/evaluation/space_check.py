@@ -1,0 +1,39 @@
+"""Whether a model can play in an environment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gymnasium import spaces
+from stable_baselines3.common.vec_env import VecEnv
+
+from sb3_ext.algorithms.space_rules import HasSpaces
+from sb3_ext.errors import CheckpointError
+
+
+def check_spaces(model: HasSpaces, env: VecEnv) -> None:
+    """
+    :param model: from a checkpoint, say
+    :param env: where it is to play, with everything around it that training had
+    :raises CheckpointError: if observations or actions differ; says how
+    """
+    pairs = (
+        ("observations", model.observation_space, env.observation_space),
+        ("actions", model.action_space, env.action_space),
+    )
+    differences = [text for kind, ours, theirs in pairs for text in _find_differences(kind, ours, theirs)]
+    if differences:
+        raise CheckpointError("the model does not fit the environment: " + "; ".join(differences))
+
+
+def _find_differences(kind: str, model_space: spaces.Space[Any], env_space: spaces.Space[Any]) -> list[str]:
+    if model_space == env_space:
+        return []
+    if not isinstance(model_space, spaces.Dict) or not isinstance(env_space, spaces.Dict):
+        return [f"{kind}: the model has {model_space}, the environment has {env_space}"]
+    ours, theirs = model_space.spaces, env_space.spaces
+    differences = [f"{kind}: the environment has no {key!r}" for key in ours.keys() - theirs.keys()]
+    differences += [f"{kind}: the model knows no {key!r}" for key in theirs.keys() - ours.keys()]
+    for key in ours.keys() & theirs.keys():
+        differences += _find_differences(f"{kind}[{key!r}]", ours[key], theirs[key])
+    return sorted(differences)

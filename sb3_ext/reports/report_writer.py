@@ -1,0 +1,80 @@
+"""``metrics.json`` and ``training_curves.png``, written behind the training loop."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from sb3_ext.reports.evaluations import read_evaluations
+from sb3_ext.reports.metrics_file import MetricsHistory, write_metrics
+
+logger = logging.getLogger(__name__)
+
+_CURVES_EVERY_SECONDS = 60.0  # drawing takes about a second of one core
+
+
+class ReportWriter:
+    """
+    Writes reports in a thread of its own, one at a time: what is asked for meanwhile is left to the next time.
+
+    :param metrics: the JSON file
+    :param evaluations: the JSON Lines file of the evaluations, for the picture
+    :param curves: the picture
+    :param title: what stands above the picture
+    :param of_game: whether episodes are games of two players
+    """
+
+    def __init__(self, metrics: Path, evaluations: Path, curves: Path, title: str, *, of_game: bool = False) -> None:
+        self._metrics = metrics
+        self._evaluations = evaluations
+        self._curves = curves
+        self._title = title
+        self._of_game = of_game
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="report-writer")
+        self._pending: Future[None] | None = None
+        self._draw_at = time.monotonic() + _CURVES_EVERY_SECONDS
+
+    def submit(self, history: MetricsHistory, sections: Mapping[str, Any]) -> None:
+        """
+        Write soon, if nothing is being written; the picture once a minute.
+
+        :param history: is copied
+        :param sections: further sections of the file
+        """
+        if self._pending is not None and not self._pending.done():
+            return
+        is_drawn = time.monotonic() >= self._draw_at
+        if is_drawn:
+            self._draw_at = time.monotonic() + _CURVES_EVERY_SECONDS
+        copied = MetricsHistory.from_arrays(history.to_arrays())
+        self._pending = self._executor.submit(self._write, copied, dict(sections), is_drawn)
+
+    def finish(self, history: MetricsHistory, sections: Mapping[str, Any], *, is_drawn: bool = True) -> None:
+        """
+        Write everything now, and wait for it.
+
+        :param history: of the whole training
+        :param sections: further sections of the file
+        :param is_drawn: the picture, too
+        """
+        self._executor.submit(self._write, history, dict(sections), is_drawn).result()
+
+    def close(self) -> None:
+        """Wait for what is being written."""
+        self._executor.shutdown()
+
+    def _write(self, history: MetricsHistory, sections: Mapping[str, Any], is_drawn: bool) -> None:
+        try:
+            write_metrics(self._metrics, history, sections)
+            if is_drawn:
+                from sb3_ext.reports.curves import plot_curves
+
+                evaluations = read_evaluations(self._evaluations) if self._evaluations.exists() else []
+                plot_curves(history.to_dict(), evaluations, self._curves, title=self._title, of_game=self._of_game)
+        except OSError as error:
+            # A full disk is no reason to end a training.
+            logger.warning("%s cannot be written; training goes on: %s", error.filename or "a report", error.strerror)

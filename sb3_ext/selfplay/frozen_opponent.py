@@ -1,0 +1,119 @@
+"""Opponents from checkpoints: of a run of one's own, or any zip that SB3 has saved."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+from gymnasium import spaces
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from sb3_ext.algorithms.space_rules import HasSpaces
+from sb3_ext.checkpoints.formats.vecnormalize_file import capture_normalization
+from sb3_ext.checkpoints.model_loading import load_model
+from sb3_ext.checkpoints.model_source import ModelSource, find_model
+from sb3_ext.errors import CheckpointError, SelfPlayError
+from sb3_ext.selfplay.games.game import Game
+from sb3_ext.selfplay.opponents.observation_statistics import make_normalize
+from sb3_ext.selfplay.opponents.policy_opponent import PolicyOpponent, copy_policy
+from sb3_ext.selfplay.seats.board_env import BoardVecEnv
+from sb3_ext.selfplay.seats.self_play_env import SelfPlayVecEnv
+
+
+def freeze_model(
+    model: BaseAlgorithm, name: str = "frozen", *, deterministic: bool = False, seed: int | None = None
+) -> PolicyOpponent:
+    """
+    :param model: as it is now; what it learns later does not show
+    :param name: in tables and pictures
+    :param deterministic: take the best move always
+    :param seed: of its random moves
+    :return: a copy of the model's policy on the CPU, with the statistics of its ``VecNormalize``, if it has one
+    :raises SelfPlayError: if the model's policy is of a kind that cannot be seated
+    """
+    normalize = model.get_vec_normalize_env()
+    return PolicyOpponent(
+        copy_policy(model.policy),
+        name,
+        np.random.default_rng(seed),
+        deterministic=deterministic,
+        normalize=make_normalize(None if normalize is None else capture_normalization(normalize)),
+    )
+
+
+def load_opponent(
+    source: str | Path | ModelSource,
+    game: Game,
+    *,
+    algorithm: str | None = None,
+    trust: bool = False,
+    name: str | None = None,
+    deterministic: bool = False,
+    seed: int | None = None,
+) -> PolicyOpponent:
+    """
+    Seat what was trained before. Nothing that came with it is run, unless it is trusted.
+
+    :param source: as for :func:`sb3_ext.load`: a run (its best checkpoint, else its latest), a checkpoint, or any zip
+        that SB3 has saved
+    :param game: what it is to play
+    :param algorithm: what a zip that is no checkpoint was trained with, such as ``ppo``
+    :param trust: load everything as stock SB3 does, **running whatever code the file brings**
+    :param name: in tables and pictures; the file's when left out
+    :param deterministic: take the best move always
+    :param seed: of its random moves
+    :return: the opponent
+    :raises CheckpointError: if it cannot be loaded
+    :raises SelfPlayError: if it was trained for another game
+    """
+    found = find_model(source)
+    model = _load(found, game, algorithm, trust)
+    statistics = None if found.bundle is None else found.bundle.read_normalization()
+    check_spaces_of_game(model.policy, game, str(found.path), is_normalized=statistics is not None)
+    return PolicyOpponent(
+        copy_policy(model.policy),
+        name or found.name,
+        np.random.default_rng(seed),
+        deterministic=deterministic,
+        normalize=make_normalize(statistics),
+    )
+
+
+def check_spaces_of_game(policy: HasSpaces, game: Game, what: str, *, is_normalized: bool) -> None:
+    """
+    :param policy: a policy, or what is known of one
+    :param game: what it is to play
+    :param what: the policy's, in the words of a message
+    :param is_normalized: it was trained on normalised observations, whose bounds are others
+    :raises SelfPlayError: if it was trained for another game
+    """
+    seen, shown = policy.observation_space, game.observation_space
+    if isinstance(seen, spaces.Dict) and "observation" in seen.spaces:
+        seen = seen["observation"]
+    is_same = seen.shape == shown.shape if is_normalized else seen == shown
+    if not is_same:
+        raise SelfPlayError(f"{what} was trained on observations {seen}, but {game.id} has {shown}")
+    if policy.action_space != game.action_space:
+        raise SelfPlayError(
+            f"{what} was trained on actions {policy.action_space}, but {game.id} has {game.action_space}"
+        )
+
+
+def _load(source: ModelSource, game: Game, algorithm: str | None, trust: bool) -> BaseAlgorithm:
+    if source.bundle is not None:  # a checkpoint says itself what it is
+        return load_model(source, device="cpu", trust=trust)
+    if trust:
+        return load_model(source, device="cpu", trust=True, algorithm=algorithm)
+    # The spaces of a stranger's zip are pickled, which is not read; these are the two that there can be.
+    try:
+        return load_model(source, env=_show(game, has_masks=False), device="cpu", algorithm=algorithm)
+    except CheckpointError as error:
+        with suppress(CheckpointError):
+            return load_model(source, env=_show(game, has_masks=True), device="cpu", algorithm=algorithm)
+        raise error
+
+
+def _show(game: Game, *, has_masks: bool) -> BoardVecEnv:
+    board = game.branch(np.zeros(1, dtype=np.intp))
+    return SelfPlayVecEnv(board, lambda _observations, legal: legal.argmax(axis=1), masks_in_observation=has_masks)

@@ -1,0 +1,81 @@
+"""Games by the names that they have in a configuration."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sb3_ext.arguments import find_argument_problems, import_name
+from sb3_ext.errors import ConfigError, Sb3ExtError, describe_error
+from sb3_ext.extensions import Registry
+from sb3_ext.selfplay.games.game import Game
+
+GAMES = Registry(
+    "game",
+    {"connect4": "sb3_ext.selfplay.games.connect4:Connect4"},
+    "sb3_ext.games",
+    alternatives="a PettingZoo game such as pettingzoo.classic.tictactoe_v3, or 'module:Name' of your own",
+)
+"""Every game that a configuration can name, but for those of PettingZoo."""
+
+_ADAPTER = "sb3_ext.selfplay.games.pettingzoo_game:PettingZooGame"
+
+
+def make_game(
+    game_id: str, num_boards: int, params: Mapping[str, Any] | None = None, *, seed: int | None = None
+) -> Game:
+    """
+    :param game_id: a module with a PettingZoo game, such as ``pettingzoo.classic.tictactoe_v3``; or a name that
+        :data:`GAMES` knows, such as ``connect4`` or ``module:Name``: it is called with ``num_boards``, the parameters,
+        and ``seed`` if it takes one
+    :param num_boards: games that are played side by side, at least 1
+    :param params: the game's own keyword arguments
+    :param seed: for games with chance in them
+    :raises ConfigError: if there is no such game, or its parameters are not as they should be
+    :raises MissingExtraError: if it is a PettingZoo game, and PettingZoo is not installed
+    """
+    if num_boards < 1:
+        raise ValueError(f"num_boards must be positive, but got {num_boards}")
+    factory, params = load_game_class(game_id), dict(params or {})
+    owned = {
+        "num_boards": "it follows from parallel.num_envs",
+        "seed": "it follows from the top-level seed",
+        "game_id": "it is game.id",
+    }
+    problems = find_argument_problems(factory, params, owned=owned)
+    if problems:
+        places = [".".join(map(str, ("game.params", *problem.key))) for problem in problems]
+        raise ConfigError(f"{place}: {problem.message}" for place, problem in zip(places, problems, strict=True))
+    if "seed" in inspect.signature(factory).parameters:
+        params["seed"] = seed
+    try:
+        game: Game = factory(num_boards=num_boards, **params)
+    except Sb3ExtError:
+        raise
+    except ValueError as error:
+        raise ConfigError(f"game.params: {' '.join(str(error).split())}") from error
+    except ImportError as error:
+        raise ConfigError(f"game.id: '{game_id}' needs what is not installed: {describe_error(error)}") from error
+    except Exception as error:
+        raise ConfigError(f"game.id: '{game_id}' cannot be made: {describe_error(error)}") from error
+    return game
+
+
+def load_game_class(game_id: str) -> Callable[..., Any]:
+    """
+    :param game_id: see :func:`make_game`
+    :return: what makes the game
+    :raises ConfigError: if there is no such game
+    """
+    if "." in game_id and ":" not in game_id and game_id not in GAMES:
+        return functools.partial(import_name(_ADAPTER), game_id=game_id)
+    try:
+        found = GAMES.load(game_id)
+    except LookupError as error:
+        raise ConfigError(f"game.id: {error}") from error
+    if not callable(found):
+        raise ConfigError(f"game.id: expected a class, but '{game_id}' is {found!r}")
+    factory: Callable[..., Any] = found
+    return factory

@@ -1,0 +1,40 @@
+"""Random first moves: players who repeat themselves would otherwise play the same game over and over."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sb3_ext.selfplay.games.game import Boards, Game
+from sb3_ext.selfplay.games.legality import draw_legal
+
+
+def play_random_openings(
+    game: Game, boards: Boards, generator: np.random.Generator, min_plies: int, max_plies: int
+) -> NDArray[np.float32]:
+    """
+    Begin games with some random moves; where they end the game, it begins without any.
+
+    :param game: is changed
+    :param boards: where new games have just begun
+    :param generator: of the moves and their numbers
+    :param min_plies: the fewest moves
+    :param max_plies: the most; every number in between is as likely
+    :return: what both players got in the openings, shape (boards, 2)
+    """
+    plies = generator.integers(min_plies, max_plies, len(boards), endpoint=True)
+    left: NDArray[np.bool_] = np.ones(len(boards), dtype=np.bool_)
+    rewards = np.zeros((len(boards), 2), dtype=np.float32)
+    for ply in range(max_plies):
+        chosen = left & (plies > ply)
+        moving = boards[chosen]
+        if not moving.size:
+            break
+        found, ended = game.play(moving, draw_legal(game.find_legal(moving), generator))
+        rewards[chosen] += found
+        if ended.any():
+            places = np.flatnonzero(chosen)[ended]
+            left[places] = False
+            rewards[places] = 0.0
+            game.reset(moving[ended])
+    return rewards

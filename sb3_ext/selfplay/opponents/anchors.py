@@ -1,0 +1,75 @@
+"""Players of a fixed strength, by short names: what agents are measured against."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from sb3_ext.errors import ConfigError
+from sb3_ext.selfplay.games.game import Game
+from sb3_ext.selfplay.opponents.heuristics import AlphaBetaOpponent
+from sb3_ext.selfplay.opponents.mcts import MctsOpponent, find_openspiel_name
+from sb3_ext.selfplay.opponents.opponent import Opponent
+from sb3_ext.selfplay.opponents.opponent_registry import HEURISTICS, OPPONENTS, make_opponent
+
+ANCHORS = ("random", "heuristic", "alpha_beta_2", "alpha_beta_4", "mcts_100")
+"""Those of every league, from the weakest to the strongest."""
+ZERO = "random"
+"""The one whose rating is 0."""
+_NUMBERED = re.compile(r"(alpha_beta|mcts)_(\d+)")
+
+
+def make_anchor(name: str, *, seed: int | None = None) -> Opponent:
+    """
+    :param name: what ``make_opponent`` knows, ``alpha_beta_`` and a depth, or
+        ``mcts_`` and the rollouts of a move
+    :param seed: of its generator
+    :return: the player, under that name
+    :raises ConfigError: if there is none
+    :raises MissingExtraError: if it needs OpenSpiel, which is not installed
+    """
+    numbered = _NUMBERED.fullmatch(name)
+    if numbered is None:
+        return make_opponent(name, seed=seed)
+    kind, number = numbered[1], int(numbered[2])
+    if number < 1:
+        raise ConfigError(f"opponent '{name}': expected a positive number, found {number}")
+    return MctsOpponent(number, seed) if kind == "mcts" else make_opponent(kind, {"depth": number}, seed=seed)
+
+
+def is_anchor(name: str) -> bool:
+    """:return: whether the name is one for :func:`make_anchor`; otherwise it may be a path"""
+    if "/" in name:
+        return False
+    return ":" in name or _NUMBERED.fullmatch(name) is not None or name in OPPONENTS
+
+
+def fits_game(name: str, game: Game) -> bool:
+    """
+    :param name: of an anchor
+    :param game: that is to be played
+    :return: ``False`` for a tree search whose rules OpenSpiel does not have
+    """
+    return not name.startswith("mcts_") or find_openspiel_name(game) is not None
+
+
+def is_trained_against(name: str, trained_against: Collection[str]) -> bool:
+    """
+    :param name: of an anchor
+    :param trained_against: names of opponents in training
+    :return: whether one of them plays the same, maybe under another name
+    """
+    return any(_plays_alike(name, other) for other in trained_against)
+
+
+def _plays_alike(name: str, other: str) -> bool:
+    depth = _find_depth(name)
+    return name == other or (depth is not None and depth == _find_depth(other))
+
+
+def _find_depth(name: str) -> int | None:
+    """:return: how many moves an alpha-beta search looks ahead; ``None`` for any other opponent"""
+    if name not in HEURISTICS and not name.startswith("alpha_beta_"):
+        return None
+    player = make_anchor(name)
+    return player.depth if isinstance(player, AlphaBetaOpponent) else None

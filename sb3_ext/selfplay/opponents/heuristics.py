@@ -1,0 +1,112 @@
+"""Opponents that nobody has to train. They know no game, only what every game offers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sb3_ext.selfplay.games.game import Boards, Game
+from sb3_ext.selfplay.games.legality import draw_legal
+from sb3_ext.selfplay.opponents.move_search import find_winners, rate_moves, try_moves
+
+
+class RandomOpponent:
+    """
+    Plays any legal move, all equally likely.
+
+    :param seed: of its generator
+    :param name: in tables and pictures
+    """
+
+    def __init__(self, seed: int | np.random.SeedSequence | None = None, name: str = "random") -> None:
+        self.name = name
+        self._generator = np.random.default_rng(seed)
+
+    def act(self, game: Game, boards: Boards) -> NDArray[np.intp]:
+        return draw_legal(self._find_candidates(game, boards), self._generator)
+
+    def get_state(self) -> Any:
+        return self._generator.bit_generator.state
+
+    def set_state(self, state: Any) -> None:
+        self._generator.bit_generator.state = state
+
+    def _find_candidates(self, game: Game, boards: Boards) -> NDArray[np.bool_]:
+        """:return: the moves to draw from, shape (boards, actions)"""
+        return game.find_legal(boards)
+
+
+class HeuristicOpponent(RandomOpponent):
+    """
+    Wins if it can, else blocks, else plays any legal move.
+
+    To block is to take the move with which the other player would win next, were this move wasted. It does not see
+    that its own move opens a win for the other.
+
+    :param seed: of its generator
+    :param name: in tables and pictures
+    """
+
+    def __init__(self, seed: int | np.random.SeedSequence | None = None, name: str = "heuristic") -> None:
+        super().__init__(seed, name)
+
+    def _find_candidates(self, game: Game, boards: Boards) -> NDArray[np.bool_]:
+        legal = game.find_legal(boards)
+        rows, actions, players, children, results = try_moves(game, boards)
+        wins = np.zeros_like(legal)
+        wins[rows, actions] = results.ends & (find_winners(results.rewards, players) > 0)
+        threats = np.zeros_like(legal)
+        has_win = np.asarray(wins.any(axis=1))
+        is_open = ~results.ends & (children.movers != players) & ~has_win[rows]
+        open_children = np.flatnonzero(is_open)
+        if len(open_children):
+            child_rows, replies = np.nonzero(rate_moves(children, open_children, depth=1) > 0)
+            parents = open_children[child_rows]
+            is_wasted = actions[parents] != replies
+            threats[rows[parents][is_wasted], replies[is_wasted]] = True
+        for candidates in (threats & legal, wins):
+            legal = np.where(candidates.any(axis=1, keepdims=True), candidates, legal)
+        return legal
+
+
+class AlphaBetaOpponent(RandomOpponent):
+    """
+    Looks some moves ahead and plays the best, any of them where several are equally good.
+
+    What it finds is what alpha-beta finds: the soonest win, else no loss, else the latest loss. With hidden
+    information it cheats: it sees the whole game.
+
+    :param depth: moves of both players to look ahead, at least 1
+    :param seed: of its generator
+    :param name: in tables and pictures; ``alpha_beta`` and the depth by default
+    :raises ValueError: if ``depth`` is not positive
+    """
+
+    def __init__(
+        self, depth: int = 4, seed: int | np.random.SeedSequence | None = None, name: str | None = None
+    ) -> None:
+        if depth < 1:
+            raise ValueError(f"depth must be positive, but got {depth}")
+        super().__init__(seed, name or f"alpha_beta_{depth}")
+        self.depth = depth
+
+    def _find_candidates(self, game: Game, boards: Boards) -> NDArray[np.bool_]:
+        ratings = rate_moves(game, boards, self.depth)
+        return np.asarray(ratings == ratings.max(axis=1, keepdims=True))
+
+
+class SmartHeuristicOpponent(AlphaBetaOpponent):
+    """
+    Looks four moves ahead.
+
+    :param depth: moves of both players to look ahead, at least 1
+    :param seed: of its generator
+    :param name: in tables and pictures
+    """
+
+    def __init__(
+        self, depth: int = 4, seed: int | np.random.SeedSequence | None = None, name: str = "smart_heuristic"
+    ) -> None:
+        super().__init__(depth, seed, name)

@@ -1,0 +1,149 @@
+"""A policy of SB3's as an opponent: as it is at the moment, or frozen."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
+from sb3_contrib.qrdqn.policies import QRDQNPolicy
+from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
+from stable_baselines3.dqn.policies import DQNPolicy
+
+from sb3_ext.errors import SelfPlayError
+from sb3_ext.internals.sb3 import has_action_distribution_of
+from sb3_ext.selfplay.games.game import Boards, Game
+from sb3_ext.selfplay.games.legality import draw_legal
+from sb3_ext.selfplay.opponents.observation_statistics import Normalize, make_normalize
+
+DEFAULT_EXPLORATION = 0.05
+
+
+class PolicyOpponent:
+    """
+    Plays what a policy says, of the legal moves only. The policy is not copied: what it learns, this plays.
+
+    A policy that has a distribution is sampled from, one that has action values (DQN, QR-DQN) takes the best, now and
+    then a random move: an opponent that always plays the same game teaches little. Random numbers are its own; those of
+    training are left alone.
+
+    :param policy: of PPO, A2C, MaskablePPO, DQN, QR-DQN or one derived from these
+    :param name: in tables and pictures
+    :param generator: of its random moves
+    :param deterministic: take the most likely, or the best, move always
+    :param exploration: how often a policy of action values makes a random move
+    :param normalize: what the policy's observations went through in training
+    :raises SelfPlayError: if it is a policy of another kind
+    """
+
+    def __init__(
+        self,
+        policy: BasePolicy,
+        name: str,
+        generator: np.random.Generator | None = None,
+        *,
+        deterministic: bool = False,
+        exploration: float = DEFAULT_EXPLORATION,
+        normalize: Normalize | None = None,
+    ) -> None:
+        self.name = name
+        self.policy: Any = policy
+        self._generator = np.random.default_rng() if generator is None else generator
+        self._deterministic = deterministic
+        #: whether it is of action values, not of probabilities
+        self.has_values = isinstance(policy, DQNPolicy | QRDQNPolicy)
+        self._exploration = exploration if self.has_values and not deterministic else 0.0
+        self._is_stock = _has_stock_distribution(policy)
+        self._takes_masks = isinstance(policy.observation_space, spaces.Dict)
+        self._normalize = normalize or make_normalize(None)
+        if not self.has_values and (not hasattr(policy, "get_distribution") or hasattr(policy, "lstm_actor")):
+            kind = type(policy).__name__
+            raise SelfPlayError(f"opponent '{name}': a {kind} cannot be seated; PPO's, A2C's, DQN's and QR-DQN's can")
+
+    def act(self, game: Game, boards: Boards) -> NDArray[np.intp]:
+        legal = game.find_legal(boards)
+        scores = np.where(legal, self._score(self._observe(game, boards, legal)), -np.inf)
+        if not (self._deterministic or self.has_values):
+            scores += self._generator.gumbel(size=scores.shape)  # its maximum is a sample of the softmax
+        actions: NDArray[np.intp] = scores.argmax(axis=1)
+        if self._exploration > 0:
+            explores = self._generator.random(len(boards)) < self._exploration
+            actions = np.where(explores, draw_legal(legal, self._generator), actions)
+        return actions
+
+    def judge(self, game: Game, boards: Boards) -> NDArray[np.float64]:
+        """
+        :param game: not changed
+        :param boards: whose games are not over
+        :return: what the policy thinks of each move: its probability, or with ``has_values`` the return that it
+            expects; NaN where it is illegal; shape (boards, actions)
+        """
+        legal = game.find_legal(boards)
+        scores = np.where(legal, self._score(self._observe(game, boards, legal)), -np.inf)
+        if not self.has_values:
+            scores = np.exp(scores - scores.max(axis=1, keepdims=True))
+            scores /= scores.sum(axis=1, keepdims=True)
+        return np.where(legal, scores, np.nan)
+
+    def get_state(self) -> Any:
+        """:return: the state of its generator"""
+        return self._generator.bit_generator.state
+
+    def set_state(self, state: Any) -> None:
+        """
+        :param state: from :meth:`get_state`
+        """
+        self._generator.bit_generator.state = state
+
+    def _observe(self, game: Game, boards: Boards, legal: NDArray[np.bool_]) -> Any:
+        observations: Any = game.observe(boards, game.movers[boards])
+        if self._takes_masks:
+            observations = {"action_mask": legal.astype(np.int8), "observation": observations}
+        return self._normalize(observations)
+
+    def _score(self, observations: Any) -> NDArray[np.float64]:
+        """What the policy thinks of each move, shape (boards, actions): logits, or action values."""
+        was_training = self.policy.training
+        if was_training:
+            self.policy.set_training_mode(False)
+        with torch.inference_mode():
+            tensor, _ = self.policy.obs_to_tensor(observations)
+            if isinstance(self.policy, DQNPolicy):
+                scores = self.policy.q_net(tensor)
+            elif isinstance(self.policy, QRDQNPolicy):
+                scores = self.policy.quantile_net(tensor).mean(dim=1)
+            elif self._is_stock:
+                # The same without the checks of a distribution object, which take longer than a small network.
+                features = BasePolicy.extract_features(self.policy, tensor, self.policy.pi_features_extractor)
+                scores = self.policy.action_net(self.policy.mlp_extractor.forward_actor(features))
+            else:
+                scores = self.policy.get_distribution(tensor).distribution.logits
+        if was_training:
+            self.policy.set_training_mode(True)
+        found: NDArray[np.float64] = scores.cpu().numpy().astype(np.float64)
+        return found
+
+
+def _has_stock_distribution(policy: BasePolicy) -> bool:
+    return any(
+        has_action_distribution_of(type(policy), stock)
+        for stock in (ActorCriticPolicy, MaskableActorCriticPolicy)
+        if isinstance(policy, stock)
+    )
+
+
+def copy_policy(policy: BasePolicy) -> BasePolicy:
+    """
+    :param policy: of any algorithm
+    :return: a copy on the CPU that cannot be trained: its weights never change
+    """
+    # Left out: the optimizer, and the latest distribution, which hangs on the graph of an update.
+    left_out = [getattr(policy, "optimizer", None)]
+    left_out += [getattr(getattr(part, "action_dist", None), "distribution", None) for part in policy.modules()]
+    copied = copy.deepcopy(policy, {id(part): None for part in left_out})
+    copied.set_training_mode(False)
+    return copied.requires_grad_(False).to("cpu")

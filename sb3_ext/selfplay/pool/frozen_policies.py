@@ -1,0 +1,61 @@
+"""A few frozen policies in memory, the rest on the disk."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import numpy as np
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from sb3_ext.errors import CheckpointError
+from sb3_ext.selfplay.opponents.observation_statistics import make_normalize
+from sb3_ext.selfplay.opponents.policy_opponent import PolicyOpponent, copy_policy
+from sb3_ext.selfplay.pool.snapshot_store import SnapshotStore
+
+
+class FrozenPolicies:
+    """
+    Opponents of a pool, loaded when they are met; of those that have not been met for longest, only the files stay.
+
+    :param store: where they are
+    :param most: how many may be in memory
+    :param generator: of their random moves, all of them
+    :param deterministic: they take the best move always
+    """
+
+    def __init__(
+        self, store: SnapshotStore, most: int, generator: np.random.Generator, *, deterministic: bool = False
+    ) -> None:
+        self._deterministic = deterministic
+        self._store = store
+        self._most = most
+        self._generator = generator
+        self._loaded: OrderedDict[str, PolicyOpponent] = OrderedDict()
+
+    def find(self, name: str, learner: BaseAlgorithm) -> PolicyOpponent:
+        """
+        :param name: of a snapshot
+        :param learner: has a policy of the same architecture
+        :return: the opponent
+        :raises CheckpointError: if the snapshot is damaged, or not of this learner
+        """
+        if name in self._loaded:
+            self._loaded.move_to_end(name)
+            return self._loaded[name]
+        snapshot = self._store.open(name)
+        policy = copy_policy(learner.policy)
+        try:
+            policy.load_state_dict(snapshot.read_weights())
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+            raise CheckpointError(f"opponent {snapshot.path} does not fit the model: {reason}") from error
+        normalize = make_normalize(snapshot.read_normalization())
+        opponent = PolicyOpponent(policy, name, self._generator, deterministic=self._deterministic, normalize=normalize)
+        self._loaded[name] = opponent
+        if len(self._loaded) > self._most:
+            self._loaded.popitem(last=False)
+        return opponent
+
+    def forget(self) -> None:
+        """Load everything anew: the files may be others."""
+        self._loaded.clear()

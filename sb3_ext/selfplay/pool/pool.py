@@ -1,0 +1,267 @@
+"""A growing pool of opponents: heuristics, the agent as it is, and frozen past selves on the disk."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict, deque
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from sb3_ext.errors import CheckpointError, LearnerMissingError, SelfPlayError
+from sb3_ext.selfplay.games.game import Game
+from sb3_ext.selfplay.opponents.opponent import Opponent
+from sb3_ext.selfplay.opponents.opponent_registry import make_opponents
+from sb3_ext.selfplay.opponents.policy_opponent import PolicyOpponent
+from sb3_ext.selfplay.pool.frozen_policies import FrozenPolicies
+from sb3_ext.selfplay.pool.matchmaking import Results, choose_evicted, find_chances, weigh_snapshots
+from sb3_ext.selfplay.pool.opponent_samplers import normalize_shares
+from sb3_ext.selfplay.pool.pool_settings import PoolSettings
+from sb3_ext.selfplay.pool.snapshot_store import SnapshotStore, name_snapshot
+
+logger = logging.getLogger(__name__)
+
+CURRENT_SELF, PAST_SELVES = "self", "past"
+DEFAULT_HEURISTICS = {"random": 1.0}
+_WINDOW_EPISODES = 100
+
+
+class OpponentPool:
+    """
+    Whom the agent meets: heuristics at first, then itself and its past, too.
+
+    Snapshots are taken by :class:`~sb3_ext.callbacks.OpponentPoolCallback`. A snapshot's weights never change. One that
+    is evicted is drawn no more; its files stay as long as a game or a kept checkpoint may need them.
+
+    :param directory: where snapshots are kept
+    :param game: what is played
+    :param heuristics: names that ``make_opponent`` knows, or opponents, each
+        with how often it is met where a heuristic is, in any unit
+    :param seed: of draws and of the snapshots' moves; required, since a resumed pool draws what it would have drawn
+    :param settings: the fields of ``PoolSettings``. ``start_episode``: before it
+        heuristics only. ``current_self_fraction``: chance, at the start of an episode, of meeting oneself as one is;
+        ``past_self_fraction``: a frozen past self; the rest: heuristics. ``max_frozen_agents``: how many past selves
+        can be met. ``save_every``: episodes between two snapshots. ``sampling`` of past selves: ``uniform``,
+        ``latest``, or ``prioritized`` by how often the agent loses to it. ``eviction``: who makes room, the ``oldest``,
+        or ``reservoir``: a uniform sample of all that there were stays. ``max_in_memory``: how many past selves
+    :raises SelfPlayError: if an argument is out of its range, or nobody is left to play
+    :raises ConfigError: if there is no heuristic of such a name
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,
+        game: Game,
+        heuristics: Mapping[str, float] | Sequence[tuple[Opponent, float]] = DEFAULT_HEURISTICS,
+        *,
+        seed: int,
+        **settings: Any,
+    ) -> None:
+        if seed is None:
+            raise SelfPlayError(
+                "a pool of opponents needs a seed, so that a resumed one draws what it would have drawn"
+            )
+        self.settings = PoolSettings(**settings)
+        self.settings.check_opponents(has_heuristics=bool(heuristics))
+        #: finished so far
+        self.episodes = 0
+        #: against each opponent that was met, by its name
+        self.results: defaultdict[str, Results] = defaultdict(Results)
+        #: the past selves that can be met, the oldest first
+        self.members: list[str] = []
+        draws, moves, *seeds = np.random.SeedSequence(seed).spawn(2 + len(heuristics))
+        self._draws, self._moves = np.random.default_rng(draws), np.random.default_rng(moves)
+        pairs = make_opponents(heuristics, seeds) if isinstance(heuristics, Mapping) else heuristics
+        self._heuristics = {opponent.name: opponent for opponent, _ in pairs}
+        self._names = list(self._heuristics)
+        self._shares = normalize_shares({opponent.name: share for opponent, share in pairs}) if pairs else np.zeros(0)
+        self._store = SnapshotStore(Path(directory), game)
+        self._policies = FrozenPolicies(self._store, self.settings.max_in_memory, self._moves)
+        self._learner: BaseAlgorithm | None = None
+        self._self: PolicyOpponent | None = None
+        self._has_missed_learner = False
+        self._seen = 0
+        self._retired: dict[str, int | None] = {}  # evicted, and the step since which no game needs it
+        self._recent: defaultdict[str, deque[float]] = defaultdict(_make_window)
+        self._damaged: set[str] = set()
+
+    def attach(self, model: BaseAlgorithm) -> bool:
+        """
+        Before this, there are only heuristics.
+
+        :param model: the learner: the current self, and of the architecture of the past ones
+        :return: whether opponents were drawn from heuristics alone because the learner was missing: then the games in
+            play are to begin anew
+        :raises SelfPlayError: if its policy is of a kind that cannot be seated
+        """
+        normalize = model.get_vec_normalize_env()
+        live = None if normalize is None else normalize.normalize_obs
+        self._self = PolicyOpponent(model.policy, CURRENT_SELF, self._moves, normalize=live)
+        self._learner = model
+        self._policies.forget()
+        self._store.clean()
+        is_outdated, self._has_missed_learner = self._has_missed_learner, False
+        return is_outdated
+
+    def add(self, model: BaseAlgorithm) -> None:
+        """
+        Freeze a model, and evict another if there are too many. Nothing is done twice after the same episode.
+
+        :param model: as it is now
+        :raises CheckpointError: on a failing or full disk; the pool is then as it was
+        """
+        if name_snapshot(self.episodes) in (*self.members, *self._retired):
+            return
+        name = self._store.add(model, self.episodes).name
+        self.members.append(name)
+        self._seen += 1
+        if len(self.members) > self.settings.max_frozen_agents:
+            place = choose_evicted(self.settings.eviction, self.settings.max_frozen_agents, self._seen, self._draws)
+            self._retired[self.members.pop(place)] = None
+        logger.info("opponent %s, of step %d, joins the pool", name, model.num_timesteps)
+
+    def note_games(self, in_play: Collection[str], step: int) -> None:
+        """
+        :param in_play: whom the agent is playing against
+        :param step: environment transitions so far
+        """
+        for name, free_since in self._retired.items():
+            if free_since is None and name not in in_play:
+                self._retired[name] = step
+
+    def remove_unneeded(self, kept_steps: Collection[int]) -> None:
+        """
+        Remove the files of evicted snapshots that no checkpoint needs.
+
+        :param kept_steps: of all checkpoints that are kept; with none, nothing is removed
+        """
+        for name, free_since in list(self._retired.items()):
+            if free_since is not None and kept_steps and min(kept_steps) >= free_since:
+                self._store.remove(name)
+                del self._retired[name]
+
+    def draw(self, count: int) -> Sequence[str]:
+        """See :class:`~sb3_ext.selfplay.pool.opponent_samplers.OpponentSampler`."""
+        is_due = self.episodes >= self.settings.start_episode
+        self._has_missed_learner |= is_due and self._learner is None
+        chances = find_chances(
+            self.settings.current_self_fraction,
+            self.settings.past_self_fraction,
+            has_started=is_due and self._learner is not None,
+            has_snapshots=bool(self.members),
+            has_heuristics=bool(self._names),
+        )
+        draw_of_kind = (self._draw_heuristic, lambda: CURRENT_SELF, self._draw_past)
+        return [draw_of_kind[kind]() for kind in self._draws.choice(3, count, p=chances)]
+
+    def find(self, name: str) -> Opponent:
+        """See :class:`~sb3_ext.selfplay.pool.opponent_samplers.OpponentSampler`."""
+        if name in self._heuristics:
+            return self._heuristics[name]
+        if self._learner is None or self._self is None:
+            raise LearnerMissingError(
+                "the pool knows no model yet: learn with OpponentPoolCallback(), or call pool.attach(model)"
+            )
+        if name == CURRENT_SELF or name in self._damaged:
+            return self._self
+        try:
+            return self._policies.find(name, self._learner)
+        except CheckpointError as error:
+            logger.warning("%s; the current self plays in its place", error)
+            self._damaged.add(name)
+            return self._self
+
+    def record(self, names: Sequence[str], returns: NDArray[np.float32]) -> None:
+        """See :class:`~sb3_ext.selfplay.pool.opponent_samplers.OpponentSampler`."""
+        self.episodes += len(names)
+        for name, episode_return in zip(names, returns.tolist(), strict=True):
+            self.results[name].add(episode_return)
+            group = name if name in self._heuristics or name == CURRENT_SELF else PAST_SELVES
+            self._recent[group].append((np.sign(episode_return).item() + 1) / 2)
+
+    def restart(self, seed: int) -> None:
+        """The pool has a seed of its own."""
+
+    def find_recent_scores(self) -> dict[str, float]:
+        """
+        :return: the share of points (1 a win, one half a draw) in the last 100 games against each kind of opponent:
+            each heuristic by its name, ``self``, ``past``
+        """
+        return {group: fmean(scores) for group, scores in sorted(self._recent.items())}
+
+    def get_record(self) -> dict[str, Any]:
+        """:return: what the pool knows, its random state left out; plain JSON"""
+        return {
+            "episodes": self.episodes,
+            "members": list(self.members),
+            "seen": self._seen,
+            "retired": dict(self._retired),
+            "results": {name: [found.wins, found.draws, found.losses] for name, found in self.results.items()},
+            "recent": {group: list(scores) for group, scores in self._recent.items()},
+        }
+
+    def set_record(self, record: dict[str, Any]) -> None:
+        """
+        Put a record back. Damaged snapshots are left out, and said; later ones are removed from the directory.
+
+        :param record: from :meth:`get_record`
+        :raises SelfPlayError: if a snapshot is of another game
+        """
+        self.episodes = record["episodes"]
+        self._seen = record["seen"]
+        self._retired = dict(record["retired"])
+        self.results.clear()
+        self.results.update({name: Results(*found) for name, found in record["results"].items()})
+        self._recent.clear()
+        self._recent.update({group: _make_window(scores) for group, scores in record["recent"].items()})
+        for name in set(self._store.list_names()) - {*record["members"], *self._retired}:
+            self._store.remove(name)
+        self.members = [name for name in record["members"] if self._is_good(name)]
+        self._policies.forget()
+
+    def get_state(self) -> Any:
+        """See :class:`~sb3_ext.selfplay.pool.opponent_samplers.OpponentSampler`."""
+        return {
+            "record": self.get_record(),
+            "generators": [generator.bit_generator.state for generator in (self._draws, self._moves)],
+            "heuristics": {name: opponent.get_state() for name, opponent in self._heuristics.items()},
+        }
+
+    def set_state(self, state: Any) -> None:
+        """See :class:`~sb3_ext.selfplay.pool.opponent_samplers.OpponentSampler`."""
+        if state["heuristics"].keys() != self._heuristics.keys():
+            found, expected = ", ".join(self._heuristics), ", ".join(state["heuristics"])
+            raise SelfPlayError(f"the pool's heuristics are {found}, but those of the checkpoint were {expected}")
+        self.set_record(state["record"])
+        self._has_missed_learner = False
+        for generator, generator_state in zip((self._draws, self._moves), state["generators"], strict=True):
+            generator.bit_generator.state = generator_state
+        for name, opponent_state in state["heuristics"].items():
+            self._heuristics[name].set_state(opponent_state)
+
+    def _draw_heuristic(self) -> str:
+        return self._names[self._draws.choice(len(self._names), p=self._shares)]
+
+    def _draw_past(self) -> str:
+        weights = weigh_snapshots(self.settings.sampling, [self.results[name] for name in self.members])
+        return self.members[self._draws.choice(len(self.members), p=weights)]
+
+    def _is_good(self, name: str) -> bool:
+        if name in self._damaged:
+            return False
+        try:
+            self._store.open(name)
+        except CheckpointError as error:
+            logger.warning("%s; the pool does without it", error)
+            self._damaged.add(name)
+            return False
+        return True
+
+
+def _make_window(scores: Sequence[float] = ()) -> deque[float]:
+    return deque(scores, maxlen=_WINDOW_EPISODES)

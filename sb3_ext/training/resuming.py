@@ -1,0 +1,245 @@
+"""Claim the directory of an earlier run to carry it on, or a new one to go another way from one of its checkpoints."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sb3_ext.building.memory import check_memory
+from sb3_ext.checkpoints.bundle.bundle import Bundle, verify_bundle
+from sb3_ext.checkpoints.bundle.state_files import read_state
+from sb3_ext.checkpoints.model_source import RUNS, find_target
+from sb3_ext.checkpoints.state.captured_state import CapturedState
+from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
+from sb3_ext.config import Override, RunConfig, dump_config, load_config
+from sb3_ext.errors import CheckpointError, ConfigError, RunError
+from sb3_ext.runs.paths import RunPaths
+from sb3_ext.runs.run import Run
+from sb3_ext.runs.run_registry import find_run_of
+from sb3_ext.runs.session import RunSession
+from sb3_ext.tracking.tracker_registry import make_trackers
+from sb3_ext.training.resumed_config import Restatement, load_resumed_config
+from sb3_ext.training.start import (
+    RunStart,
+    choose_checkpoint_place,
+    describe_run,
+    name_run_directory,
+    parse_overrides,
+    place_checkpoints,
+)
+
+BRANCHED_FROM = "branched_from"
+"""In ``meta.json``: the checkpoint of another run from which this one goes another way."""
+
+
+_BOUND_FLAGS = {"total_episodes": "--episodes", "duration": "--duration"}
+
+
+class AlreadyCompleted(Exception):
+    """
+    There is nothing left to do.
+
+    :param run: the run, which has completed
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        reason = run.record.stop_reason
+        flag = _BOUND_FLAGS.get(reason or "", "--total-steps")
+        super().__init__(f"{run.paths.root}: has completed ({reason}); extend it with {flag}")
+
+
+@dataclass(frozen=True)
+class ResumePoint:
+    """
+    Where to go on.
+
+    :param run: the run
+    :param bundle: a checkpoint of it, verified; ``None`` if there is none yet
+    :param is_newest: whether it is the latest
+    :param is_chosen: whether a checkpoint was named, not the run
+    """
+
+    run: Run
+    bundle: Bundle | None
+    is_newest: bool
+    is_chosen: bool
+
+
+def find_resume_point(target: str | Path, root: Path = RUNS) -> ResumePoint:
+    """
+    Find what a user means.
+
+    :param target: a run directory, the name of a run below ``root``, or a checkpoint of a run
+    :param root: where runs are
+    :return: the run and the checkpoint
+    :raises RunError: if it is neither
+    :raises CheckpointError: if the checkpoint is damaged
+    """
+    found = find_target(target, root=root)
+    run = found.run
+    if run is None:
+        raise RunError(f"{target}: belongs to no run that could go on; to begin one from its weights: --init-from")
+    if found.checkpoint is not None:
+        bundle = verify_bundle(found.checkpoint)
+        latest = CheckpointStore(found.checkpoint.parent).find_latest()
+        return ResumePoint(run, bundle, latest is not None and latest.step == bundle.step, True)
+    return ResumePoint(run, CheckpointStore(run.paths.checkpoints).find_latest() or _find_origin(run), True, False)
+
+
+def _find_origin(run: Run) -> Bundle | None:
+    """Where a branch that has no checkpoint of its own yet branched off."""
+    origin = run.meta.get(BRANCHED_FROM)
+    if origin is None:
+        return None
+    path = Path(origin)
+    try:
+        return verify_bundle(path.resolve())
+    except CheckpointError as error:
+        raise RunError(
+            f"{run.paths.root}: branched from {path}, has no checkpoint of its own yet, and that one cannot be "
+            f"used any more: {error}; branch again from another"
+        ) from error
+
+
+def resume_run(
+    target: str | Path,
+    overrides: Iterable[str | Override] = (),
+    *,
+    config: str | Path | Mapping[str, Any] | None = None,
+    run_dir: str | Path | None = None,
+    checkpoint_dir: Path | None = None,
+    is_rewinding: bool = False,
+    is_mock: bool = False,
+    command: str | None = None,
+) -> RunStart:
+    """
+    Claim a run's directory to carry it on towards its original bounds, or those given anew.
+
+    What is given again with the value that the run has is no change, so the same command line resumes the same run.
+
+    :param target: a run directory, the name of a run below ``runs``, or a checkpoint of a run
+    :param overrides: of what does not alter the past: bounds, evaluation, logging
+    :param config: a configuration: what it says otherwise than the one that the run was begun with is like
+        ``overrides``
+    :param run_dir: another directory than the run's: begin a new run there, from the checkpoint
+    :param checkpoint_dir: where the checkpoints of a new run go; of a resumed one, where they are already
+    :param is_rewinding: with an older checkpoint: go back in place, and set the newer ones aside; otherwise it
+        branches into a new run directory
+    :param is_mock: whether the run was begun so
+    :param command: how this was started, for ``resumes.jsonl``
+    :return: for :func:`~sb3_ext.training.loop.train_run`, at once
+    :raises AlreadyCompleted: if nothing is left to do
+    :raises ConfigError: if an override or the configuration would alter the past
+    :raises MissingExtraError: if a tracker needs an extra that is not installed
+    :raises RunError: if it is no run, another process owns it, or something else is asked of it than it can do
+    """
+    point = find_resume_point(target)
+    root = point.run.paths.root
+    goes_elsewhere = run_dir is not None and Path(run_dir).resolve() != root.resolve()
+    if is_rewinding and not point.is_chosen:
+        raise RunError(f"{target}: --rewind needs a checkpoint to go back to: --resume {root}/checkpoints/NAME")
+    if is_rewinding and goes_elsewhere:
+        raise RunError(f"{run_dir}: --rewind goes back in place; leave out --rewind to go on in a new run")
+    parsed = parse_overrides(overrides)
+    resumed = load_resumed_config(point.run, Restatement(config, parsed, is_mock))
+    is_branching = goes_elsewhere or not (point.is_newest or is_rewinding)
+    if not is_branching:
+        _check_checkpoint_dir(point.run, checkpoint_dir)
+    if point.is_newest and _is_done(point.run, resumed):
+        raise AlreadyCompleted(point.run)
+    check_memory(resumed)
+    make_trackers(resumed.tracking)  # a mistake is reported before anything changes
+    if is_branching:
+        start = _branch(point, resumed, run_dir, command)
+        if checkpoint_dir is not None:
+            place_checkpoints(start.session, checkpoint_dir)
+        return start
+    entry = {
+        "checkpoint": None if point.bundle is None else point.bundle.path.name,
+        "command": command,
+        "overrides": {".".join(map(str, override.key)): override.value for override in parsed},
+    }
+    rewound_state = None if point.bundle is None or point.is_newest else read_state(point.bundle.path)
+    session = RunSession.resume(root, entry=entry)
+    if checkpoint_dir is not None and not session.paths.checkpoints.exists():  # a run that was killed at its start
+        place_checkpoints(session, checkpoint_dir)
+    with session.preparing():
+        _prepare_directory(session, point.bundle, rewound_state)
+    return RunStart(resumed, session, point.bundle)
+
+
+def _prepare_directory(session: RunSession, bundle: Bundle | None, rewound_state: CapturedState | None) -> None:
+    """Prepare the run directory for a resume: move newer checkpoints away, copy or remove records."""
+    if bundle is None:
+        session.paths.evaluations.unlink(missing_ok=True)  # of a training that left no checkpoint, and begins again
+        shutil.rmtree(session.paths.opponents, ignore_errors=True)
+        return
+    if rewound_state is not None:
+        CheckpointStore(session.paths.checkpoints).set_aside_newer(bundle.step)
+        session.status.rewind(rewound_state.values["algorithm"]["elapsed_seconds"])
+    source = find_run_of(bundle.path)
+    if source is not None and not source.paths.root.samefile(session.paths.root):
+        _copy_records(source.paths, session.paths)  # it may have been killed before it had them
+
+
+def _branch(point: ResumePoint, config: RunConfig, run_dir: str | Path | None, command: str | None) -> RunStart:
+    """What was recorded up to the checkpoint comes along; the resume itself cuts off what is later."""
+    source = point.run.paths
+    if point.bundle is None:
+        raise RunError(f"{source.root}: has no checkpoint yet from which a new run could go on")
+    session = RunSession.create(
+        name_run_directory(config, source.root) if run_dir is None else Path(run_dir),
+        config_text=point.run.config_text,
+        resolved_config_text=dump_config(config),
+        meta={**describe_run(config, command), BRANCHED_FROM: str(point.bundle.path.resolve())},
+    )
+    with session.preparing():
+        _copy_records(source, session.paths)
+    return RunStart(config, session, point.bundle)
+
+
+def _check_checkpoint_dir(run: Run, checkpoint_dir: Path | None) -> None:
+    if checkpoint_dir is None or not run.paths.checkpoints.exists():
+        return
+    place, found = choose_checkpoint_place(run.paths, checkpoint_dir), run.paths.checkpoints
+    if place.resolve() != found.resolve():
+        raise RunError(
+            f"--checkpoint-dir {checkpoint_dir}: the checkpoints of {run.paths.root} are in {found.resolve()}, and "
+            "--resume leaves them there; leave out --checkpoint-dir, or begin another run with --run-dir"
+        )
+
+
+def _copy_records(source: RunPaths, target: RunPaths) -> None:
+    if source.monitor.exists():
+        shutil.copytree(source.monitor, target.monitor, dirs_exist_ok=True)
+    if source.opponents.exists():
+        shutil.copytree(source.opponents, target.opponents, dirs_exist_ok=True)
+    if source.evaluations.exists():
+        shutil.copy2(source.evaluations, target.evaluations)
+
+
+def _is_done(run: Run, config: RunConfig) -> bool:
+    """Whether a run that has completed would do nothing more with these bounds."""
+    record = run.record
+    if record.status != "completed":
+        return False
+    before = load_config(run.paths.resolved_config).train
+    bounds = ("total_steps", "total_episodes", "duration")
+    if all(getattr(before, bound) == getattr(config.train, bound) for bound in bounds):
+        return True
+    total_steps = config.train.total_steps
+    if total_steps is not None and total_steps <= record.step:
+        raise ConfigError(
+            f"train.total_steps: {total_steps} is not beyond step {record.step}, where the run is already"
+        )
+    total_episodes = config.train.total_episodes
+    if total_episodes is not None and total_episodes <= record.episode:
+        raise ConfigError(
+            f"train.total_episodes: {total_episodes} is not beyond episode {record.episode}, where the run is already; "
+            "extend it with --episodes"
+        )
+    return False

@@ -1,0 +1,35 @@
+"""A name means one thing: no two modules and no two classes of the packages share theirs."""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+FILES = [path for folder in ("sb3_ext", "envs") for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def find_shared(places: dict[str, list[str]]) -> dict[str, list[str]]:
+    return {name: where for name, where in places.items() if len(where) > 1}
+
+
+def test_no_two_modules_share_a_name() -> None:
+    places = defaultdict(list)
+    for path in FILES:
+        if not path.name.startswith("__"):
+            places[path.name].append(str(path.relative_to(ROOT)))
+
+    assert len(places) > 100
+    assert find_shared(places) == {}
+
+
+def test_no_two_classes_share_a_name() -> None:
+    places = defaultdict(list)
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(f"{path.relative_to(ROOT)}:{node.lineno}")
+
+    assert len(places) > 100
+    assert find_shared(places) == {}
