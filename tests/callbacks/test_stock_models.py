@@ -117,4 +117,8 @@ from sb3_ext.callbacks import StopFileCallback
 print([name for name in sys.modules if name.startswith(("sb3_ext.callbacks.", "sb3_ext.reports", "sb3_ext.runs"))])
 """
     output, errors = start_python(code).communicate(timeout=60)
-    assert eval(output) == [f"sb3_ext.callbacks.{name}" for name in ("light", "stopping", "stop_file")], errors
+    assert eval(output) == [
+        "sb3_ext.callbacks.bases.light_callback",
+        "sb3_ext.callbacks.bases.stop_callback",
+        "sb3_ext.callbacks.stops.stop_file",
+    ], errors

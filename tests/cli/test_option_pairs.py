@@ -166,7 +166,7 @@ REPLACED: dict[str, list[str]] = {
     "runs logs": ["cli.runs:LogTail.follow"],
     "runs stop": ["cli.runs:stop_run"],
     "runs remove": ["cli.runs:remove_run", "cli.runs:confirm"],
-    "runs prune": ["checkpoints.retention:Retention", "checkpoints.store:CheckpointStore", "cli.prune:confirm"],
+    "runs prune": ["checkpoints.store.retention:Retention", "checkpoints.store.checkpoint_store:CheckpointStore", "cli.prune:confirm"],
 }
 """The work of each command: functions of the package whose calls are recorded in place of being made."""
 
