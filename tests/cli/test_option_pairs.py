@@ -115,10 +115,10 @@ BASELESS = {"CONFIG", "--config", "--eval-only", "--checkpoint"}
 
 REPLACED: dict[str, list[str]] = {
     "train": [
-        *("training.start:start_run", "training.resume:resume_run", "cli.train:carry_out", "cli.train:show_log"),
+        *("training.start:start_run", "training.resuming:resume_run", "cli.train:carry_out", "cli.train:show_log"),
         *("cli.train:check_display", "cli.enjoy:check_display", "agents.agent:find_agent", "agents.agent:load_agent"),
         *("agents.agent:make_agent_env", "agents.agent_episodes:play", "evaluation.evaluate:summarize"),
-        *("building.environments:choose_eval_seed", "building.environments:count_eval_envs"),
+        *("building.training_environments:choose_eval_seed", "building.training_environments:count_eval_envs"),
         "cli.enjoy:_print_evaluation",
     ],
     "enjoy": [
@@ -134,29 +134,37 @@ REPLACED: dict[str, list[str]] = {
             "evaluation.evaluate:summarize",
             "cli.enjoy:_film",
         ),
-        *("building.environments:choose_eval_seed", "building.environments:count_eval_envs", "cli.human:play_person"),
+        *(
+            "building.training_environments:choose_eval_seed",
+            "building.training_environments:count_eval_envs",
+            "cli.human:play_person",
+        ),
         *("cli.enjoy:_print_evaluation", "cli.match:_print_result", "cli.match:write_json_file"),
     ],
     "tune": ["tuning.plan:make_plan", "tuning.study:open_study", "cli.tune:show_log", "cli.tune:_carry_out"],
     "league": [
         *(
-            "runs.registry:resolve_run",
+            "runs.run_registry:resolve_run",
             "config:load_config",
-            "evaluation.league:load_agents",
+            "evaluation.league_players:load_agents",
             "cli.league:print_league",
         ),
-        *("evaluation.league:make_anchors", "building.games:find_eval_shares", "building.games:make_configured_game"),
-        *("selfplay.league:play_league", "cli.league:_write"),
+        *(
+            "evaluation.league_players:make_anchors",
+            "building.game_environments:find_eval_shares",
+            "building.game_environments:make_configured_game",
+        ),
+        *("selfplay.matches.round_robin:play_league", "cli.league:_write"),
     ],
     "plot": [
-        *("runs.registry:resolve_run", "cli.plot:_read_curves", "reports.curves:plot_curves"),
+        *("runs.run_registry:resolve_run", "cli.plot:_read_curves", "reports.curves:plot_curves"),
         *("reports.overlay:plot_runs", "reports.overlay:export_runs"),
     ],
     "compare": [
-        *("runs.registry:resolve_run", "reports.comparison:ComparedRun.read", "reports.comparison:compare_runs"),
+        *("runs.run_registry:resolve_run", "reports.comparison:ComparedRun.read", "reports.comparison:compare_runs"),
         *("reports.comparability:find_differences", "reports.comparison_figure:plot_comparison", "atomic:write_text"),
         *("atomic:write_json", "reports.comparison_table:format_markdown", "reports.comparison_table:make_content"),
-        *("reports.metrics:replace_non_finite", "cli.compare:_print_tables"),
+        *("reports.metrics_file:replace_non_finite", "cli.compare:_print_tables"),
         "cli.compare:name_paths",
     ],
     "advise": [
@@ -166,7 +174,11 @@ REPLACED: dict[str, list[str]] = {
     "runs logs": ["cli.runs:LogTail.follow"],
     "runs stop": ["cli.runs:stop_run"],
     "runs remove": ["cli.runs:remove_run", "cli.runs:confirm"],
-    "runs prune": ["checkpoints.store.retention:Retention", "checkpoints.store.checkpoint_store:CheckpointStore", "cli.prune:confirm"],
+    "runs prune": [
+        "checkpoints.store.retention:Retention",
+        "checkpoints.store.checkpoint_store:CheckpointStore",
+        "cli.prune:confirm",
+    ],
 }
 """The work of each command: functions of the package whose calls are recorded in place of being made."""
 

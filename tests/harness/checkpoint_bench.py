@@ -15,7 +15,7 @@ import torch
 from stable_baselines3 import DQN
 
 from fault_injection import FaultyDisk
-from sb3_ext.checkpoints import replay_files
+from sb3_ext.checkpoints.bundle import replay_files
 from sb3_ext.checkpoints.bundle.bundle import Bundle
 from sb3_ext.checkpoints.restoring import restore_model
 from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
