@@ -78,7 +78,8 @@ class Registry:
         """
         found = self.load(name)
         if not (isinstance(found, type) and issubclass(found, base)):
-            raise LookupError(f"'{name}' is not a subclass of SB3's {base.__name__}")
+            owner = base.__module__.partition(".")[0].replace("stable_baselines3", "SB3")
+            raise LookupError(f"'{name}' is not a subclass of {owner}'s {base.__name__}")
         return found
 
     def _find_entry_point(self, name: str) -> str:

@@ -22,6 +22,7 @@ from sb3_ext.selfplay.games.game_registry import GAMES
 from sb3_ext.selfplay.opponents.opponent_registry import OPPONENTS
 from sb3_ext.tracking.tracker_registry import TRACKERS
 from sb3_ext.tuning.space import load_default_space
+from sb3_ext.vec.backends.parallel_modes import PARALLEL_MODES
 
 MODULE = """
 from pathlib import Path
@@ -37,6 +38,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from sb3_ext.algorithms.masked_dqn import MaskedDQN
 from sb3_ext.selfplay.games.connect4 import Connect4
 from sb3_ext.tracking import Tracker
+from sb3_ext.vec.backends.sequential import SequentialBackend
 
 
 class SmoothPPO(PPO):
@@ -70,6 +72,12 @@ class OffPolicy(OffPolicyAlgorithm):
 
 class Base(BaseAlgorithm):
     pass
+
+
+class TwinBackend(SequentialBackend):
+    @property
+    def name(self):
+        return "twin"
 
 
 class TraceCallback(BaseCallback):
@@ -155,6 +163,9 @@ broken = outside_package.parts:NoSuchCallback
 [sb3_ext.games]
 connect3 = outside_package.parts:Connect3
 
+[sb3_ext.parallel_modes]
+twin = outside_package.parts:TwinBackend
+
 [sb3_ext.opponents]
 last_move = outside_package.parts:LastMove
 
@@ -183,6 +194,7 @@ GAME_CONFIG: dict[str, Any] = {
 ENV_CONFIG: dict[str, Any] = {
     "seed": 1,
     "env": {"id": "CartPole-v1", "max_steps": 20},
+    "parallel": {"mode": "twin"},
     "agent": {
         "id": "smooth_ppo",
         "threads": 1,
@@ -233,7 +245,7 @@ def check_config(config: dict[str, Any]) -> str:
     return run_command("config", "check", "my.yaml").stderr
 
 
-def test_an_algorithm_of_an_installed_package_trains_resumes_and_plays() -> None:
+def test_an_algorithm_and_a_parallel_mode_of_an_installed_package_train_resume_and_play() -> None:
     Path("my.yaml").write_text(yaml.safe_dump(ENV_CONFIG))
     trained = run_command("train", "my.yaml", "--run-dir", "run", "--quiet")
     resumed = run_command("train", "--resume", "run", "--total-steps", "48", "--quiet")
@@ -313,6 +325,7 @@ def test_installed_names_and_module_names_mean_the_same() -> None:
         (GAMES, "connect3", "outside_package.parts:Connect3"),
         (OPPONENTS, "last_move", "outside_package.parts:LastMove"),
         (TRACKERS, "journal", "outside_package.parts:JournalTracker"),
+        (PARALLEL_MODES, "twin", "outside_package.parts:TwinBackend"),
     ):
         assert registry.load(name) is registry.load(path)
         assert name in registry

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import psutil
 
 from sb3_ext.advising.agent_cost import AgentCost, measure_agent
-from sb3_ext.advising.choice import FAST_STEP_SECONDS, can_be_native
+from sb3_ext.advising.choice import is_dominated_by_messages
 from sb3_ext.advising.step_time import measure_step_seconds
-from sb3_ext.advising.trials import Split, Trial, list_splits, try_split
+from sb3_ext.advising.trials import Trial, list_sections, try_section
+from sb3_ext.building.parallel import make_configured_backend
 from sb3_ext.building.training_environments import make_environment_factory
 from sb3_ext.config.schema import RunConfig
 from sb3_ext.vec.worker_split import count_cores
@@ -44,7 +45,7 @@ class Advice:
         :param trial: one of them
         :return: the steps per second of training, from its parts: stepping, choosing actions, learning
         """
-        return trial.split.num_envs / self._predict_step_seconds(trial)
+        return trial.parallel.num_envs / self._predict_step_seconds(trial)
 
     def _predict_step_seconds(self, trial: Trial) -> float:
         return self.agent.predict_step_seconds(trial.step_seconds, self.sequential.step_seconds)
@@ -67,27 +68,25 @@ class Advice:
         return self.sequential.step_seconds / self._predict_step_seconds(self.sequential)
 
 
-def find_advice(config: RunConfig, seconds: float, on_trial: Callable[[Split], None] = lambda split: None) -> Advice:
+def measure_advice(config: RunConfig, seconds: float, on_trial: Callable[[str], None] = lambda name: None) -> Advice:
     """
     Measure an environment, an agent, and the ways to step the environments, on this machine as busy as it is.
 
     :param config: the whole configuration
     :param seconds: for each way
-    :param on_trial: told what comes next
+    :param on_trial: called with the name of each way before it is measured
     :return: the advice
     :raises ConfigError: if environments or agent cannot be made
     """
     section = config.require_env("advice on parallel environments")
     cores, busy_percent = count_cores(), psutil.cpu_percent(_LOOK_SECONDS)
-    splits = list_splits(config.parallel.num_envs, cores)
-    if can_be_native(section):
-        splits.append(Split(config.parallel.num_envs, None, is_native=True))
+    sections = list_sections(config, cores)
     env_step_seconds = measure_step_seconds(make_environment_factory(section), seconds)
     agent = measure_agent(config, seconds)
     trials = []
-    for split in splits:
-        on_trial(split)
-        trials.append(try_split(config, split, seconds))
+    for parallel in sections:
+        on_trial(make_configured_backend(parallel).name)
+        trials.append(try_section(config, parallel, seconds))
     return Advice(cores, busy_percent, env_step_seconds, agent, tuple(trials))
 
 
@@ -102,15 +101,13 @@ def explain_advice(advice: Advice) -> Iterator[str]:
             "Measure again when it is free."
         )
     sequential, best = advice.sequential, advice.best
-    num_envs = sequential.split.num_envs
-    if len(advice.trials) == 1:
+    if len(advice.trials) == 1 and sequential.parallel.num_envs == 1:
         yield "There is nothing to share: one environment. More of them change what is learned: try --num-envs 8."
         return
     if best is not sequential:
         gain = advice.predict_fps(best) / advice.predict_fps(sequential)
-        workers = best.split.num_workers
-        way = "Native batches" if workers is None else f"{workers} workers of {num_envs // workers} environments"
-        yield f"{way} train {gain:.2f} times as fast as stepping one environment after the other."
+        way = best.backend.description
+        yield f"{way[0].upper()}{way[1:]} train {gain:.2f} times as fast as stepping one environment after the other."
     slower = [trial for trial in advice.trials[1:] if trial.step_seconds > sequential.step_seconds]
     if slower:
         yield from _explain_slower(advice, slower)
@@ -123,21 +120,22 @@ def explain_advice(advice: Advice) -> Iterator[str]:
 
 
 def _explain_slower(advice: Advice, slower: list[Trial]) -> Iterator[str]:
-    num_envs, step = advice.sequential.split.num_envs, advice.env_step_seconds
-    names = ", ".join(trial.split.name for trial in slower)
+    num_envs, step = advice.sequential.parallel.num_envs, advice.env_step_seconds
+    names = ", ".join(trial.backend.name for trial in slower)
     yield f"Slower than one process: {names}."
     quickest = min(slower, key=lambda trial: trial.step_seconds)
-    own = step * num_envs / min(quickest.split.num_workers or 1, advice.cores)
+    own = step * num_envs / min(quickest.backend.concurrency, advice.cores)
     messages = quickest.step_seconds - own
-    if messages > own and step < FAST_STEP_SECONDS:
+    if messages > own and is_dominated_by_messages(quickest.backend, step):
         yield (
-            f"A step of an environment takes {_format_time(step)}, and {quickest.split.name} adds "
+            f"A step of an environment takes {_format_time(step)}, and {quickest.backend.name} adds "
             f"{_format_time(messages)} of messages to each step of all. Environments that are this fast are best left "
             "in one process."
         )
-    if any((trial.split.num_workers or 1) > advice.cores for trial in slower):
+    if any(trial.backend.concurrency > advice.cores for trial in slower):
         yield f"More workers than cores, here {advice.cores}, take turns, and switching between them takes time."
-    if any(trial.split.num_workers == num_envs for trial in slower):
+    with_messages = [trial.backend for trial in slower if trial.backend.round_trip_seconds > 0]
+    if any(backend.concurrency == num_envs for backend in with_messages):
         yield "With one environment a worker, every environment costs a message a step."
 
 

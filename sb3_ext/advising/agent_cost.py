@@ -12,14 +12,14 @@ from tempfile import TemporaryDirectory
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from sb3_ext.advising.trials import Split
 from sb3_ext.algorithms.threads import measure_network, measure_threads, using_threads
 from sb3_ext.building.model import make_model
 from sb3_ext.building.training_environments import make_env
 from sb3_ext.callbacks import LightCallbackList, PhaseCallback, StopCallback, TimeBudgetCallback, TrainingStopped
-from sb3_ext.config.schema import RunConfig
+from sb3_ext.config.schema import ParallelConfig, RunConfig
 from sb3_ext.phases import Phases
 from sb3_ext.runs.paths import RunPaths
+from sb3_ext.vec.backends.parallel_modes import SEQUENTIAL
 from sb3_ext.vec.closing import closing_environments
 
 
@@ -61,7 +61,7 @@ def measure_agent(config: RunConfig, seconds: float) -> AgentCost:
     :return: what the agent costs
     :raises ConfigError: if environments or agent cannot be made
     """
-    parallel = Split(config.parallel.num_envs, None).parallel
+    parallel = ParallelConfig(mode=SEQUENTIAL, num_envs=config.parallel.num_envs)
     with TemporaryDirectory() as directory:
         made = make_env(config.model_copy(update={"parallel": parallel}), RunPaths(Path(directory)))
         with closing_environments(made) as env:

@@ -2,102 +2,96 @@
 
 from __future__ import annotations
 
-import math
+import logging
 import statistics
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_ext.building.training_environments import NATIVE, make_env
+from sb3_ext.building.parallel import make_configured_backend
+from sb3_ext.building.training_environments import make_env, make_environment_factory
 from sb3_ext.config.schema import ParallelConfig, RunConfig
 from sb3_ext.runs.paths import RunPaths
+from sb3_ext.vec.backends.environment_backend import EnvironmentBackend
+from sb3_ext.vec.backends.parallel_modes import AUTO, BUILT_IN, PARALLEL_MODES, load_backend_class
 from sb3_ext.vec.closing import closing_environments
 
-_MAX_SPLITS = 5
+logger = logging.getLogger(__name__)
+
 _STEPS_PER_SAMPLE = 5
-
-
-@dataclass(frozen=True)
-class Split:
-    """
-    A way to step the environments.
-
-    :param num_envs: environments in all
-    :param num_workers: processes that share them; ``None``: they are in this one
-    :param is_native: as a batch of the environment's own
-    """
-
-    num_envs: int
-    num_workers: int | None
-    is_native: bool = False
-
-    @property
-    def name(self) -> str:
-        """For people."""
-        if self.is_native:
-            return NATIVE
-        if self.num_workers is None:
-            return "sequential"
-        return f"{self.num_workers} x {self.num_envs // self.num_workers}"
-
-    @property
-    def parallel(self) -> ParallelConfig:
-        """The section of the configuration."""
-        if self.num_workers is None:
-            return ParallelConfig(mode=NATIVE if self.is_native else "sequential", num_envs=self.num_envs)
-        each = self.num_envs // self.num_workers
-        return ParallelConfig(
-            mode="workers", num_envs=self.num_envs, num_workers=self.num_workers, num_envs_per_worker=each
-        )
 
 
 @dataclass(frozen=True)
 class Trial:
     """
-    :param split: what was tried
+    :param parallel: the section ``parallel`` that was tried
     :param step_seconds: of all environments together, the median
     :param start_seconds: what making the environments took
     """
 
-    split: Split
+    parallel: ParallelConfig
     step_seconds: float
     start_seconds: float
 
+    @cached_property
+    def backend(self) -> EnvironmentBackend:
+        """Of the section."""
+        return make_configured_backend(self.parallel)
 
-def list_splits(num_envs: int, cores: int) -> list[Split]:
+
+def list_sections(config: RunConfig, cores: int) -> list[ParallelConfig]:
     """
-    :param num_envs: environments in all
+    List what is worth a trial: what the modes propose for these environments, and the mode that is configured.
+
+    :param config: the whole configuration, with a section ``env``
     :param cores: of this process
-    :return: in this process, and in as many workers as share them evenly: those nearest to the number of cores first
-        of all, and never many more than that
+    :return: sections ``parallel``, sequential first
     """
-    most = min(num_envs, max(2, 2 * cores))
-    fitting = [workers for workers in range(2, most + 1) if num_envs % workers == 0]
-    nearest = sorted(fitting, key=lambda workers: abs(math.log(workers / cores)))[: _MAX_SPLITS - 1]
-    return [Split(num_envs, None), *(Split(num_envs, workers) for workers in sorted(nearest))]
+    num_envs = config.parallel.num_envs
+    factory = make_environment_factory(config.require_env("advice on parallel environments"))
+    sections = [
+        ParallelConfig(mode=mode, num_envs=num_envs).with_settings(settings)
+        for mode, backend_class in _load_backend_classes()
+        for settings in backend_class.list_variants(factory, num_envs, cores)
+    ]
+    if config.parallel.mode != AUTO:
+        configured = make_configured_backend(config.parallel)
+        if configured.name not in [make_configured_backend(section).name for section in sections]:
+            sections.append(config.parallel)
+    return sections
 
 
-def try_split(config: RunConfig, split: Split, seconds: float) -> Trial:
+def try_section(config: RunConfig, parallel: ParallelConfig, seconds: float) -> Trial:
     """
     Step the environments with random actions, in the way that training does.
 
     :param config: the whole configuration
-    :param split: how
+    :param parallel: another section ``parallel``
     :param seconds: for how long
     :return: how fast that was
     :raises ConfigError: if the environments cannot be made
     """
     with TemporaryDirectory() as directory:
         began_at = time.perf_counter()
-        made = make_env(config.model_copy(update={"parallel": split.parallel}), RunPaths(Path(directory)))
+        made = make_env(config.model_copy(update={"parallel": parallel}), RunPaths(Path(directory)))
         with closing_environments(made) as env:
             env.reset()
             start_seconds = time.perf_counter() - began_at
-            return Trial(split, _time_steps(env, seconds), start_seconds)
+            return Trial(parallel, _time_steps(env, seconds), start_seconds)
+
+
+def _load_backend_classes() -> Iterator[tuple[str, type[EnvironmentBackend]]]:
+    for mode in [*BUILT_IN, *PARALLEL_MODES.list_installed()]:
+        try:
+            yield mode, load_backend_class(mode)
+        except LookupError as error:
+            logger.warning("parallel.mode %s is not tried: %s", mode, error)
 
 
 def _time_steps(env: VecEnv, seconds: float) -> float:

@@ -11,13 +11,13 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from sb3_ext.algorithms.algorithm_registry import get_algorithm, mask_algorithm
 from sb3_ext.algorithms.policies import check_fit, check_spaces, choose_policy
 from sb3_ext.building.game_environments import make_trial_boards
-from sb3_ext.building.training_environments import NATIVE, make_environment_factory, wrap_vec_env
+from sb3_ext.building.parallel import make_configured_backend
+from sb3_ext.building.training_environments import make_environment_factory, wrap_vec_env
 from sb3_ext.checkpoints.model_loading import read_policy_weights
 from sb3_ext.checkpoints.model_source import find_model
 from sb3_ext.config import ConfigSource, Override, RunConfig, locate_problems
 from sb3_ext.errors import ConfigError, Sb3ExtError
 from sb3_ext.tracking.tracker_registry import make_trackers
-from sb3_ext.vec.native import make_native_vec_env
 
 logger = logging.getLogger(__name__)
 
@@ -66,10 +66,11 @@ def _check(config: RunConfig) -> None:
         _check_vec_env(config, make_trial_boards(config, 1))
         return
     factory = make_environment_factory(config.require_env("training"))
-    if config.parallel.mode == NATIVE:
-        _check_vec_env(config, make_native_vec_env(factory, 1))
+    sample = make_configured_backend(config.parallel).make_sample(factory)
+    if isinstance(sample, VecEnv):
+        _check_vec_env(config, sample)
         return
-    with closing(factory()) as env:
+    with closing(sample) as env:
         check_spaces(algorithm, env.observation_space, env.action_space)  # SB3 cannot make a VecEnv of some of them
         _check_vec_env(config, DummyVecEnv([lambda: env]))
 

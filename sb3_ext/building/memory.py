@@ -14,7 +14,7 @@ from gymnasium import spaces
 
 from sb3_ext.algorithms.algorithm_registry import get_algorithm
 from sb3_ext.building.game_environments import make_configured_game
-from sb3_ext.building.memory_estimate import EnvironmentSize, MemoryPart, estimate_memory
+from sb3_ext.building.memory_estimate import EnvironmentSize, estimate_memory
 from sb3_ext.building.training_environments import count_eval_envs, make_environment_factory
 from sb3_ext.config.schema import RunConfig
 from sb3_ext.errors import ConfigError
@@ -22,6 +22,7 @@ from sb3_ext.problems import describe_bytes
 from sb3_ext.runs.memory_limits import MemoryLimit, find_memory_limits
 from sb3_ext.selfplay.opponents.opponent_registry import make_opponent
 from sb3_ext.selfplay.seats.self_play_env import SelfPlayVecEnv
+from sb3_ext.vec.backends.memory_part import MemoryPart
 from sb3_ext.vec.environment_factory import EnvironmentFactory
 from sb3_ext.vec.global_random import get_global_random_state, set_global_random_state
 

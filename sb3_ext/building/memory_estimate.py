@@ -14,32 +14,15 @@ from stable_baselines3.common.preprocessing import get_action_dim, get_obs_shape
 
 from sb3_ext.algorithms.algorithm_registry import get_algorithm
 from sb3_ext.algorithms.parameters import fill_parameters
-from sb3_ext.building.parallel import choose_vec_env
+from sb3_ext.building.parallel import make_configured_backend
 from sb3_ext.building.training_environments import count_eval_envs
 from sb3_ext.config.schema import RunConfig
 from sb3_ext.problems import describe_bytes
+from sb3_ext.vec.backends.memory_part import MemoryPart
 
-_PROCESS_BYTES = 24 * 2**20  # of a forked worker, beside what it shares with the others
 _BYTES_PER_PARAMETER = 16  # a weight, its gradient, and two numbers of Adam
 _FLOAT_BYTES = 4
 _LARGE_STACK = 1000
-
-
-@dataclass(frozen=True)
-class MemoryPart:
-    """
-    :param key: of the configuration, which it depends on
-    :param name: what it is, for messages: "a replay buffer of 1,000,000 transitions"
-    :param size_bytes: about how large it is
-    :param is_own: whether it is in the training process, rather than in its workers
-    :param is_filled_at_once: whether it is there from the start; buffers take memory as they fill
-    """
-
-    key: str
-    name: str
-    size_bytes: int
-    is_own: bool = True
-    is_filled_at_once: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,20 +60,7 @@ def estimate_memory(config: RunConfig, size: EnvironmentSize) -> list[MemoryPart
 def _estimate_environments(config: RunConfig, env_bytes: int, observation_bytes: int) -> Iterator[MemoryPart]:
     noun = "environments" if config.game is None else "boards"
     each = env_bytes + 4 * observation_bytes  # in the environment, in the VecEnv, in the stack, and the last ones
-    kind = choose_vec_env(config.parallel)
-    num_envs = config.parallel.num_envs
-    yield MemoryPart(
-        "parallel.num_envs",
-        f"{num_envs:,} {noun} of {describe_bytes(each)}",
-        num_envs * each,
-        is_own=not kind.has_processes,
-        is_filled_at_once=True,
-    )
-    if kind.has_processes:
-        processes = kind.arguments.get("num_workers", num_envs)
-        key = "parallel.num_envs" if config.parallel.num_workers is None else "parallel.num_workers"
-        size_bytes = processes * _PROCESS_BYTES
-        yield MemoryPart(key, f"{processes:,} processes", size_bytes, is_own=False, is_filled_at_once=True)
+    yield from make_configured_backend(config.parallel).estimate_memory(each, noun)
     judging = count_eval_envs(config)
     yield MemoryPart(
         "eval.num_envs",

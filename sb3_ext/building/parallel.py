@@ -1,62 +1,45 @@
-"""Where the training environments are stepped: the one place that knows what ``parallel.mode`` means."""
+"""The section ``parallel`` and its back end."""
 
 from __future__ import annotations
 
-import multiprocessing
-from dataclasses import dataclass, field
-from typing import Any
-
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
-
+from sb3_ext.arguments import read_parameters
 from sb3_ext.config.schema import ParallelConfig
-from sb3_ext.vec.worker_split import split_environments
-from sb3_ext.vec.workers import WorkerVecEnv
+from sb3_ext.vec.backends.environment_backend import EnvironmentBackend
+from sb3_ext.vec.backends.parallel_modes import AUTO, load_backend_class, make_backend
 
 
-@dataclass(frozen=True)
-class VecEnvKind:
-    """
-    :param vec_env_class: its constructor takes functions that make one environment each
-    :param arguments: further arguments of it
-    """
-
-    vec_env_class: type[VecEnv]
-    arguments: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def has_processes(self) -> bool:
-        """Whether the environments are made in other processes."""
-        return self.vec_env_class is not DummyVecEnv
-
-
-def choose_vec_env(parallel: ParallelConfig) -> VecEnvKind:
+def make_configured_backend(parallel: ParallelConfig) -> EnvironmentBackend:
     """
     :param parallel: the section ``parallel``
-    :return: how its mode is carried out
+    :return: the back end of its mode; that of ``sequential`` as long as the mode is ``auto``
+    :raises ConfigError: if there is no such mode, or its settings contradict each other
     """
-    if parallel.mode in ("subproc", "workers"):
-        # Not SB3's SubprocVecEnv: there an environment that fails ends as an EOFError in the training process.
-        split = split_environments(parallel.num_envs, parallel.num_workers, parallel.num_envs_per_worker)
-        arguments = {
-            "num_workers": parallel.num_envs if parallel.mode == "subproc" else split,
-            "step_timeout_seconds": parallel.step_timeout_seconds,
-            "max_worker_restarts": parallel.max_worker_restarts,
-        }
-        return VecEnvKind(WorkerVecEnv, arguments)
-    return VecEnvKind(DummyVecEnv)
+    return make_backend(parallel.mode, parallel.num_envs, parallel.settings)
+
+
+def use_mode(parallel: ParallelConfig, mode: str) -> ParallelConfig:
+    """
+    :param parallel: the section ``parallel``
+    :param mode: another mode
+    :return: the section with this mode, as many environments, and those of its settings that the mode takes
+    """
+    taken = read_parameters(load_backend_class(mode))
+    settings = {name: value for name, value in parallel.settings.items() if name in taken}
+    return ParallelConfig(mode=mode, num_envs=parallel.num_envs).with_settings(settings)
 
 
 def fill_parallel(parallel: ParallelConfig) -> ParallelConfig:
     """
     :param parallel: the section ``parallel``
-    :return: the same with everything that follows from this machine written out: a resume elsewhere goes on with it
+    :return: the same with everything that follows from this machine written out, so that a resume elsewhere has it too,
+        and with the defaults of ``params``
     """
-    if parallel.mode != "workers":
+    if parallel.mode == AUTO:
         return parallel
-    workers = choose_vec_env(parallel).arguments["num_workers"]
-    return parallel.model_copy(update={"num_workers": workers, "num_envs_per_worker": parallel.num_envs // workers})
-
-
-def prepare_processes() -> None:
-    """Let the server that forks the workers import what they need, once for all."""
-    multiprocessing.set_forkserver_preload(["sb3_ext.vec.worker_loop"])
+    backend = make_configured_backend(parallel)
+    defaults = {
+        name: parameter.default
+        for name, parameter in read_parameters(type(backend)).items()
+        if name not in ParallelConfig.model_fields and parameter.default is not parameter.empty
+    }
+    return parallel.with_settings({**defaults, **parallel.params, **backend.chosen})

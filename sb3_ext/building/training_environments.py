@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from stable_baselines3.common.env_checker import check_env
-from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from sb3_ext.algorithms.algorithm_registry import get_algorithm
 from sb3_ext.algorithms.parameters import fill_parameters
 from sb3_ext.algorithms.space_rules import describe_space
 from sb3_ext.building.game_environments import make_game_env, make_game_eval_env, try_game_exactness
 from sb3_ext.building.observations import choose_normalization, stack_frames
-from sb3_ext.building.parallel import choose_vec_env, prepare_processes
+from sb3_ext.building.parallel import make_configured_backend
 from sb3_ext.config.schema import EnvConfig, RunConfig
 from sb3_ext.errors import ConfigError, describe_error
 from sb3_ext.evaluation.video import LastFrameWrapper
@@ -26,12 +23,7 @@ from sb3_ext.runs.paths import RunPaths
 from sb3_ext.vec.check_finite import VecCheckFinite
 from sb3_ext.vec.closing import killing_new_processes
 from sb3_ext.vec.environment_factory import EnvironmentFactory
-from sb3_ext.vec.exactness import Exactness, self_test
-from sb3_ext.vec.monitor_files import continue_vec_monitor
-from sb3_ext.vec.native import make_native_vec_env
-from sb3_ext.vec.workers import WorkerVecEnv
-
-NATIVE: Final = "native"
+from sb3_ext.vec.exactness import Exactness
 
 _MAX_EVAL_ENVS = 8
 _MAX_EVAL_BOARDS = 64
@@ -90,22 +82,9 @@ def make_env(config: RunConfig, paths: RunPaths, *, render_mode: str | None = No
         _check_not_shown(config, render_mode)
         return make_game_env(config, paths.monitor / "0", paths.opponents, is_resumed=is_resumed)
     factory = make_environment_factory(config.require_env("training"), render_mode)
-    if config.parallel.mode == NATIVE:
-        env = _make_native_env(factory, config.parallel.num_envs, paths.monitor / "0", is_resumed=is_resumed)
-        return wrap_vec_env(env, config, is_training=True)
-    kind = choose_vec_env(config.parallel)
-    if kind.has_processes:
-        factory().close()  # a mistake shows here as itself, not as a closed pipe
-        prepare_processes()
     with killing_new_processes():
-        env = make_vec_env(
-            factory,
-            n_envs=config.parallel.num_envs,
-            seed=config.seed,
-            monitor_dir=str(paths.monitor),
-            monitor_kwargs={"override_existing": not is_resumed},
-            vec_env_cls=kind.vec_env_class,  # type: ignore[arg-type]
-            vec_env_kwargs=kind.arguments,
+        env = make_configured_backend(config.parallel).make_env(
+            factory, seed=config.seed, monitor_directory=paths.monitor, is_resumed=is_resumed
         )
     return wrap_vec_env(env, config, is_training=True)
 
@@ -120,17 +99,7 @@ def try_exactness(config: RunConfig, interruption: Interruption = NEVER) -> Exac
     if config.game is not None:
         return try_game_exactness(config, interruption)
     factory = make_environment_factory(config.require_env("a self-test"))
-    if config.parallel.mode == NATIVE:
-        return self_test(lambda: _make_native_env(factory, config.parallel.num_envs), interruption=interruption)
-    if choose_vec_env(config.parallel).has_processes:
-        # In a process of its own, too: there an environment may hang or end its process.
-        make_worker = partial(_make_lone_worker, factory, config.parallel.step_timeout_seconds)
-        return self_test(make_worker, interruption=interruption)
-    return self_test(factory, interruption=interruption)
-
-
-def _make_lone_worker(factory: EnvironmentFactory, step_timeout_seconds: float | None) -> VecEnv:
-    return WorkerVecEnv([factory], num_workers=1, step_timeout_seconds=step_timeout_seconds)
+    return make_configured_backend(config.parallel).test_exactness(factory, interruption)
 
 
 def make_eval_env(config: RunConfig, *, num_envs: int | None = None, render_mode: str | None = None) -> VecEnv:
@@ -150,12 +119,9 @@ def make_eval_env(config: RunConfig, *, num_envs: int | None = None, render_mode
     trained = config.require_env("an evaluation")
     section = trained.model_copy(update={"params": {**trained.params, **config.eval.env.params}})
     factory = make_environment_factory(section, render_mode)
-    env: VecEnv
-    if config.parallel.mode == NATIVE and render_mode is None:
-        env = _make_native_env(factory, num_envs)
-    else:
-        wrapper = LastFrameWrapper if render_mode == "rgb_array" else None
-        env = make_vec_env(factory, n_envs=num_envs, wrapper_class=wrapper)
+    env = make_configured_backend(config.parallel).make_eval_env(
+        factory, num_envs, wrapper_class=LastFrameWrapper if render_mode == "rgb_array" else None
+    )
     return wrap_vec_env(env, config, is_training=False)
 
 
@@ -209,17 +175,6 @@ def wrap_vec_env(env: VecEnv, config: RunConfig, is_training: bool) -> VecEnv:
         env = VecNormalize(wrap_env(env), training=is_training, **arguments)
     # What SB3 puts around the training environments itself, it is to find around these too.
     return env if is_training else wrap_env(env)
-
-
-def _make_native_env(
-    factory: EnvironmentFactory, num_envs: int, monitor_file: Path | None = None, *, is_resumed: bool = False
-) -> VecEnv:
-    env = make_native_vec_env(factory, num_envs)
-    if monitor_file is None or not is_resumed:
-        return VecMonitor(env, None if monitor_file is None else str(monitor_file))
-    monitor = VecMonitor(env)
-    continue_vec_monitor(monitor, monitor_file)
-    return monitor
 
 
 def _check_not_shown(config: RunConfig, render_mode: str | None) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sb3_ext.advising.advice import Advice
-    from sb3_ext.advising.trials import Split
+    from sb3_ext.config.schema import ParallelConfig
 
 
 @click.command(short_help="Measure whether, and how, to step environments in parallel.")
@@ -39,31 +39,34 @@ def advise(config: str | None, assignments: tuple[str, ...], seconds: float, **f
         raise click.UsageError(f"give CONFIG (a YAML file, or one of {shipped}), or --algo and --env")
     loaded = load_config(read_source(config), overrides)
 
-    from sb3_ext.advising.advice import explain_advice, find_advice
+    from sb3_ext.advising.advice import explain_advice, measure_advice
     from sb3_ext.building.memory import check_memory
 
     check_memory(loaded)
 
-    def show(split: Split) -> None:
-        click.echo(f"trying {split.name} …", err=True)
+    def show(name: str) -> None:
+        click.echo(f"trying {name} …", err=True)
 
-    advice = find_advice(loaded, seconds, show)
+    advice = measure_advice(loaded, seconds, show)
     width = find_width()
     _print_table(advice, width)
     for paragraph in explain_advice(advice):
         click.echo("\n".join(wrap(paragraph, width)))
-    click.echo("\nparallel:")
-    chosen = advice.best.split.parallel
-    for name in ("mode", "num_envs", "num_workers", "num_envs_per_worker"):
-        value = getattr(chosen, name)
-        if value is not None:
-            click.echo(f"  {name}: {value}")
+    _print_section(advice.best.parallel)
 
 
 def _print_table(advice: Advice, width: int | None) -> None:
     for paragraph in _describe_costs(advice):
         click.echo("\n".join(wrap(paragraph, width)))
     click.echo("\n".join(["", *_format_trials(advice, width), ""]))
+
+
+def _print_section(chosen: ParallelConfig) -> None:
+    """Print the section to paste."""
+    import yaml
+
+    section = {"mode": chosen.mode, "num_envs": chosen.num_envs, **chosen.model_dump(exclude_defaults=True)}
+    click.echo("\n" + yaml.safe_dump({"parallel": section}, sort_keys=False, allow_unicode=True), nl=False)
 
 
 def _describe_costs(advice: Advice) -> Iterator[str]:
@@ -91,7 +94,7 @@ def _format_trials(advice: Advice, width: int | None) -> list[str]:
     rows = []
     first = advice.predict_fps(advice.sequential)
     for trial in advice.trials:
-        stepping, fps = trial.split.num_envs / trial.step_seconds, advice.predict_fps(trial)
+        stepping, fps = trial.parallel.num_envs / trial.step_seconds, advice.predict_fps(trial)
         cells = (f"{stepping:,.0f}/s", f"{fps:,.0f}/s", f"{fps / first:.2f}×", f"{trial.start_seconds:.1f} s")
-        rows.append((trial.split.name, *cells, "best" if trial is advice.best else ""))
+        rows.append((trial.backend.name, *cells, "best" if trial is advice.best else ""))
     return format_table(columns, rows, width)

@@ -23,6 +23,7 @@ from sb3_ext.config.argument_ranges import (
 from sb3_ext.config.callback_types import CALLBACK_TYPES, GIVEN_BY_RUN, load_callback_class
 from sb3_ext.config.game_checks import find_game_problems
 from sb3_ext.config.known_environments import explain_unregistered
+from sb3_ext.config.parallel_checks import find_parallel_problems
 from sb3_ext.config.schema import CHECKPOINT_TYPE, ParallelConfig
 from sb3_ext.config.validation import find_checkpoint_problems
 from sb3_ext.errors import ConfigError, describe_error
@@ -42,7 +43,7 @@ def find_problems(data: Mapping[str, Any]) -> list[Problem]:
         *_find_deterministic_problem(agent, _mapping(data.get("train"))),
         *_find_env_problems(env),
         *find_game_problems(data),
-        *_find_native_problems(env, _mapping(data.get("parallel"))),
+        *find_parallel_problems(data),
         *_find_callback_problems(_mapping(data.get("train")).get("callbacks")),
         *_find_tracking_problems(_mapping(data.get("tracking"))),
         *_find_tune_problems(_mapping(data.get("tune"))),
@@ -152,20 +153,6 @@ def _find_env_id_problems(env_id: str, params: Mapping[str, Any]) -> Iterator[Pr
             owned = dict.fromkeys(required.intersection(spec.kwargs), f"it is part of '{name}'")
             for problem in find_argument_problems(function, params, owned=owned):
                 yield problem.below("env", "params")
-
-
-def _find_native_problems(env: Mapping[str, Any], parallel: Mapping[str, Any]) -> Iterator[Problem]:
-    """Native environments are stepped all at once, so that nothing can be put around a single one."""
-    if parallel.get("mode") != "native":
-        return
-    from sb3_ext.vec.native import explain_no_native_vec_env, lacks_native_vec_env
-
-    env_id = env.get("id")
-    if isinstance(env_id, str) and lacks_native_vec_env(env_id):
-        yield Problem(("parallel", "mode"), explain_no_native_vec_env(env_id))
-    for name, feature in (("wrappers", "put wrappers around environments"), ("max_steps", "truncate episodes")):
-        if env.get(name):
-            yield Problem(("env", name), f"parallel.mode native cannot {feature}; use sequential, subproc or workers")
 
 
 def _find_callback_problems(callbacks: Any) -> Iterator[Problem]:

@@ -11,13 +11,14 @@ from pydantic import ValidationError
 
 from sb3_ext.config.checks import find_problems
 from sb3_ext.config.overriding import apply_override
-from sb3_ext.config.schema import MOCK_ID, EvalEnvConfig, RunConfig
+from sb3_ext.config.schema import MOCK_ID, EvalEnvConfig, ParallelConfig, RunConfig
 from sb3_ext.config.source import ConfigSource, Override, parse_override, read_source
 from sb3_ext.config.space_checks import find_space_problems
 from sb3_ext.config.validation import translate_errors
 from sb3_ext.config.yaml_document import parse_document
 from sb3_ext.errors import ConfigError
 from sb3_ext.problems import Key, Problem, expected
+from sb3_ext.vec.backends.parallel_modes import AUTO, SEQUENTIAL, load_backend_class
 
 _LIKE, _LIKE_PARAMS = "like", "like_params"
 """Parameters of the mock environment."""
@@ -84,8 +85,9 @@ def mock_environment(config: RunConfig) -> RunConfig:
     params = {_LIKE: section.id, _LIKE_PARAMS: section.params}
     env = section.model_copy(update={"id": MOCK_ID, "params": params})
     judged = config.eval.model_copy(update={"env": EvalEnvConfig()})
-    is_native = config.parallel.mode == "native"
-    parallel = config.parallel.model_copy(update={"mode": "sequential"} if is_native else {})
+    parallel = config.parallel
+    if parallel.mode != AUTO and any(load_backend_class(parallel.mode).find_problems(env.model_dump())):
+        parallel = ParallelConfig(mode=SEQUENTIAL, num_envs=parallel.num_envs)
     return config.model_copy(update={"env": env, "eval": judged, "parallel": parallel})
 
 

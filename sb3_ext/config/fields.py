@@ -98,8 +98,6 @@ Threads = Annotated[
     Literal["auto"] | Annotated[int, Field(strict=True, gt=0, le=_MAX_THREADS)],
     expect(f"'auto' or a positive number of threads, at most {_MAX_THREADS}"),
 ]
-_MODES = ("auto", "sequential", "subproc", "workers", "native")
-Mode = Annotated[Literal["auto", "sequential", "subproc", "workers", "native"], expect_one_of(*_MODES)]
 StartPolicy = Annotated[
     Literal["random", "agent_first", "opponent_first", "alternate"],
     expect_one_of("random", "agent_first", "opponent_first", "alternate"),

@@ -9,9 +9,11 @@ from pydantic import BaseModel, ValidationError
 
 from sb3_ext.arguments import import_name
 from sb3_ext.config.game_schema import CHECKPOINT_OPPONENT_TYPE, POOL_TYPE, CheckpointOpponentConfig, PoolConfig
+from sb3_ext.config.schema import GAME_MODE
 from sb3_ext.config.validation import translate_errors
 from sb3_ext.errors import ConfigError, MissingExtraError, RunError, SelfPlayError, describe_error
 from sb3_ext.problems import Problem
+from sb3_ext.vec.backends.parallel_modes import AUTO
 
 # Names, not functions: the configuration lies below the games and the checkpoints.
 _FIND_TARGET = "sb3_ext.checkpoints.model_source:find_target"
@@ -38,8 +40,8 @@ def find_game_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
         return
     if data.get("env") is not None:
         yield Problem(("game",), "there is env, too; give one of the two")
-    if _mapping(data.get("parallel")).get("mode") not in (None, "auto", "native"):
-        yield Problem(("parallel", "mode"), "games are always native; leave it out")
+    if _mapping(data.get("parallel")).get("mode") not in (None, AUTO, GAME_MODE):
+        yield Problem(("parallel", "mode"), f"games are always {GAME_MODE}; leave it out")
     if _mapping(_mapping(data.get("eval")).get("env")).get("params"):
         yield Problem(("eval", "env", "params"), "is for environments, but this is a game")
     yield from _find_id_problems(_mapping(game), train)

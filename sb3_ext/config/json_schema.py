@@ -10,6 +10,9 @@ from sb3_ext.algorithms.parameters import OWNED_PARAMETERS
 from sb3_ext.config.argument_ranges import NORMALIZE_RANGES
 from sb3_ext.config.game_schema import PoolConfig
 from sb3_ext.config.schema import CheckpointConfig, RunConfig
+from sb3_ext.vec.backends.parallel_modes import AUTO, BUILT_IN, PARALLEL_MODES
+
+_MODULE_NAME = {"pattern": "^[^:]+:[^:]+$"}
 
 
 def make_json_schema() -> dict[str, Any]:
@@ -21,11 +24,13 @@ def make_json_schema() -> dict[str, Any]:
         sections |= found.pop("$defs", {})
         sections[section.__name__] = found
     names = {"enum": [*ALGORITHMS, *ALGORITHM_NAMES.list_installed()]}
-    sections["AgentConfig"]["properties"]["id"]["anyOf"] = [names, {"pattern": "^[^:]+:[^:]+$"}]
+    sections["AgentConfig"]["properties"]["id"]["anyOf"] = [names, _MODULE_NAME]
     sections["AgentConfig"]["allOf"] = [
         _depend("id", algorithm.id, make_parameter_schema(algorithm, OWNED_PARAMETERS))
         for algorithm in ALGORITHMS.values()
     ]
+    modes = {"enum": [AUTO, *BUILT_IN, *PARALLEL_MODES.list_installed()]}
+    sections["ParallelConfig"]["properties"]["mode"]["anyOf"] = [modes, _MODULE_NAME]
     sections["CallbackConfig"]["allOf"] = [_depend("type", "checkpoint", {"$ref": "#/$defs/CheckpointConfig"})]
     sections["OpponentSamplerConfig"]["allOf"] = [_depend("type", "pool", {"$ref": "#/$defs/PoolConfig"})]
     numbers = {name: allowed.to_json_schema() for name, allowed in NORMALIZE_RANGES.items()}

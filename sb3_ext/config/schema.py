@@ -6,6 +6,7 @@ The classes mirror the file, section by section. Every key has its default here;
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import Field, field_validator, model_validator
@@ -17,7 +18,6 @@ from sb3_ext.config.fields import (
     Duration,
     Flag,
     IllegalMove,
-    Mode,
     NonNegative,
     NonNegativeInt,
     Normalize,
@@ -39,15 +39,16 @@ from sb3_ext.config.section import Section
 from sb3_ext.config.tune_schema import TuneConfig
 from sb3_ext.errors import ConfigError
 from sb3_ext.tracking.tracker_registry import TENSORBOARD
-from sb3_ext.vec.worker_split import split_environments
+from sb3_ext.vec.backends.parallel_modes import AUTO, BUILT_IN
+from sb3_ext.vec.worker_split import STEP_TIMEOUT_SECONDS
 
 CHECKPOINT_TYPE = "checkpoint"
 
 MOCK_ID = "sb3_ext/Mock-v0"
 """The environment that ``--mock-env`` puts in the place of another."""
 
-_WORKER_COUNTS = ("num_workers", "num_envs_per_worker")
-_WORKER_KEYS = (*_WORKER_COUNTS, "step_timeout_seconds", "max_worker_restarts")
+GAME_MODE = "native"
+"""``parallel.mode`` of every game: all boards are stepped at once."""
 
 
 class EnvConfig(Section):
@@ -68,10 +69,9 @@ class EnvConfig(Section):
 class ParallelConfig(Section):
     """How many environments, and where they are stepped."""
 
-    mode: Mode = Field(
-        default="auto",
-        description="sequential: in this process; subproc: a process each; workers: several in each of some processes; "
-        "native: batches of the environment's own; auto: chosen at the start, and kept",
+    mode: Text = Field(
+        default=AUTO,
+        description=f"auto: chosen at the start, and kept; or one of {', '.join(BUILT_IN)}, or module:Name of your own",
     )
     num_envs: PositiveInt = Field(default=1, description="number of environments in all")
     num_workers: PositiveInt | None = Field(
@@ -81,16 +81,18 @@ class ParallelConfig(Section):
         default=None, description="workers: num_workers x num_envs_per_worker = num_envs"
     )
     step_timeout_seconds: Positive | None = Field(
-        default=300.0, description="workers, subproc: a process that needs longer for a step is ended; null: none is"
+        default=STEP_TIMEOUT_SECONDS,
+        description="workers, subproc: a process that needs longer for a step is ended; null: none is",
     )
     max_worker_restarts: NonNegativeInt = Field(
         default=0, description="workers, subproc: how many that died or hung are replaced, their episodes truncated"
     )
+    params: Arguments = Field(default={}, description="of a mode of your own: keyword arguments of its class")
 
     @model_validator(mode="before")
     @classmethod
     def _infer_from_workers(cls, data: Any) -> Any:
-        """Who says how many workers wants workers, and who says both numbers has said how many environments."""
+        """Infer ``mode: workers`` from a given worker count, and the number of environments from both numbers."""
         if not isinstance(data, dict):
             return data
         workers, each = data.get("num_workers"), data.get("num_envs_per_worker")
@@ -99,22 +101,25 @@ class ParallelConfig(Section):
             inferred["num_envs"] = workers * each
         return {**inferred, **data}
 
-    @model_validator(mode="after")
-    def _check_workers(self) -> ParallelConfig:
-        fields = type(self).model_fields
-        keys = _WORKER_COUNTS if self.mode == "subproc" else _WORKER_KEYS
-        foreign = [name for name in keys if getattr(self, name) != fields[name].default]
-        is_shared = self.mode == "auto" and not (self.num_workers or self.num_envs_per_worker)
-        if self.mode != "workers" and foreign and not is_shared:
-            raise ValueError(
-                f"{foreign[0]} is for mode workers, but the mode is {self.mode}; set parallel.mode: workers"
-            )
-        if self.mode == "workers":
-            try:
-                split_environments(self.num_envs, self.num_workers, self.num_envs_per_worker)
-            except ConfigError as error:
-                raise ValueError(str(error)) from None
-        return self
+    @property
+    def section_settings(self) -> dict[str, Any]:
+        """The keys that differ from their defaults, without ``mode``, ``num_envs`` and ``params``."""
+        settings = self.model_dump(exclude={"mode", "num_envs", "params"})
+        return {name: value for name, value in settings.items() if value != type(self).model_fields[name].default}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the class of the mode is made with, beside ``num_envs``."""
+        return {**self.section_settings, **self.params}
+
+    def with_settings(self, settings: Mapping[str, Any]) -> ParallelConfig:
+        """
+        :param settings: arguments of the class of the mode
+        :return: the same section with these, in keys of its own or in ``params``
+        """
+        own = {name: value for name, value in settings.items() if name in type(self).model_fields}
+        params = {name: value for name, value in settings.items() if name not in own}
+        return self.model_copy(update={**own, "params": {**self.params, **params}})
 
 
 class AgentConfig(Section):
@@ -292,13 +297,8 @@ class RunConfig(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _step_games_natively(cls, data: Any) -> Any:
-        if not isinstance(data, dict) or data.get("game") is None:
-            return data
-        parallel = data.get("parallel", {})
-        if not isinstance(parallel, dict) or parallel.get("mode", "auto") != "auto":
-            return data
-        return {**data, "parallel": {**parallel, "mode": "native"}}
+    def _fill_game_mode(cls, data: Any) -> Any:
+        return fill_game_mode(data) if isinstance(data, dict) else data
 
     @field_validator("tracking", mode="after")
     @classmethod
@@ -327,3 +327,14 @@ class RunConfig(Section):
         if self.env is None:
             raise ConfigError(f"{feature} needs an environment, but this configuration is of the game {self.task_id}")
         return self.env
+
+
+def fill_game_mode(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """
+    :param data: a whole configuration as plain data
+    :return: the same, with the only mode there is if it has a game
+    """
+    parallel = data.get("parallel", {})
+    if data.get("game") is None or not isinstance(parallel, Mapping) or parallel.get("mode", AUTO) != AUTO:
+        return data
+    return {**data, "parallel": {**parallel, "mode": GAME_MODE}}

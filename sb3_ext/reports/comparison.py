@@ -208,7 +208,7 @@ def _describe_environments(parallel: Any) -> str:
     if mode is None or count is None:
         return "–"
     workers = _get(parallel, "num_workers")
-    return f"{count} in {workers} workers" if mode == "workers" and workers else f"{count} {mode}"
+    return f"{count} in {workers} workers" if workers else f"{count} {mode}"
 
 
 def _get(content: Any, *keys: str) -> Any:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sb3_ext.building.model import fill_defaults
+from sb3_ext.building.parallel import make_configured_backend
 from sb3_ext.config import (
     ConfigSource,
     Override,
@@ -18,7 +19,7 @@ from sb3_ext.config import (
     read_source,
     restore_environment,
 )
-from sb3_ext.config.schema import CHECKPOINT_TYPE
+from sb3_ext.config.schema import CHECKPOINT_TYPE, ParallelConfig
 from sb3_ext.config.yaml_document import parse_document
 from sb3_ext.errors import ConfigError, RunError
 from sb3_ext.problems import Key
@@ -34,13 +35,11 @@ CHANGEABLE: tuple[Key, ...] = (
     ("train", "track_timings"),
     ("train", "log_every_episodes"),
     ("train", "status_every_steps"),
-    ("parallel", "step_timeout_seconds"),
-    ("parallel", "max_worker_restarts"),
     ("eval",),
     ("early_stopping",),
     ("tracking",),
 )
-"""What a resume may change, beside checkpoints: nothing that the steps already taken depend on."""
+"""What a resume may change, beside checkpoints and settings of ``parallel``: nothing that earlier steps depend on."""
 
 _DECIDED = (("parallel", "mode"), "auto")
 """What the run has found out at its start is not found out anew."""
@@ -89,18 +88,26 @@ def load_resumed_config(run: Run, restated: Restatement) -> RunConfig:
     if restated.is_mock:
         after = restore_environment(mock_environment(after))  # without what a mock environment does not need
     changed = list(_find_differences(_dump_past(own), _dump_past(after)))
-    refused = [key for key in changed if not any(key[: len(prefix)] == prefix for prefix in CHANGEABLE)]
+    changeable = [*CHANGEABLE, *_list_changeable_settings(own.parallel)]
+    refused = [key for key in changed if not any(key[: len(prefix)] == prefix for prefix in changeable)]
     if refused:
-        changeable = ", ".join(".".join(map(str, key)) for key in CHANGEABLE)
+        names = ", ".join(".".join(map(str, key)) for key in changeable)
         raise ConfigError(
             f"{_find_place(key, overrides)}{'.'.join(map(str, key))}: would alter what was trained already; a resume "
-            f"may change {changeable}, and checkpoints; for anything else start a new run, with --init-from a "
+            f"may change {names}, and checkpoints; for anything else start a new run, with --init-from a "
             "checkpoint of this one if you like"
             for key in refused
         )
     if changed:
         logger.info("changed from now on: %s", ", ".join(sorted(".".join(map(str, key)) for key in changed)))
     return mock_environment(after) if restated.is_mock else after
+
+
+def _list_changeable_settings(parallel: ParallelConfig) -> list[Key]:
+    """:return: the keys below ``parallel`` on which no result depends"""
+    names = sorted(type(make_configured_backend(parallel)).changeable)
+    own = type(parallel).model_fields
+    return [("parallel", name) if name in own else ("parallel", "params", name) for name in names]
 
 
 def _check_mock(run: Run, before: RunConfig, given: RunConfig | None, *, is_mock: bool) -> None:

@@ -1,3 +1,6 @@
+from .backends.batch_backend import BatchBackend as BatchBackend
+from .backends.environment_backend import EnvironmentBackend as EnvironmentBackend
+from .backends.separate_backend import SeparateBackend as SeparateBackend
 from .check_finite import VecCheckFinite as VecCheckFinite
 from .plain_spaces import PlainSpacesWrapper as PlainSpacesWrapper
-from .workers import WorkerVecEnv as WorkerVecEnv
+from .worker_vec_env import WorkerVecEnv as WorkerVecEnv

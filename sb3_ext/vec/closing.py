@@ -1,4 +1,4 @@
-"""Close environments, whatever they were interrupted in."""
+"""Close environments, also after an exception in the midst of a step."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import multiprocessing
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
+from stable_baselines3.common.vec_env import VecEnv
+
+from sb3_ext.vec.vec_env_access import get_access
 
 
 @contextmanager
@@ -23,8 +25,7 @@ def closing_environments(env: VecEnv) -> Iterator[VecEnv]:
     try:
         yield env
     except BaseException:
-        if isinstance(env.unwrapped, SubprocVecEnv):
-            _kill_workers(env.unwrapped)
+        get_access(env).kill()
         raise
     finally:
         env.close()
@@ -42,12 +43,3 @@ def killing_new_processes() -> Iterator[None]:
                 process.kill()
                 process.join()
         raise
-
-
-def _kill_workers(env: SubprocVecEnv) -> None:
-    for process in env.processes:
-        process.kill()
-        process.join()
-    for remote in env.remotes:
-        remote.close()
-    env.closed = True

@@ -17,7 +17,7 @@ from typing import Any
 
 from stable_baselines3.common import monitor as monitor_module
 from stable_baselines3.common.monitor import Monitor, ResultsWriter
-from stable_baselines3.common.vec_env import VecMonitor
+from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 
 logger = logging.getLogger(__name__)
 
@@ -106,6 +106,19 @@ def cut_monitor_file(monitor: Monitor[Any, Any] | VecMonitor, size_bytes: int) -
     if first_line.startswith("#"):
         monitor.t_start = json.loads(first_line[1:])["t_start"]
     return get_monitor_file(monitor)
+
+
+def make_vec_monitor(env: VecEnv, path: Path | None = None, is_resumed: bool = False) -> VecMonitor:
+    """
+    :param env: environments
+    :param path: the file of their episodes, as ``VecMonitor`` takes it; ``None`` writes none
+    :param is_resumed: append to the file instead of replacing it
+    :return: the environments in a ``VecMonitor``
+    """
+    monitor = VecMonitor(env, None if path is None or is_resumed else str(path))
+    if path is not None and is_resumed:
+        continue_vec_monitor(monitor, path)
+    return monitor
 
 
 def continue_vec_monitor(monitor: VecMonitor, path: Path) -> None:

@@ -2,7 +2,7 @@
 The state of all environments of a ``VecEnv``, with its wrappers: stacked frames, running statistics, partial episodes.
 
 Possible for ``DummyVecEnv``, for ``SubprocVecEnv`` whose environments are in a ``SnapshotWrapper``, and for a
-``VecEnv`` that knows how to save itself, as ``WorkerVecEnv`` does.
+``VecEnv`` that can save itself, as ``WorkerVecEnv`` does.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecEnvWrapper, VecMonitor
+from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv, VecEnvWrapper, VecMonitor
 
 from sb3_ext.vec.monitor_files import MonitorFile, cut_monitor_file, get_monitor_file, tolerate_full_disk
-from sb3_ext.vec.snapshot_wrapper import SnapshotWrapper
-from sb3_ext.vec.snapshots import SnapshotError, freeze, has_protocol, list_layers, thaw
-from sb3_ext.vec.workers import WorkerVecEnv
+from sb3_ext.vec.snapshots import SnapshotError, freeze, thaw
+from sb3_ext.vec.vec_env_access import SupportsSubprocSnapshot, get_access
 
 
 def get_vec_snapshot(venv: VecEnv) -> bytes:
@@ -26,16 +25,11 @@ def get_vec_snapshot(venv: VecEnv) -> bytes:
     :return: opaque; unpickling it runs code, so only ever restore what comes from one's own run
     :raises SnapshotError: if the state cannot be taken: why
     """
-    base = venv.unwrapped
-    has_workers = _has_snapshot_workers(base)
-    if not (has_workers or has_protocol(base) or isinstance(base, DummyVecEnv)):
-        remedy = "wrap its environments in SnapshotWrapper" if isinstance(base, SubprocVecEnv) else _PROTOCOL_REMEDY
-        raise SnapshotError(f"the environments of {type(base).__name__} cannot be saved; {remedy}")
-    workers = base.env_method("get_worker_snapshot") if has_workers else []
-    for snapshot, reason in workers:
-        if snapshot is None:
-            raise SnapshotError(reason)
-    return pickle.dumps((freeze(_list_vec_layers(venv)), [snapshot for snapshot, _ in workers]))
+    access = get_access(venv)
+    if not access.can_be_saved:
+        raise SnapshotError(f"the environments of {type(access.env).__name__} cannot be saved; {access.remedy}")
+    workers = access.get_worker_snapshots()
+    return pickle.dumps((freeze(_list_vec_layers(venv)), workers))
 
 
 def set_vec_snapshot(venv: VecEnv, snapshot: bytes) -> None:
@@ -44,27 +38,14 @@ def set_vec_snapshot(venv: VecEnv, snapshot: bytes) -> None:
     :param snapshot: from :func:`get_vec_snapshot`
     :raises SnapshotError: if it does not fit these environments
     """
-    base = venv.unwrapped
-    layers, workers = pickle.loads(snapshot)
-    if workers and isinstance(base, WorkerVecEnv) and base.num_envs == len(workers):
-        _set_subproc_snapshot(venv, base, layers, [pickle.loads(worker) for worker in workers])
-        return
-    if workers and not (_has_snapshot_workers(base) and base.num_envs == len(workers)):
-        raise SnapshotError(
-            f"the snapshot is of {len(workers)} environments in SnapshotWrapper, each in its own process"
-        )
-    thaw(_list_vec_layers(venv), layers)
-    for index, worker in enumerate(workers):
-        (reason,) = base.env_method("set_worker_snapshot", worker, indices=index)
-        if reason:
-            raise SnapshotError(f"environment {index}: {reason}")
-
-
-def _set_subproc_snapshot(venv: VecEnv, base: WorkerVecEnv, layers: bytes, workers: list[Any]) -> None:
-    """Restore what 0.1.0 has saved in mode ``subproc``, with SubprocVecEnv: a worker for each environment."""
-    thaw([layer for layer in _list_vec_layers(venv) if layer is not base], layers, left_out=[SubprocVecEnv.__name__])
-    used = {"seeds": [None] * len(workers), "options": [{}] * len(workers), "reset_infos": [{}] * len(workers)}
-    base.set_snapshot({"workers": workers, **used})
+    access, layers = get_access(venv), _list_vec_layers(venv)
+    saved, workers = pickle.loads(snapshot)
+    access.validate_worker_snapshots(workers)
+    if workers and isinstance(access.env, SupportsSubprocSnapshot):  # 0.1.0 has used SubprocVecEnv for mode subproc
+        thaw([layer for layer in layers if layer is not access.env], saved, left_out=[SubprocVecEnv.__name__])
+    else:
+        thaw(layers, saved)
+    access.set_worker_snapshots(workers)
 
 
 def get_monitor_files(venv: VecEnv) -> list[MonitorFile | None]:
@@ -72,16 +53,12 @@ def get_monitor_files(venv: VecEnv) -> list[MonitorFile | None]:
     :param venv: with its wrappers
     :return: the files of every ``VecMonitor`` and ``Monitor`` that can be reached, ``None`` for one that writes none
     """
-    files = [get_monitor_file(monitor) for monitor in _list_monitors(venv)]
-    base = venv.unwrapped
-    if isinstance(base, WorkerVecEnv):
-        return files + base.get_monitor_files()
-    return files + (base.env_method("get_monitor_file") if _has_snapshot_workers(base) else [])
+    return [*map(get_monitor_file, _list_monitors(venv)), *get_access(venv).get_monitor_files()]
 
 
 def tolerate_full_disks(venv: VecEnv) -> None:
     """
-    Let training go on when an episode cannot be written. Workers see to their own monitors.
+    Let training continue when an episode cannot be written. Workers do the same for their own monitors.
 
     :param venv: with its wrappers
     """
@@ -91,7 +68,7 @@ def tolerate_full_disks(venv: VecEnv) -> None:
 
 def cut_monitor_files(venv: VecEnv, sizes_bytes: Sequence[int | None]) -> list[MonitorFile | None]:
     """
-    Go on writing where an earlier process stood.
+    Continue files where an earlier process stood.
 
     :param venv: with the same monitors
     :param sizes_bytes: what the sizes were, in the order of :func:`get_monitor_files`; ``None`` leaves a file alone
@@ -101,32 +78,16 @@ def cut_monitor_files(venv: VecEnv, sizes_bytes: Sequence[int | None]) -> list[M
     for monitor, size_bytes in zip(monitors, sizes_bytes, strict=False):
         if size_bytes is not None:
             cut_monitor_file(monitor, size_bytes)
-    base = venv.unwrapped
-    if isinstance(base, WorkerVecEnv):
-        base.cut_monitor_files(sizes_bytes[len(monitors) :])
-    elif _has_snapshot_workers(base):
-        for index, size_bytes in enumerate(sizes_bytes[len(monitors) :]):
-            if size_bytes is not None:
-                base.env_method("cut_monitor_file", size_bytes, indices=index)
+    get_access(venv).cut_monitor_files(sizes_bytes[len(monitors) :])
     return get_monitor_files(venv)
-
-
-_PROTOCOL_REMEDY = "give it get_snapshot() and set_snapshot(snapshot)"
 
 
 def _list_vec_layers(venv: VecEnv) -> list[Any]:
     layers: list[Any] = [venv]
     while isinstance(layers[-1], VecEnvWrapper):
         layers.append(layers[-1].venv)
-    base = layers[-1]
-    if isinstance(base, DummyVecEnv) and not has_protocol(base):
-        layers += [layer for env in base.envs for layer in list_layers(env)]
-    return layers
+    return [*layers[:-1], *get_access(venv).list_layers()]
 
 
 def _list_monitors(venv: VecEnv) -> list[Monitor[Any, Any] | VecMonitor]:
     return [layer for layer in _list_vec_layers(venv) if isinstance(layer, Monitor | VecMonitor)]
-
-
-def _has_snapshot_workers(base: VecEnv) -> bool:
-    return isinstance(base, SubprocVecEnv) and not has_protocol(base) and all(base.env_is_wrapped(SnapshotWrapper))

@@ -33,7 +33,7 @@ class WorkerHandle:
     :param index: of the worker
     :param ranks: of its environments
     :param env_fns: functions that make them, packed unless the process is forked
-    :param start_method: as for :class:`~sb3_ext.vec.workers.WorkerVecEnv`
+    :param start_method: as for :class:`~sb3_ext.vec.worker_vec_env.WorkerVecEnv`
     :param timeout_seconds: within which each answer has to come; ``None`` waits for ever
     """
 

@@ -29,7 +29,7 @@ class WorkerPool:
 
     :param env_fns: make the environments
     :param num_workers: divides their number
-    :param start_method: as for :class:`~sb3_ext.vec.workers.WorkerVecEnv`
+    :param start_method: as for :class:`~sb3_ext.vec.worker_vec_env.WorkerVecEnv`
     :param timeout_seconds: within which a worker has to answer; ``None`` waits for ever
     :param max_restarts: how many lost workers are replaced; after that the loss is an error
     :raises ConfigError: if an environment cannot be sent to another process

@@ -35,6 +35,11 @@ def shield_new_processes() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
+def prepare_processes() -> None:
+    """Let the server that forks the workers import what they need, once for all."""
+    multiprocessing.set_forkserver_preload(["sb3_ext.vec.worker_loop"])
+
+
 def prepare_worker_process() -> None:
     """
     Prepare the current process, if it is a worker; in the main process, do nothing.

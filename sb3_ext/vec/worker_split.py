@@ -8,6 +8,9 @@ from pathlib import Path
 
 from sb3_ext.errors import ConfigError
 
+STEP_TIMEOUT_SECONDS = 300.0
+"""How long a worker may take for a step, unless something else is asked for."""
+
 _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 

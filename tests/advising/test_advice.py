@@ -10,8 +10,9 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from sb3_ext.advising.advice import Advice, explain_advice
 from sb3_ext.advising.agent_cost import AgentCost, measure_agent
-from sb3_ext.advising.trials import Split, Trial, _time_steps, list_splits, try_split
+from sb3_ext.advising.trials import Trial, _time_steps, list_sections, try_section
 from sb3_ext.config import RunConfig, load_config
+from sb3_ext.config.schema import ParallelConfig
 
 
 def load(algorithm: str = "ppo", num_envs: int = 2, **params: int) -> RunConfig:
@@ -28,11 +29,15 @@ def load(algorithm: str = "ppo", num_envs: int = 2, **params: int) -> RunConfig:
     )
 
 
+def make_section(num_envs: int, workers: int | None) -> ParallelConfig:
+    return ParallelConfig(mode="workers" if workers else "sequential", num_envs=num_envs, num_workers=workers)
+
+
 def make_advice(
     times: dict[int | None, float], *, num_envs: int = 8, step: float = 1e-3, update: float = 1e-3, busy: float = 0.0
 ) -> Advice:
     """Seconds of a step of all environments by number of workers."""
-    trials = tuple(Trial(Split(num_envs, workers), seconds, 1.0) for workers, seconds in times.items())
+    trials = tuple(Trial(make_section(num_envs, workers), seconds, 1.0) for workers, seconds in times.items())
     agent = AgentCost(times[None] + 0.5e-3, 0.1e-3, update, 1)
     return Advice(4, busy, step, agent, trials)
 
@@ -53,11 +58,10 @@ def explain(advice: Advice) -> str:
         (2, 1, [None, 2]),
     ],
 )
-def test_splits(num_envs: int, cores: int, workers: list[int | None]) -> None:
-    splits = list_splits(num_envs, cores)
-    assert [split.num_workers for split in splits] == workers
-    for split in splits:
-        parallel = split.parallel
+def test_what_is_tried(num_envs: int, cores: int, workers: list[int | None]) -> None:
+    sections = list_sections(load(num_envs=num_envs), cores)
+    assert [section.num_workers for section in sections] == workers
+    for parallel in sections:
         assert parallel.num_envs == num_envs
         assert (parallel.num_workers or 1) * (parallel.num_envs_per_worker or num_envs) == num_envs
 
@@ -67,7 +71,7 @@ def test_the_fastest_is_recommended() -> None:
     # 8 ms of environments, 0.5 ms beside them, 1 ms of learning.
     assert advice.predict_fps(advice.sequential) == pytest.approx(8 / 9.5e-3)
     assert advice.predict_fps(advice.trials[2]) == pytest.approx(8 / 3.8e-3)
-    assert advice.best.split.name == "4 x 2"
+    assert advice.best.backend.name == "4 x 2"
     assert (
         explain(advice)
         == "4 workers of 2 environments train 2.50 times as fast as stepping one environment after the other."
@@ -76,15 +80,15 @@ def test_the_fastest_is_recommended() -> None:
 
 def test_native_batches_are_tried_too() -> None:
     advice = make_advice({None: 8e-3})
-    native = Trial(Split(8, None, is_native=True), 1e-3, 1.0)
+    native = Trial(ParallelConfig(mode="native", num_envs=8), 1e-3, 1.0)
     advice = Advice(4, 0.0, 1e-3, advice.agent, (advice.sequential, native))
     assert advice.best is native
-    assert (native.split.name, native.split.parallel.mode) == ("native", "native")
+    assert native.backend.name == "native"
     assert explain(advice).startswith("Native batches train 3.80 times as fast")
 
 
 def test_a_little_faster_is_not_worth_it() -> None:
-    assert make_advice({None: 8e-3, 2: 7.5e-3}).best.split.name == "sequential"
+    assert make_advice({None: 8e-3, 2: 7.5e-3}).best.backend.name == "sequential"
 
 
 def test_too_little_work_for_a_message() -> None:
@@ -125,7 +129,7 @@ def test_an_agent_whose_rollouts_are_long_is_estimated() -> None:
 
 
 def test_environments_are_really_stepped() -> None:
-    trial = try_split(load(), Split(2, 2), 0.05)
+    trial = try_section(load(), make_section(2, 2), 0.05)
     assert trial.step_seconds > 0
     assert trial.start_seconds > 0
 

@@ -16,6 +16,7 @@ from sb3_ext.advising.choice import choose_parallel, resolve_parallel
 from sb3_ext.config import RunConfig, load_config
 from sb3_ext.errors import ConfigError
 from sb3_ext.vec import worker_split
+from sb3_ext.vec.backends import native
 
 
 def make_config(**parallel: Any) -> dict[str, Any]:
@@ -94,7 +95,7 @@ def test_windows_need_the_environments_here(set_machine: Any) -> None:
 
 def test_native_batches_are_chosen_wherever_there_are_some(set_machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     set_machine(1)  # the results must not depend on the machine
-    monkeypatch.setattr(choice, "has_native_vec_env", lambda env_id: env_id == "CartPole-v1")
+    monkeypatch.setattr(native, "has_native_vec_env", lambda env_id: env_id == "CartPole-v1")
     assert choose_parallel(load(8)).parallel.mode == "native"
     assert choose_parallel(load(8), is_rendered=True).parallel.mode == "native"
     truncated = load(8).env.model_copy(update={"max_steps": 5})
@@ -121,10 +122,10 @@ def test_numbers_of_workers_decide_the_mode() -> None:
 
 
 def test_a_failing_environment_fails_in_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(config: Any) -> Any:
+    def fail(env_fn: Any, **_: Any) -> Any:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(choice, "make_environment_factory", fail)
+    monkeypatch.setattr(choice, "measure_step_seconds", fail)
     monkeypatch.setattr(worker_split, "count_cores", lambda: 2)
     chosen = choose_parallel(load(8))
     assert (chosen.parallel.mode, chosen.reason) == ("sequential", "one that was tried failed: ZeroDivisionError()")

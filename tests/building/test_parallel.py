@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sb3_ext.building.parallel import choose_vec_env
+from sb3_ext.building.parallel import make_configured_backend
 from sb3_ext.building.training_environments import make_env
 from sb3_ext.config import RunConfig, load_config
 from sb3_ext.config.schema import ParallelConfig
 from sb3_ext.runs.paths import RunPaths
+from sb3_ext.vec.backends.workers import WorkersBackend
 from sb3_ext.vec.closing import closing_environments
 from sb3_ext.vec.worker_errors import WorkerError
-from sb3_ext.vec.workers import WorkerVecEnv
 
 TOY_ENV = """
 import threading
@@ -95,5 +95,6 @@ def test_the_info_of_a_reset_is_named_too() -> None:
 
 
 def test_subproc_is_a_process_for_each_environment() -> None:
-    kind = choose_vec_env(ParallelConfig(mode="subproc", num_envs=3))
-    assert (kind.vec_env_class, kind.arguments["num_workers"]) == (WorkerVecEnv, 3)
+    backend = make_configured_backend(ParallelConfig(mode="subproc", num_envs=3))
+    assert isinstance(backend, WorkersBackend)
+    assert backend.num_workers == 3

@@ -168,8 +168,13 @@ REPLACED: dict[str, list[str]] = {
         "cli.compare:name_paths",
     ],
     "advise": [
-        *("config:read_source", "config:load_config", "advising.advice:find_advice", "advising.advice:explain_advice"),
-        *("building.memory:check_memory", "cli.advise:_print_table"),
+        *(
+            "config:read_source",
+            "config:load_config",
+            "advising.advice:measure_advice",
+            "advising.advice:explain_advice",
+        ),
+        *("building.memory:check_memory", "cli.advise:_print_table", "cli.advise:_print_section"),
     ],
     "runs logs": ["cli.runs:LogTail.follow"],
     "runs stop": ["cli.runs:stop_run"],

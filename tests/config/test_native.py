@@ -10,8 +10,8 @@ import pytest
 
 from sb3_ext.config import load_config, mock_environment
 from sb3_ext.errors import ConfigError, MissingExtraError
+from sb3_ext.vec.backends.native import NativeBackend, has_native_vec_env, list_native_environments
 from sb3_ext.vec.environment_factory import EnvironmentFactory
-from sb3_ext.vec.native import lacks_native_vec_env, list_native_environments, make_native_vec_env
 
 COINRUN: dict[str, Any] = {
     "env": {"id": "procgen-coinrun-v0"},
@@ -78,7 +78,7 @@ def test_what_a_native_environment_cannot_be_given(override: str, message: str) 
     assert problem.startswith(message)
 
 
-@pytest.mark.parametrize("make", [EnvironmentFactory.__call__, lambda factory: make_native_vec_env(factory, 2)])
+@pytest.mark.parametrize("make", [EnvironmentFactory.__call__, lambda factory: NativeBackend(2).make_batch(factory, 2)])
 @pytest.mark.parametrize(
     ("params", "message"),
     [
@@ -118,6 +118,6 @@ class NativeEnv(gymnasium.Env[Any, Any]):
 def test_anybodys_environment_can_be_native() -> None:
     gymnasium.register("NativeForATest-v0", NativeEnv)
     try:
-        assert not lacks_native_vec_env("NativeForATest-v0")
+        assert has_native_vec_env("NativeForATest-v0")
     finally:
         del gymnasium.registry["NativeForATest-v0"]

@@ -30,7 +30,6 @@ from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecNormalize
 
 from exactness_ablations import ABLATIONS
 from exactness_cases import MODES, OBSERVATIONS, PARAMETERS, Case, list_all_cases
-from sb3_ext.building.parallel import choose_vec_env
 from sb3_ext.checkpoints.bundle.bundle import verify_bundle, write_bundle
 from sb3_ext.checkpoints.bundle.content import capture_content
 from sb3_ext.checkpoints.bundle.replay_files import restore_replay
@@ -43,7 +42,7 @@ from sb3_ext.checkpoints.state.training_state import (
     restore_before_learn,
     restore_callbacks,
 )
-from sb3_ext.config.schema import ParallelConfig
+from sb3_ext.vec.backends.parallel_modes import make_backend
 
 TOTAL_STEPS = 300
 CASES = {case.name: case for mode in (None, *MODES) for case in list_all_cases(mode)}
@@ -130,15 +129,14 @@ def make_env(case: Case, folder: Path, resumed: bool) -> VecEnv:
         return gymnasium.make(case.env, **arguments)
 
     workers = {"num_workers": max(1, case.n_envs // 2)} if case.mode == "workers" else {}
-    kind = choose_vec_env(ParallelConfig(mode=case.mode, num_envs=case.n_envs, **workers))
+    backend: Any = make_backend(case.mode, case.n_envs, workers)
     env: VecEnv = make_vec_env(
         make_one,
         case.n_envs,
         seed=5,
         monitor_dir=str(folder / "monitor"),
         monitor_kwargs={"override_existing": not resumed},
-        vec_env_cls=kind.vec_env_class,
-        vec_env_kwargs=kind.arguments,
+        vec_env_cls=backend.combine,
     )
     if case.frame_stack is not None:
         env = VecFrameStack(env, case.frame_stack)

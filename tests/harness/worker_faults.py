@@ -28,8 +28,8 @@ import numpy as np
 import psutil
 
 from faulty_env import FAULTS, FaultyEnv
-from sb3_ext.building.parallel import prepare_processes
 from sb3_ext.vec import WorkerVecEnv
+from sb3_ext.vec.worker_process import prepare_processes
 
 NUM_ENVS, NUM_WORKERS = 4, 2
 FAULT_STEP, STEPS = 3, 6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import multiprocessing.util
+import pickle
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,7 +22,7 @@ from sb3_ext.vec.shared_memory import SharedBlock, StepArrays, has_shared_action
 from sb3_ext.vec.snapshots import SnapshotError
 from sb3_ext.vec.worker_messages import NOTHING, pack
 from sb3_ext.vec.worker_pool import WorkerPool
-from sb3_ext.vec.worker_split import split_environments
+from sb3_ext.vec.worker_split import STEP_TIMEOUT_SECONDS, split_environments
 
 _SAFE_START_METHODS = ("forkserver", "spawn")
 
@@ -64,7 +65,7 @@ class WorkerVecEnv(VecEnv):
         env_fns: Sequence[Callable[[], gymnasium.Env[Any, Any]]],
         num_workers: int | None = None,
         *,
-        step_timeout_seconds: float | None = 300.0,
+        step_timeout_seconds: float | None = STEP_TIMEOUT_SECONDS,
         max_worker_restarts: int = 0,
         start_method: str | None = None,
     ) -> None:
@@ -246,6 +247,16 @@ class WorkerVecEnv(VecEnv):
         self._pool.ask(questions, "restoring a snapshot")
         self._seeds, self._options = list(snapshot["seeds"]), list(snapshot["options"])
         self.reset_infos = list(snapshot["reset_infos"])
+
+    def set_subproc_snapshot(self, workers: list[bytes]) -> None:
+        """
+        Restore what SB3's ``SubprocVecEnv`` has saved.
+
+        :param workers: see :class:`~sb3_ext.vec.vec_env_access.SupportsSubprocSnapshot`; one environment a worker
+        :raises SnapshotError: if they do not fit
+        """
+        used = {"seeds": [None] * len(workers), "options": [{}] * len(workers), "reset_infos": [{}] * len(workers)}
+        self.set_snapshot({"workers": [pickle.loads(worker) for worker in workers], **used})
 
     def get_monitor_files(self) -> list[MonitorFile | None]:
         """

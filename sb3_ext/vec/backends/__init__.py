@@ -1,0 +1,1 @@
+"""Environment back ends: everything that depends on ``parallel.mode``, a file a mode."""
