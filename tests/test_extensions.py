@@ -127,13 +127,13 @@ class JournalTracker(Tracker):
     def log_parameters(self, parameters):
         self._write("parameters", parameters["agent"]["id"])
 
-    def log_metrics(self, values, step):
+    def log_metrics(self, values, step, time_seconds):
         self._write("metrics", step, *values)
 
     def log_artifact(self, path, name):
         self._write("artifact", name, path.stat().st_size > 0)
 
-    def finish(self, status):
+    def finish(self, status, summary):
         self._write("finish", status)
 
     def _write(self, call, *arguments):
@@ -279,6 +279,7 @@ def test_a_tracker_of_an_installed_package_logs_a_run_and_continues_it() -> None
     sb3_ext.resume("run", overrides=["train.total_steps=48"])
     second = Path("journal.txt").read_text().splitlines()[len(first) :]
 
+    assert Path("run/tracking/journal.jsonl").exists()
     assert first[:2] == ["start None None", "parameters smooth_ppo"]
     assert any(line.startswith("metrics 32 ") and "eval/mean_return" in line for line in first)
     assert any(line.startswith("metrics 32 ") and "train/loss" in line for line in first)
@@ -292,13 +293,17 @@ def test_a_tracker_of_an_installed_package_logs_a_run_and_continues_it() -> None
 
 
 @pytest.mark.parametrize("call", ["start", "metrics", "artifact", "finish"])
-def test_a_tracker_that_fails_costs_a_warning_only(call: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_tracker_that_fails_costs_a_warning_only(
+    call: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sb3_ext.tracking.delivery._FIRST_RETRY_SECONDS", 0.01)
     config = {**ENV_CONFIG, "tracking": {"journal": {"path": "journal.txt", "broken": call}}}
     run = sb3_ext.train(config, run_dir="run")
 
     assert run.status == "completed"
     [warning] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert warning.startswith("tracker journal failed; training goes on without it: OSError: the journal is full")
+    assert warning.startswith("tracker journal: OSError: the journal is full")
+    assert "training goes on. What is not sent stays in" in warning
 
 
 def test_a_mistake_that_a_tracker_finds_leaves_no_run_directory() -> None:

@@ -1,11 +1,14 @@
-"""The trackers of a run."""
+"""The trackers of a run: started, and told how it ends."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
+from sb3_ext.building.callbacks import Callbacks
 from sb3_ext.config import RunConfig
+from sb3_ext.runs.paths import RunPaths
 from sb3_ext.runs.session import RunSession
 from sb3_ext.tracking.run_trackers import RunTrackers
 from sb3_ext.tracking.tracker import TrackedRun
@@ -15,31 +18,43 @@ _TAGS = ("command", "git_commit", "git_dirty", "python_version", "sb3_ext_versio
 """Entries of ``meta.json`` that trackers get."""
 
 
-def start_trackers(config: RunConfig, session: RunSession, resumed_step: int | None) -> RunTrackers:
+def start_trackers(
+    config: RunConfig, session: RunSession, resumed_step: int | None, get_step: Callable[[], int]
+) -> RunTrackers:
     """
     :param config: with every value filled in: what trackers log as the run's parameters
     :param session: the run that trains
     :param resumed_step: the step of the checkpoint from which the training resumes; ``None`` without one
+    :param get_step: gives the environment transitions so far
     :return: the trackers, which log already
     :raises Sb3ExtError: if one of them cannot be made, or finds a mistake of the user's
     """
     paths = session.paths
     if resumed_step is None and paths.resumes.exists():
         resumed_step = 0  # a process that left no checkpoint may have logged
-    trackers = RunTrackers(make_trackers(config.tracking), paths.tracker_ids)
-    run = TrackedRun(paths.root.name, paths.root, step=resumed_step, tags=_read_tags(session))
-    trackers.start(run, config.model_dump(mode="json", by_alias=True))
+    trackers = RunTrackers(make_trackers(config.tracking), paths.tracking_journal, paths.tracking_states, get_step)
+    trackers.start(describe_tracked_run(paths, resumed_step), config.model_dump(mode="json", by_alias=True))
     return trackers
 
 
-def log_files(trackers: RunTrackers, session: RunSession) -> None:
+def describe_tracked_run(paths: RunPaths, step: int | None = None) -> TrackedRun:
+    """
+    :param paths: of the run
+    :param step: at which its training resumes; ``None`` if it begins
+    :return: what trackers are told about it
+    """
+    meta: dict[str, Any] = json.loads(paths.meta.read_bytes())
+    tags = {name: str(meta[name]) for name in _TAGS if meta.get(name) is not None}
+    return TrackedRun(paths.root.name, paths.root, step=step, tags={**tags, "run_directory": str(paths.root)})
+
+
+def log_files(trackers: RunTrackers, paths: RunPaths) -> None:
     """
     Log the files that a run leaves, but for checkpoints.
 
     :param trackers: of the run
-    :param session: the run, at its end
+    :param paths: of the run, at its end
     """
-    paths = session.paths
     files = [
         *(paths.config, paths.resolved_config, paths.requirements),
         *(paths.metrics, paths.evaluations, paths.benchmark_metrics, paths.training_curves),
@@ -47,6 +62,25 @@ def log_files(trackers: RunTrackers, session: RunSession) -> None:
     trackers.log_artifacts([*files, *sorted(paths.videos.glob("*"))], paths.root)
 
 
-def _read_tags(session: RunSession) -> dict[str, str]:
-    meta: dict[str, Any] = json.loads(session.paths.meta.read_bytes())
-    return {name: str(meta[name]) for name in _TAGS if meta.get(name) is not None}
+def summarize_run(callbacks: Callbacks, session: RunSession, reason: str, detail: str | None) -> dict[str, Any]:
+    """
+    :param callbacks: of the training that has ended
+    :param session: the run that trained
+    :param reason: why it ended
+    :param detail: the numbers behind it, in words
+    :return: what trackers keep of its end: text and numbers
+    """
+    last = callbacks.metrics.sections.get("last_evaluation", {})
+    record = session.status.status
+    summary = {
+        "stop_reason": reason,
+        "stop_detail": detail,
+        "final_step": record.step,
+        "episodes": record.episode,
+        "best_return": callbacks.evaluation.best_return,
+        "final_return": last.get("mean_return"),
+        "training_return": record.episode_return_mean,
+        "elapsed_seconds": record.elapsed_seconds,
+        "rating": record.rating,
+    }
+    return {name: value for name, value in summary.items() if value is not None}

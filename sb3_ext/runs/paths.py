@@ -30,7 +30,7 @@ class RunPaths:
         ├── opponents/             self-play pool: snapshots, ratings
         ├── logs/training.log
         ├── tensorboard/
-        ├── trackers.json          the ids with which trackers continue this run
+        ├── tracking/              with other trackers than TensorBoard: what is logged, what was sent, the ids
         ├── monitor/               episode CSVs
         ├── evaluations.jsonl      one line an evaluation
         ├── metrics.json           all metrics, final (and after every checkpoint)
@@ -100,8 +100,12 @@ class RunPaths:
         return self.root / "tensorboard"
 
     @property
-    def tracker_ids(self) -> Path:
-        return self.root / "trackers.json"
+    def tracking_journal(self) -> Path:
+        return self.root / "tracking" / "journal.jsonl"
+
+    @property
+    def tracking_states(self) -> Path:
+        return self.root / "tracking" / "state.json"
 
     @property
     def monitor(self) -> Path:
@@ -128,7 +132,7 @@ class RunPaths:
         """Those that are written under a hidden name first, which a kill leaves behind."""
         return (
             *(self.config, self.resolved_config, self.meta, self.requirements, self.status, self.pid),
-            *(self.evaluations, self.metrics, self.benchmark_metrics, self.training_curves, self.tracker_ids),
+            *(self.evaluations, self.metrics, self.benchmark_metrics, self.training_curves),
         )
 
     @property

@@ -1,93 +1,191 @@
-"""All trackers of one run, kept from ending its training."""
+"""All trackers of one run: none of them slows its training or ends it."""
 
 from __future__ import annotations
 
-import json
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
 from stable_baselines3.common.logger import KVWriter, filter_excluded_keys
 
-from sb3_ext.atomic import write_json
-from sb3_ext.errors import Sb3ExtError, describe_error
+from sb3_ext.errors import Sb3ExtError
+from sb3_ext.tracking.delivery import Delivery
+from sb3_ext.tracking.delivery_states import DeliveryStates, load_states
+from sb3_ext.tracking.journal import Journal, Record, select_numbers
+from sb3_ext.tracking.redaction import describe_safely
 from sb3_ext.tracking.tracker import TrackedRun, Tracker
 from sb3_ext.tracking.tracker_registry import TENSORBOARD
 
 logger = logging.getLogger(__name__)
+
+_START_TIMEOUT_SECONDS = 30.0
+_FINISH_TIMEOUT_SECONDS = 60.0
+_HURRIED_TIMEOUT_SECONDS = 3.0
 
 
 class RunTrackers:
     """
     Starts the trackers of a run, passes on what is logged, and finishes them.
 
-    A tracker that fails costs a warning and what it would have logged later; the training and the other trackers go on.
+    Those that ``rewind`` are called at once; one that fails costs a warning and what it would have logged later. The
+    others are served from a journal, which keeps what they do not take.
 
     :param trackers: by the names that they have in the configuration
-    :param ids_path: the JSON file that keeps the id of each tracker's run, with which a later process continues it;
-        ``None`` keeps none
+    :param journal_path: the file of the journal; it is made only if there is a tracker that needs it
+    :param states_path: the file that says how far each tracker has been served
+    :param get_step: gives the environment transitions so far
     """
 
-    def __init__(self, trackers: Mapping[str, Tracker], ids_path: Path | None = None) -> None:
-        self._ids_path = ids_path
-        self._working = dict(trackers)
+    def __init__(
+        self, trackers: Mapping[str, Tracker], journal_path: Path, states_path: Path, get_step: Callable[[], int]
+    ) -> None:
+        self._live = {name: tracker for name, tracker in trackers.items() if tracker.rewinds}
+        self._served = {name: tracker for name, tracker in trackers.items() if not tracker.rewinds}
+        self._journal_path = journal_path
+        self._states_path = states_path
+        self._get_step = get_step
+        #: each is called with the numbers of a dump, and returns further ones for the journal
+        self.measures: list[Callable[[Mapping[str, float]], Mapping[str, float]]] = []
+        self._journal: Journal | None = None
+        self._deliveries: list[Delivery] = []
+        self._durable_step = 0
+        self._is_journal_failing = False
+        self._has_finished = False
 
     @property
-    def outputs(self) -> list[KVWriter]:
-        """For the ``output_formats`` of SB3's ``Logger``: each passes on what is dumped to one tracker."""
-        return [_LoggerOutput(name, self._log_metrics) for name in self._working]
+    def output(self) -> KVWriter:
+        """For the ``output_formats`` of SB3's ``Logger``: passes on what is dumped."""
+        return _LoggerOutput(self.log_metrics)
 
-    def start(self, run: TrackedRun, parameters: Mapping[str, Any]) -> None:
+    @property
+    def has_journal(self) -> bool:
+        """Whether a tracker is served from the journal."""
+        return bool(self._served)
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """The ids with which trackers continue this run, by the names of the trackers."""
+        states = load_states(self._states_path)
+        return {name: state.id for name, state in states.items() if state.id is not None}
+
+    def start(
+        self, run: TrackedRun, parameters: Mapping[str, Any], timeout_seconds: float = _START_TIMEOUT_SECONDS
+    ) -> None:
         """
-        :param run: the run; its ``id`` is left to ``ids_path``
+        :param run: the run, without what is known of it in the states
         :param parameters: the resolved configuration: plain JSON data
+        :param timeout_seconds: how long to wait for a tracker that does not answer
         :raises Sb3ExtError: if a tracker finds a mistake of the user's; those that have started are finished
         """
-        ids = self._load_ids()
-        for name, tracker in list(self._working.items()):
-            try:
-                found = tracker.start(replace(run, id=ids.get(name)))
-                tracker.log_parameters(parameters)
-            except Sb3ExtError:
-                self.finish("failed")
-                raise
-            except Exception as error:
-                self._drop(name, error)
-            else:
-                if found is not None:
-                    ids[name] = found
-        if ids and self._ids_path is not None:
-            write_json(self._ids_path, ids)
+        self._durable_step = run.step or 0
+        try:
+            for name, tracker in list(self._live.items()):
+                self._start_live(name, tracker, run, parameters)
+            if self._served:
+                self._serve(run, parameters, timeout_seconds)
+        except Sb3ExtError:
+            self.finish("failed", {}, is_hurried=True)
+            raise
+
+    def log_metrics(self, values: Mapping[str, Any], step: int) -> None:
+        """
+        :param values: what SB3's logger takes, by name; the journal takes the numbers
+        :param step: the step that they are of
+        """
+        for name in list(self._live):
+            self._call(name, methodcaller("log_metrics", values, step, time.time()))
+        numbers = select_numbers(values)
+        if numbers:
+            for measure in self.measures:
+                numbers |= measure(numbers)
+            self._append(self._get_step(), step=step, values=numbers)
 
     def log_artifacts(self, paths: Iterable[Path], root: Path) -> None:
         """
-        :param paths: files; those that do not exist are left out
-        :param root: the directory that their names among the artifacts are relative to
+        Log files at the end of a training.
+
+        :param paths: files below ``root``; those that do not exist are left out
+        :param root: the run directory
         """
         for path in paths:
             if path.is_file():
                 name = path.relative_to(root).as_posix()
-                for tracker in list(self._working):
+                for tracker in list(self._live):
                     self._call(tracker, methodcaller("log_artifact", path, name))
+                self._append(self._durable_step, artifact=name)
 
-    def finish(self, status: str) -> None:
+    def mark_durable(self, step: int) -> None:
         """
-        Finish all; calls after the first do nothing.
+        Send what was logged until a step.
+
+        :param step: of a checkpoint that is on the disk
+        """
+        self._durable_step = max(self._durable_step, step)
+        if self._journal is not None:
+            self._journal.mark_durable(step)
+            for delivery in self._deliveries:
+                delivery.wake()
+
+    def drop_after_checkpoint(self) -> None:
+        """At the end of a training: what was logged after the last checkpoint would be logged again by a resume."""
+        if self._journal is not None:
+            self._journal.cut(self._durable_step)
+
+    def finish(self, status: str, summary: Mapping[str, Any], *, is_hurried: bool = False) -> None:
+        """
+        Send what is left, and finish all; calls after the first do nothing.
 
         :param status: ``completed``, ``stopped`` or ``failed``
+        :param summary: how the run ended
+        :param is_hurried: wait for a few seconds only
         """
-        for name in list(self._working):
-            self._call(name, methodcaller("finish", status))
-        self._working.clear()
+        if self._has_finished:
+            return
+        self._has_finished = True
+        for name in list(self._live):
+            self._call(name, methodcaller("finish", status, summary))
+        self.drop_after_checkpoint()
+        self._append(self._durable_step, status=status, summary=dict(summary))
+        self.mark_durable(self._durable_step)
+        deadline = time.monotonic() + (_HURRIED_TIMEOUT_SECONDS if is_hurried else _FINISH_TIMEOUT_SECONDS)
+        for delivery in self._deliveries:
+            delivery.begin_closing()
+        for delivery in self._deliveries:
+            delivery.close(deadline - time.monotonic())
 
-    def _log_metrics(self, name: str, values: Mapping[str, Any], step: int) -> None:
-        self._call(name, methodcaller("log_metrics", values, step))
+    def _start_live(self, name: str, tracker: Tracker, run: TrackedRun, parameters: Mapping[str, Any]) -> None:
+        try:
+            tracker.start(run)
+            tracker.log_parameters(parameters)
+        except Sb3ExtError:
+            raise
+        except Exception as error:
+            self._drop(name, error)
+
+    def _serve(self, run: TrackedRun, parameters: Mapping[str, Any], timeout_seconds: float) -> None:
+        self._journal = Journal(self._journal_path)
+        self._journal.cut(run.step or 0)
+        states = DeliveryStates(self._states_path)
+        for name, tracker in self._served.items():
+            delivery = Delivery(name, tracker, self._journal, states, run, parameters)
+            delivery.start(timeout_seconds)
+            self._deliveries.append(delivery)
+
+    def _append(self, logged_at: int, **content: Any) -> None:
+        if self._journal is None:
+            return
+        try:
+            self._journal.append(Record(logged_at=logged_at, time_seconds=time.time(), **content))
+        except OSError as error:
+            if not self._is_journal_failing:
+                self._is_journal_failing = True
+                logger.warning("%s cannot be written; trackers miss values: %s", self._journal_path, error.strerror)
 
     def _call(self, name: str, action: Callable[[Tracker], None]) -> None:
-        tracker = self._working.get(name)
+        tracker = self._live.get(name)
         if tracker is None:
             return
         try:
@@ -96,32 +194,18 @@ class RunTrackers:
             self._drop(name, error)
 
     def _drop(self, name: str, error: Exception) -> None:
-        del self._working[name]
-        logger.warning("tracker %s failed; training goes on without it: %s", name, describe_error(error))
-
-    def _load_ids(self) -> dict[str, str]:
-        if self._ids_path is None or not self._ids_path.exists():
-            return {}
-        ids: dict[str, str] = json.loads(self._ids_path.read_bytes())
-        return ids
+        del self._live[name]
+        logger.warning("tracker %s failed; training goes on without it: %s", name, describe_safely(error))
 
 
 class _LoggerOutput(KVWriter):
-    """
-    Passes on what a logger dumps, but for values that are excluded from this tracker by its name.
+    """Passes on what a logger dumps, without what is excluded from TensorBoard, such as the number of the step."""
 
-    What is excluded from TensorBoard (the number of the step among the values, say) is excluded from every tracker.
-    """
-
-    def __init__(self, name: str, log: Callable[[str, Mapping[str, Any], int], None]) -> None:
-        self._name = name
+    def __init__(self, log: Callable[[Mapping[str, Any], int], None]) -> None:
         self._log = log
 
     def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
-        values = key_values
-        for name in {TENSORBOARD, self._name}:
-            values = filter_excluded_keys(values, key_excluded, name)
-        self._log(self._name, values, step)
+        self._log(filter_excluded_keys(key_values, key_excluded, TENSORBOARD), step)
 
     def close(self) -> None:
         pass

@@ -19,6 +19,8 @@ FOLDER = "tensorboard"
 class TensorBoardTracker(Tracker):
     """Writes event files to the folder ``tensorboard`` of the run directory."""
 
+    rewinds = True
+
     def __init__(self) -> None:
         self._writer: EventWriter | None = None
 
@@ -31,16 +33,20 @@ class TensorBoardTracker(Tracker):
         """
         self._writer = EventWriter(str(run.directory / FOLDER), resumed_step=run.step)
 
-    def log_metrics(self, values: Mapping[str, Any], step: int) -> None:
+    def log_metrics(self, values: Mapping[str, Any], step: int, time_seconds: float) -> None:
         """
         :param values: whatever SB3's logger takes
         :param step: environment transitions so far
+        :param time_seconds: is not used: TensorBoard takes the time of writing
         """
         assert self._writer is not None, "started before"
         self._writer.write(dict(values), dict.fromkeys(values, ()), step)
 
-    def finish(self, status: str) -> None:
-        """:param status: is not written"""
+    def finish(self, status: str, summary: Mapping[str, Any]) -> None:
+        """
+        :param status: is not written
+        :param summary: is not written
+        """
         if self._writer is not None:
             self._writer.close()
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 
 @dataclass(frozen=True)
@@ -18,13 +18,15 @@ class TrackedRun:
     :param directory: the run directory
     :param id: what :meth:`Tracker.start` returned earlier: continue that run; ``None``: begin a new one
     :param step: environment transitions after which the training resumes; ``None`` if it begins
-    :param tags: facts about the run, such as ``git_commit``
+    :param parent_id: the id of the tracker's run from which this one branched, or which it replaces after a rewind
+    :param tags: facts about the run, such as ``git_commit``; after a branch or a rewind ``parent_step``
     """
 
     name: str
     directory: Path
     id: str | None = None
     step: int | None = None
+    parent_id: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -32,23 +34,35 @@ class Tracker(ABC):
     """
     Logs a run to one place.
 
-    The constructor takes the values that the configuration gives, checks them, and connects to nothing. The methods
-    are called from one thread: :meth:`start` first, :meth:`finish` last.
+    The constructor takes the values that the configuration gives, checks them, and connects to nothing. The other
+    methods are called from one thread: :meth:`start` first, :meth:`finish` last.
 
     A mistake that the user can correct (no permission, a name that the service refuses) is an
-    :class:`~sb3_ext.errors.Sb3ExtError` with one plain line; raised by the constructor or :meth:`start`, it ends the
-    command before training begins. Any other exception means that the tracker cannot be reached or written to: training
-    goes on.
+    :class:`~sb3_ext.errors.Sb3ExtError` with one plain line; raised by the constructor or the first :meth:`start`, it
+    ends the command before training begins. Any other exception means that the service cannot be reached: training
+    goes on, :meth:`start` is called again later, and what was logged after the last :meth:`flush` is logged again.
+    """
+
+    rewinds: ClassVar[bool] = False
+    """
+    Whether :meth:`start` with a ``step`` removes what was logged after that step. Then values are logged at once, from
+    the training loop. Otherwise they are logged from a thread, once a checkpoint has made their step durable: a run
+    never resumes before what such a tracker has.
     """
 
     @abstractmethod
     def start(self, run: TrackedRun) -> str | None:
         """
-        Begin to log a run, or continue.
+        Begin to log a run, or continue; also after an error, on the same object.
 
         :param run: the run
         :return: the id with which a later process continues, as :attr:`TrackedRun.id`; ``None`` if it needs none
         """
+
+    @property
+    def url(self) -> str | None:
+        """Where people look at the run, after :meth:`start`; ``None`` if there is no such place."""
+        return None
 
     def log_parameters(self, parameters: Mapping[str, Any]) -> None:
         """
@@ -59,13 +73,14 @@ class Tracker(ABC):
         return
 
     @abstractmethod
-    def log_metrics(self, values: Mapping[str, Any], step: int) -> None:
+    def log_metrics(self, values: Mapping[str, Any], step: int, time_seconds: float) -> None:
         """
         Log values of one step.
 
-        :param values: name -> number; what SB3's logger also takes (text, ``Image``, ``Figure``, ``Video``, tensors)
-            may be ignored
+        :param values: name -> number, which may be NaN or infinite; if the tracker ``rewinds``, also what else SB3's
+            logger takes: text, ``Image``, ``Figure``, ``Video``, tensors
         :param step: environment transitions so far
+        :param time_seconds: when they were measured, since 1970; the same if they are logged again
         """
 
     def log_artifact(self, path: Path, name: str) -> None:
@@ -77,10 +92,15 @@ class Tracker(ABC):
         """
         return
 
+    def flush(self) -> None:
+        """Return when everything logged so far is where it belongs. Does nothing unless overridden."""
+        return
+
     @abstractmethod
-    def finish(self, status: str) -> None:
+    def finish(self, status: str, summary: Mapping[str, Any]) -> None:
         """
         Write what is left, and close.
 
         :param status: ``completed``, ``stopped`` or ``failed``
+        :param summary: how the run ended: ``stop_reason``, ``step``, ``best_return`` and more; text and numbers
         """

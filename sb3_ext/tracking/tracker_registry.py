@@ -11,7 +11,14 @@ from sb3_ext.tracking.tracker import Tracker
 
 TENSORBOARD = "tensorboard"
 
-TRACKERS = Registry("tracker", {TENSORBOARD: "sb3_ext.tracking.tensorboard:TensorBoardTracker"}, "sb3_ext.trackers")
+TRACKERS = Registry(
+    "tracker",
+    {
+        "mlflow": "sb3_ext.tracking.mlflow:MlflowTracker",
+        TENSORBOARD: "sb3_ext.tracking.tensorboard:TensorBoardTracker",
+    },
+    "sb3_ext.trackers",
+)
 """Every tracker that a configuration can name."""
 
 

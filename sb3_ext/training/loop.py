@@ -22,7 +22,7 @@ from sb3_ext.building.budgets import choose_total_steps
 from sb3_ext.building.callbacks import Callbacks, make_callbacks
 from sb3_ext.building.memory import check_buffers, explaining_memory_errors
 from sb3_ext.building.model import fill_config, make_model
-from sb3_ext.building.trackers import log_files, start_trackers
+from sb3_ext.building.trackers import log_files, start_trackers, summarize_run
 from sb3_ext.building.training_environments import make_env
 from sb3_ext.callbacks import (
     FirstRolloutCallback,
@@ -34,8 +34,9 @@ from sb3_ext.callbacks import (
 )
 from sb3_ext.callbacks.stops.trial_pruning import PrunableTrial
 from sb3_ext.checkpoints.model_loading import restore_weights
+from sb3_ext.checkpoints.store.checkpoint_writer import SaveOutcome
 from sb3_ext.config import RunConfig, dump_config
-from sb3_ext.errors import CheckpointError
+from sb3_ext.errors import CheckpointError, describe_error
 from sb3_ext.interruption import Interruption, StopRequested
 from sb3_ext.phases import Phases
 from sb3_ext.runs.run import Run
@@ -98,10 +99,12 @@ def _train(
         with closing_environments(made) as env:
             model, callbacks, phases = _make(start, config, env, extra_callbacks, trial)
             threads = config.agent.threads
-            trackers = start_trackers(fill_config(config, model), session, _find_resumed_step(start))
-            model.set_logger(Logger(folder=None, output_formats=list(trackers.outputs)))
+            trackers = start_trackers(
+                fill_config(config, model), session, _find_resumed_step(start), lambda: model.num_timesteps
+            )
+            model.set_logger(Logger(folder=None, output_formats=[trackers.output]))
             with (
-                _tracking(trackers, session) as record_ending,
+                _tracking(trackers, callbacks, session) as record_ending,
                 closing(model.logger),
                 closing(callbacks),
                 using_threads(_choose_threads(threads, model)),
@@ -122,18 +125,32 @@ def _train(
 
 
 @contextmanager
-def _tracking(trackers: RunTrackers, session: RunSession) -> Iterator[Callable[[Ending], None]]:
+def _tracking(trackers: RunTrackers, callbacks: Callbacks, session: RunSession) -> Iterator[Callable[[Ending], None]]:
     """Finish the trackers at the end of the block, with the ending that is recorded in it, or the exception."""
     endings: list[Ending] = []
+
+    def finish(ending: Ending) -> None:
+        trackers.drop_after_checkpoint()
+        log_files(trackers, session.paths)
+        summary = summarize_run(callbacks, session, ending.reason, ending.detail)
+        trackers.finish(ending.status, summary, is_hurried=session.signals.received is not None)
+
+    callbacks.checkpoints.on_outcome.append(partial(_mark_durable, trackers))
     try:
         yield endings.append
-        log_files(trackers, session)
-        trackers.finish(endings[-1].status)
-    except (KeyboardInterrupt, StopRequested):
-        trackers.finish("stopped")
+    except (KeyboardInterrupt, StopRequested) as stop:
+        finish(Ending(stop.reason if isinstance(stop, StopRequested) else "interrupt"))
         raise
-    finally:
-        trackers.finish("failed")
+    except BaseException as error:
+        finish(Ending(f"error: {describe_error(error)}"))
+        raise
+    else:
+        finish(endings[-1])
+
+
+def _mark_durable(trackers: RunTrackers, outcome: SaveOutcome) -> None:
+    if outcome.bundle is not None:
+        trackers.mark_durable(outcome.step)
 
 
 def _make(

@@ -20,6 +20,7 @@ from sb3_ext.runs.paths import RunPaths
 from sb3_ext.runs.run import Run
 from sb3_ext.runs.run_registry import find_run_of
 from sb3_ext.runs.session import RunSession
+from sb3_ext.tracking.delivery_states import branch_states
 from sb3_ext.tracking.tracker_registry import make_trackers
 from sb3_ext.training.resumed_config import Restatement, load_resumed_config
 from sb3_ext.training.start import (
@@ -183,7 +184,7 @@ def _prepare_directory(session: RunSession, bundle: Bundle | None, rewound_state
         session.status.rewind(rewound_state.values["algorithm"]["elapsed_seconds"])
     source = find_run_of(bundle.path)
     if source is not None and not source.paths.root.samefile(session.paths.root):
-        _copy_records(source.paths, session.paths)  # it may have been killed before it had them
+        _copy_records(source.paths, session.paths, bundle.step)  # it may have been killed before it had them
 
 
 def _branch(point: ResumePoint, config: RunConfig, run_dir: str | Path | None, command: str | None) -> RunStart:
@@ -198,7 +199,7 @@ def _branch(point: ResumePoint, config: RunConfig, run_dir: str | Path | None, c
         meta={**describe_run(config, command), BRANCHED_FROM: str(point.bundle.path.resolve())},
     )
     with session.preparing():
-        _copy_records(source, session.paths)
+        _copy_records(source, session.paths, point.bundle.step)
     return RunStart(config, session, point.bundle)
 
 
@@ -213,13 +214,17 @@ def _check_checkpoint_dir(run: Run, checkpoint_dir: Path | None) -> None:
         )
 
 
-def _copy_records(source: RunPaths, target: RunPaths) -> None:
+def _copy_records(source: RunPaths, target: RunPaths, step: int) -> None:
     if source.monitor.exists():
         shutil.copytree(source.monitor, target.monitor, dirs_exist_ok=True)
     if source.opponents.exists():
         shutil.copytree(source.opponents, target.opponents, dirs_exist_ok=True)
     if source.evaluations.exists():
         shutil.copy2(source.evaluations, target.evaluations)
+    if source.tracking_journal.exists() and not target.tracking_journal.exists():
+        target.tracking_journal.parent.mkdir(exist_ok=True)
+        branch_states(source.tracking_states, target.tracking_states, step)
+        shutil.copy2(source.tracking_journal, target.tracking_journal)
 
 
 def _is_done(run: Run, config: RunConfig) -> bool:

@@ -72,7 +72,7 @@ def test_a_resumed_run_forgets_the_points_after_its_step(
         tracker = TensorBoardTracker()
         tracker.start(TrackedRun("run", tmp_path, step=step))
         for point in points:
-            tracker.log_metrics({"loss": 1.0}, point)
-        tracker.finish("stopped")
+            tracker.log_metrics({"loss": 1.0}, point, float(point))
+        tracker.finish("stopped", {})
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert [event.step for event in events.Scalars("loss")] == [*kept, 4]

@@ -1,0 +1,188 @@
+"""Serve one tracker from the journal, behind the training loop."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+from sb3_ext.errors import Sb3ExtError
+from sb3_ext.tracking.delivery_states import DeliveryStates
+from sb3_ext.tracking.journal import Journal, Record
+from sb3_ext.tracking.redaction import describe_safely
+from sb3_ext.tracking.tracker import TrackedRun, Tracker
+
+logger = logging.getLogger(__name__)
+
+_BATCH_RECORDS = 500
+_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 1.0, 60.0
+
+
+class Delivery:
+    """
+    Sends what is durable in the journal to a tracker, in a thread. What cannot be sent stays in the journal.
+
+    The state is written after each batch. A process that is killed between the two sends the batch again: a tracker
+    has to recognise it, by the id of its run, the step and the time.
+
+    :param name: of the tracker in the configuration
+    :param tracker: not started
+    :param journal: of the run
+    :param states: of the run
+    :param run: what the tracker is told; ids, parent and the tags of a branch are left to ``states``
+    :param parameters: the resolved configuration: plain JSON data
+    """
+
+    def __init__(
+        self,
+        name: str,
+        tracker: Tracker,
+        journal: Journal,
+        states: DeliveryStates,
+        run: TrackedRun,
+        parameters: Mapping[str, Any],
+    ) -> None:
+        self.name = name
+        self._tracker = tracker
+        self._journal = journal
+        self._states = states
+        self._run = run
+        self._parameters = parameters
+        self._wake = threading.Event()
+        self._first_start = threading.Event()
+        self._closing = threading.Event()
+        self._abandoned = threading.Event()
+        self._is_started = False
+        self._has_warned = False
+        #: why the tracker refuses the run; the thread has ended
+        self.refusal: Sb3ExtError | None = None
+        self._thread = threading.Thread(target=self._work, name=f"tracker-{name}", daemon=True)
+
+    def start(self, timeout_seconds: float) -> None:
+        """
+        Start the thread, and wait until the tracker has started, or cannot be reached.
+
+        :param timeout_seconds: how long to wait; the thread goes on trying
+        :raises Sb3ExtError: if the tracker finds a mistake of the user's
+        """
+        self._rewind()
+        self._thread.start()
+        if not self._first_start.wait(timeout_seconds):
+            self._warn(f"has not answered for {timeout_seconds:g} s")
+        if self.refusal is not None:
+            raise self.refusal
+
+    def wake(self) -> None:
+        """Look for new durable records."""
+        self._wake.set()
+
+    def begin_closing(self) -> None:
+        """Send what is left, finish the tracker, and end the thread."""
+        self._closing.set()
+        self._wake.set()
+
+    def close(self, timeout_seconds: float) -> None:
+        """
+        Wait for the end of the thread after :meth:`begin_closing`; what is not sent by then stays in the journal.
+
+        :param timeout_seconds: how long to wait
+        """
+        self._thread.join(max(0.0, timeout_seconds))
+        self._abandoned.set()
+        if self.count_left() > 0:
+            self._warn("not everything could be sent")
+
+    def count_left(self) -> int:
+        """:return: how many bytes of the journal are not sent"""
+        return self._journal.size - self._states.get(self.name).position
+
+    def _rewind(self) -> None:
+        """Where the training goes back behind what was sent, the tracker gets a new run with the whole history."""
+        state = self._states.get(self.name)
+        if state.position > self._journal.size:
+            step = self._run.step or 0
+            logger.warning(
+                "tracker %s has steps after %d, to which this run goes back: it gets a new run, whose parent is %s",
+                *(self.name, step, state.id),
+            )
+            self._states.set(self.name, state.branch(step))
+
+    def _work(self) -> None:
+        retry_seconds = _FIRST_RETRY_SECONDS
+        last_attempts = 2
+        while last_attempts > 0 and not self._abandoned.is_set():
+            try:
+                self._start_tracker()
+                self._first_start.set()
+                is_closing = self._closing.is_set()
+                self._send()
+            except Sb3ExtError as error:
+                self.refusal = error
+                if self._first_start.is_set():
+                    self._warn(str(error))
+                self._first_start.set()
+                return
+            except (Exception, SystemExit) as error:
+                self._is_started = False
+                self._warn(describe_safely(error))
+                self._first_start.set()
+                if not self._closing.wait(retry_seconds):
+                    retry_seconds = min(2 * retry_seconds, _LAST_RETRY_SECONDS)
+                else:
+                    last_attempts -= 1
+                    self._abandoned.wait(_FIRST_RETRY_SECONDS)
+            else:
+                if is_closing:
+                    return
+                retry_seconds = _FIRST_RETRY_SECONDS
+                self._wake.wait()
+                self._wake.clear()
+
+    def _start_tracker(self) -> None:
+        if self._is_started:
+            return
+        state = self._states.get(self.name)
+        tags = dict(self._run.tags)
+        if state.parent_step is not None:
+            tags["parent_step"] = str(state.parent_step)
+        run = replace(self._run, id=state.id, parent_id=state.parent_id, tags=tags)
+        found = self._tracker.start(run)
+        self._states.update(self.name, id=found, url=self._tracker.url)
+        self._tracker.log_parameters(self._parameters)
+        self._tracker.flush()
+        self._is_started = True
+
+    def _send(self) -> None:
+        while True:
+            position, limit = self._states.get(self.name).position, self._journal.durable_size
+            batch = list(islice(self._journal.read(position, limit), _BATCH_RECORDS))
+            if not batch:
+                return
+            for record, _ in batch:
+                self._log(record)
+            self._tracker.flush()
+            last, position = batch[-1]
+            # The end of an earlier training, which was extended since then, is not the end of the run.
+            if last.status is not None and position == self._journal.size and self._closing.is_set():
+                self._tracker.finish(last.status, last.summary)
+            self._states.update(self.name, position=position)
+
+    def _log(self, record: Record) -> None:
+        if record.values:
+            self._tracker.log_metrics(record.values, record.step, record.time_seconds)
+        if record.artifact is not None and (path := self._run.directory / record.artifact).is_file():
+            self._tracker.log_artifact(path, record.artifact)
+
+    def _warn(self, reason: str) -> None:
+        if self._has_warned:
+            logger.debug("tracker %s: %s", self.name, reason)
+            return
+        self._has_warned = True
+        logger.warning(
+            "tracker %s: %s; training goes on. What is not sent stays in %s: `sb3-ext runs sync %s` or the next "
+            "resume sends it",
+            *(self.name, reason, self._run.directory / "tracking", self._run.directory),
+        )

@@ -1,0 +1,166 @@
+"""What a run has logged, in order, in one file of its directory: the queue from which trackers are served."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """
+    One entry.
+
+    :param logged_at: environment transitions so far when it was logged
+    :param time_seconds: when it was logged, since 1970
+    :param step: the step that the values are of; an evaluation in the background logs those of an earlier one
+    :param values: metrics by name
+    :param artifact: of an artifact instead: its path below the run directory
+    :param status: of the end of a training instead: ``completed``, ``stopped`` or ``failed``
+    :param summary: how it ended
+    """
+
+    logged_at: int
+    time_seconds: float
+    step: int = 0
+    values: dict[str, float] = field(default_factory=dict)
+    artifact: str | None = None
+    status: str | None = None
+    summary: dict[str, Any] = field(default_factory=dict)
+
+    def to_line(self) -> bytes:
+        """:return: JSON with a line break; NaN and infinity as Python writes them"""
+        content = {name: value for name, value in asdict(self).items() if value not in (None, {})}
+        return f"{json.dumps(content)}\n".encode()
+
+    @classmethod
+    def from_line(cls, line: bytes) -> Record:
+        """
+        :param line: what :meth:`to_line` gave
+        :raises ValueError: if it is damaged
+        """
+        try:
+            return cls(**json.loads(line))
+        except TypeError as error:
+            raise ValueError(str(error)) from error
+
+
+class Journal:
+    """
+    The file. One thread appends, others read; a position is a number of bytes.
+
+    A record is durable when a checkpoint of its ``logged_at`` or of a later step is on the disk: the run never resumes
+    before it, so it can be sent.
+
+    :param path: need not exist yet
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._ends: deque[tuple[int, int]] = deque()  # logged_at -> end of its last record, of those not durable yet
+        self._size = 0
+        self._durable_size = 0
+        if path.exists():
+            for record, end in self._scan():
+                self._note_end(record.logged_at, end)
+            if self._size < path.stat().st_size:  # an incomplete last line
+                os.truncate(path, self._size)
+
+    @property
+    def size(self) -> int:
+        """The position after the last record."""
+        return self._size
+
+    @property
+    def durable_size(self) -> int:
+        """The position after the last durable record."""
+        return self._durable_size
+
+    def append(self, record: Record) -> None:
+        """
+        :param record: logged no earlier than the last one
+        :raises OSError: if the disk is full or fails; the record is left out
+        """
+        line = record.to_line()
+        with self._lock:
+            try:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                with self._path.open("ab", buffering=0) as file:
+                    if file.write(line) < len(line):
+                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError:
+                if self._path.exists():
+                    os.truncate(self._path, self._size)  # the line may be there in part
+                raise
+            self._note_end(record.logged_at, self._size + len(line))
+
+    def cut(self, step: int) -> None:
+        """
+        Drop what was logged after a step, to which the training goes back; the rest is durable.
+
+        :param step: of the checkpoint
+        """
+        self.mark_durable(step)
+        with self._lock:
+            if self._ends:
+                os.truncate(self._path, self._durable_size)
+                self._size = self._durable_size
+                self._ends.clear()
+
+    def mark_durable(self, step: int) -> None:
+        """:param step: of a checkpoint that is on the disk"""
+        with self._lock:
+            while self._ends and self._ends[0][0] <= step:
+                self._durable_size = self._ends.popleft()[1]
+
+    def read(self, position: int, limit: int) -> Iterator[tuple[Record, int]]:
+        """
+        :param position: where to begin
+        :param limit: where to end
+        :return: records, each with the position after it
+        """
+        return self._scan(position, limit)
+
+    def _scan(self, position: int = 0, limit: int | None = None) -> Iterator[tuple[Record, int]]:
+        if limit is not None and position >= limit:
+            return
+        with self._path.open("rb") as file:
+            file.seek(position)
+            while limit is None or position < limit:
+                line = file.readline()
+                if not line.endswith(b"\n"):
+                    return
+                try:
+                    record = Record.from_line(line)
+                except ValueError:
+                    return  # damaged by a failing disk: what follows cannot be trusted
+                position += len(line)
+                yield record, position
+
+    def _note_end(self, logged_at: int, end: int) -> None:
+        self._size = end
+        if self._ends and self._ends[-1][0] >= logged_at:
+            logged_at = self._ends.pop()[0]
+        self._ends.append((logged_at, end))
+
+
+def select_numbers(values: Mapping[str, Any]) -> dict[str, float]:
+    """
+    :param values: what SB3's logger dumps
+    :return: the numbers among them, as Python's
+    """
+    return {
+        name: value.item() if isinstance(value, np.number | np.bool_) else value
+        for name, value in values.items()
+        if isinstance(value, int | float | np.number | np.bool_)
+    }

@@ -1,0 +1,261 @@
+"""MLflow: experiments on a server, or in an SQLite file beside the runs."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import posixpath
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from sb3_ext.errors import MissingExtraError, Sb3ExtError
+from sb3_ext.file_lock import holding_lock
+from sb3_ext.tracking.parameter_names import flatten
+from sb3_ext.tracking.redaction import has_password, hide_secrets
+from sb3_ext.tracking.tracker import TrackedRun, Tracker
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Run
+
+_SCHEMES = ("", "databricks", "databricks-uc", "file", "http", "https", "mssql", "mysql", "postgresql", "sqlite", "uc")
+_MAX_BATCH = 1000  # metrics in one request; of parameters and tags, 100
+_MAX_PARAMETERS = 100
+_MAX_VALUE_CHARACTERS = 6000
+_STATUSES = {"completed": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
+_REFUSALS = {
+    *("BAD_REQUEST", "ENDPOINT_NOT_FOUND", "INVALID_PARAMETER_VALUE", "NOT_FOUND", "PERMISSION_DENIED"),
+    *("RESOURCE_DOES_NOT_EXIST", "UNAUTHENTICATED"),
+}
+"""MLflow's codes of errors that trying again does not mend."""
+_DEFAULTS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    # The delivery tries again by itself, and a client that tries for minutes would hold it up.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+"""Environment variables that are set before MLflow is imported, unless the user sets them."""
+
+
+class MlflowTracker(Tracker):
+    """
+    Logs parameters, metrics, files and tags to MLflow.
+
+    :param tracking_uri: of the server, such as ``http://localhost:5000``, or of a database; ``None``:
+        ``MLFLOW_TRACKING_URI``, and without that the file ``mlflow.db`` beside the run directory. User and password
+        are read from ``MLFLOW_TRACKING_USERNAME`` and ``MLFLOW_TRACKING_PASSWORD``, never from here
+    :param experiment: its name; it is made if there is none
+    :param run_name: ``None`` takes the name of the run directory
+    :param tags: further tags by name
+    :raises MissingExtraError: if MLflow is not installed
+    :raises ValueError: if the URI contains a password, or is of no kind that MLflow knows
+    """
+
+    def __init__(
+        self,
+        tracking_uri: str | None = None,
+        experiment: str = "sb3_ext",
+        run_name: str | None = None,
+        tags: dict[str, Any] | None = None,
+    ) -> None:
+        if importlib.util.find_spec("mlflow") is None:
+            raise MissingExtraError("tracking with MLflow", "mlflow")
+        _validate_uri(tracking_uri)
+        self._given_uri = tracking_uri
+        self._experiment = experiment
+        self._run_name = run_name
+        self._tags = tags or {}
+        self._uri = ""
+        self._client: MlflowClient
+        self._run: Run | None = None
+        self._metrics: list[Metric] = []
+
+    def start(self, run: TrackedRun) -> str:
+        """
+        :param run: the run
+        :return: MLflow's run id
+        :raises Sb3ExtError: if MLflow refuses it, or the run was deleted there
+        """
+        self._metrics.clear()
+        self._uri = self._given_uri or os.environ.get("MLFLOW_TRACKING_URI") or _make_database_uri(run.directory)
+        with self._translating_refusals(), _locking(self._uri):
+            self._client = _make_client(self._uri)
+            self._run = self._create_run(run) if run.id is None else self._find_run(run.id)
+        return self._run_id
+
+    @property
+    def url(self) -> str | None:
+        """The page of the run on the server; ``None`` of a database without one."""
+        if self._run is None or not self._uri.startswith("http"):
+            return None
+        server = hide_secrets(self._uri.rstrip("/"))
+        return f"{server}/#/experiments/{self._run.info.experiment_id}/runs/{self._run.info.run_id}"
+
+    def log_parameters(self, parameters: Mapping[str, Any]) -> None:
+        """
+        Log what MLflow does not have yet; a resume may have changed values, which MLflow cannot.
+
+        :param parameters: nested; they get names such as ``agent.params.gamma``
+        """
+        from mlflow.entities import Param
+
+        with self._translating_refusals():
+            known = self._client.get_run(self._run_id).data.params
+            new = [
+                Param(name, value[:_MAX_VALUE_CHARACTERS])
+                for name, value in flatten(parameters).items()
+                if name not in known
+            ]
+            for first in range(0, len(new), _MAX_PARAMETERS):
+                self._client.log_batch(self._run_id, params=new[first : first + _MAX_PARAMETERS])
+
+    def log_metrics(self, values: Mapping[str, Any], step: int, time_seconds: float) -> None:
+        """
+        :param values: numbers by name
+        :param step: environment transitions so far
+        :param time_seconds: with name, step and value it identifies an entry, so that none is there twice
+        """
+        from mlflow.entities import Metric
+
+        milliseconds = int(1000 * time_seconds)
+        self._metrics += [Metric(name, value, milliseconds, step) for name, value in values.items()]
+
+    def log_artifact(self, path: Path, name: str) -> None:
+        """
+        :param path: the file
+        :param name: its path among the artifacts of the run
+        """
+        self.flush()
+        with self._translating_refusals():
+            self._client.log_artifact(self._run_id, str(path), posixpath.dirname(name) or None)
+
+    def flush(self) -> None:
+        """Send the metrics, up to 1,000 in a request."""
+        with self._translating_refusals():
+            for first in range(0, len(self._metrics), _MAX_BATCH):
+                self._client.log_batch(self._run_id, metrics=self._metrics[first : first + _MAX_BATCH])
+        self._metrics.clear()
+
+    def finish(self, status: str, summary: Mapping[str, Any]) -> None:
+        """
+        :param status: becomes MLflow's: ``FINISHED``, ``KILLED`` or ``FAILED``
+        :param summary: becomes tags
+        """
+        self.flush()
+        with self._translating_refusals():
+            self._log_tags(summary)
+            self._client.set_terminated(self._run_id, _STATUSES[status])
+
+    @property
+    def _run_id(self) -> str:
+        assert self._run is not None, "started before"
+        run_id: str = self._run.info.run_id
+        return run_id
+
+    def _create_run(self, run: TrackedRun) -> Run:
+        client = self._client
+        experiment = client.get_experiment_by_name(self._experiment)
+        if experiment is None:
+            experiment_id = client.create_experiment(self._experiment, _choose_artifact_location(self._uri))
+        elif experiment.lifecycle_stage == "deleted":
+            raise Sb3ExtError(
+                f"tracking.mlflow.experiment: the experiment '{self._experiment}' was deleted in MLflow; restore it, "
+                "or name another"
+            )
+        else:
+            experiment_id = experiment.experiment_id
+        tags = {**run.tags, **self._tags, "mlflow.source.name": "sb3-ext"}
+        if run.parent_id is not None:
+            tags |= {"mlflow.parentRunId": run.parent_id}
+        texts = {name: str(value)[:_MAX_VALUE_CHARACTERS] for name, value in tags.items()}
+        return client.create_run(experiment_id, tags=texts, run_name=self._run_name or run.name)
+
+    def _find_run(self, run_id: str) -> Run:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            found = self._client.get_run(run_id)
+            is_deleted = found.info.lifecycle_stage == "deleted"
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            is_deleted = True
+        if is_deleted:
+            raise Sb3ExtError(
+                f"tracking.mlflow: MLflow's run {run_id} of this run was deleted; restore it with `mlflow runs restore "
+                f"--run-id {run_id}`, or remove 'mlflow' from tracking/state.json of the run to begin a new one"
+            )
+        self._client.update_run(run_id, status="RUNNING")
+        return found
+
+    def _log_tags(self, tags: Mapping[str, Any]) -> None:
+        from mlflow.entities import RunTag
+
+        texts = [RunTag(name, str(value)[:_MAX_VALUE_CHARACTERS]) for name, value in tags.items()]
+        self._client.log_batch(self._run_id, tags=texts)
+
+    @contextmanager
+    def _translating_refusals(self) -> Iterator[None]:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            yield
+        except MlflowException as error:
+            if error.error_code in _REFUSALS:
+                message = " ".join(str(error).split())
+                place = hide_secrets(self._uri)
+                raise Sb3ExtError(f"tracking.mlflow: refused by {place}: {hide_secrets(message)}") from error
+            raise
+
+
+def _validate_uri(uri: str | None) -> None:
+    if uri is None:
+        return
+    if has_password(uri):
+        raise ValueError(
+            "tracking_uri: contains a password, which would be written into the run directory; set "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or the whole URI as MLFLOW_TRACKING_URI"
+        )
+    parts = urlsplit(uri)
+    scheme = parts.scheme.partition("+")[0]
+    if scheme not in _SCHEMES or (scheme in ("http", "https") and not parts.hostname):
+        known = "http://host:port, https://…, sqlite:///file.db, postgresql://…, databricks"
+        raise ValueError(f"tracking_uri: expected {known} or the like, found '{uri}'")
+
+
+def _make_database_uri(run_directory: Path) -> str:
+    return f"sqlite:///{run_directory.parent.absolute() / 'mlflow.db'}"
+
+
+def _choose_artifact_location(uri: str) -> str | None:
+    """MLflow would put the files of a database without a server into the current directory."""
+    if not uri.startswith("sqlite:///"):
+        return None
+    return (Path(uri.removeprefix("sqlite:///")).absolute().parent / "mlartifacts").as_uri()
+
+
+@contextmanager
+def _locking(uri: str) -> Iterator[None]:
+    """Of several runs that begin at once with one database file, the first makes its tables."""
+    if not uri.startswith("sqlite:///"):
+        yield
+        return
+    path = Path(uri.removeprefix("sqlite:///")).absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with holding_lock(path.with_name(f"{path.name}.lock"), required=False):
+        yield
+
+
+def _make_client(uri: str) -> MlflowClient:
+    for name, value in _DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    for name in ("alembic", "mlflow"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # they write to the console about their tables
+    from mlflow import MlflowClient
+
+    return MlflowClient(uri)

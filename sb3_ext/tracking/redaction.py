@@ -1,0 +1,41 @@
+"""Keep passwords and keys out of what is shown, logged and written."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from sb3_ext.errors import describe_error
+
+_PASSWORD = re.compile(r"(://[^/@\s:]*):[^/@\s]*@")
+_SECRET_VARIABLE = re.compile(r"(API_?KEY|TOKEN|PASSWORD|SECRET)(_|$)", re.IGNORECASE)
+_SHORTEST_SECRET = 6  # a shorter value could be part of any text
+
+
+def has_password(uri: str) -> bool:
+    """
+    :param uri: such as ``http://user:password@host``
+    :return: whether it contains a password
+    """
+    return _PASSWORD.search(uri) is not None
+
+
+def hide_secrets(text: str) -> str:
+    """
+    :param text: any
+    :return: the same with ``***`` in the place of passwords in URIs and of what environment variables of the names
+        ``…API_KEY``, ``…TOKEN``, ``…PASSWORD`` and ``…SECRET`` contain
+    """
+    text = _PASSWORD.sub(r"\1:***@", text)
+    for name, value in os.environ.items():
+        if _SECRET_VARIABLE.search(name) and len(value) >= _SHORTEST_SECRET:
+            text = text.replace(value, "***")
+    return text
+
+
+def describe_safely(error: BaseException) -> str:
+    """
+    :param error: of a service or its client
+    :return: one line without secrets
+    """
+    return hide_secrets(describe_error(error))
