@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -56,8 +57,6 @@ def tune(
 
     CONFIG is a YAML file or the name of a shipped one.
     """
-    import warnings
-
     given = {"trials": trials, "jobs": jobs, "timeout": timeout, "storage": storage, "study": study}
     flags = [_make_override(name, value) for name, value in given.items() if value is not None]
     overrides = join_overrides(flags, assignments)
@@ -68,7 +67,7 @@ def tune(
     from sb3_ext.tuning.study import open_study
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    os.environ.setdefault("MPLBACKEND", "agg")  # Optuna draws with pyplot, which would look for a screen
     plan = make_plan(config, overrides, directory=study_dir)
     with show_log(is_quiet=quiet, is_verbose=False):
         opened = open_study(plan, must_exist=resume)

@@ -19,7 +19,7 @@ from sb3_ext.errors import RunError
 from sb3_ext.formatting import format_duration, shorten_names
 from sb3_ext.runs.run import Run
 from sb3_ext.runs.status import RunStatus
-from sb3_ext.tuning.plots import shorten_key
+from sb3_ext.tuning.space import shorten_key
 from sb3_ext.tuning.study import DIRECTORY, TuningStudy, find_run_directories
 from sb3_ext.tuning.study_progress import Progress
 from sb3_ext.tuning.trial_run import VALUES

@@ -10,7 +10,7 @@ import numpy as np
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, unwrap_vec_normalize
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
-from sb3_ext.evaluation.film import Frame, caption_frame, open_film
+from sb3_ext.evaluation.film import Film, Frame, caption_frame
 
 _LAST_FRAME_SECONDS = 0.7
 
@@ -61,7 +61,7 @@ class VideoRecorder(VecEnvWrapper):
             )
         if frames_per_second is None:
             frames_per_second = venv.get_attr("metadata")[0].get("render_fps", 30)
-        self._film = open_film(path, frames_per_second)
+        self._film = Film(path, frames_per_second)
         self._held_frames = round(_LAST_FRAME_SECONDS * frames_per_second)
         self._normalizer = unwrap_vec_normalize(venv)
         self._episodes = self._steps = 0

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
-import optuna
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, PatientPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 
@@ -16,6 +14,7 @@ from sb3_ext.config import RunConfig
 from sb3_ext.config.argument_ranges import PRUNER_RANGES, SAMPLER_RANGES
 from sb3_ext.config.tune_schema import TuneConfig
 from sb3_ext.errors import ConfigError
+from sb3_ext.internals.optuna import allow_experimental
 from sb3_ext.ranges import Range
 
 _SAMPLERS: dict[str, Callable[..., BaseSampler]] = {
@@ -93,8 +92,7 @@ def _make(
     if required:
         raise ConfigError(f"{key}.params.{problem.key[0]}: {problem.message}" for problem in required)
     try:
-        with warnings.catch_warnings():  # what is experimental in Optuna is chosen knowingly
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        with allow_experimental():
             return function(**arguments)
     except (ImportError, TypeError, ValueError) as error:
         raise ConfigError(f"{key}: cannot be made with these parameters: {error}") from error

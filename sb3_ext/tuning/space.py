@@ -102,6 +102,11 @@ def load_space(config: RunConfig) -> Space:
     return Space(space)
 
 
+def shorten_key(key: str) -> str:
+    """:return: a key of the configuration without the sections that most keys of a space have in common"""
+    return key.removeprefix("agent.params.").removeprefix("policy_kwargs.")
+
+
 def _suggest(trial: optuna.trial.BaseTrial, key: str, dimension: DimensionConfig) -> Any:
     distribution = _make_distribution(dimension)
     if isinstance(distribution, CategoricalDistribution):

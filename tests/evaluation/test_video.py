@@ -18,7 +18,7 @@ from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv, VecNormalize
 from sb3_ext.errors import MissingExtraError
 from sb3_ext.evaluation import video as video_module
 from sb3_ext.evaluation.episode_loop import Episode, play_episodes
-from sb3_ext.evaluation.film import caption_frame, open_film
+from sb3_ext.evaluation.film import Film, caption_frame
 from sb3_ext.evaluation.video import LastFrameWrapper, VideoRecorder
 
 
@@ -180,14 +180,14 @@ def test_an_environment_that_renders_something_else(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["video.avi", "video", "video.png"])
 def test_other_file_names(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match=r"must be an \.mp4 or a \.gif file, but got '" + name):
-        open_film(tmp_path / name, 30)
+        Film(tmp_path / name, 30)
 
 
 def test_missing_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'sb3-ext\[video\]'"):
-        open_film(tmp_path / "video.mp4", 30)
-    open_film(tmp_path / "video.gif", 30)
+        Film(tmp_path / "video.mp4", 30)
+    Film(tmp_path / "video.gif", 30)
 
 
 @pytest.mark.parametrize("name", ["video.mp4", "video.gif"])
@@ -198,7 +198,7 @@ def test_a_film_without_pictures_is_no_file(tmp_path: Path, name: str) -> None:
 
 def test_a_fast_gif_leaves_pictures_out_and_keeps_the_speed(tmp_path: Path) -> None:
     path = tmp_path / "video.gif"
-    gif = open_film(path, 50)
+    gif = Film(path, 50)
     for brightness in range(0, 200, 20):
         gif.add(np.full((20, 20, 3), brightness, np.uint8))
     gif.close()
