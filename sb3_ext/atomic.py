@@ -3,6 +3,8 @@ Write a file or a folder whole, or not at all.
 
 Both write under a hidden sibling name and rename: a reader, or a process killed at any moment, sees the old state
 or the new one. ``durable`` adds the ``fsync`` calls that make the same true of a power loss.
+
+Libraries for this, such as atomicwrites, replace single files and no folders.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@ YAML as plain data that remembers its line numbers, and that hostile input canno
 
 Differences from PyYAML's ``safe_load``: numbers and booleans follow YAML 1.2 (``3e-4`` is a number, ``yes`` is text),
 duplicate keys are errors, tags and merge keys are not accepted, and size, depth and number of values are bounded
-before anything is built from them.
+before anything is built from them. No library has all of this: PyYAML's scanner and parser are used, its loaders have
+neither line numbers nor limits.
 """
 
 from __future__ import annotations

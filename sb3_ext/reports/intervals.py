@@ -1,4 +1,8 @@
-"""Confidence intervals: of a mean from few values, by Student's t distribution; of a proportion, by Wilson's score."""
+"""
+Confidence intervals: of a mean from few values, by Student's t distribution; of a proportion, by Wilson's score.
+
+SciPy has both, but is large, and nothing else that every installation needs depends on it.
+"""
 
 from __future__ import annotations
 

@@ -6,6 +6,8 @@ win. The likelihood is greatest at ratings that do not depend on the order in wh
 
 A perfect score would put the likeliest ratings at infinity. So every pairing is given one more game, a draw: 1,000 wins
 of 1,000 become 1,000.5 of 1,001, which is 1,320 points, and the more games, the less it weighs.
+
+Libraries for this model, such as choix, have no draws and no intervals.
 """
 
 from __future__ import annotations
