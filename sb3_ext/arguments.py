@@ -1,27 +1,30 @@
-"""Check keyword arguments from a configuration against the signature of what they will be given to."""
+"""
+Check arguments against the signature of what they are given to: those of a configuration with
+:func:`find_argument_problems` before anything is made, those of a script with :func:`validate_arguments` in the call.
+"""
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
+import operator
 import types
 import typing
 from collections.abc import Callable, Mapping
 from operator import attrgetter
-from typing import Any
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar
 
-from pydantic import (
-    ConfigDict,
-    PydanticSchemaGenerationError,
-    TypeAdapter,
-    ValidationError,
-)
+from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
 from sb3_ext.errors import describe_error
 from sb3_ext.problems import Problem, expected, suggest_name
 from sb3_ext.ranges import Range, find_range_problems
 
 _STRICT = ConfigDict(arbitrary_types_allowed=True, strict=True)
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def find_argument_problems(
@@ -38,13 +41,14 @@ def find_argument_problems(
     :param function: a function or class
     :param given: keyword arguments by name
     :param owned: arguments that are passed from elsewhere: name -> what the user should do instead
-    :param ranges: of numbers, by the argument's name
+    :param ranges: of numbers, by the argument's name, for parameters whose annotation has no range
     :return: one problem a mistake, keyed by the argument's name
     """
     owned, ranges = owned or {}, ranges or {}
     parameters = read_parameters(function)
     takes_any_name = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     named = {name: parameter for name, parameter in parameters.items() if _is_named(parameter)}
+    ranges = {**ranges, **read_ranges(named)}
     problems = []
     for name, value in given.items():
         if name in owned:
@@ -63,6 +67,74 @@ def find_argument_problems(
     return problems
 
 
+def validate_arguments(function: Callable[P, R]) -> Callable[P, R]:
+    """
+    Decorator: each call refuses values that the annotations of the parameters exclude, with a ``ValueError``.
+
+    These are numbers outside a range, such as ``PositiveInt`` of :mod:`sb3_ext.ranges`, and other than the choices of a
+    ``Literal``. Other annotations are not looked at. A whole number such as 1e6 is passed on as an integer where an
+    integer is expected.
+
+    :param function: with annotations
+    :return: the same, with the check
+    """
+    signature = inspect.signature(function)
+
+    @functools.cache
+    def read_annotations() -> Mapping[str, Any]:  # in the first call: the names in annotations are known then
+        return {name: parameter.annotation for name, parameter in read_parameters(function).items()}
+
+    @functools.wraps(function)
+    def validated(*arguments: P.args, **keywords: P.kwargs) -> R:
+        try:
+            bound = signature.bind(*arguments, **keywords)
+        except TypeError:
+            return function(*arguments, **keywords)  # raises it in Python's own words
+        for name, annotation in read_annotations().items():
+            if name in bound.arguments:
+                bound.arguments[name] = _validate(name, annotation, bound.arguments[name])
+        return function(*bound.args, **bound.kwargs)
+
+    return validated
+
+
+def _validate(name: str, annotation: Any, value: Any) -> Any:
+    members = union_members(annotation)
+    if value is None and type(None) in members:
+        return None
+    allowed = find_range(annotation)
+    if allowed is not None:
+        return allowed.validate(name, value)
+    choices = [
+        choice for member in members if typing.get_origin(member) is Literal for choice in typing.get_args(member)
+    ]
+    if choices and value not in choices:
+        raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}, but got {value!r}")
+    return value
+
+
+def find_range(annotation: Any) -> Range | None:
+    """
+    :param annotation: of a parameter
+    :return: the range of the numbers that it admits, such as of ``PositiveInt | None``; ``None`` if it has none
+    """
+    for member in _split_union(annotation):
+        if typing.get_origin(member) is Annotated:
+            for metadata in member.__metadata__:
+                if isinstance(metadata, Range):
+                    return metadata
+    return None
+
+
+def read_ranges(parameters: Mapping[str, inspect.Parameter]) -> dict[str, Range]:
+    """
+    :param parameters: of a function, by name
+    :return: the ranges in their annotations, by name
+    """
+    found = {name: find_range(parameter.annotation) for name, parameter in parameters.items()}
+    return {name: allowed for name, allowed in found.items() if allowed is not None}
+
+
 def read_parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     """
     A callable's parameters with evaluated annotations where they can be evaluated.
@@ -73,7 +145,8 @@ def read_parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parame
     try:
         return inspect.signature(function, eval_str=True).parameters
     except NameError:
-        names = getattr(inspect.unwrap(function), "__globals__", {})
+        code = function.__init__ if inspect.isclass(function) else function
+        names = getattr(inspect.unwrap(code), "__globals__", {})
         return {
             name: parameter.replace(annotation=_evaluate(parameter.annotation, names))
             for name, parameter in inspect.signature(function).parameters.items()
@@ -141,7 +214,18 @@ def import_module(name: str) -> types.ModuleType:
 
 
 def union_members(annotation: Any) -> tuple[Any, ...]:
-    """The members of a union annotation; of any other, itself alone."""
+    """
+    :param annotation: of a parameter
+    :return: the members of a union; of any other annotation, itself alone; all without the metadata of ``Annotated``
+    """
+    return tuple(_strip(member) for member in _split_union(annotation))
+
+
+def _strip(annotation: Any) -> Any:
+    return annotation.__origin__ if typing.get_origin(annotation) is Annotated else annotation
+
+
+def _split_union(annotation: Any) -> tuple[Any, ...]:
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         return typing.get_args(annotation)
     return (annotation,)
@@ -164,10 +248,13 @@ def _is_named(parameter: inspect.Parameter) -> bool:
 
 def _find_type_problems(annotation: Any, value: Any) -> list[Problem]:
     """Annotations of plain types only: what numbers are to NumPy's own types is for the callee to say."""
-    if not all((typing.get_origin(member) or member) in _PLAIN_NAMES for member in union_members(annotation)):
+    members = union_members(annotation)
+    if not all((typing.get_origin(member) or member) in (*_PLAIN_NAMES, Literal) for member in members):
         return []
     try:
-        TypeAdapter(annotation, config=_STRICT).validate_python(convert_list(annotation, value))
+        TypeAdapter(functools.reduce(operator.or_, members), config=_STRICT).validate_python(
+            convert_list(annotation, value)
+        )
     except PydanticSchemaGenerationError:
         return []  # type[...] of something that pydantic cannot check
     except ValidationError:
@@ -191,9 +278,17 @@ _PLAIN_NAMES: dict[Any, str] = {
 
 def describe_annotation(annotation: Any) -> str:
     """A type annotation in the words of a YAML file: ``a number, a schedule such as linear(3e-4) or null``."""
-    names: list[str] = []
-    for member in union_members(annotation):
-        origin = typing.get_origin(member) or member
-        names.append(_PLAIN_NAMES.get(origin) or str(getattr(origin, "__name__", origin)))
-    unique = list(dict.fromkeys(names))
+    unique = list(dict.fromkeys(map(_describe_member, _split_union(annotation))))
     return unique[0] if len(unique) == 1 else f"{', '.join(unique[:-1])} or {unique[-1]}"
+
+
+def _describe_member(annotation: Any) -> str:
+    allowed = find_range(annotation)
+    if allowed is not None:
+        return allowed.words
+    member = _strip(annotation)
+    origin = typing.get_origin(member) or member
+    if origin is Literal:
+        choices = ", ".join(map(str, typing.get_args(member)))
+        return f"one of {choices}" if "," in choices else choices
+    return _PLAIN_NAMES.get(origin) or str(getattr(origin, "__name__", origin))

@@ -1,13 +1,22 @@
-"""The values that a number may have, and the words for them."""
+"""
+The values that a number may have, and the words for them.
+
+A key of a configuration whose annotation is one of the types here, such as ``PositiveInt``, takes no other numbers;
+nor does such a parameter of a function with the decorator :func:`~sb3_ext.arguments.validate_arguments`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from math import inf
-from typing import Any
+from math import inf, isinf
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from sb3_ext.problems import Problem, expected
+
+if TYPE_CHECKING:
+    from pydantic_core import CoreSchema
 
 MAX_INTEGER = 2**63 - 1
 MAX_NUMBER = 3.4028234663852886e38  # of torch's float32
@@ -18,6 +27,8 @@ _LIMITS = (MAX_INTEGER, MAX_NUMBER, inf)
 class Range:
     """
     The values that a number may have. NaN is never one of them.
+
+    As metadata of an annotation, such as ``Annotated[int, POSITIVE_INTEGER]``, it is also a type of pydantic's.
 
     :param words: for messages, with an article
     :param low: the least value
@@ -37,22 +48,43 @@ class Range:
     also: tuple[float, ...] = ()
 
     def __contains__(self, number: Any) -> bool:
-        if isinstance(number, bool) or not isinstance(number, int | float):
+        if not _is_number(number):
             return False
         if number in self.also:
             return True
         is_above = number > self.low if self.excludes_low else number >= self.low
         is_below = number < self.high if self.excludes_high else number <= self.high
-        return is_above and is_below and (not self.is_whole or isinstance(number, int))
+        return is_above and is_below and (not self.is_whole or isinstance(number, Integral))
 
-    def validate(self, name: str, number: Any) -> None:
+    def convert(self, number: Any) -> Any:
+        """
+        :param number: any value
+        :return: the same; as an integer if only integers are in the range and it is a whole one such as 1e6
+        """
+        is_converted = self.is_whole and isinstance(number, float) and number.is_integer()
+        return int(number) if is_converted else number
+
+    def validate(self, name: str, number: Any) -> Any:
         """
         :param name: of the parameter
         :param number: its value
-        :raises ValueError: if the value is outside the range
+        :return: the value, converted as by :meth:`convert`
+        :raises ValueError: if it is outside the range, or not a number
         """
-        if number not in self:
-            raise ValueError(f"{name} must be {self.words}, but got {number!r}")
+        converted = self.convert(number)
+        if converted not in self:
+            raise ValueError(f"{name} {self._describe_rule(converted)}, but got {number!r}")
+        return converted
+
+    def _describe_rule(self, number: Any) -> str:
+        if _is_number(number) and isinf(number):
+            return f"must be {self.words}, not infinite"
+        is_too_low = _is_number(number) and number < self.low + self.excludes_low
+        if is_too_low and self.high in _LIMITS and (self.low, self.excludes_low) in ((0, True), (1, False)):
+            return "must be positive"
+        if is_too_low and self.high in _LIMITS and self.low == 0:
+            return "cannot be negative"
+        return f"must be {self.words}"
 
     def describe_mistake(self, number: float) -> str:
         """
@@ -79,6 +111,26 @@ class Range:
             schema["exclusiveMaximum" if self.excludes_high else "maximum"] = self.high
         return {"anyOf": [schema, {"enum": list(self.also)}]} if self.also else schema
 
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        """:return: what validates a key of a configuration that is annotated with this range"""
+        from pydantic_core import PydanticCustomError, core_schema
+
+        def validate(value: Any) -> Any:
+            number = self.convert(value)
+            if number not in self:
+                raise PydanticCustomError("expected", "{message}", {"message": expected(self.words, value)})
+            return number if self.is_whole else float(number)
+
+        return core_schema.no_info_plain_validator_function(validate)
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        """:return: JSON Schema of such a key"""
+        return self.to_json_schema()
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
 
 FINITE = Range("a finite number")
 NON_NEGATIVE = Range("a number >= 0", low=0)
@@ -91,6 +143,16 @@ BETWEEN_ZERO_AND_ONE = Range("a number between 0 and 1", low=0, high=1, excludes
 POSITIVE_INTEGER = Range("a positive integer", low=1, high=MAX_INTEGER, is_whole=True)
 NON_NEGATIVE_INTEGER = Range("an integer >= 0", low=0, high=MAX_INTEGER, is_whole=True)
 POSITIVE_INTEGER_OR_MINUS_ONE = Range("a positive integer, or -1", low=1, high=MAX_INTEGER, is_whole=True, also=(-1,))
+SEED = Range(f"an integer from 0 to {2**32 - 1}", low=0, high=2**32 - 1, is_whole=True)
+
+Finite: TypeAlias = Annotated[float, FINITE]
+NonNegative: TypeAlias = Annotated[float, NON_NEGATIVE]
+Positive: TypeAlias = Annotated[float, POSITIVE]
+Fraction: TypeAlias = Annotated[float, FRACTION]
+PositiveFraction: TypeAlias = Annotated[float, POSITIVE_FRACTION]
+PositiveInt: TypeAlias = Annotated[int, POSITIVE_INTEGER]
+NonNegativeInt: TypeAlias = Annotated[int, NON_NEGATIVE_INTEGER]
+Seed: TypeAlias = Annotated[int, SEED]
 
 
 def find_range_problems(given: Mapping[str, Any], ranges: Mapping[str, Range]) -> Iterator[Problem]:

@@ -169,8 +169,12 @@ def walk(
             properties |= part["then"]["properties"]
     for name, inner in properties.items():
         yield from walk(inner, root, (*path, name), names)
-    for choice in schema.get("anyOf", ()):
-        if "$ref" in choice or "properties" in choice:
+    for choice in (*schema.get("anyOf", ()), *schema.get("oneOf", ())):
+        if "$ref" in choice:
+            choice = root["$defs"][choice["$ref"].rpartition("/")[2]]
+        constant = choice.get("properties", {}).get("type", {}).get("const")
+        is_other = constant not in (None, names.get(path[-1] if path else ""))
+        if not is_other and ("properties" in choice or "oneOf" in choice):
             yield from (item for item in walk(choice, root, path, names) if item[0] != path)
 
 
@@ -200,8 +204,9 @@ def make_fitting(schema: Mapping[str, Any], root: Mapping[str, Any]) -> st.Searc
     for choices in (schema.get("enum"), [schema["const"]] if "const" in schema else None):
         if choices:
             return st.sampled_from(choices)
-    if "anyOf" in schema:
-        return st.one_of([make_fitting(choice, root) for choice in schema["anyOf"]])
+    for choices in (schema.get("anyOf"), schema.get("oneOf")):
+        if choices:
+            return st.one_of([make_fitting(choice, root) for choice in choices])
     low, high = schema.get("minimum", schema.get("exclusiveMinimum")), schema.get("maximum")
     high = schema.get("exclusiveMaximum") if high is None else high
     kind = schema.get("type")

@@ -43,9 +43,12 @@ from sb3_ext.callbacks.stops.boundary_stop import BoundaryStopCallback
 from sb3_ext.callbacks.stops.trial_pruning import PrunableTrial
 from sb3_ext.checkpoints.state.callback_tree import list_callbacks
 from sb3_ext.checkpoints.store.checkpoint_writer import SaveOutcome
+from sb3_ext.config.callback_schema import CallbackConfig
 from sb3_ext.config.callback_types import CALLBACK_TYPES, load_callback_class
-from sb3_ext.config.game_schema import POOL_TYPE
-from sb3_ext.config.schema import CHECKPOINT_TYPE, RunConfig, TargetConfig, TrainConfig
+from sb3_ext.config.evaluation_schema import TargetConfig
+from sb3_ext.config.game_schema import PoolConfig
+from sb3_ext.config.schema import RunConfig
+from sb3_ext.config.train_schema import TrainConfig
 from sb3_ext.errors import ConfigError, Sb3ExtError, describe_error
 from sb3_ext.evaluation.evaluate import Evaluation
 from sb3_ext.phases import Phases
@@ -274,7 +277,7 @@ def _make_game_callbacks(config: RunConfig, session: RunSession) -> Iterator[Bas
     sampler = config.train.opponent_sampler
     if sampler is None:
         return
-    if sampler.type == POOL_TYPE:
+    if isinstance(sampler, PoolConfig):
         yield OpponentPoolCallback()
     ratings = RatingCallback(past_self_prefix=SNAPSHOT_PREFIX, unrated={CURRENT_SELF})
     ratings.on_rating.append(lambda found: session.status.update(rating=found.mu, rating_sigma=found.sigma))
@@ -300,7 +303,7 @@ def _make_configured_callbacks(
 ) -> Iterator[BaseCallback]:
     given = {"phases": phases, "total_steps": train.total_steps}
     for index, entry in enumerate(train.callbacks):
-        if not entry.enabled or entry.type == CHECKPOINT_TYPE:
+        if not entry.enabled or not isinstance(entry, CallbackConfig):
             continue
         found = load_callback_class(entry.type)
         known = read_parameters(found) if entry.type in CALLBACK_TYPES else {}

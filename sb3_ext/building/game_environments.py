@@ -10,7 +10,7 @@ import numpy as np
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 
 from sb3_ext.algorithms.algorithm_registry import get_algorithm
-from sb3_ext.config.game_schema import CHECKPOINT_OPPONENT_TYPE, POOL_TYPE, CheckpointOpponentConfig, PoolConfig
+from sb3_ext.config.game_schema import CheckpointOpponentConfig, OpponentConfig, PoolConfig
 from sb3_ext.config.schema import RunConfig
 from sb3_ext.interruption import NEVER, Interruption
 from sb3_ext.selfplay.frozen_opponent import load_opponent
@@ -118,9 +118,9 @@ def find_eval_shares(config: RunConfig) -> Mapping[str, float]:
     """
     sampler = config.train.opponent_sampler
     assert sampler is not None
-    if sampler.type != POOL_TYPE:
+    if not isinstance(sampler, PoolConfig):
         return {sampler.type: 1.0}
-    shares = PoolConfig.model_validate(sampler.params).heuristic_distribution or {"random": 1.0}
+    shares = sampler.params.heuristic_distribution or {"random": 1.0}
     total = sum(shares.values())
     return {name: share / total for name, share in shares.items() if share > 0}
 
@@ -131,10 +131,9 @@ def count_mirrors(config: RunConfig) -> int:
     :return: on how many of the boards the agent plays both seats
     """
     sampler = config.train.opponent_sampler
-    if sampler is None or sampler.type != POOL_TYPE:
+    if not isinstance(sampler, PoolConfig):
         return 0
-    fraction = PoolConfig.model_validate(sampler.params).self_play.mirror_fraction
-    return round(fraction * config.parallel.num_envs)
+    return round(sampler.params.self_play.mirror_fraction * config.parallel.num_envs)
 
 
 def _make_seat(config: RunConfig, game: Game, sampler: OpponentSampler) -> SelfPlayVecEnv:
@@ -158,9 +157,9 @@ def _choose_illegal_move(config: RunConfig) -> Any:
 def _make_sampler(config: RunConfig, game: Game, opponents_directory: Path) -> OpponentSampler:
     section = config.train.opponent_sampler
     assert section is not None
-    if section.type != POOL_TYPE:
-        return MixedSampler([(_make_fixed_opponent(config, game), 1.0)])
-    pool = PoolConfig.model_validate(section.params)
+    if not isinstance(section, PoolConfig):
+        return MixedSampler([(_make_fixed_opponent(config, game, section), 1.0)])
+    pool = section.params
     assert config.seed is not None
     return OpponentPool(
         opponents_directory,
@@ -174,21 +173,19 @@ def _make_sampler(config: RunConfig, game: Game, opponents_directory: Path) -> O
 def _make_eval_sampler(config: RunConfig, game: Game) -> OpponentSampler:
     section = config.train.opponent_sampler
     assert section is not None
-    if section.type != POOL_TYPE:
-        return MixedSampler([(_make_fixed_opponent(config, game), 1.0)])
+    if not isinstance(section, PoolConfig):
+        return MixedSampler([(_make_fixed_opponent(config, game, section), 1.0)])
     shares = find_eval_shares(config)
     seeds = np.random.SeedSequence(config.seed).spawn(len(shares))
     return MixedSampler(make_opponents(shares, seeds), seed=config.seed)
 
 
-def _make_fixed_opponent(config: RunConfig, game: Game) -> Opponent:
-    section = config.train.opponent_sampler
-    assert section is not None
-    params = dict(section.params)
-    if section.type == CHECKPOINT_OPPONENT_TYPE:
-        found = CheckpointOpponentConfig.model_validate(params)
+def _make_fixed_opponent(config: RunConfig, game: Game, section: CheckpointOpponentConfig | OpponentConfig) -> Opponent:
+    if isinstance(section, CheckpointOpponentConfig):
+        found = section.params
         return load_opponent(
             found.path, game, algorithm=found.algorithm, deterministic=found.deterministic, seed=config.seed
         )
+    params = dict(section.params)
     seed = params.pop("seed", config.seed)
     return make_opponent(section.type, params, seed=seed)

@@ -55,14 +55,14 @@ def make_model(config: RunConfig, env: VecEnv) -> BaseAlgorithm:
 
 def fill_defaults(config: RunConfig) -> RunConfig:
     """
-    Write out what is not in the schema: every parameter of the algorithm, of checkpoints and of a pool of opponents.
+    Write out what is not in the schema, every parameter of the algorithm, and the checkpoints.
 
     :param config: the whole configuration
     :return: the same with these
     """
     agent = config.agent
     params = fill_parameters(get_algorithm(agent.id), agent.params)
-    train = config.train.with_checkpoint().with_opponent_sampler()
+    train = config.train.with_checkpoint()
     return config.model_copy(update={"agent": agent.model_copy(update={"params": params}), "train": train})
 
 

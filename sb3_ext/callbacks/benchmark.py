@@ -12,11 +12,13 @@ import numpy as np
 import torch
 from stable_baselines3.common.utils import safe_mean
 
+from sb3_ext.arguments import validate_arguments
 from sb3_ext.callbacks.bases.episode_callback import EpisodeCallback
 from sb3_ext.callbacks.measures.resources import ResourceWatch
 from sb3_ext.callbacks.measures.stopwatch import Stopwatch
 from sb3_ext.checkpoints.bundle.versions import read_versions
 from sb3_ext.phases import Phases
+from sb3_ext.ranges import Positive
 from sb3_ext.reports.benchmark_file import SpeedHistory, summarize_speed, write_benchmark
 from sb3_ext.runs.machine import describe_machine
 
@@ -41,8 +43,9 @@ class BenchmarkCallback(EpisodeCallback):
     :param duration_seconds: the time that was asked for, for the record
     """
 
+    @validate_arguments
     def __init__(
-        self, path: Path | str | None = None, phases: Phases | None = None, duration_seconds: float | None = None
+        self, path: Path | str | None = None, phases: Phases | None = None, duration_seconds: Positive | None = None
     ) -> None:
         super().__init__()
         self._path = None if path is None else Path(path)

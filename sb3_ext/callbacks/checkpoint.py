@@ -15,6 +15,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import safe_mean
 
+from sb3_ext.arguments import validate_arguments
 from sb3_ext.callbacks.bases.episode_callback import EpisodeCallback
 from sb3_ext.callbacks.bases.light_callback import has_rollouts_of_steps
 from sb3_ext.callbacks.bases.stop_callback import StopCallback
@@ -39,11 +40,16 @@ from sb3_ext.checkpoints.state.training_state import (
 from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
 from sb3_ext.checkpoints.store.checkpoint_writer import SaveOutcome
 from sb3_ext.checkpoints.store.retention import Retention
+from sb3_ext.config.callback_schema import CheckpointParams
+from sb3_ext.config.evaluation_schema import ReturnSource
 from sb3_ext.evaluation.evaluate import Evaluation
 from sb3_ext.phases import Phases
+from sb3_ext.ranges import Positive, PositiveInt
 from sb3_ext.vec.exactness import Exactness
 
 logger = logging.getLogger(__name__)
+
+_DEFAULTS = CheckpointParams()
 
 
 class RunCheckpointCallback(EpisodeCallback):
@@ -73,30 +79,31 @@ class RunCheckpointCallback(EpisodeCallback):
     :param exactness: what :func:`sb3_ext.vec.exactness.self_test` has found out about the environments
     :param inexact_because: why a resume is approximate although the environments are restored; ``None`` if it is exact
     :param phases: to be in the phase ``saving`` meanwhile
-    :raises ValueError: if a number is not positive, or ``best_by`` is neither of the two
+    :raises ValueError: if a number is out of its range, or ``best_by`` is neither of the two
     """
 
+    @validate_arguments
     def __init__(
         self,
         directory: Path | str,
-        interval: int | None = 10_000,
+        interval: PositiveInt | None = _DEFAULTS.interval,
         *,
-        prefix: str = "step",
-        every_episodes: int | None = None,
-        every_minutes: float | None = None,
-        best_by: str = "training_return",
-        keep_last: int | None = 3,
-        keep_best: int = 1,
-        milestone_steps: int | None = None,
-        max_disk_bytes: int | None = None,
+        prefix: str = _DEFAULTS.prefix,
+        every_episodes: PositiveInt | None = None,
+        every_minutes: Positive | None = None,
+        best_by: ReturnSource = "training_return",
+        keep_last: PositiveInt | None = _DEFAULTS.keep_last,
+        keep_best: PositiveInt = _DEFAULTS.keep_best,
+        milestone_steps: PositiveInt | None = None,
+        max_disk_bytes: PositiveInt | None = None,
         evaluation: EvaluationCallback | None = None,
         exactness: Exactness | None = None,
         inexact_because: str | None = None,
         phases: Phases | None = None,
     ) -> None:
         super().__init__()
-        if best_by not in ("training_return", "evaluation") or (best_by == "evaluation" and evaluation is None):
-            raise ValueError(f"best_by must be training_return, or evaluation with an evaluation, but got {best_by!r}")
+        if best_by == "evaluation" and evaluation is None:
+            raise ValueError("best_by must be training_return without an evaluation, but got 'evaluation'")
         self.store = CheckpointStore(Path(directory), prefix=prefix)
         self._saver = CheckpointSaver(self.store, Retention(keep_last, keep_best, milestone_steps, max_disk_bytes))
         self._rollouts = RolloutWatch()

@@ -5,10 +5,15 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from sb3_ext.arguments import validate_arguments
 from sb3_ext.callbacks.bases.episode_callback import EpisodeCallback
 from sb3_ext.callbacks.bases.light_callback import heeds_callbacks
 from sb3_ext.callbacks.measures.throughput import Throughput
+from sb3_ext.config.train_schema import TrainConfig
+from sb3_ext.ranges import PositiveInt
 from sb3_ext.triggers import EveryEpisodes
+
+_DEFAULTS = TrainConfig()
 
 
 class EpisodeLoggingCallback(EpisodeCallback):
@@ -25,12 +30,15 @@ class EpisodeLoggingCallback(EpisodeCallback):
     :raises ValueError: if ``every_episodes`` or ``every_steps`` is not positive
     """
 
-    def __init__(self, every_episodes: int = 10, *, every_steps: int = 10_000, total_steps: int | None = None) -> None:
+    @validate_arguments
+    def __init__(
+        self,
+        every_episodes: PositiveInt = _DEFAULTS.log_every_episodes,
+        *,
+        every_steps: PositiveInt = 10_000,
+        total_steps: PositiveInt | None = None,
+    ) -> None:
         super().__init__()
-        if every_episodes <= 0:
-            raise ValueError(f"every_episodes must be positive, but got {every_episodes}")
-        if every_steps <= 0:
-            raise ValueError(f"every_steps must be positive, but got {every_steps}")
         self._episode_trigger = EveryEpisodes(every_episodes)
         self._max_steps_between_dumps = every_steps
         self._total_steps = total_steps

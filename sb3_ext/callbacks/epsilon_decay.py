@@ -6,8 +6,10 @@ from typing import Any, Literal
 
 from stable_baselines3.common.utils import ConstantSchedule
 
+from sb3_ext.arguments import validate_arguments
 from sb3_ext.callbacks.bases.episode_callback import EpisodeCallback
 from sb3_ext.errors import Sb3ExtError
+from sb3_ext.ranges import Fraction, PositiveFraction
 
 
 class EpsilonDecayCallback(EpisodeCallback):
@@ -26,14 +28,11 @@ class EpsilonDecayCallback(EpisodeCallback):
 
     model: Any
 
-    def __init__(self, every: Literal["step", "episode"] = "step", decay: float = 0.9995, min: float = 0.05) -> None:
+    @validate_arguments
+    def __init__(
+        self, every: Literal["step", "episode"] = "step", decay: PositiveFraction = 0.9995, min: Fraction = 0.05
+    ) -> None:
         super().__init__()
-        if every not in ("step", "episode"):
-            raise ValueError(f"every must be 'step' or 'episode', but got {every!r}")
-        if not 0 < decay <= 1:
-            raise ValueError(f"decay must be above 0 and at most 1, but got {decay}")
-        if not 0 <= min <= 1:
-            raise ValueError(f"min must be between 0 and 1, but got {min}")
         self._every = every
         self._decay = decay
         self._min = min

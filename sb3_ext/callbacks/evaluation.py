@@ -13,20 +13,24 @@ import gymnasium
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecEnv
 
+from sb3_ext.arguments import validate_arguments
 from sb3_ext.callbacks.bases.episode_callback import EpisodeCallback
 from sb3_ext.callbacks.bases.stop_callback import StopCallback
 from sb3_ext.callbacks.measures.stopwatch import Stopwatch
+from sb3_ext.config.evaluation_schema import EvalConfig
 from sb3_ext.evaluation.background import BackgroundEvaluator
-from sb3_ext.evaluation.episode_loop import MAX_STEPS
 from sb3_ext.evaluation.evaluate import Evaluation
 from sb3_ext.evaluation.evaluators import EvaluationSettings, Evaluator, ForegroundEvaluator
 from sb3_ext.evaluation.plain_env import AnyEnv
 from sb3_ext.interruption import NEVER, Interruption, StopRequested
 from sb3_ext.phases import Phases
+from sb3_ext.ranges import PositiveInt, Seed
 from sb3_ext.reports.evaluations import append_evaluation, rewind_evaluations
 from sb3_ext.triggers import EveryEpisodes, EverySteps
 
 logger = logging.getLogger(__name__)
+
+_DEFAULTS = EvalConfig()
 
 
 class EvaluationCallback(EpisodeCallback):
@@ -60,25 +64,26 @@ class EvaluationCallback(EpisodeCallback):
     :param background: evaluate in another process. Needs a function as ``env``, one that cloudpickle can take
     :param capture: with ``background``, saves the model somewhere and returns the path of its ``model.zip``, which
         must stay until the evaluation is done; by default it is a temporary file
-    :raises ValueError: if a number is not positive, or ``background`` is asked for without a function
+    :raises ValueError: if a number is out of its range, or ``background`` is asked for without a function
     """
 
+    @validate_arguments
     def __init__(
         self,
         env: AnyEnv | Callable[[], AnyEnv],
         *,
-        every_steps: int | None = 10_000,
-        every_episodes: int | None = None,
-        episodes: int = 10,
-        deterministic: bool = True,
+        every_steps: PositiveInt | None = _DEFAULTS.every_steps,
+        every_episodes: PositiveInt | None = None,
+        episodes: PositiveInt = _DEFAULTS.episodes,
+        deterministic: bool = _DEFAULTS.deterministic,
         at_start: bool = False,
         at_end: bool = True,
-        seed: int | None = None,
-        max_steps: int | None = MAX_STEPS,
+        seed: Seed | None = None,
+        max_steps: PositiveInt | None = _DEFAULTS.max_steps,
         stops: Sequence[StopCallback] = (),
         path: Path | str | None = None,
         phases: Phases | None = None,
-        background: bool = False,
+        background: bool = _DEFAULTS.background,
         capture: Callable[[], Path] | None = None,
     ) -> None:
         super().__init__()

@@ -12,12 +12,17 @@ from stable_baselines3.common.utils import safe_mean
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
+from sb3_ext.arguments import validate_arguments
 from sb3_ext.callbacks.bases.episode_callback import EpisodeCallback
 from sb3_ext.callbacks.measures.throughput import Throughput
+from sb3_ext.config.train_schema import TrainConfig
 from sb3_ext.internals.sb3 import get_torch_names, get_total_steps
 from sb3_ext.phases import Phases
+from sb3_ext.ranges import PositiveInt
 from sb3_ext.runs.status import RunStatus, StatusFile
 from sb3_ext.triggers import EverySteps
+
+_DEFAULTS = TrainConfig()
 
 # DQN changes phase every few steps, and a fast environment takes 100 steps in no time; a beat takes nearly a
 # millisecond, since file systems write a file that replaces another one without delay.
@@ -44,16 +49,15 @@ class HeartbeatCallback(EpisodeCallback):
 
     is_patient = True
 
+    @validate_arguments
     def __init__(
         self,
         status: StatusFile | Path | str,
-        every_steps: int = 100,
+        every_steps: PositiveInt = _DEFAULTS.status_every_steps,
         phases: Phases | None = None,
-        total_steps: int | None = None,
+        total_steps: PositiveInt | None = None,
     ) -> None:
         super().__init__()
-        if every_steps <= 0:
-            raise ValueError(f"every_steps must be positive, but got {every_steps}")
         self._path = None if isinstance(status, StatusFile) else Path(status)
         self._status = status if isinstance(status, StatusFile) else None
         self._trigger = EverySteps(every_steps)

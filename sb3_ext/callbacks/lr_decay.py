@@ -7,9 +7,11 @@ from stable_baselines3.common.save_util import recursive_getattr
 from stable_baselines3.common.utils import FloatSchedule
 from torch.optim import Optimizer
 
+from sb3_ext.arguments import validate_arguments
 from sb3_ext.callbacks.bases.light_callback import LightCallback
 from sb3_ext.errors import Sb3ExtError
 from sb3_ext.internals.sb3 import get_torch_names
+from sb3_ext.ranges import NonNegative, PositiveFraction, PositiveInt
 
 
 class LearningRateDecayCallback(LightCallback):
@@ -31,21 +33,16 @@ class LearningRateDecayCallback(LightCallback):
     :raises ValueError: if an argument is out of its range
     """
 
+    @validate_arguments
     def __init__(
         self,
-        interval_steps: int,
-        decay_factor: float = 0.5,
-        min_lr: float = 1e-6,
+        interval_steps: PositiveInt,
+        decay_factor: PositiveFraction = 0.5,
+        min_lr: NonNegative = 1e-6,
         optimizer_attr: str | None = "policy.optimizer",
         metric_key: str = "learning_rate",
     ) -> None:
         super().__init__()
-        if interval_steps <= 0:
-            raise ValueError(f"interval_steps must be positive, but got {interval_steps}")
-        if not 0 < decay_factor <= 1:
-            raise ValueError(f"decay_factor must be above 0 and at most 1, but got {decay_factor}")
-        if min_lr < 0:
-            raise ValueError(f"min_lr cannot be negative, but got {min_lr}")
         self._interval_steps = interval_steps
         self._decay_factor = decay_factor
         self._min_lr = min_lr

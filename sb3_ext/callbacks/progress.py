@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from stable_baselines3.common.utils import safe_mean
 
+from sb3_ext.arguments import validate_arguments
 from sb3_ext.callbacks.bases.light_callback import LightCallback
 from sb3_ext.callbacks.measures.throughput import Throughput
+from sb3_ext.ranges import Positive, PositiveInt
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -37,10 +39,9 @@ class ProgressCallback(LightCallback):
 
     is_patient = True
 
-    def __init__(self, total_steps: int | None = None, every_seconds: float = 5.0) -> None:
+    @validate_arguments
+    def __init__(self, total_steps: PositiveInt | None = None, every_seconds: Positive = 5.0) -> None:
         super().__init__()
-        if every_seconds <= 0:
-            raise ValueError(f"every_seconds must be positive, but got {every_seconds}")
         self._total_steps = total_steps
         self._line_every_seconds = every_seconds
         self._throughput = Throughput()

@@ -11,8 +11,10 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from sb3_ext.arguments import validate_arguments
 from sb3_ext.callbacks.bases.light_callback import LightCallback
 from sb3_ext.internals.sb3 import get_num_updates
+from sb3_ext.ranges import PositiveInt
 
 
 class QValuesCallback(LightCallback):
@@ -32,10 +34,9 @@ class QValuesCallback(LightCallback):
     :raises ValueError: if ``every_updates`` is not positive
     """
 
-    def __init__(self, every_updates: int = 16) -> None:
+    @validate_arguments
+    def __init__(self, every_updates: PositiveInt = 16) -> None:
         super().__init__()
-        if every_updates <= 0:
-            raise ValueError(f"every_updates must be positive, but got {every_updates}")
         self._every_updates = every_updates
         self._next_update = 0
         self._hooks: list[RemovableHandle | _SampleReader] = []

@@ -23,6 +23,7 @@ def format_callbacks(width: int | None) -> list[str]:
     :param width: of the terminal; ``None`` for no limit
     :return: the lines
     """
+    from sb3_ext.config.callback_schema import CHECKPOINT_TYPE, CheckpointParams
     from sb3_ext.config.callback_types import (
         CALLBACK_TYPES,
         CALLBACKS,
@@ -32,12 +33,11 @@ def format_callbacks(width: int | None) -> list[str]:
         STOCK_MODULE,
         load_callback_class,
     )
-    from sb3_ext.config.schema import CHECKPOINT_TYPE, CheckpointConfig
 
     lines = [*wrap("In train.callbacks, each as {type: …, params: {…}}:", width), ""]
     rows = [
         (name, f"{field.description}; default {_describe_default(field.default)}")
-        for name, field in CheckpointConfig.model_fields.items()
+        for name, field in CheckpointParams.model_fields.items()
     ]
     about = "Keeps the best, the latest and periodic checkpoints; always on."
     lines += _format_callback(CHECKPOINT_TYPE, about, rows, width)

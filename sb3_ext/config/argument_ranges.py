@@ -1,6 +1,7 @@
 """
-The range of every number in the arguments that a configuration has for classes of Gymnasium, SB3, Optuna and this
-package: one table for each kind, by the argument's name. ``algorithms/parameter_ranges.py`` has those of algorithms.
+The range of every number in the arguments that a configuration has for classes of Gymnasium, SB3 and Optuna: one table
+for each kind, by the argument's name. Those of algorithms are in ``algorithms/parameter_ranges.py``; a class of this
+package has the ranges in its annotations.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from sb3_ext.ranges import (
     NON_NEGATIVE,
     NON_NEGATIVE_INTEGER,
     POSITIVE,
-    POSITIVE_FRACTION,
     POSITIVE_INTEGER,
     POSITIVE_OR_INFINITE,
     Range,
@@ -62,44 +62,17 @@ WRAPPER_RANGES: dict[str, Range] = {
 """``env.wrappers``, of Gymnasium and SB3."""
 
 CALLBACK_RANGES: dict[str, Range] = {
-    "decay": POSITIVE_FRACTION,
-    "decay_factor": POSITIVE_FRACTION,
-    "duration_seconds": POSITIVE,
-    "elapsed_before_seconds": NON_NEGATIVE,
-    "episodes": POSITIVE_INTEGER,
     "eval_freq": POSITIVE_INTEGER,
-    "every_episodes": POSITIVE_INTEGER,
-    "every_minutes": POSITIVE,
-    "every_seconds": NON_NEGATIVE,
-    "every_steps": POSITIVE_INTEGER,
-    "every_updates": POSITIVE_INTEGER,
-    "interval": POSITIVE_INTEGER,
-    "interval_steps": POSITIVE_INTEGER,
-    "keep_best": POSITIVE_INTEGER,
-    "keep_last": POSITIVE_INTEGER,
-    "max_disk_bytes": POSITIVE_INTEGER,
     "max_episodes": POSITIVE_INTEGER,
     "max_no_improvement_evals": NON_NEGATIVE_INTEGER,
-    "max_steps": POSITIVE_INTEGER,
-    "milestone_steps": POSITIVE_INTEGER,
-    "min": FRACTION,
-    "min_delta": NON_NEGATIVE,
     "min_evals": NON_NEGATIVE_INTEGER,
-    "min_lr": NON_NEGATIVE,
     "n_eval_episodes": POSITIVE_INTEGER,
     "n_steps": POSITIVE_INTEGER,
-    "patience": POSITIVE_INTEGER,
     "reward_threshold": FINITE,
     "save_freq": POSITIVE_INTEGER,
-    "seconds": POSITIVE,
-    "seed": NON_NEGATIVE_INTEGER,
-    "target": FINITE,
-    "total_steps": POSITIVE_INTEGER,
     "verbose": NON_NEGATIVE_INTEGER,
-    "warm_up": NON_NEGATIVE_INTEGER,
-    "window": POSITIVE_INTEGER,
 }
-"""``train.callbacks``, of SB3 and this package."""
+"""``train.callbacks``, of SB3; those of this package have their ranges in their annotations."""
 
 SAMPLER_RANGES: dict[str, Range] = {
     "crossover_prob": FRACTION,
@@ -132,7 +105,7 @@ PRUNER_RANGES: dict[str, Range] = {
 }
 """``tune.pruner.params``."""
 
-_KNOWN_PACKAGES = ("gymnasium", "stable_baselines3", "sb3_ext")
+_KNOWN_PACKAGES = ("gymnasium", "stable_baselines3")
 
 
 def find_ranges(found: Callable[..., Any], ranges: Mapping[str, Range]) -> Mapping[str, Range]:

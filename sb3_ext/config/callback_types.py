@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sb3_ext.config.schema import CHECKPOINT_TYPE
+from sb3_ext.config.callback_schema import CHECKPOINT_TYPE
 from sb3_ext.extensions import Registry
 
 CALLBACK_TYPES = {

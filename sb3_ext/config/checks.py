@@ -20,12 +20,12 @@ from sb3_ext.config.argument_ranges import (
     WRAPPER_RANGES,
     find_ranges,
 )
+from sb3_ext.config.callback_schema import CHECKPOINT_TYPE
 from sb3_ext.config.callback_types import CALLBACK_TYPES, GIVEN_BY_RUN, load_callback_class
 from sb3_ext.config.game_checks import find_game_problems
 from sb3_ext.config.known_environments import explain_unregistered
 from sb3_ext.config.parallel_checks import find_parallel_problems
-from sb3_ext.config.schema import CHECKPOINT_TYPE, ParallelConfig
-from sb3_ext.config.validation import find_checkpoint_problems
+from sb3_ext.config.schema import ParallelConfig
 from sb3_ext.errors import ConfigError, describe_error
 from sb3_ext.problems import Key, Problem, suggest_name
 from sb3_ext.ranges import find_range_problems
@@ -158,12 +158,9 @@ def _find_env_id_problems(env_id: str, params: Mapping[str, Any]) -> Iterator[Pr
 def _find_callback_problems(callbacks: Any) -> Iterator[Problem]:
     for index, entry in enumerate(callbacks if isinstance(callbacks, list) else ()):
         callback_type = _mapping(entry).get("type")
-        if not isinstance(callback_type, str):
+        if not isinstance(callback_type, str) or callback_type == CHECKPOINT_TYPE:
             continue
         key = ("train", "callbacks", index)
-        if callback_type == CHECKPOINT_TYPE:
-            yield from (problem.below(*key, "params") for problem in find_checkpoint_problems(entry))
-            continue
         try:
             callback_class = load_callback_class(callback_type)
         except LookupError as error:

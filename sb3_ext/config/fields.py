@@ -1,15 +1,20 @@
-"""The kinds of values that a configuration has, each with the words that describe it in an error."""
+"""
+The kinds of values that a configuration has, each with the words that describe it in an error.
+
+Those of numbers, such as ``PositiveInt``, are in :mod:`sb3_ext.ranges`.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, StrictBool, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
-from pydantic_core import PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from sb3_ext.problems import describe_value
-from sb3_ext.ranges import MAX_INTEGER, POSITIVE
+from sb3_ext.ranges import POSITIVE
 
 _MAX_THREADS = 1024
 
@@ -20,7 +25,27 @@ def expect(what: str) -> WrapValidator:
 
     :param what: the kind of value, with an article
     """
+    return WrapValidator(_make_validator(what))
 
+
+class OneOf:
+    """
+    Metadata of an annotation: one of several words, which the error lists.
+
+    :param words: such as the names of a table; when left out, those of the ``Literal`` that is annotated
+    """
+
+    def __init__(self, words: Iterable[str] | None = None) -> None:
+        self._words = None if words is None else tuple(words)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        """:return: what validates a key of a configuration that is annotated with these words"""
+        words = get_args(source) if self._words is None else self._words
+        validator = _make_validator(f"one of {', '.join(words)}")
+        return core_schema.no_info_wrap_validator_function(validator, core_schema.literal_schema(list(words)))
+
+
+def _make_validator(what: str) -> Callable[[Any, ValidatorFunctionWrapHandler], Any]:
     def validate(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
         try:
             return handler(value)
@@ -29,7 +54,7 @@ def expect(what: str) -> WrapValidator:
                 "expected", "expected {what}, found {found}", {"what": what, "found": describe_value(value)}
             ) from None
 
-    return WrapValidator(validate)
+    return validate
 
 
 def _format_duration(value: Any) -> str:
@@ -63,30 +88,9 @@ def _check_wrapper(value: Any) -> Any:
     raise ValueError("no wrapper")
 
 
-def expect_one_of(*choices: str) -> WrapValidator:
-    """:func:`expect` one of several words."""
-    return expect(f"one of {', '.join(choices)}")
-
-
-def _accept_whole_number(value: Any) -> Any:
-    """1e6 is how people write a million; YAML reads it as a float."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
 Text = Annotated[str, Field(strict=True, min_length=1), expect("text")]
 Flag = Annotated[bool, Field(strict=True), expect("true or false")]
-Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32), expect("an integer from 0 to 4294967295")]
-PositiveInt = Annotated[
-    int, Field(strict=True, gt=0, le=MAX_INTEGER), BeforeValidator(_accept_whole_number), expect("a positive integer")
-]
-NonNegativeInt = Annotated[
-    int, Field(strict=True, ge=0, le=MAX_INTEGER), BeforeValidator(_accept_whole_number), expect("an integer >= 0")
-]
-Fraction = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False), expect("a number from 0 to 1")]
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False), expect("a number")]
-Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False), expect("a positive number")]
 Prefix = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$"), expect("letters, digits, _ and -")]
-NonNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False), expect("a number >= 0")]
 Arguments = Annotated[dict[str, Any], expect("a mapping of keyword arguments")]
 TrackerArguments = Annotated[dict[str, Any] | None, expect("a mapping of keyword arguments, or null")]
 Duration = Annotated[
@@ -98,14 +102,6 @@ Threads = Annotated[
     Literal["auto"] | Annotated[int, Field(strict=True, gt=0, le=_MAX_THREADS)],
     expect(f"'auto' or a positive number of threads, at most {_MAX_THREADS}"),
 ]
-StartPolicy = Annotated[
-    Literal["random", "agent_first", "opponent_first", "alternate"],
-    expect_one_of("random", "agent_first", "opponent_first", "alternate"),
-]
-IllegalMove = Annotated[Literal["mask", "lose", "random_legal"], expect_one_of("mask", "lose", "random_legal")]
-Sampling = Annotated[Literal["uniform", "latest", "prioritized"], expect_one_of("uniform", "latest", "prioritized")]
-Eviction = Annotated[Literal["oldest", "reservoir"], expect_one_of("oldest", "reservoir")]
-ReturnSource = Annotated[Literal["training_return", "evaluation"], expect_one_of("training_return", "evaluation")]
 Device = Annotated[
     str, Field(strict=True, pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$"), expect("auto, cpu, cuda, cuda:0 … or mps")
 ]

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
 from sb3_ext.arguments import import_name
-from sb3_ext.config.game_schema import CHECKPOINT_OPPONENT_TYPE, POOL_TYPE, CheckpointOpponentConfig, PoolConfig
+from sb3_ext.config.game_schema import CHECKPOINT_OPPONENT_TYPE, POOL_TYPE
 from sb3_ext.config.schema import GAME_MODE
-from sb3_ext.config.validation import translate_errors
 from sb3_ext.errors import ConfigError, MissingExtraError, RunError, SelfPlayError, describe_error
 from sb3_ext.problems import Problem
 from sb3_ext.vec.backends.parallel_modes import AUTO
@@ -92,11 +89,9 @@ def _find_sampler_problems(sampler: Mapping[str, Any], seed: Any) -> Iterator[Pr
     if kind == POOL_TYPE:
         if seed is None:
             yield Problem(("seed",), "required for a pool of opponents, but missing: a resumed pool draws on")
-        yield from (problem.below(*key) for problem in _find_errors(PoolConfig, params))
         for name in _mapping(params.get("heuristic_distribution")):
             yield from _find_name_problems(name, {}, (*key, "heuristic_distribution", name))
     elif kind == CHECKPOINT_OPPONENT_TYPE:
-        yield from (problem.below(*key) for problem in _find_errors(CheckpointOpponentConfig, params))
         path = params.get("path")
         if isinstance(path, str) and not _is_found(path):
             yield Problem((*key, "path"), f"no such checkpoint: '{path}'")
@@ -119,13 +114,6 @@ def _find_name_problems(name: Any, params: Mapping[str, Any], key: tuple[str, ..
     except ConfigError as error:
         for line in error.problems:
             yield Problem(key, line)
-
-
-def _find_errors(section: type[BaseModel], params: Mapping[str, Any]) -> Iterator[Problem]:
-    try:
-        section.model_validate(params)
-    except ValidationError as error:
-        yield from translate_errors(error, section)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal, TypeAlias
+
 from pydantic import Field, model_validator
 
-from sb3_ext.config.fields import (
-    Arguments,
-    Eviction,
-    Fraction,
-    NonNegative,
-    NonNegativeInt,
-    PositiveInt,
-    Sampling,
-    Text,
-)
+from sb3_ext.config.entry import OTHER, by_type, tag
+from sb3_ext.config.fields import Arguments, Flag, OneOf, Text
 from sb3_ext.config.section import Section
+from sb3_ext.ranges import Fraction, NonNegative, NonNegativeInt, PositiveInt
 
-POOL_TYPE, CHECKPOINT_OPPONENT_TYPE = "pool", "checkpoint"
+POOL_TYPE: Literal["pool"] = "pool"
+CHECKPOINT_OPPONENT_TYPE: Literal["checkpoint"] = "checkpoint"
+
+StartPolicy: TypeAlias = Literal["random", "agent_first", "opponent_first", "alternate"]
+"""Who moves first."""
+
+IllegalMove: TypeAlias = Literal["mask", "lose", "random_legal"]
+"""How illegal moves of the agent are handled."""
+
+Sampling: TypeAlias = Literal["uniform", "latest", "prioritized"]
+"""How past selves are drawn from a pool."""
+
+Eviction: TypeAlias = Literal["oldest", "reservoir"]
+"""Which past self leaves a full pool."""
+
 _TOLERANCE = 1e-9
 
 
@@ -25,15 +34,6 @@ class GameConfig(Section):
 
     id: Text = Field(description="connect4, a PettingZoo game such as pettingzoo.classic.tictactoe_v3, or module:Name")
     params: Arguments = Field(default={}, description="keyword arguments of the game")
-
-
-class OpponentSamplerConfig(Section):
-    """Who sits opposite."""
-
-    type: Text = Field(description="pool, random, heuristic, smart_heuristic, alpha_beta, checkpoint, or module:Name")
-    params: Arguments = Field(
-        default={}, description="pool: self_play, heuristic_distribution; else the opponent's own"
-    )
 
 
 class SelfPlayConfig(Section):
@@ -47,8 +47,10 @@ class SelfPlayConfig(Section):
     )
     max_frozen_agents: PositiveInt = Field(default=10, description="how many past selves can be met")
     save_every: PositiveInt = Field(default=500, description="episodes between two snapshots")
-    sampling: Sampling = Field(default="uniform", description="of past selves: uniform, latest, or by losses to them")
-    eviction: Eviction = Field(
+    sampling: Annotated[Sampling, OneOf()] = Field(
+        default="uniform", description="of past selves: uniform, latest, or by losses to them"
+    )
+    eviction: Annotated[Eviction, OneOf()] = Field(
         default="oldest", description="which makes room: the oldest, or one by reservoir sampling"
     )
 
@@ -60,7 +62,7 @@ class SelfPlayConfig(Section):
         return self
 
 
-class PoolConfig(Section):
+class PoolParams(Section):
     """Parameters of an opponent sampler of type ``pool``."""
 
     self_play: SelfPlayConfig = SelfPlayConfig()
@@ -69,7 +71,7 @@ class PoolConfig(Section):
     )
 
     @model_validator(mode="after")
-    def _check_opponents(self) -> PoolConfig:
+    def _check_opponents(self) -> PoolParams:
         if sum(self.heuristic_distribution.values()) > 0:
             return self
         if self.heuristic_distribution:
@@ -82,9 +84,40 @@ class PoolConfig(Section):
         return self
 
 
-class CheckpointOpponentConfig(Section):
-    """Parameters of an opponent sampler of type ``checkpoint``."""
+class CheckpointOpponentParams(Section):
+    """Parameters of an opponent of type ``checkpoint``."""
 
     path: Text = Field(description="a run, a checkpoint, or a zip that SB3 has saved")
     algorithm: Text | None = Field(default=None, description="what a zip was trained with, such as ppo")
-    deterministic: bool = Field(default=False, description="the best move always")
+    deterministic: Flag = Field(default=False, description="always play the most likely move")
+
+
+class PoolConfig(Section):
+    """A pool of opponents: heuristics, the agent itself and its past selves."""
+
+    type: Literal["pool"]
+    params: PoolParams = PoolParams()
+
+
+class CheckpointOpponentConfig(Section):
+    """An agent that was trained before."""
+
+    type: Literal["checkpoint"]
+    params: CheckpointOpponentParams = Field(default={}, validate_default=True)
+
+
+class OpponentConfig(Section):
+    """Any other opponent."""
+
+    type: Text = Field(description="pool, random, heuristic, smart_heuristic, alpha_beta, checkpoint, or module:Name")
+    params: Arguments = Field(
+        default={}, description="pool: self_play, heuristic_distribution; else the opponent's own"
+    )
+
+
+OpponentEntry: TypeAlias = Annotated[
+    Annotated[PoolConfig, tag(POOL_TYPE)]
+    | Annotated[CheckpointOpponentConfig, tag(CHECKPOINT_OPPONENT_TYPE)]
+    | Annotated[OpponentConfig, OTHER],
+    by_type(POOL_TYPE, CHECKPOINT_OPPONENT_TYPE),
+]

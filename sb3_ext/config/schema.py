@@ -12,37 +12,17 @@ from typing import Any
 from pydantic import Field, field_validator, model_validator
 
 from sb3_ext.algorithms.algorithm_registry import ALGORITHMS
-from sb3_ext.config.fields import (
-    Arguments,
-    Device,
-    Duration,
-    Flag,
-    IllegalMove,
-    NonNegative,
-    NonNegativeInt,
-    Normalize,
-    Number,
-    Positive,
-    PositiveInt,
-    Prefix,
-    ReturnSource,
-    Seed,
-    StartPolicy,
-    Text,
-    Threads,
-    TrackerArguments,
-    Wrapper,
-    parse_duration,
-)
-from sb3_ext.config.game_schema import POOL_TYPE, GameConfig, OpponentSamplerConfig, PoolConfig
+from sb3_ext.config.evaluation_schema import EarlyStoppingConfig, EvalConfig
+from sb3_ext.config.fields import Arguments, Device, Normalize, Text, Threads, TrackerArguments, Wrapper
+from sb3_ext.config.game_schema import GameConfig
 from sb3_ext.config.section import Section
+from sb3_ext.config.train_schema import TrainConfig
 from sb3_ext.config.tune_schema import TuneConfig
 from sb3_ext.errors import ConfigError
+from sb3_ext.ranges import NonNegativeInt, Positive, PositiveInt, Seed
 from sb3_ext.tracking.tracker_registry import TENSORBOARD
 from sb3_ext.vec.backends.parallel_modes import AUTO, BUILT_IN
 from sb3_ext.vec.worker_split import STEP_TIMEOUT_SECONDS
-
-CHECKPOINT_TYPE = "checkpoint"
 
 MOCK_ID = "sb3_ext/Mock-v0"
 """The environment that ``--mock-env`` puts in the place of another."""
@@ -85,7 +65,8 @@ class ParallelConfig(Section):
         description="workers, subproc: a process that needs longer for a step is ended; null: none is",
     )
     max_worker_restarts: NonNegativeInt = Field(
-        default=0, description="workers, subproc: how many that died or hung are replaced, their episodes truncated"
+        default=0,
+        description="workers, subproc: how many that died or hung are replaced, their episodes truncated",
     )
     params: Arguments = Field(default={}, description="of a mode of your own: keyword arguments of its class")
 
@@ -131,151 +112,6 @@ class AgentConfig(Section):
     threads: Threads = Field(default="auto", description="torch's threads; auto measures one against all at the start")
     params: Arguments = Field(default={}, description="the algorithm's constructor keyword arguments")
     init_from: Text | None = Field(default=None, description="begin with the weights of a run, a checkpoint or a zip")
-
-
-class CallbackConfig(Section):
-    """One callback besides those that are always there."""
-
-    type: Text = Field(description="a name that `sb3-ext config callbacks` lists, or module:Name of your own")
-    enabled: Flag = Field(default=True, description="false leaves it out")
-    params: Arguments = Field(default={}, description="keyword arguments of its constructor")
-
-
-class CheckpointConfig(Section):
-    """Parameters of the checkpoints, which are always on: those of the callback of type ``checkpoint``."""
-
-    interval: PositiveInt | None = Field(default=10_000, description="transitions between two checkpoints")
-    prefix: Prefix = Field(default="step", description="what their names begin with")
-    every_episodes: PositiveInt | None = Field(default=None, description="episodes between two checkpoints")
-    every_minutes: Positive | None = Field(default=None, description="minutes between two checkpoints")
-    best_by: ReturnSource | None = Field(
-        default=None, description="what makes the best: evaluation or training_return; null: whichever there is"
-    )
-    keep_last: PositiveInt | None = Field(default=3, description="how many of the newest stay; null keeps them all")
-    keep_best: PositiveInt = Field(default=1, description="how many of the best stay")
-    milestone_steps: PositiveInt | None = Field(default=None, description="the first after each multiple of it stays")
-    max_disk_bytes: PositiveInt | None = Field(
-        default=None, description="budget for all; best and last two stay anyhow"
-    )
-    self_test: Flag = Field(default=True, description="try out at the start whether the environments resume exactly")
-
-
-class TrainConfig(Section):
-    """How long to train, and what to do meanwhile."""
-
-    total_steps: PositiveInt | None = Field(default=10_000, description="environment transitions over all environments")
-    total_episodes: PositiveInt | None = Field(default=None, description="finished episodes over all environments")
-    duration: Duration | None = Field(default=None, description="90s, 10m, 1.5h, or a number of hours")
-    deterministic: Flag = Field(default=False, description="deterministic actions while collecting")
-    track_timings: Flag = Field(default=False, description="show where the time went, at the end")
-    log_every_episodes: PositiveInt = Field(default=10, description="episodes between two entries in the logs")
-    status_every_steps: PositiveInt = Field(default=100, description="transitions between two heartbeats")
-    start_policy: StartPolicy | None = Field(default=None, description="games: who moves first; null: random")
-    opening_plies: NonNegativeInt | None = Field(
-        default=None, description="games: they begin with up to so many random moves; null: with none"
-    )
-    illegal_move: IllegalMove | None = Field(
-        default=None, description="games: what becomes of the agent's; null: mask, or random_legal if it cannot mask"
-    )
-    symmetry: Flag = Field(default=False, description="games: learn from positions as they look in a mirror, too")
-    opponent_sampler: OpponentSamplerConfig | None = Field(default=None, description="games: who sits opposite")
-    callbacks: list[CallbackConfig] = Field(default=[], description="further callbacks, in the order of their calls")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _drop_default_bound(cls, data: Any) -> Any:
-        """Another bound replaces the default number of steps; a given one stands beside it."""
-        has_other_bound = isinstance(data, dict) and (data.get("total_episodes") or data.get("duration"))
-        if has_other_bound and "total_steps" not in data:
-            return {**data, "total_steps": None}
-        return data
-
-    @model_validator(mode="after")
-    def _check_bounded(self) -> TrainConfig:
-        if self.total_steps is None and self.total_episodes is None and self.duration is None:
-            raise ValueError("nothing ends this run; give total_steps, total_episodes or duration")
-        return self
-
-    @property
-    def checkpoint(self) -> CheckpointConfig:
-        """The entry of type ``checkpoint`` among the callbacks; the last one, if there are several."""
-        entries = [entry for entry in self.callbacks if entry.type == CHECKPOINT_TYPE]
-        return CheckpointConfig.model_validate(entries[-1].params) if entries else CheckpointConfig()
-
-    def with_checkpoint(self) -> TrainConfig:
-        """The same, with the entry of type ``checkpoint`` written out, whether there was one or not."""
-        entry = CallbackConfig(type=CHECKPOINT_TYPE, params=self.checkpoint.model_dump())
-        others = [callback for callback in self.callbacks if callback.type != CHECKPOINT_TYPE]
-        return self.model_copy(update={"callbacks": [entry, *others]})
-
-    def with_opponent_sampler(self) -> TrainConfig:
-        """The same, with every parameter of a pool of opponents written out."""
-        sampler = self.opponent_sampler
-        if sampler is None or sampler.type != POOL_TYPE:
-            return self
-        params = PoolConfig.model_validate(sampler.params).model_dump()
-        return self.model_copy(update={"opponent_sampler": sampler.model_copy(update={"params": params})})
-
-    @property
-    def duration_seconds(self) -> float | None:
-        """The wall-clock bound in seconds."""
-        return None if self.duration is None else parse_duration(self.duration)
-
-
-class EvalEnvConfig(Section):
-    """What differs from training in the environments of an evaluation: unseen levels, say."""
-
-    params: Arguments = Field(default={}, description="keyword arguments that replace those of env.params")
-
-
-class EvalConfig(Section):
-    """When and how the agent is judged."""
-
-    every_steps: PositiveInt | None = Field(default=10_000, description="transitions between two evaluations")
-    every_episodes: PositiveInt | None = Field(default=None, description="episodes between two evaluations")
-    episodes: PositiveInt = Field(default=10, description="episodes of one evaluation")
-    max_steps: PositiveInt | None = Field(
-        default=30_000, description="truncate an evaluation's episode after this many steps; null: never"
-    )
-    deterministic: Flag = Field(default=True, description="take the most likely action instead of sampling")
-    num_envs: PositiveInt | None = Field(default=None, description="environments; null: one an episode, at most 8")
-    background: Flag = Field(default=False, description="evaluate in another process while training goes on")
-    env: EvalEnvConfig = EvalEnvConfig()
-
-
-class TargetConfig(Section):
-    """Training has converged: the average return has reached a target and holds it."""
-
-    target_return: Number = Field(alias="return", description="the average to reach")
-    by: ReturnSource = Field(default="training_return", description="what is averaged: training_return or evaluation")
-    window: PositiveInt = Field(default=20, description="how many episodes, or evaluations, are averaged")
-    patience: PositiveInt = Field(
-        default=10, description="checks in a row at which it must hold; every episode, or every evaluation, is a check"
-    )
-
-
-class PlateauConfig(Section):
-    """Training has stopped improving."""
-
-    by: ReturnSource = Field(default="training_return", description="what is averaged: training_return or evaluation")
-    patience: PositiveInt = Field(
-        default=50,
-        description="checks in a row without an improvement; a check is made after every window of training episodes "
-        "(50 of 20 are 1,000 episodes), or after every evaluation",
-    )
-    min_delta: NonNegative = Field(default=0.0, description="how much better is an improvement")
-    in_standard_errors: Flag = Field(default=False, description="min_delta counts standard errors, not returns")
-    warm_up: NonNegativeInt = Field(default=0, description="checks at the beginning that do not count towards patience")
-    window: PositiveInt = Field(
-        default=20, description="how many training episodes are averaged for a check; windows do not overlap"
-    )
-
-
-class EarlyStoppingConfig(Section):
-    """When to end before the bounds in the section train."""
-
-    target: TargetConfig | None = Field(default=None, description="stop when converged")
-    plateau: PlateauConfig | None = Field(default=None, description="stop without improvement")
 
 
 class RunConfig(Section):

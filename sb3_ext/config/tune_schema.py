@@ -4,40 +4,51 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from sb3_ext.config.expressions import EXPRESSIONS
-from sb3_ext.config.fields import (
-    Arguments,
-    Duration,
-    Number,
-    PositiveInt,
-    Prefix,
-    Text,
-    expect_one_of,
-    parse_duration,
-)
+from sb3_ext.config.fields import Arguments, Duration, OneOf, Prefix, Text, parse_duration
 from sb3_ext.config.section import Section
 from sb3_ext.problems import suggest_name
+from sb3_ext.ranges import Finite, PositiveInt
 
 Scalar = str | int | float | bool | None
 """What Optuna stores as a choice."""
 
-SAMPLERS = ("tpe", "cmaes", "random", "gp", "nsga2")
-PRUNERS = ("median", "asha", "hyperband", "patient", "none")
-OBJECTIVES = ("last", "best", "area", "time_to_target", "fps")
+SAMPLERS = {
+    "tpe": "optuna.samplers:TPESampler",
+    "cmaes": "optuna.samplers:CmaEsSampler",
+    "random": "optuna.samplers:RandomSampler",
+    "gp": "optuna.samplers:GPSampler",
+    "nsga2": "optuna.samplers:NSGAIISampler",
+}
+"""Where the class of each sampler is: names, since Optuna may not be installed."""
+
+PRUNERS = {
+    "median": "optuna.pruners:MedianPruner",
+    "asha": "optuna.pruners:SuccessiveHalvingPruner",
+    "hyperband": "optuna.pruners:HyperbandPruner",
+    "patient": "optuna.pruners:PatientPruner",
+    "none": "optuna.pruners:NopPruner",
+}
+"""Where the class of each pruner is."""
+
+Objective: TypeAlias = Literal["last", "best", "area", "time_to_target", "fps"]
+"""What a trial is judged by; :mod:`sb3_ext.tuning.objective` calculates it."""
+
+_OBJECTIVES = ", ".join(get_args(Objective))
 
 
 class DimensionConfig(Section):
     """One key of the configuration, and what values are tried for it."""
 
-    type: Annotated[Literal["float", "int", "categorical"], expect_one_of("float", "int", "categorical")]
-    low: Number | None = Field(default=None, description="float, int: the least value")
-    high: Number | None = Field(default=None, description="float, int: the greatest value")
+    type: Annotated[Literal["float", "int", "categorical"], OneOf()]
+    low: Finite | None = Field(default=None, description="float, int: the least value")
+    high: Finite | None = Field(default=None, description="float, int: the greatest value")
     log: bool = Field(default=False, description="float, int: sample on a logarithmic scale")
-    step: Number | None = Field(default=None, description="float, int: only low plus multiples of this")
+    step: Finite | None = Field(default=None, description="float, int: only low plus multiples of this")
     choices: list[Any] | dict[str, Any] | None = Field(
         default=None, description="categorical: the values, lists and mappings too; or names for them: {name: value}"
     )
@@ -117,14 +128,14 @@ class DimensionConfig(Section):
 class SamplerConfig(Section):
     """What proposes values."""
 
-    type: Annotated[Literal["tpe", "cmaes", "random", "gp", "nsga2"], expect_one_of(*SAMPLERS)] = "tpe"
+    type: Annotated[str, OneOf(SAMPLERS)] = "tpe"
     params: Arguments = Field(default={}, description="keyword arguments of Optuna's sampler")
 
 
 class PrunerConfig(Section):
     """What ends a trial that does badly."""
 
-    type: Annotated[Literal["median", "asha", "hyperband", "patient", "none"], expect_one_of(*PRUNERS)] = "median"
+    type: Annotated[str, OneOf(PRUNERS)] = "median"
     params: Arguments = Field(default={}, description="keyword arguments of Optuna's pruner")
 
 
@@ -138,9 +149,6 @@ def _as_list(value: Any) -> Any:
 
 def _read_space(value: Any) -> Any:
     return None if value == "default" else value
-
-
-Objective = Annotated[Literal["last", "best", "area", "time_to_target", "fps"], expect_one_of(*OBJECTIVES)]
 
 
 class TuneConfig(Section):
@@ -158,11 +166,11 @@ class TuneConfig(Section):
         default=None, description="null: median, or none with several objectives"
     )
     startup_trials: PositiveInt = Field(default=10, description="trials before sampler and pruner begin to decide")
-    objective: Annotated[list[Objective], Field(min_length=1), BeforeValidator(_as_list)] = Field(
-        default=["last"], description=f"one or several of {', '.join(OBJECTIVES)}"
+    objective: Annotated[list[Annotated[Objective, OneOf()]], Field(min_length=1), BeforeValidator(_as_list)] = Field(
+        default=["last"], description=f"one or several of {_OBJECTIVES}"
     )
     last_evaluations: PositiveInt = Field(default=3, description="last: how many evaluations are averaged")
-    target: Number | None = Field(
+    target: Finite | None = Field(
         default=None, description="time_to_target: the return to reach; null: early_stopping.target.return"
     )
     seeds: PositiveInt = Field(default=1, description="runs a trial, with seeds of their own; their mean counts")

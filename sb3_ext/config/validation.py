@@ -2,41 +2,27 @@
 
 from __future__ import annotations
 
-import types
 import typing
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 
-from sb3_ext.config.schema import CheckpointConfig, RunConfig
+from sb3_ext.config.entry import is_tag
+from sb3_ext.config.schema import RunConfig
 from sb3_ext.problems import Problem, expected, suggest_name
 
 
-def find_checkpoint_problems(entry: Mapping[str, Any]) -> Iterator[Problem]:
+def translate_errors(error: ValidationError) -> Iterator[Problem]:
     """
-    :param entry: of type ``checkpoint`` in ``train.callbacks``
-    :return: one problem a mistake in its parameters
-    """
-    if entry.get("enabled", True) is not True:
-        yield Problem((), "checkpoints are always on; leave out 'enabled'")
-    try:
-        CheckpointConfig.model_validate(entry.get("params") or {})
-    except ValidationError as error:
-        yield from translate_errors(error, CheckpointConfig)
-
-
-def translate_errors(error: ValidationError, root: type[BaseModel] = RunConfig) -> Iterator[Problem]:
-    """
-    :param error: what the validation of ``root`` raised
-    :param root: the outermost section
+    :param error: what the validation of a whole configuration raised
     :return: one problem an error
     """
     for found in error.errors(include_url=False):
-        key = found["loc"]
+        place = found["loc"]
         kind = found["type"]
         if kind == "extra_forbidden":
-            message = f"unknown key; {suggest_name(key[-1], _known_keys(root, key[:-1]))}"
+            message = f"unknown key; {suggest_name(place[-1], _list_keys(place[:-1]))}"
         elif kind == "missing":
             message = "required, but missing"
         elif kind in ("model_type", "model_attributes_type", "dict_type"):
@@ -45,19 +31,28 @@ def translate_errors(error: ValidationError, root: type[BaseModel] = RunConfig) 
             message = expected("a list", found["input"])
         else:
             message = found["msg"].removeprefix("Value error, ")
-        yield Problem(key, message)
+        yield Problem(tuple(part for part in place if not is_tag(part)), message)
 
 
-def _known_keys(section: type[BaseModel], key: tuple[str | int, ...]) -> list[str]:
-    for part in key:
-        if isinstance(part, str) and part in section.model_fields:  # not what a mapping's keys are
-            section = next(_find_sections(section.model_fields[part].annotation))
+def _list_keys(place: Iterable[str | int]) -> list[str]:
+    """:return: the keys of the section at a place, which has a tag where several sections are possible"""
+    sections: dict[str, type[BaseModel]] = {"": RunConfig}
+    for part in place:
+        if is_tag(part):
+            sections = {"": sections[str(part)]}
+        elif part in (fields := next(iter(sections.values())).model_fields):  # not what a mapping's keys are
+            sections = dict(_find_sections(fields[str(part)].annotation))
+    section = next(iter(sections.values()))
     return [field.alias or name for name, field in section.model_fields.items()]
 
 
-def _find_sections(annotation: Any) -> Iterator[type[BaseModel]]:
-    is_class = isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias)
-    if is_class and issubclass(annotation, BaseModel):
-        yield annotation
+def _find_sections(annotation: Any, tag: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
+    """:return: the sections in an annotation, by their tags"""
+    if typing.get_origin(annotation) is Annotated:
+        tags = [metadata.tag for metadata in annotation.__metadata__ if isinstance(metadata, Tag)]
+        yield from _find_sections(annotation.__origin__, *tags)
+        return
+    if typing.get_origin(annotation) is None and isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield tag, annotation
     for argument in typing.get_args(annotation):
         yield from _find_sections(argument)

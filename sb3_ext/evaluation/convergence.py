@@ -11,6 +11,12 @@ from collections import deque
 from statistics import fmean
 from typing import Any
 
+from sb3_ext.arguments import validate_arguments
+from sb3_ext.config.evaluation_schema import PlateauConfig, TargetConfig
+from sb3_ext.ranges import Finite, NonNegative, NonNegativeInt, PositiveInt
+
+_TARGET, _PLATEAU = TargetConfig.model_construct(), PlateauConfig()
+
 
 class ConvergenceRule:
     """
@@ -24,9 +30,10 @@ class ConvergenceRule:
     :raises ValueError: if ``window`` or ``patience`` is not positive
     """
 
-    def __init__(self, target: float, window: int = 20, patience: int = 10) -> None:
-        _require_positive("window", window)
-        _require_positive("patience", patience)
+    @validate_arguments
+    def __init__(
+        self, target: Finite, window: PositiveInt = _TARGET.window, patience: PositiveInt = _TARGET.patience
+    ) -> None:
         self._target = target
         self._patience = patience
         self._returns: deque[float] = deque(maxlen=window)
@@ -83,14 +90,15 @@ class PlateauRule:
     :raises ValueError: if one of them is out of range
     """
 
+    @validate_arguments
     def __init__(
-        self, patience: int = 50, min_delta: float = 0.0, *, in_standard_errors: bool = False, warm_up: int = 0
+        self,
+        patience: PositiveInt = _PLATEAU.patience,
+        min_delta: NonNegative = _PLATEAU.min_delta,
+        *,
+        in_standard_errors: bool = _PLATEAU.in_standard_errors,
+        warm_up: NonNegativeInt = _PLATEAU.warm_up,
     ) -> None:
-        _require_positive("patience", patience)
-        if min_delta < 0:
-            raise ValueError(f"min_delta cannot be negative, but got {min_delta}")
-        if warm_up < 0:
-            raise ValueError(f"warm_up cannot be negative, but got {warm_up}")
         self._patience = patience
         self._min_delta = min_delta
         self._in_standard_errors = in_standard_errors
@@ -140,8 +148,3 @@ class PlateauRule:
 
 def _is_better(average: float, best_average: float | None) -> bool:
     return not math.isnan(average) and (best_average is None or average > best_average)
-
-
-def _require_positive(name: str, value: int) -> None:
-    if value <= 0:
-        raise ValueError(f"{name} must be positive, but got {value}")

@@ -21,13 +21,14 @@ from stable_baselines3.common.vec_env import (
     unwrap_vec_wrapper,
 )
 
+from sb3_ext.config.evaluation_schema import EvalConfig
 from sb3_ext.evaluation.isolation import Isolation
 from sb3_ext.evaluation.plain_env import AnyEnv, wrap_plain_env
 from sb3_ext.interruption import NEVER, Interruption
 
 logger = logging.getLogger(__name__)
 
-MAX_STEPS = 30_000
+MAX_STEPS = EvalConfig().max_steps
 """Longer than any episode of the usual environments: those of Atari have 27,000 steps at most."""
 
 STEPS_UNTIL_WARNING = 50_000

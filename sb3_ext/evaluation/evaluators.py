@@ -10,12 +10,14 @@ import gymnasium
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
+from sb3_ext.config.evaluation_schema import EvalConfig
 from sb3_ext.evaluation.copied_normalization import copy_statistics, set_statistics
-from sb3_ext.evaluation.episode_loop import MAX_STEPS
 from sb3_ext.evaluation.evaluate import Evaluation, evaluate
 from sb3_ext.evaluation.isolation import Isolation
 from sb3_ext.evaluation.plain_env import AnyEnv, wrap_plain_env
 from sb3_ext.interruption import NEVER, Interruption
+
+_DEFAULTS = EvalConfig()
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,10 @@ class EvaluationSettings:
     :raises ValueError: if ``episodes`` or ``max_steps`` is not positive
     """
 
-    episodes: int = 10
-    deterministic: bool = True
+    episodes: int = _DEFAULTS.episodes
+    deterministic: bool = _DEFAULTS.deterministic
     seed: int | None = None
-    max_steps: int | None = MAX_STEPS
+    max_steps: int | None = _DEFAULTS.max_steps
 
     def __post_init__(self) -> None:
         if self.episodes < 1:

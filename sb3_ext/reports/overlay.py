@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -29,6 +29,9 @@ from sb3_ext.reports.pictures import (
 )
 from sb3_ext.reports.scores import score_games
 from sb3_ext.reports.series import MAX_POINTS, Series, SmoothSeries, choose_window, smooth
+
+XAxis: TypeAlias = Literal["steps", "time"]
+"""What the returns are drawn over."""
 
 _LINE_STYLES = ("-", "--", ":", "-.")
 # That of two is 12.7 standard errors wide on each side, and says less than the two lines.
@@ -75,7 +78,7 @@ class _TimeAxis:
         return Series(means.x / self.unit, means.y)
 
 
-def plot_runs(runs: Sequence[RunCurves], path: Path, *, x: Literal["steps", "time"] = "steps") -> None:
+def plot_runs(runs: Sequence[RunCurves], path: Path, *, x: XAxis = "steps") -> None:
     """
     Draw the returns of several runs, and their evaluations where there are any.
 
@@ -112,7 +115,7 @@ def plot_runs(runs: Sequence[RunCurves], path: Path, *, x: Literal["steps", "tim
     save_figure(figure, path)
 
 
-def draw_returns(axes: Axes, runs: Sequence[RunCurves], *, x: Literal["steps", "time"] = "steps") -> None:
+def draw_returns(axes: Axes, runs: Sequence[RunCurves], *, x: XAxis = "steps") -> None:
     """
     Draw the returns of training into a panel: for each run its moving average.
 
@@ -179,7 +182,7 @@ def _smooth(axis: _TimeAxis, members: Sequence[RunCurves]) -> list[SmoothSeries]
     return [smooth(series, choose_window(len(series))) for series in returns if len(series)]
 
 
-def _choose_axis(runs: Sequence[RunCurves], x: Literal["steps", "time"]) -> _TimeAxis:
+def _choose_axis(runs: Sequence[RunCurves], x: XAxis) -> _TimeAxis:
     return _TimeAxis("step", "steps") if x == "steps" else _choose_time_axis(runs)
 
 

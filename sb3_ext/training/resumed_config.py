@@ -19,7 +19,8 @@ from sb3_ext.config import (
     read_source,
     restore_environment,
 )
-from sb3_ext.config.schema import CHECKPOINT_TYPE, ParallelConfig
+from sb3_ext.config.callback_schema import CHECKPOINT_TYPE
+from sb3_ext.config.schema import ParallelConfig
 from sb3_ext.config.yaml_document import parse_document
 from sb3_ext.errors import ConfigError, RunError
 from sb3_ext.problems import Key

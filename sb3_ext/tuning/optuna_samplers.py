@@ -6,31 +6,17 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
-from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, PatientPruner, SuccessiveHalvingPruner
-from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.pruners import BasePruner, MedianPruner
+from optuna.samplers import BaseSampler
 
-from sb3_ext.arguments import find_argument_problems
+from sb3_ext.arguments import find_argument_problems, import_name
 from sb3_ext.config import RunConfig
 from sb3_ext.config.argument_ranges import PRUNER_RANGES, SAMPLER_RANGES
-from sb3_ext.config.tune_schema import TuneConfig
+from sb3_ext.config.tune_schema import PRUNERS, SAMPLERS, TuneConfig
 from sb3_ext.errors import ConfigError
 from sb3_ext.internals.optuna import allow_experimental
 from sb3_ext.ranges import Range
 
-_SAMPLERS: dict[str, Callable[..., BaseSampler]] = {
-    "tpe": TPESampler,
-    "cmaes": CmaEsSampler,
-    "random": RandomSampler,
-    "gp": GPSampler,
-    "nsga2": NSGAIISampler,
-}
-_PRUNERS: dict[str, Callable[..., BasePruner]] = {
-    "median": MedianPruner,
-    "asha": SuccessiveHalvingPruner,
-    "hyperband": HyperbandPruner,
-    "patient": PatientPruner,
-    "none": NopPruner,
-}
 _PATIENCE = 3
 
 Made = TypeVar("Made", BaseSampler, BasePruner)
@@ -55,7 +41,8 @@ def make_sampler(settings: TuneConfig, seed: int | None, trial_number: int) -> B
         own |= {"multivariate": True, "group": True, "constant_liar": True}
     if kind in ("cmaes", "gp"):
         own["warn_independent_sampling"] = False
-    return _make(_SAMPLERS[kind], {**own, **params}, params, "tune.sampler", SAMPLER_RANGES)
+    sampler_class: type[BaseSampler] = import_name(SAMPLERS[kind])
+    return _make(sampler_class, {**own, **params}, params, "tune.sampler", SAMPLER_RANGES)
 
 
 def make_pruner(config: RunConfig, settings: TuneConfig) -> BasePruner:
@@ -77,7 +64,8 @@ def make_pruner(config: RunConfig, settings: TuneConfig) -> BasePruner:
         own = {"min_resource": every_steps, "max_resource": config.train.total_steps or "auto"}
     elif kind == "patient":
         own = {"wrapped_pruner": MedianPruner(settings.startup_trials), "patience": _PATIENCE}
-    return _make(_PRUNERS[kind], {**own, **params}, params, "tune.pruner", PRUNER_RANGES)
+    pruner_class: type[BasePruner] = import_name(PRUNERS[kind])
+    return _make(pruner_class, {**own, **params}, params, "tune.pruner", PRUNER_RANGES)
 
 
 def _make(

@@ -102,9 +102,9 @@ def test_refuses_algorithms_without_exploration_rate(name: str, make_model: Make
     ("params", "message"),
     [
         ({"every": "rollout"}, "every must be 'step' or 'episode', but got 'rollout'"),
-        ({"decay": 0}, "decay must be above 0 and at most 1, but got 0"),
-        ({"decay": 1.5}, "decay must be above 0 and at most 1, but got 1.5"),
-        ({"min": -0.1}, "min must be between 0 and 1, but got -0.1"),
+        ({"decay": 0}, "decay must be a number above 0 and at most 1, but got 0"),
+        ({"decay": 1.5}, "decay must be a number above 0 and at most 1, but got 1.5"),
+        ({"min": -0.1}, "min must be a number from 0 to 1, but got -0.1"),
     ],
 )
 def test_says_which_argument_is_wrong(params: dict[str, Any], message: str) -> None:

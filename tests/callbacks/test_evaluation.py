@@ -336,8 +336,8 @@ def test_environments_that_were_made_here_are_closed_here() -> None:
     [
         ({"episodes": 0}, "episodes must be positive, but got 0"),
         ({"max_steps": 0}, "max_steps must be positive, but got 0"),
-        ({"every_steps": 0}, "interval must be positive, but got 0"),
-        ({"every_episodes": -1}, "interval must be positive, but got -1"),
+        ({"every_steps": 0}, "every_steps must be positive, but got 0"),
+        ({"every_episodes": -1}, "every_episodes must be positive, but got -1"),
     ],
 )
 def test_arguments_out_of_range(arguments: dict[str, Any], message: str) -> None:

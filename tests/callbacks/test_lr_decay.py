@@ -126,7 +126,7 @@ def test_says_where_the_optimizers_are(name: str, attribute: str, message: str, 
     ("params", "message"),
     [
         ({"interval_steps": 0}, "interval_steps must be positive, but got 0"),
-        ({"interval_steps": 1, "decay_factor": 2}, "decay_factor must be above 0 and at most 1, but got 2"),
+        ({"interval_steps": 1, "decay_factor": 2}, "decay_factor must be a number above 0 and at most 1, but got 2"),
         ({"interval_steps": 1, "min_lr": -1}, "min_lr cannot be negative, but got -1"),
     ],
 )

@@ -313,3 +313,34 @@ def test_mistakes_in_the_checkpoint_entry_have_their_lines() -> None:
     assert any("params.keep_last: expected a positive integer, found 0" in problem for problem in problems)
     [problem] = problems_of({**MINIMAL, "train": {"callbacks": [{"type": "chekpoint"}]}})
     assert "unknown callback 'chekpoint'; did you mean 'checkpoint'?" in problem
+
+
+def test_entries_have_typed_parameters_by_their_type() -> None:
+    callbacks = [
+        {"type": "checkpoint", "params": {"keep_last": 1}},
+        {"type": "lr_decay", "params": {"interval_steps": 9}},
+    ]
+    train = load_config({**MINIMAL, "train": {"callbacks": callbacks}}).train
+    assert (train.checkpoint.keep_last, train.checkpoint.interval) == (1, 10_000)
+    assert [(entry.type, entry.params) for entry in train.other_callbacks] == [("lr_decay", {"interval_steps": 9})]
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (3, "train.callbacks.0: expected a mapping, found 3"),
+        ({"type": 3}, "train.callbacks.0.type: expected text, found 3"),
+        ({"type": "checkpoint", "parms": {}}, "train.callbacks.0.parms: unknown key; did you mean 'params'?"),
+        ({"type": "checkpoint", "params": None}, "train.callbacks.0.params: expected a mapping, found nothing (null)"),
+        ({"type": "checkpoint", "params": {"best_by": "luck"}}, "expected one of training_return, evaluation, found"),
+        ({"type": "epsilon_decay", "params": {"every": "day"}}, "params.every: expected one of step, episode, found"),
+        (
+            {"type": "lr_decay", "params": {"interval_steps": 2.5}},
+            "params.interval_steps: expected a positive integer, found 2.5",
+        ),
+    ],
+    ids=str,
+)
+def test_mistakes_in_an_entry_have_one_line_without_its_tag(entry: Any, message: str) -> None:
+    [problem] = problems_of({**MINIMAL, "train": {"callbacks": [entry]}})
+    assert message in problem

@@ -1,4 +1,4 @@
-"""Ranges of the numbers in arguments of wrappers, callbacks, normalisation, samplers and pruners."""
+"""Ranges of the numbers in arguments of wrappers, stock callbacks, normalisation, samplers and pruners."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from stable_baselines3.common import callbacks as stock_callbacks
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecNormalize
 
-from sb3_ext import callbacks
 from sb3_ext.arguments import read_parameters
 from sb3_ext.config import load_config
 from sb3_ext.config.argument_ranges import (
@@ -42,7 +41,7 @@ def find_classes(module: Any, base: type) -> list[Callable[..., Any]]:
 
 
 WRAPPERS = [*find_classes(gymnasium.wrappers, gymnasium.Wrapper), *find_classes(atari_wrappers, gymnasium.Wrapper)]
-CALLBACKS = [*find_classes(callbacks, BaseCallback), *find_classes(stock_callbacks, BaseCallback)]
+CALLBACKS = find_classes(stock_callbacks, BaseCallback)
 SAMPLERS = [samplers.TPESampler, samplers.CmaEsSampler, samplers.RandomSampler, samplers.GPSampler]
 PRUNERS = [pruners.MedianPruner, pruners.SuccessiveHalvingPruner, pruners.HyperbandPruner, pruners.PatientPruner]
 

@@ -272,8 +272,8 @@ def test_a_callback_without_a_pool(make_toy: Any, make_player: Any) -> None:
         ({"current_self_fraction": float("nan")}, "current_self_fraction: expected a number from 0 to 1, found nan"),
         ({"save_every": 0}, "save_every: expected a positive integer"),
         ({"start_episode": -1}, "start_episode: expected an integer >= 0"),
-        ({"sampling": "best"}, "sampling: expected one of uniform, latest, prioritized, found best"),
-        ({"eviction": "worst"}, "eviction: expected one of oldest, reservoir, found worst"),
+        ({"sampling": "best"}, "sampling: expected one of uniform, latest, prioritized, found 'best'"),
+        ({"eviction": "worst"}, "eviction: expected one of oldest, reservoir, found 'worst'"),
         ({"heuristics": []}, r"expected 1, since there are no heuristics, found 0\.3 \+ 0\.3"),
         (
             {"heuristics": [], "current_self_fraction": 1.0, "past_self_fraction": 0.0},

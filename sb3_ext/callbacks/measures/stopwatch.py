@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import time
 
+from sb3_ext.arguments import validate_arguments
+from sb3_ext.ranges import NonNegative
+
 
 class Stopwatch:
     """
@@ -13,9 +16,8 @@ class Stopwatch:
     :raises ValueError: if ``elapsed_before_seconds`` is negative
     """
 
-    def __init__(self, elapsed_before_seconds: float = 0.0) -> None:
-        if elapsed_before_seconds < 0:
-            raise ValueError(f"elapsed_before_seconds cannot be negative, but got {elapsed_before_seconds}")
+    @validate_arguments
+    def __init__(self, elapsed_before_seconds: NonNegative = 0.0) -> None:
         self._elapsed_before_seconds = elapsed_before_seconds
         self._started_at: float | None = None
 

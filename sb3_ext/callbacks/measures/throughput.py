@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 
+from sb3_ext.arguments import validate_arguments
+from sb3_ext.ranges import Positive
+
 
 class Throughput:
     """
@@ -13,9 +16,8 @@ class Throughput:
     :raises ValueError: if ``window_seconds`` is not positive
     """
 
-    def __init__(self, window_seconds: float = 30.0) -> None:
-        if window_seconds <= 0:
-            raise ValueError(f"window_seconds must be positive, but got {window_seconds}")
+    @validate_arguments
+    def __init__(self, window_seconds: Positive = 30.0) -> None:
         self._window_seconds = window_seconds
         self._samples: deque[tuple[float, int]] = deque()
 

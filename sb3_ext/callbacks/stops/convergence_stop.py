@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from sb3_ext.arguments import validate_arguments
 from sb3_ext.callbacks.bases.stop_callback import AtBoundary
 from sb3_ext.callbacks.evaluation import EvaluationCallback
 from sb3_ext.callbacks.stops.return_stop import ReturnStopCallback
+from sb3_ext.config.evaluation_schema import TargetConfig
 from sb3_ext.evaluation.convergence import ConvergenceRule
 from sb3_ext.evaluation.evaluate import Evaluation
+from sb3_ext.ranges import Finite, PositiveInt
+
+_DEFAULTS = TargetConfig.model_construct()
 
 
 class ConvergenceStopCallback(ReturnStopCallback[ConvergenceRule]):
@@ -18,18 +23,19 @@ class ConvergenceStopCallback(ReturnStopCallback[ConvergenceRule]):
     ``evaluations``, every evaluation is a check of the average over the last ``window`` mean returns.
 
     :param target: the average return to reach
-    :param window: how many episodes, or evaluations, are averaged; must be positive
-    :param patience: at how many checks in a row the target must be held; must be positive
+    :param window: how many episodes, or evaluations, are averaged
+    :param patience: at how many checks in a row the target must be held
     :param evaluations: watch what this callback finds, in place of training's episodes
     :param at_boundary: stop only between two rollouts
-    :raises ValueError: if ``window`` or ``patience`` is not positive
+    :raises ValueError: if a number is out of its range
     """
 
+    @validate_arguments
     def __init__(
         self,
-        target: float,
-        window: int = 20,
-        patience: int = 10,
+        target: Finite,
+        window: PositiveInt = _DEFAULTS.window,
+        patience: PositiveInt = _DEFAULTS.patience,
         *,
         evaluations: EvaluationCallback | None = None,
         at_boundary: AtBoundary = False,

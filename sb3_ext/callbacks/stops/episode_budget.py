@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from sb3_ext.arguments import validate_arguments
 from sb3_ext.callbacks.bases.episode_callback import EpisodeCallback
 from sb3_ext.callbacks.bases.stop_callback import AtBoundary, StopCallback
+from sb3_ext.ranges import PositiveInt
 
 
 class EpisodeBudgetCallback(StopCallback, EpisodeCallback):
@@ -20,10 +22,9 @@ class EpisodeBudgetCallback(StopCallback, EpisodeCallback):
 
     is_patient = True
 
-    def __init__(self, episodes: int, *, at_boundary: AtBoundary = False) -> None:
+    @validate_arguments
+    def __init__(self, episodes: PositiveInt, *, at_boundary: AtBoundary = False) -> None:
         super().__init__(at_boundary=at_boundary)
-        if episodes <= 0:
-            raise ValueError(f"episodes must be positive, but got {episodes}")
         self._budget_episodes = episodes
 
     @property

@@ -5,12 +5,17 @@ from __future__ import annotations
 from statistics import fmean
 from typing import Any
 
+from sb3_ext.arguments import validate_arguments
 from sb3_ext.callbacks.bases.stop_callback import AtBoundary
 from sb3_ext.callbacks.evaluation import EvaluationCallback
 from sb3_ext.callbacks.stops.return_stop import ReturnStopCallback
+from sb3_ext.config.evaluation_schema import PlateauConfig
 from sb3_ext.evaluation.convergence import PlateauRule
 from sb3_ext.evaluation.evaluate import Evaluation
+from sb3_ext.ranges import NonNegative, NonNegativeInt, PositiveInt
 from sb3_ext.reports.intervals import find_standard_error
+
+_DEFAULTS = PlateauConfig()
 
 
 class PlateauStopCallback(ReturnStopCallback[PlateauRule]):
@@ -31,21 +36,20 @@ class PlateauStopCallback(ReturnStopCallback[PlateauRule]):
     :raises ValueError: if one of them is out of range
     """
 
+    @validate_arguments
     def __init__(
         self,
-        patience: int = 50,
-        min_delta: float = 0.0,
+        patience: PositiveInt = _DEFAULTS.patience,
+        min_delta: NonNegative = _DEFAULTS.min_delta,
         *,
-        in_standard_errors: bool = False,
-        warm_up: int = 0,
-        window: int = 20,
+        in_standard_errors: bool = _DEFAULTS.in_standard_errors,
+        warm_up: NonNegativeInt = _DEFAULTS.warm_up,
+        window: PositiveInt = _DEFAULTS.window,
         evaluations: EvaluationCallback | None = None,
         at_boundary: AtBoundary = False,
     ) -> None:
         rule = PlateauRule(patience, min_delta, in_standard_errors=in_standard_errors, warm_up=warm_up)
         super().__init__("plateau", rule, evaluations, at_boundary=at_boundary)
-        if window <= 0:
-            raise ValueError(f"window must be positive, but got {window}")
         self._patience = patience
         self._window = window
         self._returns: list[float] = []

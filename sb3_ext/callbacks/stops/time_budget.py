@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from sb3_ext.arguments import validate_arguments
 from sb3_ext.callbacks.bases.stop_callback import AtBoundary, StopCallback
 from sb3_ext.callbacks.measures.stopwatch import Stopwatch
+from sb3_ext.ranges import NonNegative, Positive
 
 
 class TimeBudgetCallback(StopCallback):
@@ -20,10 +22,11 @@ class TimeBudgetCallback(StopCallback):
 
     is_patient = True
 
-    def __init__(self, seconds: float, *, elapsed_before_seconds: float = 0.0, at_boundary: AtBoundary = False) -> None:
+    @validate_arguments
+    def __init__(
+        self, seconds: Positive, *, elapsed_before_seconds: NonNegative = 0.0, at_boundary: AtBoundary = False
+    ) -> None:
         super().__init__(at_boundary=at_boundary)
-        if seconds <= 0:
-            raise ValueError(f"seconds must be positive, but got {seconds}")
         self._seconds = seconds
         self._stopwatch = Stopwatch(elapsed_before_seconds)
 

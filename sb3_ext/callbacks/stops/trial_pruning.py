@@ -6,9 +6,11 @@ from typing import Protocol
 
 from stable_baselines3.common.callbacks import EvalCallback
 
+from sb3_ext.arguments import validate_arguments
 from sb3_ext.callbacks.bases.stop_callback import AtBoundary, StopCallback
 from sb3_ext.callbacks.evaluation import EvaluationCallback
 from sb3_ext.evaluation.evaluate import Evaluation
+from sb3_ext.ranges import PositiveInt
 
 PRUNED = "pruned"
 """The reason why a pruned training ends."""
@@ -49,17 +51,16 @@ class TrialPruningCallback(StopCallback):
     :raises ValueError: if ``every_steps`` is not positive
     """
 
+    @validate_arguments
     def __init__(
         self,
         trial: PrunableTrial,
         evaluation: EvaluationCallback | EvalCallback,
         *,
-        every_steps: int | None = None,
+        every_steps: PositiveInt | None = None,
         at_boundary: AtBoundary = False,
     ) -> None:
         super().__init__(at_boundary=at_boundary)
-        if every_steps is not None and every_steps < 1:
-            raise ValueError(f"every_steps must be positive, but got {every_steps}")
         self.is_pruned = False
         self._trial = trial
         self._every_steps = every_steps

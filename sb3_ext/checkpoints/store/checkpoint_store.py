@@ -25,9 +25,12 @@ from sb3_ext.checkpoints.bundle.content import BundleContent
 from sb3_ext.checkpoints.bundle.manifest import Score, is_inside
 from sb3_ext.checkpoints.store.links import point_link
 from sb3_ext.checkpoints.store.retention import Candidate, Retention, choose_kept
+from sb3_ext.config.callback_schema import CheckpointParams
 from sb3_ext.errors import CheckpointError
 
 logger = logging.getLogger(__name__)
+
+_DEFAULTS = CheckpointParams()
 _NAME = re.compile(r"(?!\.).+_(\d{9,})")
 _SET_ASIDE = re.compile(_NAME.pattern + r"\.(corrupt|rewound)(-\d+)?")
 BEST, LATEST = "best", "latest"
@@ -42,7 +45,7 @@ class CheckpointStore:
     :raises ValueError: if the prefix is no plain name
     """
 
-    def __init__(self, directory: Path, *, prefix: str = "step") -> None:
+    def __init__(self, directory: Path, *, prefix: str = _DEFAULTS.prefix) -> None:
         if "/" in prefix or not is_inside(prefix):
             raise ValueError(f"prefix must be a plain name, but got {prefix!r}")
         self.directory = directory

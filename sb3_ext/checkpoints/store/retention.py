@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from sb3_ext.config.callback_schema import CheckpointParams
+
 _ALWAYS_LAST = 2
+_DEFAULTS = CheckpointParams()
 
 
 @dataclass(frozen=True)
@@ -20,8 +23,8 @@ class Retention:
     :raises ValueError: if one of them is not positive
     """
 
-    keep_last: int | None = 3
-    keep_best: int | None = 1
+    keep_last: int | None = _DEFAULTS.keep_last
+    keep_best: int | None = _DEFAULTS.keep_best
     milestone_steps: int | None = None
     max_disk_bytes: int | None = None
 

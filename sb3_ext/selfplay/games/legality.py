@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sb3_ext.errors import SelfPlayError
 from sb3_ext.selfplay.games.game import Boards, Game
-
-IllegalMoves: TypeAlias = Literal["mask", "lose", "random_legal"]
 
 
 def find_illegal(actions: NDArray[np.integer[Any]], legal: NDArray[np.bool_]) -> NDArray[np.intp]:

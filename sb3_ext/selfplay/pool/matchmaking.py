@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-Sampling: TypeAlias = Literal["uniform", "latest", "prioritized"]
-Eviction: TypeAlias = Literal["oldest", "reservoir"]
+from sb3_ext.config.game_schema import Eviction, Sampling
 
 
 class Chances(NamedTuple):

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 
+from sb3_ext.config.game_schema import PoolParams
 from sb3_ext.errors import CheckpointError, LearnerMissingError, SelfPlayError
 from sb3_ext.selfplay.games.game import Game
 from sb3_ext.selfplay.opponents.opponent import Opponent
@@ -27,7 +28,7 @@ from sb3_ext.selfplay.pool.snapshot_store import SnapshotStore, name_snapshot
 logger = logging.getLogger(__name__)
 
 CURRENT_SELF, PAST_SELVES = "self", "past"
-DEFAULT_HEURISTICS = {"random": 1.0}
+DEFAULT_HEURISTICS = PoolParams().heuristic_distribution
 _WINDOW_EPISODES = 100
 
 

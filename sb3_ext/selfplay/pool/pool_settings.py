@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
+from sb3_ext.arguments import find_argument_problems
+from sb3_ext.config.game_schema import Eviction, Sampling, SelfPlayConfig
 from sb3_ext.errors import SelfPlayError
-from sb3_ext.ranges import FRACTION, NON_NEGATIVE_INTEGER, POSITIVE_INTEGER
-from sb3_ext.selfplay.pool.matchmaking import Eviction, Sampling
+from sb3_ext.ranges import Fraction, NonNegativeInt, PositiveInt
 
-_RANGES = {
-    "start_episode": NON_NEGATIVE_INTEGER,
-    "current_self_fraction": FRACTION,
-    "past_self_fraction": FRACTION,
-    "max_frozen_agents": POSITIVE_INTEGER,
-    "save_every": POSITIVE_INTEGER,
-    "max_in_memory": POSITIVE_INTEGER,
-}
+_DEFAULTS = SelfPlayConfig()
 
 
 @dataclass(frozen=True)
@@ -27,22 +21,19 @@ class PoolSettings:
     :raises SelfPlayError: if one is out of its range
     """
 
-    start_episode: int = 1000
-    current_self_fraction: float = 0.3
-    past_self_fraction: float = 0.3
-    max_frozen_agents: int = 10
-    save_every: int = 500
-    sampling: Sampling = "uniform"
-    eviction: Eviction = "oldest"
-    max_in_memory: int = 16
+    start_episode: NonNegativeInt = _DEFAULTS.start_episode
+    current_self_fraction: Fraction = _DEFAULTS.current_self_fraction
+    past_self_fraction: Fraction = _DEFAULTS.past_self_fraction
+    max_frozen_agents: PositiveInt = _DEFAULTS.max_frozen_agents
+    save_every: PositiveInt = _DEFAULTS.save_every
+    sampling: Sampling = _DEFAULTS.sampling
+    eviction: Eviction = _DEFAULTS.eviction
+    max_in_memory: PositiveInt = 16
 
     def __post_init__(self) -> None:
-        for name, allowed in _RANGES.items():
-            value = getattr(self, name)
-            _check(name, value, value in allowed, allowed.words)
+        for problem in find_argument_problems(type(self), vars(self)):
+            raise SelfPlayError(f"{problem.key[0]}: {problem.message}")
         self._check_share_of_self(self._share_of_self <= 1 + 1e-9, "at most 1")
-        for name, choices in (("sampling", get_args(Sampling)), ("eviction", get_args(Eviction))):
-            _check(name, getattr(self, name), getattr(self, name) in choices, f"one of {', '.join(choices)}")
 
     def check_opponents(self, *, has_heuristics: bool) -> None:
         """

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-StartPolicy: TypeAlias = Literal["random", "agent_first", "opponent_first", "alternate"]
+from sb3_ext.config.game_schema import StartPolicy
+
 _FIXED_SEATS = {"agent_first": 0, "opponent_first": 1}
 
 

@@ -9,16 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
+from sb3_ext.config.game_schema import IllegalMove, StartPolicy
 from sb3_ext.errors import LearnerMissingError, SelfPlayError
 from sb3_ext.selfplay.games.game import Boards, Game
-from sb3_ext.selfplay.games.legality import IllegalMoves, check_moves, draw_legal, find_illegal
+from sb3_ext.selfplay.games.legality import check_moves, draw_legal, find_illegal
 from sb3_ext.selfplay.games.openings import play_random_openings
 from sb3_ext.selfplay.games.zero_sum import check_zero_sum
 from sb3_ext.selfplay.opponents.function_opponent import FunctionOpponent
 from sb3_ext.selfplay.opponents.opponent import Opponent
 from sb3_ext.selfplay.pool.opponent_samplers import MixedSampler, OpponentSampler
 from sb3_ext.selfplay.seats.board_env import BoardVecEnv, pick_observation
-from sb3_ext.selfplay.seats.seat_draw import SeatDraw, StartPolicy
+from sb3_ext.selfplay.seats.seat_draw import SeatDraw
 
 OpponentLike: TypeAlias = "OpponentSampler | Opponent | Callable[[NDArray[Any], NDArray[np.bool_]], NDArray[Any]]"
 
@@ -71,13 +72,13 @@ class SelfPlayVecEnv(BoardVecEnv):
         *,
         start_policy: StartPolicy = "random",
         masks_in_observation: bool = False,
-        illegal_move: IllegalMoves = "mask",
+        illegal_move: IllegalMove = "mask",
         opening_plies: tuple[int, int] = (0, 0),
         num_mirrors: int = 0,
         seed: int | None = None,
     ) -> None:
-        if illegal_move not in get_args(IllegalMoves):
-            raise ValueError(f"illegal_move must be one of {', '.join(get_args(IllegalMoves))}, but got {illegal_move}")
+        if illegal_move not in get_args(IllegalMove):
+            raise ValueError(f"illegal_move must be one of {', '.join(get_args(IllegalMove))}, but got {illegal_move}")
         if not 0 <= opening_plies[0] <= opening_plies[1]:
             raise ValueError(f"opening_plies must be 0 <= least <= most, but got {opening_plies}")
         count = game.num_boards

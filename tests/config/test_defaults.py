@@ -1,0 +1,170 @@
+"""Defaults and lists of words are written once, and what is written of them elsewhere agrees."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+import sb3_ext
+from sb3_ext import callbacks
+from sb3_ext.arguments import read_parameters
+from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
+from sb3_ext.checkpoints.store.retention import Retention
+from sb3_ext.config.callback_schema import CheckpointParams
+from sb3_ext.config.evaluation_schema import EvalConfig, PlateauConfig, TargetConfig
+from sb3_ext.config.game_schema import CheckpointOpponentParams, PoolParams, SelfPlayConfig
+from sb3_ext.config.schema import ParallelConfig
+from sb3_ext.config.section import Section
+from sb3_ext.config.train_schema import TrainConfig
+from sb3_ext.config.tune_schema import Objective
+from sb3_ext.evaluation.convergence import ConvergenceRule, PlateauRule
+from sb3_ext.evaluation.evaluate import evaluate
+from sb3_ext.evaluation.evaluators import EvaluationSettings
+from sb3_ext.selfplay.frozen_opponent import load_opponent
+from sb3_ext.selfplay.pool.pool import OpponentPool
+from sb3_ext.selfplay.pool.pool_settings import PoolSettings
+from sb3_ext.tuning import objective
+from sb3_ext.vec.worker_vec_env import WorkerVecEnv
+
+SAME_NAMES = [
+    (CheckpointParams, callbacks.RunCheckpointCallback),
+    (CheckpointParams, Retention),
+    (CheckpointParams, CheckpointStore),
+    (EvalConfig, callbacks.EvaluationCallback),
+    (EvalConfig, EvaluationSettings),
+    (EvalConfig, evaluate),
+    (TargetConfig, callbacks.ConvergenceStopCallback),
+    (TargetConfig, ConvergenceRule),
+    (PlateauConfig, callbacks.PlateauStopCallback),
+    (PlateauConfig, PlateauRule),
+    (SelfPlayConfig, PoolSettings),
+    (CheckpointOpponentParams, load_opponent),
+    (ParallelConfig, WorkerVecEnv),
+]
+"""A section, and what is made with its values: parameters of the same name have the same default."""
+
+OTHER_NAMES = [
+    (TrainConfig, "log_every_episodes", callbacks.EpisodeLoggingCallback, "every_episodes"),
+    (TrainConfig, "status_every_steps", callbacks.HeartbeatCallback, "every_steps"),
+    (PoolParams, "heuristic_distribution", OpponentPool, "heuristics"),
+]
+
+DIFFERENT = {
+    (callbacks.RunCheckpointCallback, "best_by"): "null in the configuration means what the callback cannot know",
+}
+"""Parameters whose default is another one, and why."""
+
+WRITTEN_AGAIN = {
+    "EpisodeLoggingCallback.every_steps": "of the logger, not of evaluations",
+    "load_model.device": "SB3's own default",
+}
+"""Literal defaults of parameters that have the name of a key, but mean something else."""
+
+
+@pytest.mark.parametrize(("section", "function"), SAME_NAMES, ids=lambda item: item.__name__)
+def test_defaults_are_the_same(section: type[Section], function: Any) -> None:
+    parameters = read_parameters(function)
+    compared = {
+        name: (field.default, parameters[name].default)
+        for name, field in section.model_fields.items()
+        if name in parameters and not field.is_required() and (function, name) not in DIFFERENT
+        if parameters[name].default is not parameters[name].empty
+    }
+    assert compared
+    assert {name: pair for name, pair in compared.items() if pair[0] != pair[1]} == {}
+
+
+@pytest.mark.parametrize(("section", "key", "function", "name"), OTHER_NAMES, ids=lambda item: str(item))
+def test_defaults_by_another_name_are_the_same(section: type[Section], key: str, function: Any, name: str) -> None:
+    assert read_parameters(function)[name].default == section.model_fields[key].default
+
+
+def test_no_default_is_written_again() -> None:
+    names = {
+        name for section in find_sections(Section) for name, field in section.model_fields.items() if is_word(field)
+    }
+    again = {where for where in find_literal_defaults() if where.partition(".")[2] in names}
+    assert again == WRITTEN_AGAIN.keys()
+
+
+def find_sections(base: type[Section]) -> Iterator[type[Section]]:
+    for section in base.__subclasses__():
+        yield section
+        yield from find_sections(section)
+
+
+def is_word(field: Any) -> bool:
+    return isinstance(field.default, int | float | str) and not isinstance(field.default, bool)
+
+
+@cache
+def parse_package() -> list[tuple[Path, ast.Module]]:
+    root = Path(sb3_ext.__file__).parent
+    return [(path.relative_to(root), ast.parse(path.read_text())) for path in sorted(root.rglob("*.py"))]
+
+
+def find_literal_defaults() -> Iterator[str]:
+    """Each parameter, or field of a class, outside of the configuration, whose default is a literal number or text."""
+    for path, module in parse_package():
+        if path.parts[0] == "config":
+            continue
+        for node in ast.walk(module):
+            if isinstance(node, ast.ClassDef):
+                for inner in node.body:
+                    if (
+                        isinstance(inner, ast.AnnAssign)
+                        and isinstance(inner.target, ast.Name)
+                        and is_literal(inner.value)
+                    ):
+                        yield f"{node.name}.{inner.target.id}"
+                    if isinstance(inner, ast.FunctionDef):
+                        owner = node.name if inner.name == "__init__" else inner.name
+                        yield from (f"{owner}.{name}" for name in find_parameters(inner))
+        for node in module.body:
+            if isinstance(node, ast.FunctionDef):
+                yield from (f"{node.name}.{name}" for name in find_parameters(node))
+
+
+def find_parameters(function: ast.FunctionDef) -> Iterator[str]:
+    arguments = function.args
+    positional = [*arguments.posonlyargs, *arguments.args]
+    defaults = [*[None] * (len(positional) - len(arguments.defaults)), *arguments.defaults, *arguments.kw_defaults]
+    for argument, default in zip([*positional, *arguments.kwonlyargs], defaults, strict=True):
+        if is_literal(default):
+            yield argument.arg
+
+
+def is_literal(node: ast.expr | None) -> bool:
+    """Whether it is a number or a text, other than one that switches off, such as 0."""
+    return isinstance(node, ast.Constant) and not isinstance(node.value, bool) and bool(node.value)
+
+
+def test_no_list_of_words_is_written_again() -> None:
+    """A second ``Literal`` of the same words would need the same change."""
+    found: dict[frozenset[str], list[str]] = {}
+    for path, module in parse_package():
+        for node in ast.walk(module):
+            if isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith("Literal"):
+                words = frozenset(str(item.value) for item in ast.walk(node.slice) if isinstance(item, ast.Constant))
+                if len(words) > 1:
+                    found.setdefault(words, []).append(f"{path}:{node.lineno}")
+    assert len(found) >= 8
+    again = {words: places for words, places in found.items() if len(places) > 1}
+    assert again == {}
+
+
+def test_every_objective_is_calculated() -> None:
+    assert {*objective._JUDGES, "fps"} == {*get_args(Objective)}
+
+
+def test_the_readme_names_the_defaults() -> None:
+    text = " ".join((Path(__file__).parents[2] / "README.md").read_text().split())
+    checkpoint, judged, plateau = CheckpointParams(), EvalConfig(), PlateauConfig()
+    assert f"between two rollouts: every {checkpoint.interval:,} steps or soon after" in text
+    assert f"truncated after `eval.max_steps`, {judged.max_steps:,} unless set" in text
+    assert f"`plateau`: {plateau.patience} checks without a better average, one after every {plateau.window} ep" in text
