@@ -146,7 +146,7 @@ def test_a_run_without_an_update_has_failed_and_says_why(bounds: dict[str, Any])
     run = train(config)
     step = 16 if "total_episodes" in bounds else 32
     assert (run.status, run.record.stop_reason, run.record.step) == ("failed", "no update", step)
-    detail = f"{next(iter(bounds))} ended the run at step {step}, and nothing was learned: "
+    detail = f"{next(iter(bounds))} ended the run at step {step}, before the first update: "
     assert run.record.stop_detail is not None
     assert run.record.stop_detail.startswith(detail)
     assert run.record.stop_detail.endswith("agent.params.learning_starts is 500")
@@ -166,7 +166,7 @@ def test_a_signal_does_not_wait_for_a_long_rollout_and_the_lost_steps_are_named(
     run = train(make_config(train={"total_episodes": 1000}), callback=AtStep(20))
     assert (run.status, run.record.stop_reason, run.record.step) == ("stopped", "signal SIGTERM", 20)
     assert run.latest.step == 0
-    assert run.record.stop_detail == ("in the midst of a rollout, whose 20 steps are not in the checkpoint of step 0")
+    assert run.record.stop_detail == ("in the middle of a rollout, whose 20 steps are not in the checkpoint of step 0")
 
 
 def test_a_rollout_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

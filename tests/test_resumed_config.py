@@ -68,10 +68,10 @@ def test_the_checkpoints_may_be_kept_otherwise() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("gamma: 0.9,", "gamma: 0.8,", "mine.yaml:5: agent.params.gamma: would alter"),
-        ("gamma: 0.9,", "", "mine.yaml: agent.params.gamma: would alter"),
-        (", params: {sutton_barto_reward: true}", "", "env.params.sutton_barto_reward: would alter"),
-        ("seed: 1", "seed: 2", "mine.yaml:1: seed: would alter"),
+        ("gamma: 0.9,", "gamma: 0.8,", "mine.yaml:5: agent.params.gamma: cannot be changed"),
+        ("gamma: 0.9,", "", "mine.yaml: agent.params.gamma: cannot be changed"),
+        (", params: {sutton_barto_reward: true}", "", "env.params.sutton_barto_reward: cannot be changed"),
+        ("seed: 1", "seed: 2", "mine.yaml:1: seed: cannot be changed"),
     ],
 )
 def test_another_past_is_refused_where_it_stands(old: str, new: str, message: str) -> None:
@@ -115,7 +115,7 @@ def test_a_mock_run_is_resumed_with_the_flag_that_began_it() -> None:
     assert (again.is_mock, again) == (True, load_resumed_config(run, Restatement()))
     with pytest.raises(RunError, match="was begun with --mock-env; add it"):
         give_again(run, MINE)
-    with pytest.raises(ConfigError, match=r"--flag: env\.params.sutton_barto_reward: would alter"):
+    with pytest.raises(ConfigError, match=r"--flag: env\.params.sutton_barto_reward: cannot be changed"):
         give_again(run, MINE, "env.params.sutton_barto_reward=true", is_mock=True)
 
 
@@ -128,6 +128,6 @@ def test_rewinding_needs_a_checkpoint_and_a_new_run_needs_one_to_go_on_from() ->
     begin_run()
     with pytest.raises(RunError, match=r"--rewind needs a checkpoint to go back to: --resume .*run/checkpoints/NAME"):
         resume_run("run", is_rewinding=True)
-    with pytest.raises(RunError, match="has no checkpoint yet"):
+    with pytest.raises(RunError, match="has no checkpoint to branch from"):
         resume_run("run", run_dir="other")
     assert not Path("other").exists()

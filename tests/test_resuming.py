@@ -165,7 +165,7 @@ def test_another_checkpoint_directory_is_refused_of_a_completed_run_too() -> Non
 def test_what_would_alter_the_past_is_refused_and_what_is_no_change_is_not() -> None:
     train(make_config(), run_dir="run", callback=SignalCallback(100))
     before = Path("run/status.json").read_text()
-    with pytest.raises(ConfigError, match=r"agent.params.gamma: would alter .*--init-from") as caught:
+    with pytest.raises(ConfigError, match=r"agent.params.gamma: cannot be changed .*--init-from") as caught:
         resume("run", overrides=["agent.params.gamma=0.5", "seed=2"])
     assert len(caught.value.problems) == 2
     for override, name, own in (

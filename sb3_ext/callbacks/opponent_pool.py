@@ -78,9 +78,9 @@ class OpponentPoolCallback(LightCallback):
             self.pool.add(self.model)
         except CheckpointError as error:
             logger.warning("%s; the pool does not grow this time", error)
-        self.pool.note_games(self._seat.find_opponents(), self.model.num_timesteps)
+        self.pool.note_games(self._seat.get_opponent_names(), self.model.num_timesteps)
         self.pool.remove_unneeded(self._list_kept_steps())
-        for group, score in self.pool.find_recent_scores().items():
+        for group, score in self.pool.compute_recent_scores().items():
             self.logger.record(f"selfplay/score_{group}", score)
         self.logger.record("selfplay/snapshots", len(self.pool.members))
 

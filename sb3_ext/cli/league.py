@@ -124,9 +124,7 @@ def _write(played: League, output: Path, title: str, json_path: Path | None, con
     def score(row: int, column: int) -> Payoff | None:
         if row == column:
             return None
-        return Payoff(
-            played.find_tally(row, column).score, *(tally.score for tally in played.find_tallies(row, column))
-        )
+        return Payoff(played.get_tally(row, column).score, *(tally.score for tally in played.get_tallies(row, column)))
 
     ranking = played.rank()
     path = output

@@ -65,7 +65,7 @@ def _format_matrix(league: League, width: int | None) -> list[list[str]]:
     columns = [Column(align=">"), _PLAYER, *(Column(str(rank + 1), align=">") for rank in range(len(ranking)))]
     rows = []
     for rank, row in enumerate(ranking, start=1):
-        scores = ["·" if row == column else f"{100 * league.find_tally(row, column).score:.0f}" for column in ranking]
+        scores = ["·" if row == column else f"{100 * league.get_tally(row, column).score:.0f}" for column in ranking]
         rows.append((str(rank), league.players[row].name, *scores))
     return format_blocks(columns, rows, width, fixed=2)
 
@@ -81,9 +81,9 @@ def _format_results(league: League, row: int, width: int | None) -> list[str]:
     ]
     rows = []
     for column in [index for index in league.rank() if index != row]:
-        tally = league.find_tally(row, column)
+        tally = league.get_tally(row, column)
         low, high = tally.interval95
-        shares = [f"{100 * seat.score:.1f}" for seat in league.find_tallies(row, column)]
+        shares = [f"{100 * seat.score:.1f}" for seat in league.get_tallies(row, column)]
         distinct = league.results[min(row, column), max(row, column)].distinct_games
         rows.append(
             (
@@ -95,7 +95,7 @@ def _format_results(league: League, row: int, width: int | None) -> list[str]:
 
 
 def _describe_forgetting(league: League) -> str:
-    forgetting = league.find_forgetting()
+    forgetting = league.compute_forgetting()
     if forgetting is None:
         return "forgetting: takes more than one agent; --checkpoints all"
     share, past = f"{100 * forgetting.score:.1f} %", league.players[forgetting.against].name

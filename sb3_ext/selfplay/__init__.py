@@ -1,4 +1,4 @@
-"""Two-player games: a seat for the agent, and opponents for the other one. Importing this loads no torch."""
+"""Two-player games: self-play environments, opponents, pools, matches. Importing this does not import torch."""
 
 import lazy_loader
 

@@ -1,5 +1,5 @@
 """
-Tests that every game must pass. Inherit them in a test of a game of one's own, and pytest runs them::
+Tests that every game must pass. Inherit them to test your own game with pytest::
 
     class TestMyGame(GameConformance):
         def make_game(self, num_boards: int) -> Game:
@@ -21,22 +21,21 @@ from sb3_ext.selfplay.opponents.heuristics import RandomOpponent
 
 class GameConformance(ABC):
     """
-    What :class:`~sb3_ext.selfplay.games.game.Game` promises, tried on random games.
+    Checks the contract of :class:`~sb3_ext.selfplay.games.game.Game` on random games.
 
-    Set :attr:`is_zero_sum` (at every move, as mirror boards need it) and :attr:`longest_game_plies` to what the game
-    has.
+    Set :attr:`is_zero_sum` (at every move, as mirror boards need it) and :attr:`longest_game_plies` for your game.
     """
 
     num_boards = 7
     is_zero_sum = True
     longest_game_plies = 500
-    """A random game that takes longer fails."""
+    """Longer random games fail the test."""
 
     @abstractmethod
     def make_game(self, num_boards: int) -> Game:
         """
-        :param num_boards: games that are played side by side
-        :return: a new game; every call with the same seed of its own, if it has one
+        :param num_boards: number of games played in parallel
+        :return: a new game; with a fixed seed, if it has one
         """
 
     def test_a_new_game_has_the_first_player_to_move(self) -> None:
@@ -79,7 +78,9 @@ class GameConformance(ABC):
             boards = boards[~results.ends]
             if not len(boards):
                 return
-        raise AssertionError(f"{len(boards)} of {self.num_boards} games are not over after {self.longest_game_plies}")
+        raise AssertionError(
+            f"{len(boards)} of {self.num_boards} games are not over after {self.longest_game_plies} moves"
+        )
 
     def test_a_move_changes_only_the_boards_that_are_named(self) -> None:
         for game, boards in self._play_randomly():
@@ -159,14 +160,14 @@ class GameConformance(ABC):
         assert game.find_legal(everywhere).any(axis=1).all()
 
     def _begin(self, game: Game) -> None:
-        """Make two moves on every board; where one ends the game, another is begun."""
+        """Make two moves on every board; reset games that end."""
         everywhere, opponent = np.arange(game.num_boards), RandomOpponent(4)
         for _ in range(2):
             ends = game.play(everywhere, opponent.act(game, everywhere)).ends
             game.reset(everywhere[ends])
 
     def _play_randomly(self) -> Any:
-        """:return: the game before every move, and the boards whose games are not over"""
+        """:return: iterator over the game before every move and the boards whose games are not over"""
         game = self.make_game(self.num_boards)
         boards, opponent = np.arange(self.num_boards), RandomOpponent(7)
         while len(boards):
@@ -174,7 +175,7 @@ class GameConformance(ABC):
             boards = boards[~game.play(boards, opponent.act(game, boards)).ends]
 
     def _record_play(self, game: Game) -> list[Any]:
-        """:return: what can be seen while all games are played to their ends, and one more is begun"""
+        """:return: moves, rewards and positions until all games have ended and are reset"""
         record: list[Any] = []
         boards, opponent = np.arange(game.num_boards), RandomOpponent(8)
         while len(boards):
@@ -187,7 +188,7 @@ class GameConformance(ABC):
 
 
 def _describe(game: Game, boards: NDArray[np.intp]) -> list[tuple[int, bytes, bytes, bytes]]:
-    """:return: all that can be seen of each board"""
+    """:return: mover, legal moves and both observations of each board"""
     first, second = np.zeros(len(boards), np.intp), np.ones(len(boards), np.intp)
     views = zip(
         game.movers[boards],

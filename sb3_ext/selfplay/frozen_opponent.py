@@ -1,4 +1,4 @@
-"""Opponents from checkpoints: of a run of one's own, or any zip that SB3 has saved."""
+"""Make opponents from models, runs, checkpoints and SB3 zip files."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def freeze_model(
     model: BaseAlgorithm, name: str = "frozen", *, deterministic: bool = False, seed: int | None = None
 ) -> PolicyOpponent:
     """
-    :param model: as it is now; what it learns later does not show
-    :param name: in tables and pictures
-    :param deterministic: take the best move always
-    :param seed: of its random moves
-    :return: a copy of the model's policy on the CPU, with the statistics of its ``VecNormalize``, if it has one
-    :raises SelfPlayError: if the model's policy is of a kind that cannot be seated
+    :param model: the model; its policy is copied, so later training does not change the opponent
+    :param name: shown in tables and pictures
+    :param deterministic: always play the best move
+    :param seed: seed of its random moves
+    :return: an opponent on the CPU, with the model's ``VecNormalize`` statistics
+    :raises SelfPlayError: if the model's policy cannot be an opponent
     """
     normalize = model.get_vec_normalize_env()
     return PolicyOpponent(
@@ -53,16 +53,16 @@ def load_opponent(
     seed: int | None = None,
 ) -> PolicyOpponent:
     """
-    Seat what was trained before. Nothing that came with it is run, unless it is trusted.
+    Load a trained model as an opponent. No code of the file is run, unless it is trusted.
 
     :param source: as for :func:`sb3_ext.load`: a run (its best checkpoint, else its latest), a checkpoint, or any zip
         that SB3 has saved
-    :param game: what it is to play
-    :param algorithm: what a zip that is no checkpoint was trained with, such as ``ppo``
-    :param trust: load everything as stock SB3 does, **running whatever code the file brings**
-    :param name: in tables and pictures; the file's when left out
-    :param deterministic: take the best move always
-    :param seed: of its random moves
+    :param game: the game to play
+    :param algorithm: algorithm of a plain SB3 zip, such as ``ppo``
+    :param trust: load pickles as stock SB3 does, which **runs any code in the file**
+    :param name: shown in tables and pictures; default: name of the file
+    :param deterministic: always play the best move
+    :param seed: seed of its random moves
     :return: the opponent
     :raises CheckpointError: if it cannot be loaded
     :raises SelfPlayError: if it was trained for another game
@@ -82,10 +82,10 @@ def load_opponent(
 
 def check_spaces_of_game(policy: HasSpaces, game: Game, what: str, *, is_normalized: bool) -> None:
     """
-    :param policy: a policy, or what is known of one
-    :param game: what it is to play
-    :param what: the policy's, in the words of a message
-    :param is_normalized: it was trained on normalised observations, whose bounds are others
+    :param policy: a policy or a description of one
+    :param game: the game to play
+    :param what: name of the policy, for the error message
+    :param is_normalized: whether it was trained on normalised observations, whose bounds differ
     :raises SelfPlayError: if it was trained for another game
     """
     seen, shown = policy.observation_space, game.observation_space
@@ -101,11 +101,11 @@ def check_spaces_of_game(policy: HasSpaces, game: Game, what: str, *, is_normali
 
 
 def _load(source: ModelSource, game: Game, algorithm: str | None, trust: bool) -> BaseAlgorithm:
-    if source.bundle is not None:  # a checkpoint says itself what it is
+    if source.bundle is not None:  # a checkpoint names its algorithm
         return load_model(source, device="cpu", trust=trust)
     if trust:
         return load_model(source, device="cpu", trust=True, algorithm=algorithm)
-    # The spaces of a stranger's zip are pickled, which is not read; these are the two that there can be.
+    # The spaces in an untrusted zip are pickled and not read; try the two possible ones.
     try:
         return load_model(source, env=_show(game, has_masks=False), device="cpu", algorithm=algorithm)
     except CheckpointError as error:

@@ -1,4 +1,4 @@
-"""Train from a configuration, and carry runs on."""
+"""Train, resume and open runs."""
 
 from __future__ import annotations
 
@@ -48,16 +48,16 @@ def resume(
     callback: UserCallback | Sequence[UserCallback] = (),
 ) -> TrainedRun:
     """
-    Carry on a run that was stopped or killed, in its own directory, as if nothing had happened.
+    Resume a stopped or killed run exactly, in its own directory.
 
     :param target: a run directory, the name of a run below ``runs``, or a checkpoint of a run
-    :param overrides: of what does not alter the past: bounds, evaluation, logging
-    :param is_rewinding: with an older checkpoint: go back in place; otherwise it branches into a new run directory
+    :param overrides: ``KEY=VALUE`` texts for keys that past steps do not depend on: bounds, evaluation, logging
+    :param is_rewinding: rewind to an older checkpoint in place; otherwise an older checkpoint branches into a new run
     :param command: how this was started, for ``resumes.jsonl``
     :param callback: as for :func:`train`
-    :return: the run, ended; a run that had completed is returned as it is
-    :raises ConfigError: if an override would alter the past
-    :raises RunError: if it is no run, or another process owns it
+    :return: the run, ended; a completed run is returned unchanged
+    :raises ConfigError: if an override would change what past steps depend on
+    :raises RunError: if the target is not a run, or another process owns it
     """
     try:
         start = resume_run(target, overrides, is_rewinding=is_rewinding, command=command)
@@ -68,10 +68,10 @@ def resume(
 
 def load_run(directory: str | Path) -> TrainedRun:
     """
-    Open a run directory, of a living run or of one that ended.
+    Open a run directory, also of a running run.
 
     :param directory: the run directory
     :return: the run: ``.status``, ``.metrics``, ``.best.load()``, ``.evaluate()`` and more
-    :raises RunError: if that is no run directory
+    :raises RunError: if it is not a run directory
     """
     return TrainedRun(Path(directory))

@@ -1,4 +1,4 @@
-"""How a training ends: where, as far as that is known before, and what has become of it."""
+"""Determine why and how a training ended."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Ending:
     """
-    Why a training has ended.
+    Why a training ended.
 
     :param reason: see :func:`sb3_ext.runs.status.status_for`
-    :param detail: the numbers behind it, in words
+    :param detail: details for the user
     """
 
     reason: str
@@ -39,10 +39,10 @@ class Ending:
 
 def announce_ending(model: BaseAlgorithm, total_steps: int | None) -> None:
     """
-    Log where training will end, if that is not where one would expect it.
+    Log the last step if it differs from ``train.total_steps``, or warn that no update would happen.
 
-    :param model: before ``learn``
-    :param total_steps: the bound; ``None`` without one
+    :param model: the model before ``learn``
+    :param total_steps: ``train.total_steps``
     """
     if total_steps is None or total_steps <= model.num_timesteps:
         return
@@ -65,11 +65,11 @@ def find_ending(
     model: BaseAlgorithm, callbacks: Sequence[BaseCallback], total_steps: int | None, fallback: str | None = None
 ) -> Ending:
     """
-    :param model: after ``learn``
-    :param callbacks: those of ``learn``
-    :param total_steps: the bound; ``None`` without one
-    :param fallback: the reason of an exception that has ended ``learn``
-    :return: the first reason of a callback, or that the bound is reached, or that a callback of the user's ended it
+    :param model: the model after ``learn``
+    :param callbacks: the callbacks of ``learn``
+    :param total_steps: ``train.total_steps``
+    :param fallback: reason of the exception that ended ``learn``
+    :return: the reason of the first callback with one; else ``total_steps`` or ``callback``
     """
     for callback in list_callbacks(callbacks):
         if isinstance(callback, StopCallback) and callback.stop_reason is not None:
@@ -79,14 +79,14 @@ def find_ending(
     return Ending(fallback)
 
 
-def judge_ending(ending: Ending, model: BaseAlgorithm, checkpoints: RunCheckpointCallback) -> Ending:
+def validate_ending(ending: Ending, model: BaseAlgorithm, checkpoints: RunCheckpointCallback) -> Ending:
     """
-    Find out whether a training that seems to have gone well has.
+    Turn the ending into a failure if there was no update or the final checkpoint is missing.
 
-    :param ending: why it has ended
-    :param model: as ``learn`` has left it
-    :param checkpoints: after their :meth:`~sb3_ext.callbacks.RunCheckpointCallback.finish`
-    :return: the same, or that nothing was learned, or that the last checkpoint is missing
+    :param ending: why the training ended
+    :param model: the model after ``learn``
+    :param checkpoints: the checkpoint callback after :meth:`~sb3_ext.callbacks.RunCheckpointCallback.finish`
+    :return: the ending, or the failure
     """
     if ending.status == "failed":
         return ending
@@ -98,13 +98,13 @@ def judge_ending(ending: Ending, model: BaseAlgorithm, checkpoints: RunCheckpoin
     final_step = checkpoints.final_step
     if ending.detail is None and final_step is not None and final_step < model.num_timesteps:
         lost_steps = model.num_timesteps - final_step
-        where = f"in the midst of a rollout, whose {lost_steps} steps are not in the checkpoint of step {final_step}"
+        where = f"in the middle of a rollout, whose {lost_steps} steps are not in the checkpoint of step {final_step}"
         return replace(ending, detail=where)
     return ending
 
 
 def _explain_no_update(ending: Ending, model: BaseAlgorithm) -> str:
-    explanation = f"{ending.reason} ended the run at step {model.num_timesteps}, and nothing was learned"
+    explanation = f"{ending.reason} ended the run at step {model.num_timesteps}, before the first update"
     learning_starts = getattr(model, "learning_starts", None)
     if learning_starts is not None and learning_starts >= model.num_timesteps:
         return f"{explanation}: agent.params.learning_starts is {learning_starts}"

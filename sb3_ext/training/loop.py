@@ -1,4 +1,4 @@
-"""The composition root: build, learn, finish."""
+"""Train a run: build environments, model and callbacks, learn, and finish."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from sb3_ext.phases import Phases
 from sb3_ext.runs.run import Run
 from sb3_ext.runs.session import RunSession
 from sb3_ext.tracking.run_trackers import RunTrackers
-from sb3_ext.training.ending import Ending, announce_ending, find_ending, judge_ending
+from sb3_ext.training.ending import Ending, announce_ending, find_ending, validate_ending
 from sb3_ext.training.start import RunStart
 from sb3_ext.vec.closing import closing_environments
 from sb3_ext.vec.vec_snapshots import tolerate_full_disks
@@ -61,12 +61,12 @@ def train_run(
     draws_curves: bool = True,
 ) -> Run:
     """
-    Train in a run directory that was claimed.
+    Train in a claimed run directory.
 
     :param start: from :mod:`sb3_ext.training.start` or :mod:`sb3_ext.training.resuming`
     :param callback: SB3 callbacks, or functions of one dict (see :class:`~sb3_ext.callbacks.FunctionCallback`)
-    :param is_rendered: show the environments in a window meanwhile
-    :param trial: of a tuner: it is told about evaluations, and may end the training
+    :param is_rendered: show the environments in a window
+    :param trial: Optuna trial that receives evaluations and may prune the training
     :param draws_curves: draw ``training_curves.png`` at the end, which takes a second
     :return: the run, ended
     """
@@ -116,7 +116,7 @@ def _train(
                         _evaluate(config, callbacks, session.interruption)
                 finally:
                     if callbacks.checkpoints.has_begun:
-                        # After a signal there may be no more than a few seconds.
+                        # After a signal only a few seconds may be left.
                         is_hurried = session.signals.received is not None or not draws_curves
                         with phases.during("saving"):
                             callbacks.finish_reports(is_hurried=is_hurried)
@@ -167,7 +167,7 @@ def _make(
     logger.info("run directory: %s", session.paths.root)
     session.status.update(mock=config.is_mock)
     if config.is_mock:
-        logger.warning("mock environment: observations and rewards are noise, so there is nothing to learn")
+        logger.warning("mock environment: observations and rewards are noise")
     callbacks = make_callbacks(config, session, phases, extra_callbacks, trial)
     if start.bundle is not None:
         session.note_approximate(callbacks.checkpoints.resume_from(start.bundle, model))
@@ -191,7 +191,7 @@ def _learn_and_save(
             _save(session, callbacks, phases)
         raise
     _save(session, callbacks, phases)
-    return judge_ending(ending, model, callbacks.checkpoints)
+    return validate_ending(ending, model, callbacks.checkpoints)
 
 
 def _save(session: RunSession, callbacks: Callbacks, phases: Phases) -> None:
@@ -214,14 +214,14 @@ def _learn(model: BaseAlgorithm, config: RunConfig, callbacks: list[BaseCallback
     bound = choose_total_steps(config, model, callbacks)
     called = LightCallbackList(callbacks)
     try:
-        # Logging is EpisodeLoggingCallback's: None switches off SB3's own, although its annotation has no None.
+        # EpisodeLoggingCallback logs; None switches off SB3's logging, although its annotation does not allow None.
         with skip_distribution_checks():
             model.learn(bound, callback=called, log_interval=None, reset_num_timesteps=False)  # type: ignore[arg-type]
     except TrainingStopped as stopped:
-        called.on_training_end()  # which an exception leaves out
+        called.on_training_end()  # SB3 skips this after an exception
         return find_ending(model, callbacks, total_steps, stopped.reason)
     except (RuntimeError, ValueError):
-        # An evaluation of weights that are NaN may fail, before training ends because they are.
+        # An evaluation with NaN weights may fail before NanStopCallback ends the training.
         if any(isinstance(callback, NanStopCallback) and callback.stop_reason for callback in callbacks):
             return Ending("nan")
         raise
@@ -229,12 +229,12 @@ def _learn(model: BaseAlgorithm, config: RunConfig, callbacks: list[BaseCallback
 
 
 def _evaluate(config: RunConfig, callbacks: Callbacks, interruption: Interruption) -> None:
-    """Judge the final model."""
-    # Games always end, but those that the agent plays against itself are no episodes.
+    """Evaluate the final model."""
+    # Games on mirror boards do not count as episodes.
     if callbacks.metrics.episodes == 0 and config.game is None:
         logger.info(
-            "no episode has ended in this training, so there is no final evaluation; "
-            "if episodes never end by themselves, env.max_steps truncates them"
+            "no episode has ended in this training, so the final evaluation is skipped; "
+            "set env.max_steps to truncate episodes that never end"
         )
         return
     logger.info("final evaluation …")

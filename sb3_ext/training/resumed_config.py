@@ -1,4 +1,4 @@
-"""Which configuration a resumed run has: its own, with what may change and is given anew."""
+"""Merge a run's configuration with the changes given at a resume."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ CHANGEABLE: tuple[Key, ...] = (
     ("early_stopping",),
     ("tracking",),
 )
-"""What a resume may change, beside checkpoints and settings of ``parallel``: nothing that earlier steps depend on."""
+"""Keys that a resume may change, beside checkpoints and some of ``parallel``: past steps do not depend on them."""
 
 _DECIDED = (("parallel", "mode"), "auto")
-"""What the run has found out at its start is not found out anew."""
+"""A resume keeps the mode that ``auto`` chose at the start."""
 
 
 @dataclass(frozen=True)
 class Restatement:
     """
-    What the user says anew about a run that is resumed.
+    The configuration given at a resume.
 
-    :param config: the configuration, given again; ``None`` if it is not
-    :param overrides: single values
-    :param is_mock: whether the run is to have a mock environment
+    :param config: a configuration; ``None`` for none
+    :param overrides: overrides of single keys
+    :param is_mock: whether ``--mock-env`` is given
     """
 
     config: str | Path | Mapping[str, Any] | None = None
@@ -63,15 +63,15 @@ class Restatement:
 
 def load_resumed_config(run: Run, restated: Restatement) -> RunConfig:
     """
-    Load a run's configuration with the values that are given anew.
+    Load a run's configuration with the changes given at a resume.
 
-    A value that the run has already is no change, so the same command line resumes the same run.
+    Values equal to the run's are not changes, so the same command line resumes the same run.
 
     :param run: the run
-    :param restated: what is said about it anew
-    :return: its configuration from now on
-    :raises ConfigError: if something would change on which the steps already taken depend: a line a key
-    :raises RunError: if the run has a mock environment and is not to have one, or the other way around
+    :param restated: the configuration given at the resume
+    :return: the merged configuration
+    :raises ConfigError: if a key would change that past steps depend on; one line for each key
+    :raises RunError: if only one of run and resume has a mock environment
     """
     before = load_config(run.paths.resolved_config)
     check_identity(run, restore_environment(before) if before.is_mock else before, restated.overrides)
@@ -87,16 +87,16 @@ def load_resumed_config(run: Run, restated: Restatement) -> RunConfig:
     data = own.model_dump(mode="json", by_alias=True) if restated.is_mock else run.paths.resolved_config
     after = load_config(data, overrides)
     if restated.is_mock:
-        after = restore_environment(mock_environment(after))  # without what a mock environment does not need
+        after = restore_environment(mock_environment(after))  # without keys that a mock environment does not need
     changed = list(_find_differences(_dump_past(own), _dump_past(after)))
     changeable = [*CHANGEABLE, *_list_changeable_settings(own.parallel)]
     refused = [key for key in changed if not any(key[: len(prefix)] == prefix for prefix in changeable)]
     if refused:
         names = ", ".join(".".join(map(str, key)) for key in changeable)
         raise ConfigError(
-            f"{_find_place(key, overrides)}{'.'.join(map(str, key))}: would alter what was trained already; a resume "
-            f"may change {names}, and checkpoints; for anything else start a new run, with --init-from a "
-            "checkpoint of this one if you like"
+            f"{_find_place(key, overrides)}{'.'.join(map(str, key))}: cannot be changed by a resume, "
+            f"since past steps depend on it; a resume may change {names}, and checkpoints; for anything else "
+            "start a new run, for example with --init-from a checkpoint of this one"
             for key in refused
         )
     if changed:
@@ -131,7 +131,7 @@ def _check_task(run: Run, own: RunConfig, given: RunConfig, source: ConfigSource
 
 
 def _find_config_changes(run: Run, given: RunConfig, source: ConfigSource) -> list[Override]:
-    """:return: the values in which a configuration that is given again differs from the one the run was begun with"""
+    """:return: overrides for the differences between a given configuration and the run's original one"""
     document = parse_document(source.content, source.place)
     begun = parse_document(run.config_text, str(run.paths.config))
     values = fill_defaults(given).model_dump(mode="json", by_alias=True)
@@ -144,7 +144,7 @@ def _find_config_changes(run: Run, given: RunConfig, source: ConfigSource) -> li
 
 
 def _find_value(config: Mapping[str, Any], key: Key) -> tuple[Key, Any]:
-    """:return: the value of a key and the key; of the innermost mapping above it, if the key is not there any more"""
+    """:return: a key and its value; if the key does not exist, those of the innermost mapping above it"""
     value: Any = config
     for depth, part in enumerate(key):
         if not isinstance(value, Mapping) or part not in value:
@@ -154,7 +154,7 @@ def _find_value(config: Mapping[str, Any], key: Key) -> tuple[Key, Any]:
 
 
 def _dump_past(config: RunConfig) -> dict[str, Any]:
-    """Checkpoints may be kept otherwise from now on, and tuning is another command's."""
+    """:return: the configuration without checkpoint settings, which may change, and without ``tune``"""
     dumped = config.model_dump(exclude={"tune"})
     callbacks = dumped["train"]["callbacks"]
     dumped["train"]["callbacks"] = [entry for entry in callbacks if entry["type"] != CHECKPOINT_TYPE]
@@ -170,7 +170,7 @@ def _find_differences(before: Any, after: Any, key: Key = ()) -> Iterator[Key]:
 
 
 def _find_place(key: Key, overrides: Sequence[Override]) -> str:
-    """:return: where a value was given, to be put before its key"""
+    """:return: prefix that says where a value was given"""
     for override in reversed(overrides):
         size = min(len(key), len(override.key))
         if override.key[:size] == key[:size]:

@@ -1,4 +1,4 @@
-"""Claim the directory of an earlier run to carry it on, or a new one to go another way from one of its checkpoints."""
+"""Claim the directory of an earlier run to resume it, or a new directory to branch from one of its checkpoints."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from sb3_ext.training.start import (
 )
 
 BRANCHED_FROM = "branched_from"
-"""In ``meta.json``: the checkpoint of another run from which this one goes another way."""
+"""Key in ``meta.json``: the checkpoint of another run from which this run branched."""
 
 
 _BOUND_FLAGS = {"total_episodes": "--episodes", "duration": "--duration"}
@@ -41,9 +41,9 @@ _BOUND_FLAGS = {"total_episodes": "--episodes", "duration": "--duration"}
 
 class AlreadyCompleted(Exception):
     """
-    There is nothing left to do.
+    The run has completed; nothing is left to do.
 
-    :param run: the run, which has completed
+    :param run: the run
     """
 
     def __init__(self, run: Run) -> None:
@@ -56,12 +56,12 @@ class AlreadyCompleted(Exception):
 @dataclass(frozen=True)
 class ResumePoint:
     """
-    Where to go on.
+    The run and the checkpoint to resume from.
 
     :param run: the run
-    :param bundle: a checkpoint of it, verified; ``None`` if there is none yet
-    :param is_newest: whether it is the latest
-    :param is_chosen: whether a checkpoint was named, not the run
+    :param bundle: the verified checkpoint; ``None`` if the run has none yet
+    :param is_newest: whether it is the latest checkpoint
+    :param is_chosen: whether the user named a checkpoint, not a run
     """
 
     run: Run
@@ -72,10 +72,10 @@ class ResumePoint:
 
 def find_resume_point(target: str | Path, root: Path = RUNS) -> ResumePoint:
     """
-    Find what a user means.
+    Find the run and the checkpoint that a user names.
 
     :param target: a run directory, the name of a run below ``root``, or a checkpoint of a run
-    :param root: where runs are
+    :param root: directory of runs
     :return: the run and the checkpoint
     :raises RunError: if it is neither
     :raises CheckpointError: if the checkpoint is damaged
@@ -118,25 +118,24 @@ def resume_run(
     command: str | None = None,
 ) -> RunStart:
     """
-    Claim a run's directory to carry it on towards its original bounds, or those given anew.
+    Claim a run's directory to resume it with its own bounds or new ones.
 
-    What is given again with the value that the run has is no change, so the same command line resumes the same run.
+    Values equal to the run's are not changes, so the same command line resumes the same run.
 
     :param target: a run directory, the name of a run below ``runs``, or a checkpoint of a run
-    :param overrides: of what does not alter the past: bounds, evaluation, logging
-    :param config: a configuration: what it says otherwise than the one that the run was begun with is like
-        ``overrides``
-    :param run_dir: another directory than the run's: begin a new run there, from the checkpoint
-    :param checkpoint_dir: where the checkpoints of a new run go; of a resumed one, where they are already
-    :param is_rewinding: with an older checkpoint: go back in place, and set the newer ones aside; otherwise it
-        branches into a new run directory
-    :param is_mock: whether the run was begun so
+    :param overrides: for keys that past steps do not depend on: bounds, evaluation, logging
+    :param config: a configuration; its differences from the run's original configuration act like ``overrides``
+    :param run_dir: another directory than the run's: branch into a new run there
+    :param checkpoint_dir: directory for the checkpoints of a new run; for a resumed run, the existing one
+    :param is_rewinding: rewind to an older checkpoint in place, and move newer ones away; otherwise an older
+        checkpoint branches into a new run
+    :param is_mock: whether the run was started with a mock environment
     :param command: how this was started, for ``resumes.jsonl``
-    :return: for :func:`~sb3_ext.training.loop.train_run`, at once
+    :return: the argument of :func:`~sb3_ext.training.loop.train_run`
     :raises AlreadyCompleted: if nothing is left to do
-    :raises ConfigError: if an override or the configuration would alter the past
+    :raises ConfigError: if an override or the configuration would change what past steps depend on
     :raises MissingExtraError: if a tracker needs an extra that is not installed
-    :raises RunError: if it is no run, another process owns it, or something else is asked of it than it can do
+    :raises RunError: if the target is not a run, another process owns it, or the arguments contradict each other
     """
     point = find_resume_point(target)
     root = point.run.paths.root
@@ -144,7 +143,7 @@ def resume_run(
     if is_rewinding and not point.is_chosen:
         raise RunError(f"{target}: --rewind needs a checkpoint to go back to: --resume {root}/checkpoints/NAME")
     if is_rewinding and goes_elsewhere:
-        raise RunError(f"{run_dir}: --rewind goes back in place; leave out --rewind to go on in a new run")
+        raise RunError(f"{run_dir}: --rewind resumes in place, not in another --run-dir; leave out --rewind to branch")
     parsed = parse_overrides(overrides)
     resumed = load_resumed_config(point.run, Restatement(config, parsed, is_mock))
     is_branching = goes_elsewhere or not (point.is_newest or is_rewinding)
@@ -153,7 +152,7 @@ def resume_run(
     if point.is_newest and _is_done(point.run, resumed):
         raise AlreadyCompleted(point.run)
     check_memory(resumed)
-    make_trackers(resumed.tracking)  # a mistake is reported before anything changes
+    make_trackers(resumed.tracking)  # report mistakes before anything changes
     if is_branching:
         start = _branch(point, resumed, run_dir, command)
         if checkpoint_dir is not None:
@@ -166,7 +165,7 @@ def resume_run(
     }
     rewound_state = None if point.bundle is None or point.is_newest else read_state(point.bundle.path)
     session = RunSession.resume(root, entry=entry)
-    if checkpoint_dir is not None and not session.paths.checkpoints.exists():  # a run that was killed at its start
+    if checkpoint_dir is not None and not session.paths.checkpoints.exists():  # the run was killed at its start
         place_checkpoints(session, checkpoint_dir)
     with session.preparing():
         _prepare_directory(session, point.bundle, rewound_state)
@@ -176,7 +175,7 @@ def resume_run(
 def _prepare_directory(session: RunSession, bundle: Bundle | None, rewound_state: CapturedState | None) -> None:
     """Prepare the run directory for a resume: move newer checkpoints away, copy or remove records."""
     if bundle is None:
-        session.paths.evaluations.unlink(missing_ok=True)  # of a training that left no checkpoint, and begins again
+        session.paths.evaluations.unlink(missing_ok=True)  # the run has no checkpoint and starts again
         shutil.rmtree(session.paths.opponents, ignore_errors=True)
         return
     if rewound_state is not None:
@@ -184,14 +183,15 @@ def _prepare_directory(session: RunSession, bundle: Bundle | None, rewound_state
         session.status.rewind(rewound_state.values["algorithm"]["elapsed_seconds"])
     source = find_run_of(bundle.path)
     if source is not None and not source.paths.root.samefile(session.paths.root):
-        _copy_records(source.paths, session.paths, bundle.step)  # it may have been killed before it had them
+        # A branch may have been killed before it had copied them.
+        _copy_records(source.paths, session.paths, bundle.step)
 
 
 def _branch(point: ResumePoint, config: RunConfig, run_dir: str | Path | None, command: str | None) -> RunStart:
-    """What was recorded up to the checkpoint comes along; the resume itself cuts off what is later."""
+    """Start a new run with copies of the records; the resume removes entries after the checkpoint."""
     source = point.run.paths
     if point.bundle is None:
-        raise RunError(f"{source.root}: has no checkpoint yet from which a new run could go on")
+        raise RunError(f"{source.root}: has no checkpoint to branch from")
     session = RunSession.create(
         name_run_directory(config, source.root) if run_dir is None else Path(run_dir),
         config_text=point.run.config_text,
@@ -228,7 +228,7 @@ def _copy_records(source: RunPaths, target: RunPaths, step: int) -> None:
 
 
 def _is_done(run: Run, config: RunConfig) -> bool:
-    """Whether a run that has completed would do nothing more with these bounds."""
+    """Whether the run has completed and the bounds leave nothing to do."""
     record = run.record
     if record.status != "completed":
         return False
@@ -239,12 +239,12 @@ def _is_done(run: Run, config: RunConfig) -> bool:
     total_steps = config.train.total_steps
     if total_steps is not None and total_steps <= record.step:
         raise ConfigError(
-            f"train.total_steps: {total_steps} is not beyond step {record.step}, where the run is already"
+            f"train.total_steps: {total_steps} is not beyond step {record.step}, which the run has reached"
         )
     total_episodes = config.train.total_episodes
     if total_episodes is not None and total_episodes <= record.episode:
         raise ConfigError(
-            f"train.total_episodes: {total_episodes} is not beyond episode {record.episode}, where the run is already; "
-            "extend it with --episodes"
+            f"train.total_episodes: {total_episodes} is not beyond episode {record.episode}, which the run has "
+            "reached; extend it with --episodes"
         )
     return False

@@ -1,4 +1,4 @@
-"""What makes a run this run: its algorithm, and its environment or game. A resume cannot change them."""
+"""Check that a resume keeps a run's algorithm and its environment or game."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _IDENTITY: tuple[tuple[Key, str], ...] = (
 
 def check_identity(run: Run, config: RunConfig, overrides: Iterable[Override]) -> None:
     """
-    Refuse another algorithm, environment or game, before the parameters of one are checked against the other.
+    Refuse to resume with another algorithm, environment or game.
 
-    :param run: what is to be resumed
-    :param config: the run's own configuration
-    :param overrides: what is given anew
+    :param run: the run to resume
+    :param config: the run's configuration
+    :param overrides: overrides of the resume
     :raises ConfigError: with one line for each of the three that would change
     """
     problems = list(_find_changes(run, config, list(overrides)))
@@ -46,7 +46,7 @@ def _find_changes(run: Run, config: RunConfig, overrides: list[Override]) -> Ite
 
 
 def _find_given(override: Override, key: Key) -> list[Any]:
-    """:return: the value that an override gives to a key or, as part of a mapping, above it; none if it gives none"""
+    """:return: the value that an override sets for a key, directly or inside a mapping; empty if it does not"""
     if override.key == key:
         return [override.value]
     value = override.value

@@ -1,4 +1,4 @@
-"""Claim a run directory, new or to be continued, for what is to be trained in it."""
+"""Validate a configuration and claim a new run directory."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ from sb3_ext.runs.session import RunSession
 @dataclass(frozen=True)
 class RunStart:
     """
-    A run directory that is claimed, with what is to be trained in it.
+    A claimed run directory and what to train in it.
 
-    :param config: validated
-    :param session: to be entered once, by :func:`~sb3_ext.training.loop.train_run`
-    :param bundle: the checkpoint to go on from, verified; ``None`` to begin
+    :param config: the validated configuration
+    :param session: entered once, by :func:`~sb3_ext.training.loop.train_run`
+    :param bundle: the verified checkpoint to resume from; ``None`` for a new run
     """
 
     config: RunConfig
@@ -48,7 +48,7 @@ class RunStart:
 
     @property
     def run(self) -> Run:
-        """The run, as anybody sees it."""
+        """The run, read-only."""
         return Run(self.session.paths.root)
 
 
@@ -62,18 +62,18 @@ def start_run(
     command: str | None = None,
 ) -> RunStart:
     """
-    Validate a configuration, with the spaces of its environment, and claim a new run directory for it.
+    Validate a configuration, including the spaces of its environment, and claim a new run directory.
 
     :param config: a YAML file, the name of a shipped one, plain data, or ``None`` for overrides alone
     :param run_dir: must not exist, or be empty; ``runs/<config stem>_<UTC time>`` when left out
     :param overrides: ``KEY=VALUE`` texts, as for ``--set``
-    :param checkpoint_dir: where the checkpoints go, in a directory of the run's name, on a larger disk say; the run
-        directory has a link to it
-    :param is_mock: put an environment of noise with the same spaces in place of the configured one
+    :param checkpoint_dir: directory for the checkpoints, for example on a larger disk: they go into a subdirectory with
+        the run's name, and the run directory gets a link to it
+    :param is_mock: replace the environment by one with the same spaces and random data
     :param command: how the run was started, for ``meta.json``
-    :return: for :func:`~sb3_ext.training.loop.train_run`, at once
-    :raises ConfigError: if the configuration cannot be used
-    :raises RunError: if the run directory exists already or cannot be written, or that of the checkpoints
+    :return: the argument of :func:`~sb3_ext.training.loop.train_run`
+    :raises ConfigError: if the configuration is invalid
+    :raises RunError: if the run directory or the checkpoint directory exists already or cannot be written
     """
     source = config if isinstance(config, ConfigSource) else read_source(config)
     parsed = parse_overrides(overrides)
@@ -95,11 +95,11 @@ def start_run(
 
 def place_checkpoints(session: RunSession, directory: Path) -> None:
     """
-    Keep the checkpoints of a new run elsewhere; the run directory has a link to them.
+    Keep the checkpoints of a new run in another directory, with a link in the run directory.
 
-    :param session: of the run, which is removed again if this fails
-    :param directory: gets a directory of the run's name
-    :raises RunError: if there is one already, or it cannot be made
+    :param session: session of the run; the run directory is removed if this fails
+    :param directory: parent of the new checkpoint directory, which gets the run's name
+    :raises RunError: if the checkpoint directory exists already or cannot be made
     """
     place = choose_checkpoint_place(session.paths, directory)
     with session.preparing():
@@ -108,23 +108,23 @@ def place_checkpoints(session: RunSession, directory: Path) -> None:
             (place / RUN_LINK).symlink_to(session.paths.root)
             session.paths.checkpoints.symlink_to(place)
         except OSError as error:
-            raise RunError(f"{place}: cannot be made for checkpoints: {error.strerror}") from error
+            raise RunError(f"{place}: cannot create the checkpoint directory: {error.strerror}") from error
 
 
 def choose_checkpoint_place(paths: RunPaths, directory: Path) -> Path:
     """
-    :param paths: of a run
-    :param directory: given for its checkpoints
-    :return: the directory in it that has them
+    :param paths: paths of a run
+    :param directory: the given directory for checkpoints
+    :return: the run's subdirectory in it
     """
     return directory.absolute() / paths.root.name
 
 
 def parse_overrides(overrides: Iterable[str | Override]) -> list[Override]:
     """
-    :param overrides: texts or objects
-    :return: objects
-    :raises ConfigError: if a text is no ``KEY=VALUE``
+    :param overrides: ``KEY=VALUE`` texts or overrides
+    :return: overrides
+    :raises ConfigError: if a text is not ``KEY=VALUE``
     """
     return [parse_override(item) if isinstance(item, str) else item for item in overrides]
 
@@ -132,8 +132,8 @@ def parse_overrides(overrides: Iterable[str | Override]) -> list[Override]:
 def name_run_directory(config: RunConfig, path: Path | None) -> Path:
     """
     :param config: the configuration
-    :param path: its file, if it is one
-    :return: ``runs/<config stem>_<UTC time>``, with a number behind it if that is taken
+    :param path: its file; ``None`` if it has none
+    :return: ``runs/<config stem>_<UTC time>``, with a numeric suffix if that exists
     """
     name = f"{config.task_id}_{config.agent.id}" if path is None else path.stem
     name = re.sub(r"[^A-Za-z0-9._-]", "-", name).lstrip(".")
@@ -146,7 +146,7 @@ def describe_run(config: RunConfig, command: str | None) -> dict[str, Any]:
     """
     :param config: the configuration
     :param command: how the run was started
-    :return: what every ``meta.json`` says
+    :return: the content of ``meta.json``
     """
     return {
         "command": command,

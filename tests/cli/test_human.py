@@ -149,7 +149,7 @@ def test_a_cooperative_game_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("sys.stdin", io.StringIO("12"))
     game = PersonGame(BothWin(1, 2, 2, 2), FunctionOpponent(take_first_column), 0)
-    with pytest.raises(SelfPlayError, match="expected a game of two players against each other"):
+    with pytest.raises(SelfPlayError, match="expected a zero-sum game"):
         play_games(lambda: game, Console(file=io.StringIO()))
 
 

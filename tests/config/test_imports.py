@@ -133,7 +133,7 @@ def test_a_game_without_its_package_is_one_line_of_config_check(
     )
     result = CliRunner().invoke(cli, ["config", "check", str(config)])
     assert result.exit_code == 2
-    assert "game.id: 'pettingzoo.classic.hanabi_v5' needs what is not installed: " in result.output
+    assert "game.id: 'pettingzoo.classic.hanabi_v5' needs a package that is not installed: " in result.output
     assert "pip install" in result.output
     assert len(result.output.splitlines()) == 1
 

@@ -141,7 +141,7 @@ def test_a_whole_league(paths: RunPaths) -> None:
     league = play_league(make_game, players, anchor=2, games=40)
     assert [player.name for player in league.players][2:] == ["random", "alpha_beta_2"]
     assert league.ratings[3].low > 0  # two moves ahead beat none
-    assert league.find_forgetting() is not None
+    assert league.compute_forgetting() is not None
 
 
 def test_random_players_with_different_seeds_differ() -> None:

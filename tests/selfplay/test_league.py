@@ -39,25 +39,25 @@ def league(make_toy: MakeToy, make_player: MakeToy) -> League:
 def test_a_league_of_a_game_that_may_end_at_once(make_folding: MakeToy, make_player: MakeToy) -> None:
     bold = FunctionOpponent(lambda observations, legal: np.ones(len(legal), dtype=int), "bold")
     played = play_league(make_folding, [Player(bold, step=1), Player(make_player("random"))], anchor=1, games=200)
-    assert played.find_tally(0, 1).losses == 0
-    assert played.find_tally(0, 1).wins > 100
+    assert played.get_tally(0, 1).losses == 0
+    assert played.get_tally(0, 1).wins > 100
 
 
 def test_everybody_meets_everybody_from_both_seats(league: League) -> None:
     assert list(league.results) == [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
     for pair, result in league.results.items():
-        assert [tally.games for tally in league.find_tallies(*pair)] == [100, 100]
+        assert [tally.games for tally in league.get_tallies(*pair)] == [100, 100]
         assert result.total.games == 200
 
 
 def test_the_matrix_is_the_same_from_either_side(league: League) -> None:
     for row, column in league.results:
-        first, second = league.find_tallies(row, column)
-        assert league.find_tallies(column, row) == (second.reverse(), first.reverse())
-        assert league.find_tally(column, row) == league.find_tally(row, column).reverse()
-        assert league.find_tally(row, column) == Tally(*(a + b for a, b in zip(first, second, strict=True)))
-    assert league.find_tally(0, 1).score > 0.6
-    first, second = league.find_tallies(1, 0)
+        first, second = league.get_tallies(row, column)
+        assert league.get_tallies(column, row) == (second.reverse(), first.reverse())
+        assert league.get_tally(column, row) == league.get_tally(row, column).reverse()
+        assert league.get_tally(row, column) == Tally(*(a + b for a, b in zip(first, second, strict=True)))
+    assert league.get_tally(0, 1).score > 0.6
+    first, second = league.get_tallies(1, 0)
     assert first.score > second.score  # moving first is worth something, to random, too
 
 
@@ -70,15 +70,15 @@ def test_ratings_are_points_above_the_anchor(league: League) -> None:
 
 
 def test_forgetting_is_the_lowest_score_of_the_newest_against_earlier_ones(league: League) -> None:
-    forgetting = league.find_forgetting()
+    forgetting = league.compute_forgetting()
     assert forgetting is not None
-    scores = {index: league.find_tally(0, index).score for index in (2, 3)}
+    scores = {index: league.get_tally(0, index).score for index in (2, 3)}
     assert forgetting.score == min(scores.values()) == scores[forgetting.against]
 
 
 def test_without_an_earlier_self_there_is_no_forgetting(make_toy: MakeToy, make_player: MakeToy) -> None:
     players = [Player(make_player("random")), Player(make_player("best", 1), 10), Player(make_player("latest", 2), 10)]
-    assert play_league(make_toy, players, anchor=0, games=2).find_forgetting() is None
+    assert play_league(make_toy, players, anchor=0, games=2).compute_forgetting() is None
 
 
 def test_json_says_everything(league: League) -> None:

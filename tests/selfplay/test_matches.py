@@ -116,7 +116,7 @@ def test_what_an_opening_has_brought_is_part_of_the_result(make_folding: MakeToy
 
 
 def test_a_match_of_a_game_that_is_not_zero_sum_is_refused(make_folding: MakeToy, make_player: MakeToy) -> None:
-    with pytest.raises(SelfPlayError, match="folding: expected a game of two players against each other"):
+    with pytest.raises(SelfPlayError, match="folding: expected a zero-sum game"):
         play(make_folding(4, bonus=5.0), make_player(), make_player())
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sb3_ext.selfplay.pool.matchmaking import Chances, Results, choose_evicted, find_chances, weigh_snapshots
+from sb3_ext.selfplay.pool.matchmaking import Chances, Results, choose_evicted, compute_chances, weigh_snapshots
 
 ALL = {"has_started": True, "has_snapshots": True, "has_heuristics": True}
 
@@ -22,7 +22,7 @@ ALL = {"has_started": True, "has_snapshots": True, "has_heuristics": True}
     ],
 )
 def test_chances(current: float, past: float, known: dict[str, bool], expected: tuple[float, float, float]) -> None:
-    found = find_chances(current, past, **{**ALL, **known})
+    found = compute_chances(current, past, **{**ALL, **known})
     assert found == pytest.approx(Chances(*expected))
     assert min(found) >= 0
 

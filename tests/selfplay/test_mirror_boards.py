@@ -74,8 +74,8 @@ def test_other_boards_have_their_opponents_beside_them() -> None:
             ended[is_mirror] += 1
     assert min(ended.values()) > 20
     assert max(met) <= 2
-    assert env.find_opponents() == {env._names[0]}
-    assert make_mirrors().find_opponents() == set()
+    assert env.get_opponent_names() == {env._names[0]}
+    assert make_mirrors().get_opponent_names() == set()
 
 
 def test_a_snapshot_goes_on_the_same() -> None:

@@ -237,7 +237,7 @@ def test_a_mask_without_a_legal_move_names_the_player() -> None:
     game, boards = make_game("my.race", 1, {"pass_at": 4}), np.arange(1)
     for _ in range(2):
         game.play(boards, np.zeros(1, np.intp))
-    with pytest.raises(SelfPlayError, match=r"my\.race: a has no legal move \(its action_mask is all 0\) in a game"):
+    with pytest.raises(SelfPlayError, match=r"my\.race: a has no legal move \(action_mask is 0\) although the game"):
         game.find_legal(boards)
 
 
@@ -303,7 +303,7 @@ def test_opponents_play_tictactoe() -> None:
     ("game_id", "params", "message"),
     [
         ("pettingzoo.classic.tictactoe_v1", {}, "has no game 'pettingzoo.classic.tictactoe_v1' in which players move"),
-        ("pettingzoo.classic.rps_v2", {}, "expected a game of moves in turn, but in 'pettingzoo.classic.rps_v2' both"),
+        ("pettingzoo.classic.rps_v2", {}, "expected a turn-based game, but in 'pettingzoo.classic.rps_v2' both"),
         (TICTACTOE, {"rows": 3}, "does not take these parameters: raw_env.__init__() got an unexpected keyword"),
         (TICTACTOE, {"game_id": "chess"}, "game.params.game_id: cannot be set here; it is game.id"),
         ("os.path", {}, "expected a PettingZoo game, but the module 'os.path' has no function env"),
@@ -312,7 +312,7 @@ def test_opponents_play_tictactoe() -> None:
         (
             "my.cards",
             {"is_parallel": True},
-            "expected a game of moves in turn, but in 'my.cards' both move at the same",
+            "expected a turn-based game, but in 'my.cards' both players move at the same",
         ),
         ("my.cards", {"name": "hanabi_v9"}, "two players against each other, but 'my.cards' is cooperative"),
         ("my.cards", {"actions": spaces.Box(0, 1)}, "expected the same Discrete actions, from 0, for both players"),
@@ -330,7 +330,8 @@ def test_a_game_whose_own_dependencies_are_missing(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "pettingzoo.classic.chess.chess", None)
 
     with pytest.raises(
-        ConfigError, match=r"'pettingzoo\.classic\.chess_v6' needs what is not installed: .*pip install 'pettingzoo\[cl"
+        ConfigError,
+        match=r"'pettingzoo\.classic\.chess_v6' needs a package that is not installed: .*pip install 'pettingzoo\[cl",
     ):
         make_game("pettingzoo.classic.chess_v6", 1)
 

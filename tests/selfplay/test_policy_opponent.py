@@ -216,5 +216,5 @@ def test_policies_that_cannot_be_seated() -> None:
         SAC("MlpPolicy", "Pendulum-v1", buffer_size=8, **SMALL),
         RecurrentPPO("MlpLstmPolicy", "CartPole-v1"),
     ):
-        with pytest.raises(SelfPlayError, match="cannot be seated"):
+        with pytest.raises(SelfPlayError, match="cannot be an opponent"):
             freeze_model(model)

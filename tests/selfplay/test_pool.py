@@ -81,7 +81,7 @@ def test_it_grows_and_evicts_while_training(make_training: Any, tmp_path: Path) 
     assert pool.members == sorted(pool.members)
     assert {"easy", "self", *pool.members[:2]} <= set(pool.results)
     assert sum(results.games for results in pool.results.values()) == pool.episodes
-    scores = pool.find_recent_scores()
+    scores = pool.compute_recent_scores()
     assert {"easy", "self", "past"} == set(scores)
     assert all(0 <= score <= 1 for score in scores.values())
     description = json.loads((tmp_path / "run" / "opponents" / pool.members[-1] / "snapshot.json").read_text())
@@ -205,7 +205,7 @@ def test_a_damaged_snapshot_is_left_out_and_said(
         again.learn(384)
     assert first not in again.pool.members
     assert second not in again.pool.members
-    said = [record.message for record in caplog.records if "the pool does without it" in record.message]
+    said = [record.message for record in caplog.records if "it is removed from the pool" in record.message]
     assert len(said) == 2
     assert first in said[0]
     assert "a sha256 does not match" in said[0]
@@ -323,7 +323,7 @@ def test_a_pool_of_oneself_needs_a_learner(start_policy: Any, make_toy: Any, tmp
     pool = OpponentPool(tmp_path, game, [], seed=1, start_episode=0, current_self_fraction=0.5, past_self_fraction=0.5)
     env = SelfPlayVecEnv(game, pool, start_policy=start_policy)
     env.reset()
-    with pytest.raises(SelfPlayError, match=r"learn with OpponentPoolCallback\(\), or call pool\.attach"):
+    with pytest.raises(SelfPlayError, match=r"call learn\(\) with OpponentPoolCallback\(\), or call pool\.attach"):
         env.step(np.zeros(1, dtype=int))
 
 
@@ -350,7 +350,7 @@ def test_a_script_meets_the_current_self_from_the_first_game_on(
     assert set(pool.results) == {"self"}
     assert pool.results["self"].games == pool.episodes > 10
     [(seat, cells)] = first
-    assert seat.find_opponents() == {"self"}
+    assert seat.get_opponent_names() == {"self"}
     assert (cells >= 0).sum(axis=1).tolist() == [0, 1] * 4  # where the other one begins, it has
 
 

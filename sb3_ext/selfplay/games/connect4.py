@@ -1,4 +1,4 @@
-"""Connect4 as a game to be played in batches."""
+"""Connect4, vectorised over many boards."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class Connect4:
     """
     Connect4 on boards of any size; see :class:`~sb3_ext.selfplay.games.game.Game` for the methods.
 
-    An observation has two planes of 0 and 1, shape (2, rows, cols), int8: one's own stones, then the other's; row 0 is
-    the top. An action is a column. The rewards are +1 for the winner and -1 for the loser, 0 in a draw.
+    An observation has two planes of 0 and 1, shape (2, rows, cols), int8: the observing player's stones, then the other
+    player's; row 0 is the top. An action is a column. Rewards: +1 for the winner, -1 for the loser, 0 for a draw.
 
-    :param num_boards: games that are played side by side
+    :param num_boards: number of games played in parallel
     :param rows: at least 1, at most 60
     :param cols: at least 1
     :param in_a_row: stones in a line that win: at least 2, at most the longer side of the board
-    :raises ValueError: if the numbers are not as they should be
+    :raises ValueError: if a number is out of its range
     """
 
     id = "connect4"
@@ -53,7 +53,7 @@ class Connect4:
         return self.rules.draw_planes(boards, players)
 
     def find_reflection(self) -> Reflection:
-        """:return: how a position looks with left and right exchanged"""
+        """:return: the left-right reflection of observations and actions"""
         shape = self.observation_space.shape
         cells = np.arange(np.prod(shape)).reshape(shape)[..., ::-1]
         return Reflection(cells.ravel().tolist(), list(range(shape[-1]))[::-1])

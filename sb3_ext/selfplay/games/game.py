@@ -1,9 +1,9 @@
 """
-What a game has to offer: its rules, for many boards at once.
+The interface of a two-player game: its rules, vectorised over many boards.
 
-A game of one's own is a class with these attributes and methods; it need not inherit. It is called with
-``num_boards``, with its parameters, and with ``seed`` if it has one; :mod:`sb3_ext.selfplay.conformance` has its tests.
-Everything that seats an opponent, rates or searches is written against this interface, and knows no game.
+To add a game, write a class with these attributes and methods; it does not have to inherit from :class:`Game`. The
+constructor receives ``num_boards``, the game's parameters, and ``seed`` if it accepts one. Test it with
+:mod:`sb3_ext.selfplay.conformance`. Environments, ratings and searches use only this interface.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 Boards: TypeAlias = "NDArray[np.intp]"
-"""Indices of boards, each at most once."""
+"""Indices of boards, without duplicates."""
 
 
 class MoveResults(NamedTuple):
     """
-    What came of one move on each of some boards.
+    The results of one move on each of several boards.
 
-    :param rewards: of both players, shape (boards, 2), float32; in a game of win and loss +1 and -1, else 0. Over a
-        whole game they sum to zero; what does not is refused
-    :param ends: whether the game is over, shape (boards,), bool
+    :param rewards: of both players, shape (boards, 2), float32; +1 and -1 when a game is won, else 0. Over a whole
+        game they must sum to zero
+    :param ends: True where the game is over, shape (boards,), bool
     """
 
     rewards: NDArray[np.float32]
@@ -33,17 +33,17 @@ class MoveResults(NamedTuple):
 
 class Game(Protocol):
     """
-    A game of two players who move in turn, on ``num_boards`` boards.
+    A turn-based game for two players on ``num_boards`` boards.
 
-    Player 0 moves first. Where a rule gives a player two moves in a row, :attr:`movers` says so. A board whose game is
-    over stays as it is, and can be observed, until it is reset.
+    Player 0 moves first. :attr:`movers` gives the player to move, who may move twice in a row. A board whose game is
+    over keeps its final position until it is reset.
     """
 
     id: str
-    """What the configuration calls it."""
+    """Name of the game, as in ``game.id``."""
     num_boards: int
     observation_space: spaces.Box
-    """Of one board, seen by one player; without the legal moves."""
+    """Of one player's observation of one board, without the action mask."""
     action_space: spaces.Discrete
 
     @property
@@ -52,43 +52,43 @@ class Game(Protocol):
 
     def reset(self, boards: Boards) -> None:
         """
-        Begin new games.
+        Start new games.
 
-        :param boards: on which of the boards
+        :param boards: the boards to reset
         """
 
     def find_legal(self, boards: Boards) -> NDArray[np.bool_]:
         """
-        :param boards: whose games are not over
-        :return: what the player to move may do, shape (boards, actions)
+        :param boards: boards whose games are not over
+        :return: mask of the legal actions of the player to move, shape (boards, actions)
         """
 
     def play(self, boards: Boards, actions: NDArray[np.integer[Any]]) -> MoveResults:
         """
-        Make one legal move on each board; whether it is legal is the caller's business.
+        Make one move on each board. The caller guarantees that the moves are legal.
 
-        :param boards: whose games are not over
+        :param boards: boards whose games are not over
         :param actions: of the players to move, shape (boards,)
-        :return: in the order of the boards
+        :return: rewards and ends, in the order of ``boards``
         """
 
     def observe(self, boards: Boards, players: NDArray[np.integer[Any]]) -> NDArray[Any]:
         """
-        :param boards: over or not
-        :param players: who looks, 0 or 1, shape (boards,): each sees the own stones as its own
-        :return: new arrays of the observation space, shape (boards, ...)
+        :param boards: any boards
+        :param players: the observing player of each board, 0 or 1, shape (boards,)
+        :return: observations from these players' perspectives, newly allocated, shape (boards, ...)
         """
 
     def branch(self, boards: NDArray[np.intp]) -> Game:
         """
-        Copy positions, to try moves there; what searches do.
+        Copy positions into a new game, for example to search.
 
-        :param boards: which; here one may stand several times
-        :return: an independent game of that many boards
+        :param boards: the boards to copy; duplicates are allowed
+        :return: an independent game with ``len(boards)`` boards
         """
 
     def get_snapshot(self) -> Any:
-        """:return: the whole state, picklable, random state included: a copy"""
+        """:return: a picklable copy of the whole state, including random generators"""
 
     def set_snapshot(self, snapshot: Any) -> None:
         """
@@ -97,6 +97,6 @@ class Game(Protocol):
 
     def render(self, board: int) -> str:
         """
-        :param board: which one
-        :return: the position as lines of text
+        :param board: index of a board
+        :return: the position as text
         """

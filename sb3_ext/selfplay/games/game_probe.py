@@ -1,4 +1,4 @@
-"""Random games before anything is trained: whether a game is one of two players against each other."""
+"""Play random games before training, to detect games that self-play does not support."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from sb3_ext.selfplay.games.legality import draw_legal
 from sb3_ext.selfplay.games.zero_sum import check_zero_sum, find_not_zero_sum
 
 _MOVES = 100
-"""Of all random games together: enough for several short ones, and a fraction of a second of a slow one."""
+"""Moves in all random games together: several short games, or a fraction of a second of a slow one."""
 
 
 @dataclass(frozen=True)
 class GameTraits:
     """
-    What random games have shown; a game may have more than that in it.
+    Properties that held in random games; other games may still break them.
 
-    :param is_alternating: the players have moved in turn
-    :param is_zero_sum_at_every_move: what a move brought to one player, the other has lost
+    :param is_alternating: no player moved twice in a row
+    :param is_zero_sum_at_every_move: the rewards of every single move summed to zero
     """
 
     is_alternating: bool
@@ -30,13 +30,13 @@ class GameTraits:
 
 def probe_game(game: Game, *, seed: int = 0) -> GameTraits:
     """
-    Play random games on the first board, not longer than a number of moves in all.
+    Play random games on the first board, up to a fixed number of moves.
 
-    :param game: its first board is reset
-    :param seed: of the moves
-    :return: what was found
-    :raises SelfPlayError: if a game is not one of two players against each other: its rewards do not sum to zero, or
-        are the same for both at every move; or if a player has no legal move
+    :param game: the game; its first board is reset
+    :param seed: seed of the random moves
+    :return: the observed properties
+    :raises SelfPlayError: if the game is not zero-sum: its rewards do not sum to zero, or both players always get the
+        same reward; or if a player has no legal move
     """
     board, generator = np.zeros(1, dtype=np.intp), np.random.default_rng(seed)
     is_alternating = is_zero_sum = True
@@ -58,7 +58,7 @@ def probe_game(game: Game, *, seed: int = 0) -> GameTraits:
 
 
 def _check_shared(game_id: str, rewards: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> None:
-    """What both have lost again sums to zero, too."""
+    """Detect a cooperative game whose rewards sum to zero in the end (gains that both players lose again)."""
     if rewards.any() and (rewards[:, 0] == rewards[:, 1]).all():
         raise SelfPlayError(
             f"{game_id}: expected a game of two players against each other, but this one is cooperative: both players"

@@ -1,4 +1,4 @@
-"""Games by the names that they have in a configuration."""
+"""The registry of games: from ``game.id`` to a game."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GAMES = Registry(
     "sb3_ext.games",
     alternatives="a PettingZoo game such as pettingzoo.classic.tictactoe_v3, or 'module:Name' of your own",
 )
-"""Every game that a configuration can name, but for those of PettingZoo."""
+"""All games except PettingZoo's, which are found by their module names."""
 
 _ADAPTER = "sb3_ext.selfplay.games.pettingzoo_game:PettingZooGame"
 
@@ -27,13 +27,12 @@ def make_game(
     game_id: str, num_boards: int, params: Mapping[str, Any] | None = None, *, seed: int | None = None
 ) -> Game:
     """
-    :param game_id: a module with a PettingZoo game, such as ``pettingzoo.classic.tictactoe_v3``; or a name that
-        :data:`GAMES` knows, such as ``connect4`` or ``module:Name``: it is called with ``num_boards``, the parameters,
-        and ``seed`` if it takes one
-    :param num_boards: games that are played side by side, at least 1
+    :param game_id: a PettingZoo module such as ``pettingzoo.classic.tictactoe_v3``, a registered name such as
+        ``connect4``, or ``module:Name`` of a class that takes ``num_boards``, the parameters, and optionally ``seed``
+    :param num_boards: number of games played in parallel, at least 1
     :param params: the game's own keyword arguments
-    :param seed: for games with chance in them
-    :raises ConfigError: if there is no such game, or its parameters are not as they should be
+    :param seed: seed of games with chance moves
+    :raises ConfigError: if the game is unknown or its parameters are invalid
     :raises MissingExtraError: if it is a PettingZoo game, and PettingZoo is not installed
     """
     if num_boards < 1:
@@ -57,7 +56,9 @@ def make_game(
     except ValueError as error:
         raise ConfigError(f"game.params: {' '.join(str(error).split())}") from error
     except ImportError as error:
-        raise ConfigError(f"game.id: '{game_id}' needs what is not installed: {describe_error(error)}") from error
+        raise ConfigError(
+            f"game.id: '{game_id}' needs a package that is not installed: {describe_error(error)}"
+        ) from error
     except Exception as error:
         raise ConfigError(f"game.id: '{game_id}' cannot be made: {describe_error(error)}") from error
     return game
@@ -66,8 +67,8 @@ def make_game(
 def load_game_class(game_id: str) -> Callable[..., Any]:
     """
     :param game_id: see :func:`make_game`
-    :return: what makes the game
-    :raises ConfigError: if there is no such game
+    :return: the class or function that makes the game
+    :raises ConfigError: if the game is unknown
     """
     if "." in game_id and ":" not in game_id and game_id not in GAMES:
         return functools.partial(import_name(_ADAPTER), game_id=game_id)

@@ -14,8 +14,8 @@ from sb3_ext.selfplay.games.game import Boards, Game
 def find_illegal(actions: NDArray[np.integer[Any]], legal: NDArray[np.bool_]) -> NDArray[np.intp]:
     """
     :param actions: any integers, shape (boards,)
-    :param legal: what is allowed, shape (boards, actions)
-    :return: where an action is not allowed
+    :param legal: mask of the legal actions, shape (boards, actions)
+    :return: indices of the boards where the action is illegal
     """
     in_range = (actions >= 0) & (actions < legal.shape[1])
     allowed = legal[np.arange(len(actions)), np.where(in_range, actions, 0)] & in_range
@@ -24,14 +24,16 @@ def find_illegal(actions: NDArray[np.integer[Any]], legal: NDArray[np.bool_]) ->
 
 def draw_legal(legal: NDArray[np.bool_], generator: np.random.Generator) -> NDArray[np.intp]:
     """
-    :param legal: what is allowed, shape (boards, actions)
-    :param generator: of the draws
-    :return: a uniform one of each row, shape (boards,)
-    :raises SelfPlayError: if nothing is allowed in a row
+    Draw a uniform legal action for each board.
+
+    :param legal: mask of the legal actions, shape (boards, actions)
+    :param generator: random generator
+    :return: actions, shape (boards,)
+    :raises SelfPlayError: if a board has no legal action
     """
     counts = legal.sum(axis=1)
     if not counts.all():
-        raise SelfPlayError("a player has no legal move, but the game is not over: a pass has to be an action")
+        raise SelfPlayError("a player has no legal move although the game is not over; passing needs an action")
     picks = generator.integers(counts)
     places: NDArray[np.intp] = (legal.cumsum(axis=1) > picks[:, None]).argmax(axis=1)
     return places
@@ -39,12 +41,14 @@ def draw_legal(legal: NDArray[np.bool_], generator: np.random.Generator) -> NDAr
 
 def check_moves(who: str, game: Game, boards: Boards, actions: NDArray[Any], legal: NDArray[np.bool_]) -> None:
     """
-    :param who: made the moves, in the words of a message
-    :param game: before the moves
-    :param boards: on which
-    :param actions: what was chosen there
-    :param legal: what is allowed there
-    :raises SelfPlayError: if they are not one legal action a board: with the first board that is wrong
+    Check that an opponent chose one legal action for each board.
+
+    :param who: name of the player, for the error message
+    :param game: the game before the moves
+    :param boards: the boards on which the player moves
+    :param actions: the chosen actions
+    :param legal: mask of the legal actions, shape (boards, actions)
+    :raises SelfPlayError: if an action is illegal; names the first such board
     """
     if actions.shape != boards.shape or not np.issubdtype(actions.dtype, np.integer):
         raise SelfPlayError(

@@ -1,4 +1,4 @@
-"""Random first moves: players who repeat themselves would otherwise play the same game over and over."""
+"""Random openings, so that deterministic players do not repeat the same game."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ def play_random_openings(
     game: Game, boards: Boards, generator: np.random.Generator, min_plies: int, max_plies: int
 ) -> NDArray[np.float32]:
     """
-    Begin games with some random moves; where they end the game, it begins without any.
+    Play random moves at the start of games. A game that ends during its opening is reset and starts without one.
 
-    :param game: is changed
-    :param boards: where new games have just begun
-    :param generator: of the moves and their numbers
-    :param min_plies: the fewest moves
-    :param max_plies: the most; every number in between is as likely
-    :return: what both players got in the openings, shape (boards, 2)
+    :param game: the game; modified in place
+    :param boards: boards with newly started games
+    :param generator: random generator of the moves and their number
+    :param min_plies: minimum number of moves
+    :param max_plies: maximum number of moves; drawn uniformly
+    :return: rewards of both players during the openings, shape (boards, 2)
     """
     plies = generator.integers(min_plies, max_plies, len(boards), endpoint=True)
     left: NDArray[np.bool_] = np.ones(len(boards), dtype=np.bool_)

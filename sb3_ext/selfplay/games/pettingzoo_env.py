@@ -1,4 +1,4 @@
-"""One PettingZoo environment as a board: made, checked, copied. Importing this does not import PettingZoo."""
+"""Make, check and copy PettingZoo environments. Importing this module does not import PettingZoo."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sb3_ext.problems import suggest_name
 from sb3_ext.vec.snapshots import freeze, thaw
 
 _OWN_PREFIX = "pettingzoo."
-# Of PettingZoo's games for two players in turn. The rewards of a lost game sum to zero, too.
+# Turn-based two-player games of PettingZoo that are cooperative although the rewards of a lost game sum to zero.
 _COOPERATIVE = ("hanabi",)
 
 
@@ -23,7 +23,7 @@ def make_env(game_id: str, params: Mapping[str, Any]) -> Any:
     :param game_id: a module with a function ``env``, such as ``pettingzoo.classic.tictactoe_v3``
     :param params: keyword arguments of that function
     :return: the AEC environment, reset once
-    :raises ConfigError: if there is no such game, or it is not one for two players in turn who choose from a list
+    :raises ConfigError: if the game is unknown, or not a turn-based two-player game with Discrete actions
     :raises MissingExtraError: if PettingZoo is not installed
     """
     try:
@@ -50,26 +50,30 @@ def make_env(game_id: str, params: Mapping[str, Any]) -> Any:
 
 
 def _describe_missing_package(game_id: str, error: ImportError) -> str:
-    """The error of PettingZoo's own games often says what to install; what its extra brings is known, too."""
+    """Add the pip command to the error of a PettingZoo game that does not name one."""
     text = describe_error(error)
     advice = ""
     if game_id.startswith(_OWN_PREFIX) and "pip install" not in text:
         advice = f"; pip install 'pettingzoo[{game_id.split('.')[1]}]'"
-    return f"game.id: '{game_id}' needs what is not installed: {text}{advice}"
+    return f"game.id: '{game_id}' needs a package that is not installed: {text}{advice}"
 
 
 def freeze_env(env: Any) -> bytes:
     """
-    :param env: an AEC environment, perhaps in the midst of a game
-    :return: its state, to be put into another like it; unpickling it runs code
-    :raises SnapshotError: if its state cannot be taken
+    Serialise the state of an environment.
+
+    :param env: an AEC environment, possibly in the middle of a game
+    :return: a pickle for :func:`thaw_env`; unpickling it may run code
+    :raises SnapshotError: if the state cannot be pickled
     """
     return freeze(list_layers(env), past_ez_pickle=True)
 
 
 def thaw_env(env: Any, state: bytes) -> None:
     """
-    :param env: like the one that was frozen
+    Restore the state of an environment.
+
+    :param env: an environment of the same kind
     :param state: from :func:`freeze_env`
     """
     thaw(list_layers(env), state)
@@ -77,10 +81,11 @@ def thaw_env(env: Any, state: bytes) -> None:
 
 def copy_env(env: Any, state: bytes) -> Any:
     """
-    Not by ``copy.deepcopy``: what inherits ``EzPickle``, as most games do, would begin a new game. Spaces are shared.
+    Copy an environment without ``copy.deepcopy``, which starts a new game in classes that inherit from ``EzPickle``.
+    Spaces are shared with the original.
 
-    :param env: with its wrappers
-    :param state: from :func:`freeze_env` of it
+    :param env: the environment with its wrappers
+    :param state: its state from :func:`freeze_env`
     :return: an independent copy
     """
     layers = list_layers(env)
@@ -126,16 +131,16 @@ def _load_module(game_id: str) -> Any:
 def is_over(env: Any) -> bool:
     """
     :param env: an AEC environment that was reset
-    :return: whether no player is left who could move
+    :return: True if all agents are terminated or truncated
     """
     return all(_is_out(env, player) for player in env.agents)
 
 
 def remove_players_that_are_out(env: Any) -> None:
     """
-    Let the player move on who is left, as PettingZoo has it: a player that is out makes one last move, ``None``.
+    Step dead agents with ``None``, as PettingZoo requires, until a live agent is selected.
 
-    :param env: an AEC environment; nothing is done if its game is over
+    :param env: an AEC environment; unchanged if its game is over
     """
     while not is_over(env) and _is_out(env, env.agent_selection):
         env.step(None)
@@ -159,7 +164,7 @@ def _check_env(game_id: str, env: Any) -> None:
     if len(players) != 2:
         raise ConfigError(f"game.id: expected a game for two players, but '{game_id}' has {len(players)}")
     if env.metadata.get("is_parallelizable", False):
-        raise ConfigError(f"game.id: expected a game of moves in turn, but in '{game_id}' both move at the same time")
+        raise ConfigError(f"game.id: expected a turn-based game, but in '{game_id}' both players move at the same time")
     first, second = (env.action_space(player) for player in players)
     if not isinstance(first, spaces.Discrete) or first != second or first.start != 0:
         raise ConfigError(
@@ -176,7 +181,7 @@ def _check_env(game_id: str, env: Any) -> None:
 
 def get_board_space(space: spaces.Space[Any]) -> spaces.Space[Any]:
     """
-    :param space: of one player's observations
-    :return: the part without the mask of legal moves
+    :param space: observation space of one player
+    :return: the same without the action mask
     """
     return space["observation"] if isinstance(space, spaces.Dict) and "observation" in space.spaces else space

@@ -1,4 +1,4 @@
-"""Games from PettingZoo, or written to its interface, as games to be played in batches."""
+"""PettingZoo's AEC games as :class:`~sb3_ext.selfplay.games.game.Game`."""
 
 from __future__ import annotations
 
@@ -27,20 +27,19 @@ class PettingZooGame:
     """
     Any two-player turn-based AEC game; see :class:`~sb3_ext.selfplay.games.game.Game` for the methods.
 
-    There is an environment for each board, and a loop over them: a batch is no faster than its boards one by one.
-    Observations, legal moves (``action_mask``, in the observation or the info) and rewards are the environment's own.
-    Whoever moves first in a game is player 0 of that game. Copies of positions have everything in them that the
-    environment's attributes hold, hidden cards and the generator included; where these cannot be taken, ``branch`` and
-    ``get_snapshot`` raise a :class:`~sb3_ext.vec.snapshots.SnapshotError`, but the game can be played.
+    Each board has its own environment, and they are stepped one after the other. Observations, action masks
+    (``action_mask`` in the observation or the info) and rewards are the environment's. The agent that moves first in a
+    game is player 0 of that game. ``branch`` and ``get_snapshot`` copy all attributes of the environment, including
+    hidden cards and random generators, and raise :class:`~sb3_ext.vec.snapshots.SnapshotError` if that is impossible.
 
-    A game is over when both players are terminated or truncated; until then, the one who is left moves alone. A game
-    that is over in the reset, before either player could move, is dealt anew and does not count.
+    A game ends when both agents are terminated or truncated; if only one is, the other continues alone. A game that
+    ends during the reset is reset again.
 
-    :param num_boards: games that are played side by side
+    :param num_boards: number of games played in parallel
     :param game_id: a module with a function ``env``, such as ``pettingzoo.classic.tictactoe_v3``
-    :param seed: of the chance in the games; ``None`` for fresh random numbers
+    :param seed: seed of chance moves; ``None`` for an unseeded generator
     :param params: keyword arguments of that function
-    :raises ConfigError: if there is no such game, or it is not one for two players in turn who choose from a list
+    :raises ConfigError: if the game is unknown, or not a turn-based two-player game with Discrete actions
     :raises MissingExtraError: if PettingZoo is not installed
     """
 
@@ -75,7 +74,7 @@ class PettingZooGame:
             self._movers[board] = 0
 
     def _deal(self, board: int, seed: int) -> Any:
-        """:return: the board's environment, with a game in which a player can move"""
+        """:return: the board's environment, reset to a game that is not over"""
         env = self._envs[board]
         for deal in range(_MAX_DEALS):
             env.reset(seed=seed + deal)
@@ -142,7 +141,7 @@ class PettingZooGame:
         if view.ndim == 3 and len(planes) == 2 and np.isin(planes, (0, 1)).all():
             cells = np.array([".", "X", "O"])[planes[0].astype(int) + 2 * planes[1].astype(int)]
             return "\n".join(" ".join(row) for row in cells)
-        (view,) = self.observe(np.array([board]), self._movers[[board]])  # the other player's cards stay hidden
+        (view,) = self.observe(np.array([board]), self._movers[[board]])  # the player to move sees only its own cards
         return np.array2string(view, threshold=200)
 
     def _read_mask(self, board: int) -> NDArray[np.bool_]:
@@ -155,7 +154,7 @@ class PettingZooGame:
         legal = np.asarray(mask, dtype=np.bool_)
         if not legal.any() and not is_over(env):
             raise SelfPlayError(
-                f"{self.id}: {env.agent_selection} has no legal move (its action_mask is all 0) in a game that goes on"
+                f"{self.id}: {env.agent_selection} has no legal move (action_mask is 0) although the game is not over"
             )
         return legal
 

@@ -1,4 +1,4 @@
-"""Games of two players against each other: what one gains, the other loses."""
+"""Check that games are zero-sum."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TOLERANCE = 1e-3  # of the rewards' size: sums of float32 are not exact
 def find_not_zero_sum(rewards: NDArray[np.float32]) -> int | None:
     """
     :param rewards: of both players, shape (games, 2)
-    :return: the first game whose rewards do not sum to zero; ``None`` if there is none
+    :return: index of the first game whose rewards do not sum to zero; ``None`` if all do
     """
     sums = rewards.sum(axis=1)
     if not sums.any():
@@ -25,14 +25,14 @@ def find_not_zero_sum(rewards: NDArray[np.float32]) -> int | None:
 
 def check_zero_sum(game_id: str, rewards: NDArray[np.float32]) -> None:
     """
-    :param game_id: what was played
-    :param rewards: of both players, over whole games, shape (games, 2)
-    :raises SelfPlayError: if they do not sum to zero: such a game is cooperative, or each plays for itself
+    :param game_id: name of the game
+    :param rewards: summed rewards of both players over whole games, shape (games, 2)
+    :raises SelfPlayError: if the rewards of a game do not sum to zero
     """
     place = find_not_zero_sum(rewards)
     if place is not None:
         first, second = rewards[place].tolist()
         raise SelfPlayError(
-            f"{game_id}: expected a game of two players against each other, whose rewards sum to zero (1 for the"
-            f" winner, -1 for the loser), but the players of a game got {first:g} and {second:g}"
+            f"{game_id}: expected a zero-sum game, whose rewards sum to zero (1 for the winner, -1 for the"
+            f" loser), but the players of a game got {first:g} and {second:g}"
         )

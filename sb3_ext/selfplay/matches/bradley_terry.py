@@ -1,11 +1,11 @@
 """
-Ratings of players from the games between them, by the model of Bradley and Terry (1952).
+Ratings of players from their games, by the model of Bradley and Terry (1952).
 
 The probability that *i* beats *j* is 1 / (1 + 10^((Rⱼ − Rᵢ) / 400)), with the scale of Elo's ratings; a draw is half a
-win. The likelihood is greatest at ratings that do not depend on the order in which the games were played.
+win. The ratings maximise the likelihood and do not depend on the order of the games.
 
-A perfect score would put the likeliest ratings at infinity. So every pairing is given one more game, a draw: 1,000 wins
-of 1,000 become 1,000.5 of 1,001, which is 1,320 points, and the more games, the less it weighs.
+A perfect score would give infinite ratings, so one virtual draw is added to every pairing: 1,000 wins of 1,000 count as
+1,000.5 of 1,001, which is 1,320 points.
 
 Libraries for this model, such as choix, have no draws and no intervals.
 """
@@ -29,12 +29,12 @@ _TOLERANCE = 1e-9
 
 class PairScores(NamedTuple):
     """
-    What came of the games between two players.
+    Scores of the games between two players.
 
     :param first: index of a player
     :param second: index of the other
-    :param scores: of the first, one number an *independent* sample, shape (samples,): a win is 1, a draw a half. Two
-        games from the same opening, with the seats exchanged, are one sample: their mean
+    :param scores: scores of the first player, one for each *independent* sample, shape (samples,): win 1, draw 0.5. Two
+        games from the same opening with swapped sides are one sample: their mean
     :param games_per_sample: 2 for such pairs of games
     """
 
@@ -62,19 +62,19 @@ def rate_players(
     """
     Fit the ratings, with 95 % intervals from a bootstrap.
 
-    A resample draws from the samples of every pairing, with replacement. The pairing's virtual draw is among what is
-    drawn from, so that a perfect score has an interval of some width, too. It also pulls the resamples towards equal
-    players, so the quantiles are moved by the distance of their median from the rating. With 20 games a pairing between
+    The samples of every pairing are resampled with replacement. They include the virtual draw, so that a perfect score
+    also has an interval of nonzero width. The virtual draw biases the resamples towards equal ratings, so the quantiles
+    are shifted by the distance between their median and the rating. With 20 games a pairing between
     players who are 300 points apart, such an interval holds the true rating in 84 of 100 cases (without the shift, in
     70); with 100 games or more, in 94.
 
-    :param num_players: how many there are
-    :param pairings: their games; in any order, several of the same two players are added up
-    :param anchor: the player whose rating is 0
-    :param seed: of the bootstrap
-    :param resamples: how many
-    :return: one rating a player; the anchor's interval has no width, since the others' are relative to it
-    :raises Sb3ExtError: if no chain of games connects a player with the anchor
+    :param num_players: number of players
+    :param pairings: their games, in any order; several entries of the same two players are summed
+    :param anchor: index of the player whose rating is 0
+    :param seed: seed of the bootstrap
+    :param resamples: number of bootstrap resamples
+    :return: the rating of each player; the anchor's interval has width zero, since ratings are relative to it
+    :raises Sb3ExtError: if a player is not connected with the anchor by games
     """
     played = [pairing for pairing in pairings if len(pairing.scores) > 0]
     _check_connected(num_players, played, anchor)
@@ -85,11 +85,11 @@ def rate_players(
         wins[:, first, second] += games_per_sample * sums + _VIRTUAL_DRAWS / 2
         wins[:, second, first] += games_per_sample * (len(scores) - sums) + _VIRTUAL_DRAWS / 2
     elos = _fit(wins, anchor) * _POINTS
-    intervals = _find_intervals95(elos[0], elos[1:]) if resamples else (elos[0], elos[0])
+    intervals = _compute_intervals95(elos[0], elos[1:]) if resamples else (elos[0], elos[0])
     return [Rating(*map(float, values)) for values in zip(elos[0], *intervals, strict=True)]
 
 
-def _find_intervals95(elos: NDArray[np.float64], resampled: NDArray[np.float64]) -> NDArray[np.float64]:
+def _compute_intervals95(elos: NDArray[np.float64], resampled: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     :param elos: the ratings, shape (players,)
     :param resampled: those of the resamples, shape (resamples, players)
@@ -110,7 +110,7 @@ def predict_score(elo_difference: float) -> float:
 def _resample(
     scores: NDArray[np.float64], games_per_sample: int, resamples: int, generator: np.random.Generator
 ) -> NDArray[np.float64]:
-    """:return: sums of the scores of as many samples, shape (resamples,)"""
+    """:return: summed scores of each resample, shape (resamples,)"""
     values, counts = np.unique(scores, return_counts=True)
     weights = np.append(counts, _VIRTUAL_DRAWS / games_per_sample)
     drawn = generator.multinomial(len(scores), weights / weights.sum(), size=resamples)
@@ -126,7 +126,7 @@ def _fit(wins: NDArray[np.float64], anchor: int) -> NDArray[np.float64]:
     Mathematical Programming 178 (2019), equation 12 with ν = 2.
 
     :param wins: of the row's player against the column's, shape (tables, players, players)
-    :param anchor: whose rating is 0
+    :param anchor: index of the player whose rating is 0
     :return: ratings, in units of the logistic function, shape (tables, players)
     """
     games = wins + wins.transpose(0, 2, 1)

@@ -1,4 +1,4 @@
-"""Games between two opponents: from random openings, both seats of each, all boards at once."""
+"""Play matches between two opponents: two games from each random opening, with sides swapped."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Tally(NamedTuple):
     """
     Results of one player.
 
-    :param wins: how many
-    :param draws: how many
-    :param losses: how many
+    :param wins: number of games won
+    :param draws: number of games drawn
+    :param losses: number of games lost
     """
 
     wins: int
@@ -31,33 +31,32 @@ class Tally(NamedTuple):
 
     @property
     def games(self) -> int:
-        """How many."""
+        """Number of games."""
         return sum(self)
 
     @property
     def score(self) -> float:
-        """Mean of 1 a win and a half a draw."""
+        """Mean of 1 for a win, 0.5 for a draw, 0 for a loss."""
         return (self.wins + self.draws / 2) / self.games
 
     @property
     def interval95(self) -> tuple[float, float]:
-        """Wilson's interval of the score."""
+        """95 % Wilson interval of the score."""
         return find_wilson_interval95(self.score, self.games)
 
     def reverse(self) -> Tally:
-        """:return: the same of the other player"""
+        """:return: the results of the other player"""
         return Tally(self.losses, self.draws, self.wins)
 
 
 @dataclass(frozen=True)
 class MatchResult:
     """
-    What came of a match.
+    The result of a match.
 
-    :param scores: of the first player, 1, a half or 0, shape (openings, 2): in the second column it had the second
-        seat
-    :param distinct_games: how many games differ in opening, seats or moves. Players who draw no random numbers repeat
-        themselves; then the games are fewer than they seem
+    :param scores: scores of the first player (1, 0.5 or 0), shape (openings, 2): where it moved first, and where it
+        moved second
+    :param distinct_games: number of games that differ in opening, sides or moves; deterministic players repeat games
     """
 
     scores: NDArray[np.float64]
@@ -65,7 +64,7 @@ class MatchResult:
 
     @property
     def by_seat(self) -> tuple[Tally, Tally]:
-        """Of the first player where it moved first, and where it moved second."""
+        """Results of the first player where it moved first, and where it moved second."""
         first, second = (
             Tally(*(int((column == score).sum()) for score in (1.0, 0.5, 0.0))) for column in self.scores.T
         )
@@ -73,12 +72,12 @@ class MatchResult:
 
     @property
     def total(self) -> Tally:
-        """Of the first player, in both seats."""
+        """Results of the first player in all games."""
         first, second = self.by_seat
         return Tally(*(a + b for a, b in zip(first, second, strict=True)))
 
     def to_json(self) -> dict[str, Any]:
-        """:return: plain JSON values, of the first player: in both seats, and ``moving_first`` and ``moving_second``"""
+        """:return: results of the first player as plain JSON: in all games, ``moving_first`` and ``moving_second``"""
         total = self.total
         moving_first, moving_second = (tally._asdict() for tally in self.by_seat)
         return {
@@ -101,22 +100,21 @@ def play_match(
     opening_plies: tuple[int, int] = (2, 4),
 ) -> MatchResult:
     """
-    Play two games from every opening, so that nobody is luckier with the openings than the other.
+    Play two games from every opening, with sides swapped, so that openings favour neither player.
 
-    :param game: its boards, of which there are as many as openings, are reset
+    :param game: the game; it is reset, and its number of boards is the number of openings
     :param first: a player
-    :param second: the other; may be the same object
-    :param generator: of the openings
-    :param opening_plies: from the fewest to the most moves that are made at random, each number as likely
-    :return: from the first player's side
-    :raises SelfPlayError: if a player makes an illegal move: which, and where; if the rewards of a game do not sum to
-        zero
+    :param second: the other player; may be the same object
+    :param generator: random generator of the openings
+    :param opening_plies: minimum and maximum number of random moves in an opening
+    :return: the result, from the first player's perspective
+    :raises SelfPlayError: if a player makes an illegal move, or the rewards of a game do not sum to zero
     """
     openings = np.arange(game.num_boards)
     game.reset(openings)
     opening_rewards = play_random_openings(game, openings, generator, *opening_plies)
     positions = game.observe(openings, np.zeros(len(openings), dtype=np.int8))
-    # Either half of the boards has all the openings; in the second one, the first player has seat 1.
+    # Both halves of the boards have all openings; in the second half, the first player moves second.
     seats = np.repeat(np.array([0, 1], dtype=np.int8), len(openings))
     found, moves = _play_out(game.branch(np.tile(openings, 2)), first, second, seats)
     rewards = found + np.tile(opening_rewards, (2, 1))
@@ -129,7 +127,7 @@ def play_match(
 def _play_out(
     game: Game, first: Opponent, second: Opponent, seats: NDArray[np.int8]
 ) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
-    """:return: the sums of rewards, shape (boards, 2), and the moves, −1 after the end, shape (boards, plies)"""
+    """:return: summed rewards, shape (boards, 2), and moves, -1 after the end, shape (boards, plies)"""
     rewards = np.zeros((game.num_boards, 2), dtype=np.float32)
     plies: list[NDArray[np.intp]] = []
     running: Boards = np.arange(game.num_boards)
@@ -150,9 +148,9 @@ def _play_out(
 
 def _count_distinct(positions: NDArray[np.generic], moves: NDArray[np.intp]) -> int:
     """
-    :param positions: after the openings, shape (openings, ...)
-    :param moves: from there on, shape (2 × openings, plies)
-    :return: how many games differ
+    :param positions: positions after the openings, shape (openings, ...)
+    :param moves: moves after the openings, shape (2 × openings, plies)
+    :return: number of distinct games
     """
     keys = [position.tobytes() for position in positions]
     half = len(keys)

@@ -1,4 +1,4 @@
-"""Ratings while training goes on: the agent and everybody it meets, game by game, by openskill."""
+"""Online ratings of the agent and its opponents during training, by openskill."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 from openskill.models import PlackettLuce
 
 AGENT = "agent"
-"""The name under which the agent itself is rated."""
+"""Name of the agent in the ratings."""
 
 
 class OnlineRating(NamedTuple):
     """
-    A strength and how sure it is: a normal distribution on openskill's scale.
+    A rating: a normal distribution on openskill's scale.
 
-    :param mu: mean; everybody starts at 25
-    :param sigma: standard deviation; everybody starts at 25 / 3
+    :param mu: mean; initially 25
+    :param sigma: standard deviation; initially 25 / 3
     """
 
     mu: float
@@ -29,8 +29,8 @@ class OnlineRatings:
     The Plackett-Luce model of Weng and Lin, A Bayesian approximation method for online ranking, Journal of Machine
     Learning Research 12 (2011); of two players, it is that of Bradley and Terry.
 
-    The agent learns, so its rating becomes a little less sure before every game (openskill's τ). Its opponents stay
-    what they are: they are the fixed marks against which it is seen to move.
+    The agent learns, so the deviation of its rating grows a little before every game (openskill's τ). Opponents do not
+    learn, so theirs does not.
     """
 
     def __init__(self) -> None:
@@ -42,35 +42,35 @@ class OnlineRatings:
 
     @property
     def agent(self) -> OnlineRating:
-        """The agent's rating as it is now."""
+        """The current rating of the agent."""
         return self._ratings.get(AGENT, self._start)
 
     @property
     def games(self) -> int:
-        """How many games the agent was rated by."""
+        """Number of rated games of the agent."""
         return self._games.get(AGENT, 0)
 
     def find(self, name: str) -> OnlineRating:
         """
-        :param name: of anybody
-        :return: the rating; that of the start for those who have not been met
+        :param name: name of an opponent, or :data:`AGENT`
+        :return: its rating; the initial one if it has not played
         """
         return self._ratings.get(name, self._start)
 
     def add_past_self(self, name: str) -> None:
         """
-        The agent as it is now becomes an opponent. One that is known already is left as it is.
+        Give a new snapshot of the agent the agent's current rating. Known names keep their ratings.
 
-        :param name: of the opponent
+        :param name: name of the snapshot
         """
         self._ratings.setdefault(name, self.agent)
 
     def record(self, opponent: str, result: float) -> None:
         """
-        Rate a game.
+        Update the ratings after a game.
 
-        :param opponent: whom the agent has met
-        :param result: positive if the agent has won, negative if it has lost, 0 after a draw
+        :param opponent: name of the opponent
+        :param result: positive if the agent won, negative if it lost, 0 for a draw
         """
         own, other = self.agent, self.find(opponent)
         widened = math.hypot(own.sigma, self._drift)
@@ -81,15 +81,15 @@ class OnlineRatings:
             self._games[name] = self._games.get(name, 0) + 1
 
     def to_json(self) -> dict[str, Any]:
-        """:return: plain JSON values, by name, the strongest first: ``mu``, ``sigma`` and the number of games"""
+        """:return: ``mu``, ``sigma`` and ``games`` by name, the strongest first; plain JSON"""
         ranked = sorted(self._ratings.items(), key=lambda item: -item[1].mu)
         return {name: {**rating._asdict(), "games": self._games.get(name, 0)} for name, rating in ranked}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> OnlineRatings:
         """
-        :param content: what :meth:`to_json` gave
-        :return: the same ratings
+        :param content: from :meth:`to_json`
+        :return: the restored ratings
         """
         ratings = cls()
         for name, values in content.items():

@@ -1,4 +1,4 @@
-"""Everybody plays everybody: a payoff matrix, and ratings from it."""
+"""Round-robin leagues: every player meets every other; payoff matrix and ratings."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Player:
     """
-    Who takes part.
+    A player of a league.
 
-    :param opponent: how it plays
-    :param step: of an agent that was trained, the environment transitions until then; ``None`` for an anchor
-    :param note: what a reader has to know, such as that the agent was trained against it
+    :param opponent: chooses its moves
+    :param step: training steps of an agent; ``None`` for an anchor
+    :param note: shown behind the name, for example that the agent was trained against it
     """
 
     opponent: Opponent
@@ -34,25 +34,27 @@ class Player:
 
     @property
     def name(self) -> str:
-        """What tables call it."""
+        """Name in tables."""
         return self.opponent.name
 
     @property
     def is_main(self) -> bool:
-        """Whether it is what the league is about: an agent with a note, the best or the latest."""
+        """Whether it is the best or latest agent."""
         return self.step is not None and bool(self.note)
 
     @property
     def label(self) -> str:
-        """The name with the note."""
+        """Name and note."""
         return f"{self.name} ({self.note})" if self.note else self.name
 
 
 @dataclass(frozen=True)
 class Forgetting:
     """
-    :param score: the lowest of the newest agent against any earlier one
-    :param against: that one's index
+    The worst result of the newest agent against its earlier versions.
+
+    :param score: its lowest score
+    :param against: index of that earlier version
     """
 
     score: float
@@ -62,11 +64,11 @@ class Forgetting:
 @dataclass(frozen=True)
 class League:
     """
-    What came of it.
+    The results of a league.
 
-    :param players: in the order in which they were given
-    :param results: by the indices of two players, the lower first, from the side of that one
-    :param ratings: one a player
+    :param players: the players
+    :param results: result of each match, by the indices of its players (the lower first, whose perspective it is)
+    :param ratings: the rating of each player
     """
 
     players: tuple[Player, ...]
@@ -77,10 +79,10 @@ class League:
         """:return: indices of the players, the highest rating first"""
         return sorted(range(len(self.players)), key=lambda index: -self.ratings[index].elo)
 
-    def find_tallies(self, row: int, column: int) -> tuple[Tally, Tally]:
+    def get_tallies(self, row: int, column: int) -> tuple[Tally, Tally]:
         """
         :param row: index of a player
-        :param column: of another
+        :param column: index of another player
         :return: results of the row's player where it moved first, and where it moved second
         """
         if row < column:
@@ -89,28 +91,28 @@ class League:
         first, second = self.results[column, row].by_seat
         return second.reverse(), first.reverse()
 
-    def find_tally(self, row: int, column: int) -> Tally:
+    def get_tally(self, row: int, column: int) -> Tally:
         """
         :param row: index of a player
-        :param column: of another
-        :return: results of the row's player in both seats
+        :param column: index of another player
+        :return: results of the row's player in all games
         """
         total = self.results[min(row, column), max(row, column)].total
         return total if row < column else total.reverse()
 
-    def find_forgetting(self) -> Forgetting | None:
-        """:return: ``None`` unless there are several agents that were trained"""
+    def compute_forgetting(self) -> Forgetting | None:
+        """:return: the worst result of the newest agent; ``None`` with fewer than two agents"""
         steps = {index: player.step for index, player in enumerate(self.players) if player.step is not None}
         if len(set(steps.values())) < 2:
             return None
         newest = max(steps, key=lambda index: steps[index])
-        scores = {index: self.find_tally(newest, index).score for index, step in steps.items() if step < steps[newest]}
+        scores = {index: self.get_tally(newest, index).score for index, step in steps.items() if step < steps[newest]}
         worst = min(scores, key=lambda index: scores[index])
         return Forgetting(scores[worst], worst)
 
     def to_json(self) -> dict[str, Any]:
-        """:return: plain JSON values: players with their ratings, pairings with their results, forgetting"""
-        forgetting = self.find_forgetting()
+        """:return: players with ratings, pairings with results, and forgetting, as plain JSON"""
+        forgetting = self.compute_forgetting()
         return {
             "players": [
                 {"name": player.name, "step": player.step, "note": player.note, **rating._asdict()}
@@ -138,18 +140,18 @@ def play_league(
     on_match: Callable[[int, int], None] | None = None,
 ) -> League:
     """
-    Play every pairing, and rate everybody.
+    Play a match between every two players, and compute ratings.
 
-    :param make_game: makes as many boards as it is told
-    :param players: at least two, whose names differ
+    :param make_game: makes a game with a given number of boards
+    :param players: at least two players with distinct names
     :param anchor: index of the player whose rating is 0
-    :param games: of each pairing, in pairs: both seats of every random opening. At least 2; an odd number is rounded up
-    :param seed: of openings, a different one for each pairing, and of the ratings' intervals
-    :param opening_plies: from the fewest to the most moves that are made at random
-    :param on_match: called before each pairing, with how many were played and how many there are
+    :param games: number of games of each match; an odd number is rounded up, since openings are played with both sides
+    :param seed: seed of the openings, which differ between matches, and of the ratings' intervals
+    :param opening_plies: minimum and maximum number of random moves in an opening
+    :param on_match: called before each match with the number of finished matches and of all matches
     :return: the results
     :raises ValueError: if ``games`` is not positive
-    :raises SelfPlayError: if somebody makes an illegal move
+    :raises SelfPlayError: if a player makes an illegal move
     """
     if games < 1:
         raise ValueError(f"games must be positive, but got {games}")

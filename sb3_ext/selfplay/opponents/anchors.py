@@ -1,4 +1,4 @@
-"""Players of a fixed strength, by short names: what agents are measured against."""
+"""Anchors: opponents of fixed strength that agents are measured against."""
 
 from __future__ import annotations
 
@@ -13,20 +13,19 @@ from sb3_ext.selfplay.opponents.opponent import Opponent
 from sb3_ext.selfplay.opponents.opponent_registry import HEURISTICS, OPPONENTS, make_opponent
 
 ANCHORS = ("random", "heuristic", "alpha_beta_2", "alpha_beta_4", "mcts_100")
-"""Those of every league, from the weakest to the strongest."""
+"""Anchors of every league, from the weakest to the strongest."""
 ZERO = "random"
-"""The one whose rating is 0."""
+"""The anchor whose rating is 0."""
 _NUMBERED = re.compile(r"(alpha_beta|mcts)_(\d+)")
 
 
 def make_anchor(name: str, *, seed: int | None = None) -> Opponent:
     """
-    :param name: what ``make_opponent`` knows, ``alpha_beta_`` and a depth, or
-        ``mcts_`` and the rollouts of a move
-    :param seed: of its generator
-    :return: the player, under that name
-    :raises ConfigError: if there is none
-    :raises MissingExtraError: if it needs OpenSpiel, which is not installed
+    :param name: a registered opponent, ``alpha_beta_<depth>``, or ``mcts_<rollouts per move>``
+    :param seed: seed of its random generator
+    :return: the opponent, with that name
+    :raises ConfigError: if the name is unknown
+    :raises MissingExtraError: if it needs OpenSpiel and OpenSpiel is not installed
     """
     numbered = _NUMBERED.fullmatch(name)
     if numbered is None:
@@ -38,7 +37,7 @@ def make_anchor(name: str, *, seed: int | None = None) -> Opponent:
 
 
 def is_anchor(name: str) -> bool:
-    """:return: whether the name is one for :func:`make_anchor`; otherwise it may be a path"""
+    """:return: whether :func:`make_anchor` accepts the name; other names may be paths"""
     if "/" in name:
         return False
     return ":" in name or _NUMBERED.fullmatch(name) is not None or name in OPPONENTS
@@ -46,18 +45,18 @@ def is_anchor(name: str) -> bool:
 
 def fits_game(name: str, game: Game) -> bool:
     """
-    :param name: of an anchor
-    :param game: that is to be played
-    :return: ``False`` for a tree search whose rules OpenSpiel does not have
+    :param name: name of an anchor
+    :param game: the game to play
+    :return: ``False`` for an MCTS anchor if OpenSpiel does not have the game
     """
     return not name.startswith("mcts_") or find_openspiel_name(game) is not None
 
 
 def is_trained_against(name: str, trained_against: Collection[str]) -> bool:
     """
-    :param name: of an anchor
+    :param name: name of an anchor
     :param trained_against: names of opponents in training
-    :return: whether one of them plays the same, maybe under another name
+    :return: whether one of them plays identically, possibly under another name
     """
     return any(_plays_alike(name, other) for other in trained_against)
 

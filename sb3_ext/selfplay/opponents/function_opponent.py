@@ -1,4 +1,4 @@
-"""A plain function as an opponent."""
+"""Use a plain function as an opponent."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from sb3_ext.selfplay.games.game import Boards, Game
 
 class FunctionOpponent:
     """
-    Plays what a function says. Random numbers of the function's own are no part of a checkpoint.
+    An opponent whose moves a function chooses. Random state inside the function is not checkpointed.
 
-    :param function: takes observations of the players to move, shape (boards, ...), and what they may do, shape
-        (boards, actions); returns a legal action for each
-    :param name: the function's when left out
+    :param function: ``(observations, legal) -> actions``: observations of the players to move, shape (boards, ...);
+        mask of legal actions, shape (boards, actions); one legal action for each board, shape (boards,)
+    :param name: shown in tables and pictures; default: the function's name
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class FunctionOpponent:
         return np.asarray(self._function(game.observe(boards, game.movers[boards]), game.find_legal(boards)))
 
     def get_state(self) -> None:
-        """:return: ``None``: a function has no state that could be known"""
+        """:return: ``None``: the state of a function is unknown"""
 
     def set_state(self, state: Any) -> None:
-        """There is none."""
+        """Do nothing."""

@@ -1,4 +1,4 @@
-"""Opponents that nobody has to train. They know no game, only what every game offers."""
+"""Opponents without training. They work with every game."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from sb3_ext.selfplay.opponents.move_search import find_winners, rate_moves, try
 
 class RandomOpponent:
     """
-    Plays any legal move, all equally likely.
+    Plays uniformly random legal moves.
 
-    :param seed: of its generator
-    :param name: in tables and pictures
+    :param seed: seed of its random generator
+    :param name: shown in tables and pictures
     """
 
     def __init__(self, seed: int | np.random.SeedSequence | None = None, name: str = "random") -> None:
@@ -34,19 +34,19 @@ class RandomOpponent:
         self._generator.bit_generator.state = state
 
     def _find_candidates(self, game: Game, boards: Boards) -> NDArray[np.bool_]:
-        """:return: the moves to draw from, shape (boards, actions)"""
+        """:return: mask of the moves to draw from, shape (boards, actions)"""
         return game.find_legal(boards)
 
 
 class HeuristicOpponent(RandomOpponent):
     """
-    Wins if it can, else blocks, else plays any legal move.
+    Plays a winning move if there is one, else blocks, else plays a random legal move.
 
-    To block is to take the move with which the other player would win next, were this move wasted. It does not see
-    that its own move opens a win for the other.
+    It blocks the moves with which the other player could win next. It does not check whether its own move allows a new
+    win of the other player.
 
-    :param seed: of its generator
-    :param name: in tables and pictures
+    :param seed: seed of its random generator
+    :param name: shown in tables and pictures
     """
 
     def __init__(self, seed: int | np.random.SeedSequence | None = None, name: str = "heuristic") -> None:
@@ -73,14 +73,14 @@ class HeuristicOpponent(RandomOpponent):
 
 class AlphaBetaOpponent(RandomOpponent):
     """
-    Looks some moves ahead and plays the best, any of them where several are equally good.
+    Searches a number of moves ahead and draws uniformly from the best moves.
 
-    What it finds is what alpha-beta finds: the soonest win, else no loss, else the latest loss. With hidden
-    information it cheats: it sees the whole game.
+    The result is that of alpha-beta search: the fastest win, else no loss, else the latest loss. It sees hidden
+    information.
 
-    :param depth: moves of both players to look ahead, at least 1
-    :param seed: of its generator
-    :param name: in tables and pictures; ``alpha_beta`` and the depth by default
+    :param depth: number of moves (of both players) to search, at least 1
+    :param seed: seed of its random generator
+    :param name: shown shown in tables and pictures; default: ``alpha_beta_<depth>``
     :raises ValueError: if ``depth`` is not positive
     """
 
@@ -99,11 +99,11 @@ class AlphaBetaOpponent(RandomOpponent):
 
 class SmartHeuristicOpponent(AlphaBetaOpponent):
     """
-    Looks four moves ahead.
+    Alpha-beta search with depth 4.
 
-    :param depth: moves of both players to look ahead, at least 1
-    :param seed: of its generator
-    :param name: in tables and pictures
+    :param depth: number of moves (of both players) to search, at least 1
+    :param seed: seed of its random generator
+    :param name: shown in tables and pictures
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Monte-Carlo tree search as an opponent, by OpenSpiel."""
+"""Monte-Carlo tree search by OpenSpiel as an opponent."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _SEEDS = 2**31
 
 class MctsOpponent:
     """
-    UCT with random rollouts, one for each node that it adds. Connect4 and PettingZoo's tic-tac-toe.
+    UCT with random rollouts, for Connect4 and PettingZoo's tic-tac-toe.
 
-    :param rollouts: for each move
-    :param seed: of the rollouts
-    :param name: in tables and pictures; ``mcts`` and the rollouts by default
+    :param rollouts: number of rollouts for each move
+    :param seed: seed of the rollouts
+    :param name: shown in tables and pictures; default: ``mcts_<rollouts>``
     :raises MissingExtraError: if OpenSpiel is not installed
     :raises ValueError: if ``rollouts`` is not positive
     """
@@ -65,7 +65,7 @@ class MctsOpponent:
         self._generator.bit_generator.state = state
 
     def _make_bot(self, rules: Any) -> Any:
-        """A new one for every call: the random numbers that it has drawn cannot be asked for."""
+        """Make a new bot for every call: the random state of an OpenSpiel bot cannot be read."""
         seeds = self._generator.integers(_SEEDS, size=2).tolist()
         evaluator = self._spiel.RandomRolloutEvaluator(1, seeds[0])
         return self._spiel.MCTSBot(
@@ -75,8 +75,8 @@ class MctsOpponent:
 
 def find_openspiel_name(game: Game) -> str | None:
     """
-    :param game: any
-    :return: what OpenSpiel calls it, with its size; ``None`` if it does not have it
+    :param game: any game
+    :return: OpenSpiel's name of the game, with its size; ``None`` if OpenSpiel does not have it
     """
     if game.id == "connect4":
         _, rows, cols = game.observation_space.shape
@@ -86,9 +86,9 @@ def find_openspiel_name(game: Game) -> str | None:
 
 def describe_positions(game: Game, boards: Boards) -> list[dict[str, Any]]:
     """
-    :param game: one that :func:`find_openspiel_name` knows
-    :param boards: of which the games are not over
-    :return: for each what OpenSpiel's states are made from
+    :param game: a game for which :func:`find_openspiel_name` returns a name
+    :param boards: boards whose games are not over
+    :return: OpenSpiel's JSON description of each position
     """
     movers = game.movers[boards]
     is_connect4 = game.id == "connect4"

@@ -1,4 +1,4 @@
-"""Looking some moves ahead, on many boards at once, in any game."""
+"""Batched game-tree search that works with every game."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ _MOST_CHILDREN = 1 << 15  # positions in memory at once on each level
 
 def rate_moves(game: Game, boards: Boards, depth: int) -> NDArray[np.int64]:
     """
-    Negamax over all positions up to a depth, many at a time, with the two cuts that matter in a game of win and loss.
+    Batched negamax search up to a depth, with two cuts.
 
-    A position in which a move wins at once is not looked into any further; and two moves before the horizon, where
-    most of the positions are, one move that does not lose is enough. A game is won by the player who gets more for its
-    last move than the other. What is open at the horizon counts as a draw.
+    A position with a winning move is not expanded; and two moves before the horizon, where most positions are, the
+    search of a position ends with the first move that does not lose. The winner of a game is the player with the larger
+    reward for its last move. A game that is not over at the horizon counts as a draw.
 
-    :param game: not changed
-    :param boards: whose games are not over; one may stand several times
-    :param depth: moves to look ahead, at least 1
-    :return: of every action: 0 for a draw or nothing seen, positive for a win, the higher the sooner, negative for a
-        loss, the lower the sooner, and ``-depth - 1`` where it is illegal; shape (boards, actions). Where a move wins
-        at once, the others are not looked into, and have 0 unless they end the game
+    :param game: the game; not modified
+    :param boards: boards whose games are not over; duplicates are allowed
+    :param depth: number of moves to search, at least 1
+    :return: value of every action, shape (boards, actions): positive for a win (larger if sooner), negative for a loss
+        (smaller if sooner), 0 for a draw or an unknown result, ``-depth - 1`` for an illegal action. If a move wins at
+        once, the other moves of that board are not searched: 0 unless they end the game
     """
     return np.concatenate([_rate_moves_of_part(game, part, depth) for part in _split(game, boards)])
 
 
 def find_winners(rewards: NDArray[np.float32], players: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
     """
-    :param rewards: of the move that ended a game, shape (boards, 2)
-    :param players: whose view is asked for, 0 or 1, shape (boards,)
-    :return: 1 where that player has won, -1 where it has lost, else 0, shape (boards,)
+    :param rewards: rewards of the last move of each game, shape (boards, 2)
+    :param players: the perspective, 0 or 1, shape (boards,)
+    :return: 1 if that player won, -1 if it lost, else 0, shape (boards,)
     """
     signs = np.sign(rewards[:, 0] - rewards[:, 1]).astype(np.int64)
     return np.asarray(np.where(players == 0, signs, -signs))
@@ -44,11 +44,11 @@ def try_moves(
     game: Game, boards: Boards
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.int8], Game, MoveResults]:
     """
-    Make every legal move of every board, on a copy each.
+    Make every legal move of every board, each on its own copy.
 
-    :param game: not changed
-    :param boards: whose games are not over
-    :return: of each copy the row in ``boards``, the action and the player who moved; the copies; what came of it
+    :param game: the game; not modified
+    :param boards: boards whose games are not over
+    :return: for each copy its row in ``boards``, its action and the player who moved; the copies; the results
     """
     rows, actions = np.nonzero(game.find_legal(boards))
     children = game.branch(boards[rows])
@@ -68,7 +68,7 @@ def _rate_moves_of_part(game: Game, boards: Boards, depth: int) -> NDArray[np.in
 
 
 def _rate_positions(game: Game, boards: Boards, players: NDArray[np.int8], depth: int) -> NDArray[np.int64]:
-    """:return: what the best move leads to, seen by the given players, shape (boards,)"""
+    """:return: value of the best move from the given players' perspectives, shape (boards,)"""
     if depth == 2:
         best = np.concatenate([_rate_last_two_moves(game, part) for part in _split(game, boards)])
     else:
@@ -83,7 +83,7 @@ def _rate_last_two_moves(game: Game, boards: Boards) -> NDArray[np.int64]:
     np.maximum.at(best, rows[results.ends], values[results.ends])
     open_children = _find_open(rows, values, results.ends)
     parents = rows[open_children]
-    # Who could not win with the first move cannot with the second, unless that is its own, too.
+    # A player that cannot win with the first move cannot win with the second, unless it makes both.
     bounds = np.zeros(len(boards), np.int64)
     bounds[parents[children.movers[open_children] == players[open_children]]] = 1
     counts = np.bincount(parents, minlength=len(boards))
@@ -97,13 +97,13 @@ def _rate_last_two_moves(game: Game, boards: Boards) -> NDArray[np.int64]:
 
 
 def _find_open(rows: NDArray[np.intp], values: NDArray[np.int64], ends: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """:return: children whose game is not over, of parents of whose moves none wins at once"""
+    """:return: children whose games are not over and whose parents have no winning move"""
     is_won = np.zeros(int(rows.max(initial=-1)) + 1, np.bool_)
     is_won[rows[values > 0]] = True
     return np.flatnonzero(~ends & ~is_won[rows])
 
 
 def _split(game: Game, boards: Boards) -> list[NDArray[np.intp]]:
-    """:return: parts with few enough children each, at least one part"""
+    """:return: the boards in parts that limit the number of children, at least one part"""
     children = len(boards) * int(game.action_space.n)
     return np.array_split(boards, max(1, -(-children // _MOST_CHILDREN)))

@@ -1,4 +1,4 @@
-"""Statistics of observations that a policy was trained with, and brings along wherever it plays."""
+"""Normalise observations with the statistics that a policy was trained with."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from sb3_ext.checkpoints.formats.arrays import Array
 from sb3_ext.checkpoints.formats.vecnormalize_file import read_configuration
 
 Normalize: TypeAlias = Callable[[Any], Any]
-"""From raw observations, an array or a ``dict`` of arrays, to what the policy was trained on."""
+"""From raw observations (an array or a ``dict`` of arrays) to normalised ones."""
 
 
 def make_normalize(arrays: Mapping[str, Array] | None) -> Normalize:
     """
-    :param arrays: what ``capture_normalization`` returned; ``None`` for a policy
-        without ``VecNormalize``
-    :return: what its ``normalize_obs`` does, with the statistics as they were then
+    :param arrays: from ``capture_normalization``; ``None`` for a policy without ``VecNormalize``
+    :return: ``VecNormalize.normalize_obs`` with these statistics
     """
     if arrays is None:
         return _leave

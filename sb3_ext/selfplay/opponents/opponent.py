@@ -1,4 +1,4 @@
-"""Who sits opposite: anything that picks moves for a batch of boards."""
+"""The interface of opponents."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ from sb3_ext.selfplay.games.game import Boards, Game
 @runtime_checkable
 class Opponent(Protocol):
     """
-    Picks moves. It gets the game itself, which it must not change, and encodes the position as it likes.
-
-    That is how a search, a network with a flat board and one with a ``Dict`` meet in one league.
+    Chooses moves for a batch of boards. It receives the game and encodes positions itself, so that searches and
+    networks with different observations can play each other.
     """
 
     name: str
-    """In tables and pictures."""
+    """Shown in tables and pictures."""
 
     def act(self, game: Game, boards: Boards) -> NDArray[np.intp]:
         """
-        :param game: not to be changed; :meth:`~sb3_ext.selfplay.games.game.Game.branch` gives a copy
-        :param boards: on which a move is wanted: the games are not over
-        :return: one legal action a board, of the player to move there, shape (boards,)
+        :param game: the game; must not be modified (:meth:`~sb3_ext.selfplay.games.game.Game.branch` makes a copy)
+        :param boards: boards whose games are not over
+        :return: a legal action of the player to move on each board, shape (boards,)
         """
 
     def get_state(self) -> Any:

@@ -1,4 +1,4 @@
-"""Opponents by the names that they have in a configuration."""
+"""The registry of opponents: from the names in a configuration to opponents."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ HEURISTICS = {
     "smart_heuristic": "sb3_ext.selfplay.opponents.heuristics:SmartHeuristicOpponent",
     "alpha_beta": "sb3_ext.selfplay.opponents.heuristics:AlphaBetaOpponent",
 }
-"""The built-in ones: where their classes are."""
+"""Built-in opponents, by name."""
 
 OPPONENTS = Registry("opponent", HEURISTICS, "sb3_ext.opponents")
-"""Every opponent that a configuration can name, but for checkpoints and pools."""
+"""All opponents except checkpoints and pools."""
 
 _MEMBERS = ("name", "act", "get_state", "set_state")
 
@@ -32,11 +32,11 @@ def make_opponent(
     name: str, params: Mapping[str, Any] | None = None, *, seed: int | np.random.SeedSequence | None = None
 ) -> Opponent:
     """
-    :param name: one that :data:`OPPONENTS` knows, such as ``random`` or ``module:Name``: a class with the methods of
+    :param name: a registered name such as ``random``, or ``module:Name``: a class with the methods of
         :class:`~sb3_ext.selfplay.Opponent`, or a function ``(observations, legal) -> actions``
-    :param params: keyword arguments of the class, such as ``depth``; a function has none
-    :param seed: of its generator, for classes that take one
-    :raises ConfigError: if there is no such opponent, or its parameters are not as they should be
+    :param params: keyword arguments of the class, such as ``depth``; empty for a function
+    :param seed: seed, for classes that accept one
+    :raises ConfigError: if the opponent is unknown or its parameters are invalid
     """
     params = dict(params or {})
     try:
@@ -59,10 +59,10 @@ def make_opponents(
     shares: Mapping[str, float], seeds: Sequence[np.random.SeedSequence]
 ) -> list[tuple[Opponent, float]]:
     """
-    :param shares: how often each is to be met, by names that :func:`make_opponent` knows
-    :param seeds: one each
-    :return: opponents and their shares
-    :raises ConfigError: if there is no such opponent
+    :param shares: relative frequency of each opponent, by name
+    :param seeds: a seed for each opponent
+    :return: opponents with their shares
+    :raises ConfigError: if an opponent is unknown
     """
     return [(make_opponent(name, seed=seed), share) for (name, share), seed in zip(shares.items(), seeds, strict=True)]
 
@@ -79,7 +79,7 @@ def _make_from_class(
         opponent = opponent_class(**params)
     except ValueError as error:
         raise ConfigError(f"opponent '{name}': {error}") from error
-    except Exception as error:  # a class of the user's own may raise anything
+    except Exception as error:  # a user's class may raise anything
         raise ConfigError(f"opponent '{name}' cannot be made: {describe_error(error)}") from error
     if not isinstance(opponent, Opponent):
         missing = ", ".join(name for name in _MEMBERS if not hasattr(opponent, name))

@@ -1,4 +1,4 @@
-"""A policy of SB3's as an opponent: as it is at the moment, or frozen."""
+"""Use an SB3 policy as an opponent."""
 
 from __future__ import annotations
 
@@ -25,19 +25,18 @@ DEFAULT_EXPLORATION = 0.05
 
 class PolicyOpponent:
     """
-    Plays what a policy says, of the legal moves only. The policy is not copied: what it learns, this plays.
+    Plays the legal moves that a policy prefers. The policy is not copied, so the opponent learns with it.
 
-    A policy that has a distribution is sampled from, one that has action values (DQN, QR-DQN) takes the best, now and
-    then a random move: an opponent that always plays the same game teaches little. Random numbers are its own; those of
-    training are left alone.
+    Actor-critic policies are sampled; value-based policies (DQN, QR-DQN) play epsilon-greedy, so that games differ. The
+    opponent has its own random generator and does not touch the global ones.
 
-    :param policy: of PPO, A2C, MaskablePPO, DQN, QR-DQN or one derived from these
-    :param name: in tables and pictures
-    :param generator: of its random moves
-    :param deterministic: take the most likely, or the best, move always
-    :param exploration: how often a policy of action values makes a random move
-    :param normalize: what the policy's observations went through in training
-    :raises SelfPlayError: if it is a policy of another kind
+    :param policy: policy of PPO, A2C, MaskablePPO, DQN, QR-DQN or a subclass
+    :param name: shown in tables and pictures
+    :param generator: random generator of its moves
+    :param deterministic: always play the most likely or most valuable move
+    :param exploration: probability of a random move of a value-based policy
+    :param normalize: normalisation of observations in training
+    :raises SelfPlayError: if the policy is of another kind
     """
 
     def __init__(
@@ -54,7 +53,7 @@ class PolicyOpponent:
         self.policy: Any = policy
         self._generator = np.random.default_rng() if generator is None else generator
         self._deterministic = deterministic
-        #: whether it is of action values, not of probabilities
+        #: whether the policy is value-based
         self.has_values = isinstance(policy, DQNPolicy | QRDQNPolicy)
         self._exploration = exploration if self.has_values and not deterministic else 0.0
         self._is_stock = _has_stock_distribution(policy)
@@ -62,7 +61,9 @@ class PolicyOpponent:
         self._normalize = normalize or make_normalize(None)
         if not self.has_values and (not hasattr(policy, "get_distribution") or hasattr(policy, "lstm_actor")):
             kind = type(policy).__name__
-            raise SelfPlayError(f"opponent '{name}': a {kind} cannot be seated; PPO's, A2C's, DQN's and QR-DQN's can")
+            raise SelfPlayError(
+                f"opponent '{name}': a {kind} cannot be an opponent; expected a policy of PPO, A2C, DQN or QR-DQN"
+            )
 
     def act(self, game: Game, boards: Boards) -> NDArray[np.intp]:
         legal = game.find_legal(boards)
@@ -77,10 +78,10 @@ class PolicyOpponent:
 
     def judge(self, game: Game, boards: Boards) -> NDArray[np.float64]:
         """
-        :param game: not changed
-        :param boards: whose games are not over
-        :return: what the policy thinks of each move: its probability, or with ``has_values`` the return that it
-            expects; NaN where it is illegal; shape (boards, actions)
+        :param game: the game; not modified
+        :param boards: boards whose games are not over
+        :return: probability of each move, or its estimated return if ``has_values``; NaN for illegal moves; shape
+            (boards, actions)
         """
         legal = game.find_legal(boards)
         scores = np.where(legal, self._score(self._observe(game, boards, legal)), -np.inf)
@@ -90,7 +91,7 @@ class PolicyOpponent:
         return np.where(legal, scores, np.nan)
 
     def get_state(self) -> Any:
-        """:return: the state of its generator"""
+        """:return: the state of its random generator"""
         return self._generator.bit_generator.state
 
     def set_state(self, state: Any) -> None:
@@ -106,7 +107,7 @@ class PolicyOpponent:
         return self._normalize(observations)
 
     def _score(self, observations: Any) -> NDArray[np.float64]:
-        """What the policy thinks of each move, shape (boards, actions): logits, or action values."""
+        """:return: logits or action values, shape (boards, actions)"""
         was_training = self.policy.training
         if was_training:
             self.policy.set_training_mode(False)
@@ -117,7 +118,7 @@ class PolicyOpponent:
             elif isinstance(self.policy, QRDQNPolicy):
                 scores = self.policy.quantile_net(tensor).mean(dim=1)
             elif self._is_stock:
-                # The same without the checks of a distribution object, which take longer than a small network.
+                # Same logits without a distribution object, whose checks take longer than a small network.
                 features = BasePolicy.extract_features(self.policy, tensor, self.policy.pi_features_extractor)
                 scores = self.policy.action_net(self.policy.mlp_extractor.forward_actor(features))
             else:
@@ -138,10 +139,10 @@ def _has_stock_distribution(policy: BasePolicy) -> bool:
 
 def copy_policy(policy: BasePolicy) -> BasePolicy:
     """
-    :param policy: of any algorithm
-    :return: a copy on the CPU that cannot be trained: its weights never change
+    :param policy: policy of any algorithm
+    :return: a frozen copy on the CPU, in evaluation mode
     """
-    # Left out: the optimizer, and the latest distribution, which hangs on the graph of an update.
+    # Do not copy the optimizer, nor the latest distribution, which holds the graph of an update.
     left_out = [getattr(policy, "optimizer", None)]
     left_out += [getattr(getattr(part, "action_dist", None), "distribution", None) for part in policy.modules()]
     copied = copy.deepcopy(policy, {id(part): None for part in left_out})

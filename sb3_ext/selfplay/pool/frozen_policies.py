@@ -1,4 +1,4 @@
-"""A few frozen policies in memory, the rest on the disk."""
+"""A least-recently-used cache of a pool's frozen policies."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from sb3_ext.selfplay.pool.snapshot_store import SnapshotStore
 
 class FrozenPolicies:
     """
-    Opponents of a pool, loaded when they are met; of those that have not been met for longest, only the files stay.
+    Loads the snapshots of a pool on first use and drops the least recently used ones from memory.
 
-    :param store: where they are
-    :param most: how many may be in memory
-    :param generator: of their random moves, all of them
-    :param deterministic: they take the best move always
+    :param store: the snapshots on disk
+    :param most: maximum number of policies in memory
+    :param generator: random generator shared by all of them
+    :param deterministic: always play the best move
     """
 
     def __init__(
@@ -34,10 +34,10 @@ class FrozenPolicies:
 
     def find(self, name: str, learner: BaseAlgorithm) -> PolicyOpponent:
         """
-        :param name: of a snapshot
-        :param learner: has a policy of the same architecture
+        :param name: name of a snapshot
+        :param learner: a model with a policy of the same architecture
         :return: the opponent
-        :raises CheckpointError: if the snapshot is damaged, or not of this learner
+        :raises CheckpointError: if the snapshot is damaged or has another architecture
         """
         if name in self._loaded:
             self._loaded.move_to_end(name)
@@ -57,5 +57,5 @@ class FrozenPolicies:
         return opponent
 
     def forget(self) -> None:
-        """Load everything anew: the files may be others."""
+        """Empty the cache: the files may have changed."""
         self._loaded.clear()

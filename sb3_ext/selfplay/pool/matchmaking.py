@@ -1,4 +1,4 @@
-"""Who meets whom, and who makes room: pure functions of what is known, and of a generator."""
+"""Pure functions of a pool: which kind of opponent is drawn, which snapshot, and which snapshot is evicted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sb3_ext.config.game_schema import Eviction, Sampling
 
 
 class Chances(NamedTuple):
-    """Of the kinds of opponents, at the start of an episode; they add up to 1."""
+    """Probability of each kind of opponent at the start of an episode; they sum to 1."""
 
     heuristic: float
     current_self: float
@@ -23,11 +23,11 @@ class Chances(NamedTuple):
 @dataclass
 class Results:
     """
-    What came of the games against one opponent, from the agent's side.
+    Results of the games against one opponent, from the agent's perspective.
 
-    :param wins: games
-    :param draws: games
-    :param losses: games
+    :param wins: number of games won
+    :param draws: number of games drawn
+    :param losses: number of games lost
     """
 
     wins: int = 0
@@ -36,19 +36,19 @@ class Results:
 
     @property
     def games(self) -> int:
-        """All together."""
+        """Number of games."""
         return self.wins + self.draws + self.losses
 
     def add(self, episode_return: float) -> None:
         """
-        :param episode_return: the agent's: positive for a win, negative for a loss
+        :param episode_return: the agent's return: positive for a win, negative for a loss
         """
         self.wins += episode_return > 0
         self.draws += episode_return == 0
         self.losses += episode_return < 0
 
 
-def find_chances(
+def compute_chances(
     current_self_fraction: float,
     past_self_fraction: float,
     *,
@@ -57,12 +57,12 @@ def find_chances(
     has_heuristics: bool,
 ) -> Chances:
     """
-    :param current_self_fraction: as configured
-    :param past_self_fraction: as configured
-    :param has_started: it is time for oneself
-    :param has_snapshots: there are past selves
-    :param has_heuristics: there are heuristics, which take what is left; else it is the current self that does
-    :return: the chances
+    :param current_self_fraction: configured probability of the current policy
+    :param past_self_fraction: configured probability of a snapshot
+    :param has_started: ``start_episode`` is reached
+    :param has_snapshots: the pool has snapshots
+    :param has_heuristics: the pool has heuristics, which take the rest; without them, the current policy does
+    :return: the probability of each kind
     """
     if has_heuristics and not has_started:
         return Chances(1.0, 0.0, 0.0)
@@ -74,10 +74,10 @@ def find_chances(
 
 def weigh_snapshots(sampling: Sampling, results: Sequence[Results]) -> NDArray[np.float64]:
     """
-    :param sampling: ``uniform``; ``latest``: always the newest; ``prioritized``: in proportion to the share of points
-        that the agent loses to it, one won and one lost game added to each
-    :param results: of each snapshot, the newest last; at least one
-    :return: how likely each is, adding up to 1
+    :param sampling: ``uniform``; ``latest``: always the newest; ``prioritized``: in proportion to the agent's share of
+        points lost to it, with one added win and one added loss each
+    :param results: results against each snapshot, the newest last; at least one
+    :return: probabilities of the snapshots
     """
     if sampling == "latest":
         weights = np.zeros(len(results))
@@ -92,12 +92,11 @@ def weigh_snapshots(sampling: Sampling, results: Sequence[Results]) -> NDArray[n
 
 def choose_evicted(eviction: Eviction, kept: int, seen: int, generator: np.random.Generator) -> int:
     """
-    :param eviction: ``oldest``; or ``reservoir``, which leaves a uniform sample of all that there ever were (Vitter's
-        algorithm R)
-    :param kept: how many may stay; one more, the newest, is there
-    :param seen: how many there ever were, the newest included
-    :param generator: of the draw
-    :return: which has to go, 0 the oldest, ``kept`` the newest
+    :param eviction: ``oldest``; or ``reservoir``: keep a uniform sample of all snapshots (Vitter's algorithm R)
+    :param kept: capacity of the pool, which now has one more snapshot
+    :param seen: number of snapshots ever added, including the newest
+    :param generator: random generator
+    :return: index of the snapshot to evict: 0 the oldest, ``kept`` the newest
     """
     if eviction == "oldest":
         return 0

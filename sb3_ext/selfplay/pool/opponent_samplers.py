@@ -1,4 +1,4 @@
-"""Who sits opposite in the next episodes: always the same, a fixed mixture, or (in ``pool.py``) a growing pool."""
+"""Draw the opponents of the next episodes. ``pool.py`` has the sampler that grows."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from sb3_ext.selfplay.opponents.opponent import Opponent
 
 @runtime_checkable
 class OpponentSampler(Protocol):
-    """What :class:`~sb3_ext.selfplay.seats.self_play_env.SelfPlayVecEnv` asks, at the end of an episode only."""
+    """The interface that :class:`~sb3_ext.selfplay.SelfPlayVecEnv` uses to draw opponents at the end of episodes."""
 
     def draw(self, count: int) -> Sequence[str]:
         """
-        :param count: how many episodes begin
-        :return: a name for each, which :meth:`find` knows until those episodes have ended
+        :param count: number of episodes that start
+        :return: name of an opponent for each; valid for :meth:`find` until these episodes have ended
         """
 
     def find(self, name: str) -> Opponent:
         """
-        :param name: from :meth:`draw`, perhaps of an earlier process
-        :return: who that is
+        :param name: from :meth:`draw`, possibly of an earlier process
+        :return: the opponent
         """
 
     def record(self, names: Sequence[str], returns: NDArray[np.float32]) -> None:
         """
-        :param names: opponents of episodes that have ended
-        :param returns: the agent's; of a game of win and loss +1, 0 and -1, shape (names,)
+        :param names: opponents of the episodes that ended
+        :param returns: the agent's returns, shape (names,)
         """
 
     def restart(self, seed: int) -> None:
         """
-        :param seed: from here on, the same seed draws the same opponents, who play the same
+        :param seed: seed of all further draws and moves
         """
 
     def get_state(self) -> Any:
@@ -51,11 +51,11 @@ class OpponentSampler(Protocol):
 
 class MixedSampler:
     """
-    Draws from a fixed mixture.
+    Draws opponents with fixed probabilities.
 
-    :param opponents: each with how often it is to be met, in any unit; the sum is 1 afterwards
-    :param seed: of the draws; ``None`` for fresh random numbers
-    :raises SelfPlayError: if there is none, two have the same name, or the shares are negative or all zero
+    :param opponents: opponents with their relative frequencies
+    :param seed: seed of the draws; ``None`` for an unseeded generator
+    :raises SelfPlayError: if there are no opponents, two have the same name, or the shares are negative or all zero
     """
 
     def __init__(self, opponents: Sequence[tuple[Opponent, float]], seed: int | None = None) -> None:
@@ -76,7 +76,7 @@ class MixedSampler:
         return self._opponents[name]
 
     def record(self, names: Sequence[str], returns: NDArray[np.float32]) -> None:
-        """Nothing here depends on what came of it."""
+        """Do nothing: the probabilities are fixed."""
 
     def restart(self, seed: int) -> None:
         self._generator = np.random.default_rng(seed)
@@ -98,12 +98,12 @@ class MixedSampler:
 
 def normalize_shares(shares: Mapping[str, float]) -> NDArray[np.float64]:
     """
-    :param shares: by name
-    :return: in the same order, adding up to 1
-    :raises SelfPlayError: if there is none, one is negative or not finite, or all are zero
+    :param shares: relative frequencies, by name
+    :return: the same as probabilities, in the same order
+    :raises SelfPlayError: if there are none, one is negative or not finite, or all are zero
     """
     if not shares:
-        raise SelfPlayError("no opponents: at least one is needed")
+        raise SelfPlayError("no opponents: expected at least one")
     for name, share in shares.items():
         if not (math.isfinite(share) and share >= 0):
             raise SelfPlayError(f"the share of opponent '{name}' is {share}, expected a number >= 0")

@@ -1,4 +1,4 @@
-"""A growing pool of opponents: heuristics, the agent as it is, and frozen past selves on the disk."""
+"""A growing pool of opponents: heuristics, the current policy, and snapshots of earlier policies on disk."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sb3_ext.selfplay.opponents.opponent import Opponent
 from sb3_ext.selfplay.opponents.opponent_registry import make_opponents
 from sb3_ext.selfplay.opponents.policy_opponent import PolicyOpponent
 from sb3_ext.selfplay.pool.frozen_policies import FrozenPolicies
-from sb3_ext.selfplay.pool.matchmaking import Results, choose_evicted, find_chances, weigh_snapshots
+from sb3_ext.selfplay.pool.matchmaking import Results, choose_evicted, compute_chances, weigh_snapshots
 from sb3_ext.selfplay.pool.opponent_samplers import normalize_shares
 from sb3_ext.selfplay.pool.pool_settings import PoolSettings
 from sb3_ext.selfplay.pool.snapshot_store import SnapshotStore, name_snapshot
@@ -34,24 +34,22 @@ _WINDOW_EPISODES = 100
 
 class OpponentPool:
     """
-    Whom the agent meets: heuristics at first, then itself and its past, too.
+    Draws opponents: heuristics at first, then also the current policy and snapshots of earlier ones.
 
-    Snapshots are taken by :class:`~sb3_ext.callbacks.OpponentPoolCallback`. A snapshot's weights never change. One that
-    is evicted is drawn no more; its files stay as long as a game or a kept checkpoint may need them.
+    :class:`~sb3_ext.callbacks.OpponentPoolCallback` adds the snapshots. An evicted snapshot is not drawn any more; its
+    files stay as long as a running game or a kept checkpoint needs them.
 
-    :param directory: where snapshots are kept
-    :param game: what is played
-    :param heuristics: names that ``make_opponent`` knows, or opponents, each
-        with how often it is met where a heuristic is, in any unit
-    :param seed: of draws and of the snapshots' moves; required, since a resumed pool draws what it would have drawn
-    :param settings: the fields of ``PoolSettings``. ``start_episode``: before it
-        heuristics only. ``current_self_fraction``: chance, at the start of an episode, of meeting oneself as one is;
-        ``past_self_fraction``: a frozen past self; the rest: heuristics. ``max_frozen_agents``: how many past selves
-        can be met. ``save_every``: episodes between two snapshots. ``sampling`` of past selves: ``uniform``,
-        ``latest``, or ``prioritized`` by how often the agent loses to it. ``eviction``: who makes room, the ``oldest``,
-        or ``reservoir``: a uniform sample of all that there were stays. ``max_in_memory``: how many past selves
-    :raises SelfPlayError: if an argument is out of its range, or nobody is left to play
-    :raises ConfigError: if there is no heuristic of such a name
+    :param directory: directory of the snapshots
+    :param game: the game
+    :param heuristics: names of registered opponents, or opponents, with their relative frequencies
+    :param seed: seed of the draws and of the snapshots' moves; required, so that a resumed pool continues exactly
+    :param settings: fields of ``PoolSettings``. ``start_episode``: before it only heuristics are drawn.
+        ``current_self_fraction``: probability of the current policy; ``past_self_fraction``: of a snapshot; the rest:
+        heuristics. ``max_frozen_agents``: capacity. ``save_every``: episodes between two snapshots. ``sampling`` of
+        snapshots: ``uniform``, ``latest``, or ``prioritized`` by how often the agent loses to it. ``eviction``:
+        ``oldest``, or ``reservoir`` (keep a uniform sample of all snapshots). ``max_in_memory``: snapshots in memory
+    :raises SelfPlayError: if an argument is out of its range, or there would be no opponent
+    :raises ConfigError: if a heuristic is unknown
     """
 
     def __init__(
@@ -64,16 +62,14 @@ class OpponentPool:
         **settings: Any,
     ) -> None:
         if seed is None:
-            raise SelfPlayError(
-                "a pool of opponents needs a seed, so that a resumed one draws what it would have drawn"
-            )
+            raise SelfPlayError("a pool of opponents needs a seed, so that a resumed run continues exactly")
         self.settings = PoolSettings(**settings)
         self.settings.check_opponents(has_heuristics=bool(heuristics))
-        #: finished so far
+        #: number of finished episodes
         self.episodes = 0
-        #: against each opponent that was met, by its name
+        #: results against each opponent, by name
         self.results: defaultdict[str, Results] = defaultdict(Results)
-        #: the past selves that can be met, the oldest first
+        #: names of the snapshots that can be drawn, the oldest first
         self.members: list[str] = []
         draws, moves, *seeds = np.random.SeedSequence(seed).spawn(2 + len(heuristics))
         self._draws, self._moves = np.random.default_rng(draws), np.random.default_rng(moves)
@@ -98,7 +94,7 @@ class OpponentPool:
         :param model: the learner: the current self, and of the architecture of the past ones
         :return: whether opponents were drawn from heuristics alone because the learner was missing: then the games in
             play are to begin anew
-        :raises SelfPlayError: if its policy is of a kind that cannot be seated
+        :raises SelfPlayError: if its policy cannot be an opponent
         """
         normalize = model.get_vec_normalize_env()
         live = None if normalize is None else normalize.normalize_obs
@@ -111,10 +107,10 @@ class OpponentPool:
 
     def add(self, model: BaseAlgorithm) -> None:
         """
-        Freeze a model, and evict another if there are too many. Nothing is done twice after the same episode.
+        Add a snapshot of a model, and evict one if the pool is full. Do nothing if this episode's snapshot exists.
 
-        :param model: as it is now
-        :raises CheckpointError: on a failing or full disk; the pool is then as it was
+        :param model: the model
+        :raises CheckpointError: if the snapshot cannot be written; the pool is unchanged
         """
         if name_snapshot(self.episodes) in (*self.members, *self._retired):
             return
@@ -124,12 +120,12 @@ class OpponentPool:
         if len(self.members) > self.settings.max_frozen_agents:
             place = choose_evicted(self.settings.eviction, self.settings.max_frozen_agents, self._seen, self._draws)
             self._retired[self.members.pop(place)] = None
-        logger.info("opponent %s, of step %d, joins the pool", name, model.num_timesteps)
+        logger.info("added opponent %s (step %d) to the pool", name, model.num_timesteps)
 
     def note_games(self, in_play: Collection[str], step: int) -> None:
         """
-        :param in_play: whom the agent is playing against
-        :param step: environment transitions so far
+        :param in_play: names of the opponents in running games
+        :param step: number of environment steps so far
         """
         for name, free_since in self._retired.items():
             if free_since is None and name not in in_play:
@@ -139,7 +135,7 @@ class OpponentPool:
         """
         Remove the files of evicted snapshots that no checkpoint needs.
 
-        :param kept_steps: of all checkpoints that are kept; with none, nothing is removed
+        :param kept_steps: steps of the kept checkpoints; if empty, nothing is removed
         """
         for name, free_since in list(self._retired.items()):
             if free_since is not None and kept_steps and min(kept_steps) >= free_since:
@@ -147,10 +143,10 @@ class OpponentPool:
                 del self._retired[name]
 
     def draw(self, count: int) -> Sequence[str]:
-        """See :class:`~sb3_ext.selfplay.pool.opponent_samplers.OpponentSampler`."""
+        """See ``OpponentSampler``."""
         is_due = self.episodes >= self.settings.start_episode
         self._has_missed_learner |= is_due and self._learner is None
-        chances = find_chances(
+        chances = compute_chances(
             self.settings.current_self_fraction,
             self.settings.past_self_fraction,
             has_started=is_due and self._learner is not None,
@@ -161,24 +157,24 @@ class OpponentPool:
         return [draw_of_kind[kind]() for kind in self._draws.choice(3, count, p=chances)]
 
     def find(self, name: str) -> Opponent:
-        """See :class:`~sb3_ext.selfplay.pool.opponent_samplers.OpponentSampler`."""
+        """See ``OpponentSampler``."""
         if name in self._heuristics:
             return self._heuristics[name]
         if self._learner is None or self._self is None:
             raise LearnerMissingError(
-                "the pool knows no model yet: learn with OpponentPoolCallback(), or call pool.attach(model)"
+                "the pool has no model yet: call learn() with OpponentPoolCallback(), or call pool.attach(model)"
             )
         if name == CURRENT_SELF or name in self._damaged:
             return self._self
         try:
             return self._policies.find(name, self._learner)
         except CheckpointError as error:
-            logger.warning("%s; the current self plays in its place", error)
+            logger.warning("%s; the current policy plays in its place", error)
             self._damaged.add(name)
             return self._self
 
     def record(self, names: Sequence[str], returns: NDArray[np.float32]) -> None:
-        """See :class:`~sb3_ext.selfplay.pool.opponent_samplers.OpponentSampler`."""
+        """See ``OpponentSampler``."""
         self.episodes += len(names)
         for name, episode_return in zip(names, returns.tolist(), strict=True):
             self.results[name].add(episode_return)
@@ -186,17 +182,16 @@ class OpponentPool:
             self._recent[group].append((np.sign(episode_return).item() + 1) / 2)
 
     def restart(self, seed: int) -> None:
-        """The pool has a seed of its own."""
+        """Do nothing: the pool has its own seed."""
 
-    def find_recent_scores(self) -> dict[str, float]:
+    def compute_recent_scores(self) -> dict[str, float]:
         """
-        :return: the share of points (1 a win, one half a draw) in the last 100 games against each kind of opponent:
-            each heuristic by its name, ``self``, ``past``
+        :return: mean score (win 1, draw 0.5, loss 0) of the last 100 games against each heuristic, ``self``, ``past``
         """
         return {group: fmean(scores) for group, scores in sorted(self._recent.items())}
 
     def get_record(self) -> dict[str, Any]:
-        """:return: what the pool knows, its random state left out; plain JSON"""
+        """:return: members and results as plain JSON, without random state"""
         return {
             "episodes": self.episodes,
             "members": list(self.members),
@@ -208,7 +203,7 @@ class OpponentPool:
 
     def set_record(self, record: dict[str, Any]) -> None:
         """
-        Put a record back. Damaged snapshots are left out, and said; later ones are removed from the directory.
+        Restore a record. Skip damaged snapshots with a warning; remove later ones from the directory.
 
         :param record: from :meth:`get_record`
         :raises SelfPlayError: if a snapshot is of another game
@@ -226,7 +221,7 @@ class OpponentPool:
         self._policies.forget()
 
     def get_state(self) -> Any:
-        """See :class:`~sb3_ext.selfplay.pool.opponent_samplers.OpponentSampler`."""
+        """See ``OpponentSampler``."""
         return {
             "record": self.get_record(),
             "generators": [generator.bit_generator.state for generator in (self._draws, self._moves)],
@@ -234,7 +229,7 @@ class OpponentPool:
         }
 
     def set_state(self, state: Any) -> None:
-        """See :class:`~sb3_ext.selfplay.pool.opponent_samplers.OpponentSampler`."""
+        """See ``OpponentSampler``."""
         if state["heuristics"].keys() != self._heuristics.keys():
             found, expected = ", ".join(self._heuristics), ", ".join(state["heuristics"])
             raise SelfPlayError(f"the pool's heuristics are {found}, but those of the checkpoint were {expected}")
@@ -258,7 +253,7 @@ class OpponentPool:
         try:
             self._store.open(name)
         except CheckpointError as error:
-            logger.warning("%s; the pool does without it", error)
+            logger.warning("%s; it is removed from the pool", error)
             self._damaged.add(name)
             return False
         return True

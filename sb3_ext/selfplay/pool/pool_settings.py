@@ -1,4 +1,4 @@
-"""What a pool of opponents can be told, and what it cannot."""
+"""The parameters of an opponent pool, validated."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class PoolSettings:
 
     def check_opponents(self, *, has_heuristics: bool) -> None:
         """
-        :param has_heuristics: whether there are any
-        :raises SelfPlayError: if there would be nobody to play against
+        :param has_heuristics: whether the pool has heuristics
+        :raises SelfPlayError: if there would be no opponent to draw
         """
         if has_heuristics:
             return

@@ -1,5 +1,5 @@
 """
-The pool's directory: frozen policies, each a directory that is there whole, or not at all.
+The snapshots of an opponent pool on disk. A snapshot is a directory that is written atomically.
 
 ::
 
@@ -42,11 +42,11 @@ SNAPSHOT_PREFIX = "episode_"
 @dataclass(frozen=True)
 class Snapshot:
     """
-    A frozen policy on the disk, verified.
+    A verified snapshot of a policy on disk.
 
-    :param path: its directory, whose name is its own
-    :param step: environment transitions when it was taken
-    :param episode: episodes of the pool when it was taken
+    :param path: its directory
+    :param step: number of environment steps when it was taken
+    :param episode: number of the pool's episodes when it was taken
     """
 
     path: Path
@@ -55,7 +55,7 @@ class Snapshot:
 
     @property
     def name(self) -> str:
-        """What the pool calls it."""
+        """Name of the directory."""
         return self.path.name
 
     def read_weights(self) -> dict[str, torch.Tensor]:
@@ -63,7 +63,7 @@ class Snapshot:
         return read_weights_file(self.path / _WEIGHTS)
 
     def read_normalization(self) -> dict[str, Array] | None:
-        """:return: statistics of observations; ``None`` without"""
+        """:return: statistics of observations; ``None`` without ``VecNormalize``"""
         path = self.path / _NORMALIZATION
         if not path.exists():
             return None
@@ -75,8 +75,8 @@ class SnapshotStore:
     """
     Writes, finds and removes snapshots of one game.
 
-    :param directory: where they are; need not exist yet
-    :param game: what they play
+    :param directory: directory of the snapshots; created when needed
+    :param game: the game that they play
     """
 
     def __init__(self, directory: Path, game: Game) -> None:
@@ -89,12 +89,12 @@ class SnapshotStore:
 
     def add(self, model: BaseAlgorithm, episode: int) -> Snapshot:
         """
-        Freeze a model as it is now. What stands under its name, left by a process that was killed, is replaced.
+        Write a snapshot of a model. A directory of the same name, left by a killed process, is replaced.
 
-        :param model: it
-        :param episode: episodes of the pool so far
+        :param model: the model
+        :param episode: number of the pool's episodes so far
         :return: the snapshot
-        :raises CheckpointError: on a failing or full disk; nothing is left behind
+        :raises CheckpointError: if it cannot be written; nothing is left behind
         """
         path = self.directory / name_snapshot(episode)
         files = {_WEIGHTS: serialize_weights(model.policy.state_dict())}
@@ -118,15 +118,15 @@ class SnapshotStore:
                 for name, content in files.items():
                     (folder / name).write_bytes(content)
         except OSError as error:
-            raise CheckpointError(f"opponent {path} could not be written: {error.strerror or error}") from error
+            raise CheckpointError(f"opponent {path} cannot be written: {error.strerror or error}") from error
         return Snapshot(path, model.num_timesteps, episode)
 
     def open(self, name: str) -> Snapshot:
         """
-        :param name: of a snapshot
-        :return: it, verified
+        :param name: name of a snapshot
+        :return: the verified snapshot
         :raises CheckpointError: if it is missing or damaged
-        :raises SelfPlayError: if it plays another game
+        :raises SelfPlayError: if it is for another game
         """
         path = self.directory / name
         try:
@@ -143,27 +143,27 @@ class SnapshotStore:
         return snapshot
 
     def list_names(self) -> list[str]:
-        """:return: of all snapshots, whole or not, the oldest first"""
+        """:return: names of all snapshots, including damaged ones, the oldest first"""
         if not self.directory.is_dir():
             return []
         return sorted(path.name for path in self.directory.iterdir() if path.name.startswith(SNAPSHOT_PREFIX))
 
     def remove(self, name: str) -> None:
         """
-        :param name: of a snapshot, which need not exist
+        :param name: name of a snapshot; may not exist
         """
         shutil.rmtree(self.directory / name, ignore_errors=True)
 
     def clean(self) -> None:
-        """Remove what killed writers have left."""
+        """Remove incomplete snapshots of killed processes."""
         if self.directory.is_dir():
             remove_abandoned(self.directory)
 
 
 def name_snapshot(episode: int) -> str:
     """
-    :param episode: episodes of the pool so far
-    :return: the name of the snapshot that is taken then
+    :param episode: number of the pool's episodes
+    :return: name of the snapshot taken after that episode
     """
     return f"{SNAPSHOT_PREFIX}{episode:09d}"
 

@@ -1,4 +1,4 @@
-"""Boards of a game as a ``VecEnv``: what does not depend on who plays."""
+"""Base class of vectorised environments made of the boards of one game."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from sb3_ext.selfplay.games.game import Boards, Game
 
 class BoardVecEnv(VecEnv, ABC):
     """
-    The boards of one game, in this process. Action masks are answered without asking anybody.
+    The boards of one game as a ``VecEnv`` in this process.
 
-    :param game: its boards are the environments
-    :param masks_in_observation: observations are a ``Dict`` of ``observation`` and ``action_mask`` (what is legal,
-        int8), for algorithms that do not ask ``action_masks()``
+    :param game: the game; each board is one environment
+    :param masks_in_observation: observations are a ``Dict`` of ``observation`` and ``action_mask`` (int8), for
+        algorithms that do not call ``action_masks()``
     """
 
     def __init__(self, game: Game, *, masks_in_observation: bool = False) -> None:
@@ -37,7 +37,7 @@ class BoardVecEnv(VecEnv, ABC):
         super().__init__(game.num_boards, space, game.action_space)
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """:return: what the players to move may do, shape (boards, actions)"""
+        """:return: mask of the legal actions of the players to move, shape (boards, actions)"""
         if self._legal is None:
             self._legal = self._find_legal()
         return self._legal
@@ -46,14 +46,14 @@ class BoardVecEnv(VecEnv, ABC):
         return self.game.find_legal(self._all)
 
     def _note_change(self) -> None:
-        """What was legal is not any more: something was moved."""
+        """Discard the cached action masks after a move."""
         self._legal = None
 
     def _observe(self, boards: Boards, players: NDArray[np.int8], *, is_over: bool = False) -> Any:
         observations = self.game.observe(boards, players)
         if not self._has_masks:
             return observations
-        if is_over:  # nothing is legal any more
+        if is_over:  # no action is legal
             masks = np.zeros((len(boards), self._num_actions), dtype=np.int8)
         else:
             masks = self.action_masks()[boards].astype(np.int8)
@@ -62,8 +62,8 @@ class BoardVecEnv(VecEnv, ABC):
     def env_method(self, method_name: str, *args: Any, indices: VecEnvIndices = None, **kwargs: Any) -> list[Any]:
         """
         :param method_name: only ``action_masks``
-        :param indices: of boards
-        :return: a row a board
+        :param indices: indices of boards
+        :return: the action mask of each board
         """
         if method_name != "action_masks":
             raise AttributeError(f"boards of {self.game.id} have no method {method_name}")
@@ -73,15 +73,15 @@ class BoardVecEnv(VecEnv, ABC):
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         """
         :param attr_name: ``action_masks`` or ``render_mode``
-        :param indices: of boards
-        :return: one a board
+        :param indices: indices of boards
+        :return: the attribute of each board
         """
         if attr_name not in ("action_masks", "render_mode"):
             raise AttributeError(f"boards of {self.game.id} have no attribute {attr_name}")
         return [getattr(self, attr_name)] * len(list(self._get_indices(indices)))
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
-        """Boards have no attributes that could be set."""
+        """Raise: boards have no attributes to set."""
         raise AttributeError(f"boards of {self.game.id} have no attribute {attr_name}")
 
     def env_is_wrapped(self, wrapper_class: type[Any], indices: VecEnvIndices = None) -> list[bool]:
@@ -89,18 +89,18 @@ class BoardVecEnv(VecEnv, ABC):
         return [False] * len(list(self._get_indices(indices)))
 
     def render(self, mode: str | None = None) -> str:  # type: ignore[override]
-        """:return: the first board as lines of text"""
+        """:return: the first board as text"""
         return self.game.render(0)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: boards hold no resources."""
 
 
 def pick_observation(observations: Any, index: int) -> Any:
     """
     :param observations: an array, or a ``dict`` of arrays
-    :param index: of a row
-    :return: that row
+    :param index: index of a row
+    :return: the row
     """
     if isinstance(observations, dict):
         return {key: values[index] for key, values in observations.items()}

@@ -1,4 +1,4 @@
-"""Episodes of boards, as SB3's ``VecMonitor`` has them, without those that the agent played against itself."""
+"""Monitor self-play episodes, except those on mirror boards."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class BoardMonitor(VecMonitor):
     """
     A ``VecMonitor`` for :class:`~sb3_ext.selfplay.seats.self_play_env.SelfPlayVecEnv`.
 
-    What a game brings on a mirror board is the reward of whoever moved last: it has no return, no line in the file, and
-    no part in SB3's mean return.
+    On a mirror board the agent plays both sides, so the game has no return: it is not written to the file and does not
+    count in SB3's mean return.
 
-    :param arguments: of ``VecMonitor``
+    :param arguments: arguments of ``VecMonitor``
     """
 
     def step_wait(self) -> VecEnvStepReturn:

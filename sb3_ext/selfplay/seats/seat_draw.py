@@ -1,4 +1,4 @@
-"""Who moves first."""
+"""Draw which player moves first."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ _FIXED_SEATS = {"agent_first": 0, "opponent_first": 1}
 
 class SeatDraw:
     """
-    Draws the agent's seats: 0 moves first.
+    Draws the agent's seat on each board; seat 0 moves first.
 
-    :param policy: ``alternate`` gives it both in turn, and begins with 0 on every second board
-    :param num_boards: how many
-    :raises ValueError: if there is no such policy
+    :param policy: ``random``, ``agent_first``, ``opponent_first``, or ``alternate``: both seats in turn, starting with
+        seat 0 on every second board
+    :param num_boards: number of boards
+    :raises ValueError: if the policy is unknown
     """
 
     def __init__(self, policy: StartPolicy, num_boards: int) -> None:
@@ -29,16 +30,16 @@ class SeatDraw:
 
     def first(self, generator: np.random.Generator) -> NDArray[np.int8]:
         """
-        :param generator: of random seats
-        :return: for the first game on each board
+        :param generator: random generator
+        :return: the agent's seat in the first game of each board
         """
         return self.next(((np.arange(self._num_boards) + 1) % 2).astype(np.int8), generator)
 
     def next(self, seats: NDArray[np.int8], generator: np.random.Generator) -> NDArray[np.int8]:
         """
-        :param seats: in the games that have ended
-        :param generator: of random seats
-        :return: for the next games there
+        :param seats: the agent's seats in the games that ended
+        :param generator: random generator
+        :return: its seats in the next games
         """
         if self._policy == "alternate":
             return (1 - seats).astype(np.int8)

@@ -1,4 +1,4 @@
-"""A ``VecEnv`` in which the agent has one seat at each board, and an opponent the other."""
+"""The vectorised self-play environment: the agent plays one side of each board, an opponent the other."""
 
 from __future__ import annotations
 
@@ -26,43 +26,40 @@ OpponentLike: TypeAlias = "OpponentSampler | Opponent | Callable[[NDArray[Any], 
 
 class SelfPlayVecEnv(BoardVecEnv):
     """
-    Boards of a game, as many environments. One ``step`` is the agent's move and then the opponent's.
+    The boards of a game as a ``VecEnv``. One ``step`` is the agent's move followed by the opponent's.
 
-    The reward of a step is the agent's own: if the opponent's move ends the game, what that brings is the reward of the
-    agent's last move. Observations, the terminal ones too, are from the agent's side. An opponent that moves first does
-    so within the reset; what that brings is part of the agent's first reward. Seats and opponents are drawn for each
-    board at the end of an episode, never within one. Opponents answer in this process, those of the same name for all
-    their boards at once.
+    Rewards and observations (including terminal ones) are from the agent's perspective: the reward of a step includes
+    what the opponent's reply brings. An opponent that moves first does so in the reset; the agent's reward for that
+    move is added to its first step. Seats and opponents are drawn for each board at the end of an episode. Opponents
+    run in this process and choose moves for all their boards in one batch.
 
-    A game that the opponent ends before the agent could move is an episode of one step: the agent sees the final
-    position, of its actions only 0 is legal, and whichever it takes, the reward is the game's result. So every game
-    counts, for whatever counts episodes.
+    A game that the opponent ends before the agent's first move is an episode of one step: the agent observes the final
+    position, only action 0 is legal, and the reward is the game's result.
 
     The ``info`` of an episode's last step has ``opponent`` (its name), ``seat`` (the agent's: 0 moved first),
-    ``result`` (the agent's return; +1, 0 or -1 in a game of win and loss) and ``is_success`` (it is positive).
-    ``VecMonitor`` and ``VecNormalize`` go around this, as around any ``VecEnv``.
+    ``result`` (the agent's return) and ``is_success`` (whether it is positive). Wrap it in ``VecMonitor`` and
+    ``VecNormalize`` like any ``VecEnv``.
 
-    On *mirror boards* the agent plays both seats, and every step is one move: observations are those of the player to
-    move, rewards those of the player who has moved. What a player can expect is then minus what the next one can: such
-    a step has a negative discount, which the buffers of :mod:`sb3_ext.algorithms.board_buffers` give it. Returns mean
-    nothing there; the last ``info`` of such a game has ``is_mirror`` and no result.
+    On *mirror boards* the agent plays both sides, and every step is one move: observations are those of the player to
+    move, rewards those of the player who moved. The value of a position is minus that of the next one, so these steps
+    need a negative discount, which the buffers of :mod:`sb3_ext.algorithms.board_buffers` apply. The returns of such
+    games are meaningless; their last ``info`` has ``is_mirror`` and no result.
 
-    :param game: its boards are the environments
-    :param opponent: one for all episodes, a function of observations and legal moves
-        (``FunctionOpponent``), or a sampler such as an ``OpponentPool``
-    :param start_policy: who moves first: ``random``, ``agent_first``, ``opponent_first``, or ``alternate``: on half of
-        the boards the agent, and then in turn
-    :param masks_in_observation: observations are a ``Dict`` of ``observation`` and ``action_mask`` (what is legal,
-        int8), for algorithms that do not ask ``action_masks()``
-    :param illegal_move: what becomes of one by the agent. ``mask``: it is an error, for agents that mask; ``lose``:
-        it ends the game with a reward of -1; ``random_legal``: a random legal one is made instead
-    :param opening_plies: the least and the most random legal moves with which a game begins
-    :param num_mirrors: on how many of the boards, the first ones, the agent plays both seats. That is for games in
-        which the players move in turn and the gain of one is the loss of the other
-    :param seed: of seats, openings and replaced moves; ``None`` for fresh random numbers
-    :raises ValueError: if ``start_policy``, ``illegal_move``, ``opening_plies`` or ``num_mirrors`` is none of these
+    :param game: the game; each board is one environment
+    :param opponent: an opponent, a function ``(observations, legal) -> actions``, or a sampler such as an
+        ``OpponentPool``
+    :param start_policy: which player moves first: ``random``, ``agent_first``, ``opponent_first``, or ``alternate``
+    :param masks_in_observation: observations are a ``Dict`` of ``observation`` and ``action_mask`` (int8), for
+        algorithms that do not call ``action_masks()``
+    :param illegal_move: how to handle an illegal move of the agent. ``mask``: raise, for agents with action masks;
+        ``lose``: end the game with reward -1; ``random_legal``: play a random legal move instead
+    :param opening_plies: minimum and maximum number of random moves at the start of a game
+    :param num_mirrors: number of mirror boards, which come first. Players must move in turn, and every move must be
+        zero-sum
+    :param seed: seed of seats, openings and replaced moves; ``None`` for an unseeded generator
+    :raises ValueError: if ``start_policy``, ``illegal_move``, ``opening_plies`` or ``num_mirrors`` is invalid
 
-    A step raises :class:`~sb3_ext.errors.SelfPlayError` when a game ends whose rewards do not sum to zero.
+    ``step`` raises :class:`~sb3_ext.errors.SelfPlayError` if the rewards of a game do not sum to zero.
     """
 
     def __init__(
@@ -93,19 +90,19 @@ class SelfPlayVecEnv(BoardVecEnv):
         self._generator = np.random.default_rng(seed)
         self._seats = np.zeros(count, dtype=np.int8)
         self._returns = np.zeros(count, dtype=np.float32)
-        self._totals = np.zeros((count, 2), dtype=np.float32)  # of both players, in the games so far
-        self._early = np.zeros(count, dtype=np.float32)  # what the agent got before its first move
-        self._is_over = np.zeros(count, dtype=np.bool_)  # where it cannot move: the opponent has ended the game
+        self._totals = np.zeros((count, 2), dtype=np.float32)  # rewards of both players in the running games
+        self._early = np.zeros(count, dtype=np.float32)  # the agent's rewards before its first move
+        self._is_over = np.zeros(count, dtype=np.bool_)  # the opponent ended the game before the agent's first move
         self._missing: LearnerMissingError | None = None
-        self._names: list[str] = []  # of all opponents so far, in the order in which they were met
-        self._opponents = np.zeros(count, dtype=np.intp)  # places in it
+        self._names: list[str] = []  # of all opponents so far
+        self._opponents = np.zeros(count, dtype=np.intp)  # indices of these names
         self._actions = np.zeros(count, dtype=np.intp)
 
     def reset(self) -> VecEnvObs:
         """
-        Begin new games on all boards.
+        Start new games on all boards.
 
-        :return: observations of the agents' sides, shape (boards, ...)
+        :return: observations from the agent's perspective, shape (boards, ...)
         """
         if self._seeds[0] is not None:
             self._generator = np.random.default_rng(self._seeds[0])
@@ -116,7 +113,7 @@ class SelfPlayVecEnv(BoardVecEnv):
         try:
             self._begin(self._all, self._seat_draw.first(self._generator))
         except LearnerMissingError as error:
-            # SB3 resets environments before it initialises the callback that brings the learner, and resets again.
+            # SB3 resets environments before OpponentPoolCallback attaches the model, and that callback resets again.
             self._missing = error
         self._note_change()
         observations: VecEnvObs = self._observe(self._all, self._seats)
@@ -124,16 +121,16 @@ class SelfPlayVecEnv(BoardVecEnv):
 
     def step_async(self, actions: NDArray[Any]) -> None:
         """
-        :param actions: the agent's, one a board
+        :param actions: the agent's actions, shape (boards,)
         """
         self._actions = np.array(actions, dtype=np.intp).reshape(self.num_envs)
 
     def step_wait(self) -> VecEnvStepReturn:
         """
-        Make the agent's moves, the opponents' answers, and begin new games where one has ended.
+        Play the agent's moves and the opponents' replies, and start new games where one has ended.
 
-        :return: observations, rewards and ends, shape (boards, ...), and an info a board
-        :raises SelfPlayError: if somebody's move is illegal: whose, and on which board
+        :return: observations, rewards and dones, shape (boards, ...), and the info of each board
+        :raises SelfPlayError: if a move is illegal; names the player and the board
         """
         if self._missing is not None:
             raise self._missing
@@ -150,13 +147,16 @@ class SelfPlayVecEnv(BoardVecEnv):
         self._note_change()
         return self._observe(self._all, self._seats), rewards, dones, infos
 
-    def find_opponents(self) -> set[str]:
-        """:return: the names of those who sit opposite now"""
+    def get_opponent_names(self) -> set[str]:
+        """:return: names of the opponents in the running games"""
         places = set(self._opponents[self.num_mirrors :].tolist())
         return {self._names[place] for place in places} if self._names else set()
 
     def _settle_illegal(self, rewards: NDArray[np.float32], dones: NDArray[np.bool_]) -> Boards:
-        """Deal with the agent's illegal moves; what comes back are the boards on which there is a legal one."""
+        """Handle the agent's illegal moves.
+
+        :return: the boards on which its move is legal
+        """
         legal = self.action_masks()
         self._actions[dones] = 0
         illegal = find_illegal(self._actions, legal)
@@ -186,14 +186,14 @@ class SelfPlayVecEnv(BoardVecEnv):
             check_zero_sum(self.game.id, self._totals[boards[ends | (boards < self.num_mirrors)]])
 
     def _turn_mirrors(self, boards: Boards, dones: NDArray[np.bool_]) -> None:
-        """On mirror boards whose games go on, the agent takes the other seat."""
+        """Switch the agent's side on mirror boards whose games are not over."""
         turned = boards[(boards < self.num_mirrors) & ~dones[boards]]
         if (self.game.movers[turned] == self._seats[turned]).any():
-            raise SelfPlayError(f"{self.game.id}: a player moves twice in a row, which mirror boards cannot have")
+            raise SelfPlayError(f"{self.game.id}: a player moves twice in a row, which mirror boards do not support")
         self._seats[turned] = self.game.movers[turned]
 
     def _let_opponents_move(self, boards: Boards, rewards: NDArray[np.float32], dones: NDArray[np.bool_]) -> None:
-        """Until it is the agent's turn on each of these boards, or the game is over: a rule may give two moves."""
+        """Let the opponents move until it is the agent's turn or the game is over."""
         while True:
             boards = boards[~dones[boards] & (self.game.movers[boards] != self._seats[boards])]
             if not boards.size:
@@ -237,7 +237,7 @@ class SelfPlayVecEnv(BoardVecEnv):
         }
 
     def _begin(self, boards: Boards, seats: NDArray[np.int8]) -> None:
-        """Draw who plays, reset, and let the opponents move that are to move first."""
+        """Draw opponents, reset boards, and let opponents move that move first."""
         self._seats[boards] = seats
         self._returns[boards] = 0.0
         self._totals[boards] = 0.0
@@ -249,7 +249,7 @@ class SelfPlayVecEnv(BoardVecEnv):
         self._seats[mirrors] = self.game.movers[mirrors]
         self._let_opponents_begin(boards)
         if self._opening_plies[1] > 0:
-            # The opponent may have won from an opening before the agent could move: then that game begins without it.
+            # If the opponent won after the opening before the agent's first move, restart that game without an opening.
             boards = boards[self._is_over[boards]]
             self.game.reset(boards)
             self._totals[boards] = 0.0
@@ -276,7 +276,7 @@ class SelfPlayVecEnv(BoardVecEnv):
         return self._names.index(name)
 
     def get_snapshot(self) -> dict[str, Any]:
-        """:return: everything that the next steps depend on; picklable"""
+        """:return: the whole state; picklable"""
         return {
             "game": self.game.get_snapshot(),
             "seats": self._seats.copy(),
@@ -297,7 +297,7 @@ class SelfPlayVecEnv(BoardVecEnv):
         self.game.set_snapshot(snapshot["game"])
         self._seats = snapshot["seats"].copy()
         self._returns = snapshot["returns"].copy()
-        # Snapshots of 0.1.0 lack them: none of their games was over before the agent could move.
+        # Snapshots of 0.1.0 lack these: games that ended before the agent's first move did not exist there.
         self._totals = snapshot.get("totals", np.zeros_like(self._totals)).copy()
         self._early = snapshot.get("early", np.zeros_like(self._early)).copy()
         self._is_over = snapshot.get("is_over", np.zeros_like(self._is_over)).copy()
