@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool
 
 from sb3_ext.errors import TuningError
 from sb3_ext.tuning.exclusion import Exclusion, exclude_by_file, exclude_by_server
-from sb3_ext.tuning.journal import open_journal
+from sb3_ext.tuning.optuna_journal import open_journal
 
 logger = logging.getLogger(__name__)
 

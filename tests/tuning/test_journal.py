@@ -17,13 +17,13 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from sb3_ext.tuning.journal import JournalLock, open_journal
+from sb3_ext.tuning.optuna_journal import JournalLock, open_journal
 
 WRITER = """
 import os, sys
 from pathlib import Path
 import optuna
-from sb3_ext.tuning.journal import open_journal
+from sb3_ext.tuning.optuna_journal import open_journal
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 study = optuna.load_study(study_name="mine", storage=open_journal(Path(sys.argv[1])))
@@ -40,7 +40,7 @@ while True:
 TEARER = """
 import sys, time
 from pathlib import Path
-from sb3_ext.tuning.journal import JournalLock
+from sb3_ext.tuning.optuna_journal import JournalLock
 
 path = Path(sys.argv[1])
 JournalLock(path).acquire()
