@@ -27,7 +27,7 @@ class EpisodeLoggingCallback(EpisodeCallback):
     :param every_episodes: finished episodes between two dumps
     :param every_steps: environment transitions after which to dump anyhow: episodes may be long
     :param total_steps: the step at which training ends, to log the time left; ``None`` if that is not known
-    :raises ValueError: if ``every_episodes`` or ``every_steps`` is not positive
+    :raises ValueError: if a number is out of its range
     """
 
     @validate_arguments

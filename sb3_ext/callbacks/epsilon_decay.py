@@ -20,10 +20,10 @@ class EpsilonDecayCallback(EpisodeCallback):
     (environment transitions, those of the warm-up included) or episodes the rate is
     ``max(min, exploration_initial_eps * decay ** n)``. The model keeps the last rate when training ends.
 
-    :param every: ``"step"`` or ``"episode"``
-    :param decay: the factor, above 0 and at most 1
-    :param min: the rate that is never fallen below, between 0 and 1
-    :raises ValueError: if an argument is out of its range
+    :param every: when the rate is multiplied by ``decay``
+    :param decay: the factor
+    :param min: the rate that is never fallen below
+    :raises ValueError: if a number is out of its range
     """
 
     model: Any

@@ -44,7 +44,7 @@ class HeartbeatCallback(EpisodeCallback):
     :param every_steps: environment transitions between two beats
     :param phases: shared with other callbacks that enter phases; a new one by default
     :param total_steps: the step at which training ends; ``None`` if that is not known: then there is no ETA
-    :raises ValueError: if ``every_steps`` is not positive
+    :raises ValueError: if a number is out of its range
     """
 
     is_patient = True

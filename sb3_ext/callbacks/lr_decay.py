@@ -24,13 +24,13 @@ class LearningRateDecayCallback(LightCallback):
     every update from ``model.lr_schedule``, so that is what this replaces.
 
     :param interval_steps: environment transitions from one decay to the next
-    :param decay_factor: above 0 and at most 1
+    :param decay_factor: what the rate is multiplied by
     :param min_lr: the rate that is never fallen below
     :param optimizer_attr: where on the model the optimizer is whose rate is logged: ``policy.optimizer`` for PPO, A2C,
         TRPO and DQN, ``actor.optimizer`` or ``critic.optimizer`` for SAC, TD3, DDPG, TQC and CrossQ; ``None`` to log
         none, as for ARS, which has none
     :param metric_key: logged as ``train/<metric_key>``
-    :raises ValueError: if an argument is out of its range
+    :raises ValueError: if a number is out of its range
     """
 
     @validate_arguments

@@ -34,7 +34,7 @@ class ProgressCallback(LightCallback):
 
     :param total_steps: the step at which training ends; ``None`` if that is not known
     :param every_seconds: time between two lines
-    :raises ValueError: if ``every_seconds`` is not positive
+    :raises ValueError: if a number is out of its range
     """
 
     is_patient = True

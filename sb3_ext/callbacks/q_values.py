@@ -31,7 +31,7 @@ class QValuesCallback(LightCallback):
     anyway, the replay buffer hands over the minibatch that it draws anyway, and no random numbers are used.
 
     :param every_updates: gradient steps between two readings, at least
-    :raises ValueError: if ``every_updates`` is not positive
+    :raises ValueError: if a number is out of its range
     """
 
     @validate_arguments

@@ -80,13 +80,16 @@ def _list_parameters(found: type, left_out: Mapping[str, str]) -> Iterator[tuple
 
 def _describe_type(annotation: Any) -> str | None:
     """:return: the type in the words of a YAML file; ``None`` if no value in YAML has it"""
-    from sb3_ext.arguments import describe_annotation, union_members
+    from sb3_ext.arguments import describe_annotation, find_range, union_members
 
     names: list[str] = []
+    allowed = find_range(annotation)
     members = union_members(annotation)
     for member in members:
         origin = typing.get_origin(member) or member
-        if origin is Literal:
+        if allowed is not None and origin in (int, float):
+            names.append(allowed.words)
+        elif origin is Literal:
             names += map(str, typing.get_args(member))
         elif origin is Path or (origin is str and Path in members):
             names.append("a path")

@@ -8,14 +8,17 @@ from sb3_ext.config.callback_schema import CHECKPOINT_TYPE
 from sb3_ext.extensions import Registry
 
 CALLBACK_TYPES = {
-    "convergence_stop": "sb3_ext.callbacks:ConvergenceStopCallback",
-    "epsilon_decay": "sb3_ext.callbacks:EpsilonDecayCallback",
-    "heartbeat": "sb3_ext.callbacks:HeartbeatCallback",
-    "lr_decay": "sb3_ext.callbacks:LearningRateDecayCallback",
-    "plateau_stop": "sb3_ext.callbacks:PlateauStopCallback",
-    "stop_file": "sb3_ext.callbacks:StopFileCallback",
+    "convergence_stop": "sb3_ext.callbacks.stops.convergence_stop:ConvergenceStopCallback",
+    "epsilon_decay": "sb3_ext.callbacks.epsilon_decay:EpsilonDecayCallback",
+    "heartbeat": "sb3_ext.callbacks.heartbeat:HeartbeatCallback",
+    "lr_decay": "sb3_ext.callbacks.lr_decay:LearningRateDecayCallback",
+    "plateau_stop": "sb3_ext.callbacks.stops.plateau_stop:PlateauStopCallback",
+    "stop_file": "sb3_ext.callbacks.stops.stop_file:StopFileCallback",
 }
-"""Names, not classes: the configuration lies below the callbacks."""
+"""
+Where the class of each type is: names, since the configuration lies below the callbacks. A new one needs a line here;
+its parameters, their types, ranges and defaults are read from its constructor.
+"""
 
 CALLBACKS = Registry("callback", CALLBACK_TYPES, "sb3_ext.callbacks", reserved=[CHECKPOINT_TYPE])
 """Every callback that a configuration can name."""

@@ -25,9 +25,9 @@ class ConvergenceRule:
     Every return that comes in is a check, once the window is full.
 
     :param target: the average to reach
-    :param window: how many returns are averaged; positive
-    :param patience: how many checks in a row it must hold; positive
-    :raises ValueError: if ``window`` or ``patience`` is not positive
+    :param window: how many returns are averaged
+    :param patience: how many checks in a row it must hold
+    :raises ValueError: if a number is out of its range
     """
 
     @validate_arguments
@@ -83,11 +83,11 @@ class PlateauRule:
 
     Small steps count once they add up to more than ``min_delta``: the best average moves only then.
 
-    :param patience: how many checks in a row without an improvement; positive
-    :param min_delta: how much better is an improvement; cannot be negative
+    :param patience: how many checks in a row without an improvement
+    :param min_delta: how much better is an improvement
     :param in_standard_errors: ``min_delta`` counts standard errors of the newest average, not units of return
-    :param warm_up: how many checks at the beginning do not count towards ``patience``; cannot be negative
-    :raises ValueError: if one of them is out of range
+    :param warm_up: how many checks at the beginning do not count towards ``patience``
+    :raises ValueError: if a number is out of its range
     """
 
     @validate_arguments

@@ -12,8 +12,8 @@ class Stopwatch:
     """
     Measures seconds from :meth:`start`, on top of what earlier stretches took. Stands still until started.
 
-    :param elapsed_before_seconds: what earlier stretches took; cannot be negative
-    :raises ValueError: if ``elapsed_before_seconds`` is negative
+    :param elapsed_before_seconds: what earlier stretches took
+    :raises ValueError: if a number is out of its range
     """
 
     @validate_arguments

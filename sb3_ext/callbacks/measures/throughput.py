@@ -12,8 +12,8 @@ class Throughput:
     """
     Environment transitions per second over a recent window.
 
-    :param window_seconds: how far back to look; must be positive
-    :raises ValueError: if ``window_seconds`` is not positive
+    :param window_seconds: how far back to look
+    :raises ValueError: if a number is out of its range
     """
 
     @validate_arguments

@@ -15,9 +15,9 @@ class EpisodeBudgetCallback(StopCallback, EpisodeCallback):
     Several environments may finish episodes in the same step, and ARS reports a generation at a time, so it can be
     some more than asked for.
 
-    :param episodes: how many episodes to train, over all environments; must be positive
+    :param episodes: how many episodes to train, over all environments
     :param at_boundary: stop only between two rollouts
-    :raises ValueError: if ``episodes`` is not positive
+    :raises ValueError: if a number is out of its range
     """
 
     is_patient = True

@@ -25,15 +25,14 @@ class PlateauStopCallback(ReturnStopCallback[PlateauRule]):
     After every ``window`` finished episodes of training there is a check of their average: windows do not overlap,
     or the luck of one episode would show in many checks. With ``evaluations``, every evaluation is a check.
 
-    :param patience: how many checks in a row without an improvement; with the default ``window``, 50 of them are 1,000
-        episodes; must be positive
-    :param min_delta: how much better than the best average before is an improvement; cannot be negative
+    :param patience: how many checks in a row without an improvement
+    :param min_delta: how much better than the best average before is an improvement
     :param in_standard_errors: ``min_delta`` counts standard errors of the newest average, not units of return
-    :param warm_up: how many checks at the beginning do not count towards ``patience``; cannot be negative
-    :param window: how many episodes are averaged for a check; must be positive
+    :param warm_up: how many checks at the beginning do not count towards ``patience``
+    :param window: how many episodes are averaged for a check
     :param evaluations: watch what this callback finds, in place of training's episodes
     :param at_boundary: stop only between two rollouts
-    :raises ValueError: if one of them is out of range
+    :raises ValueError: if a number is out of its range
     """
 
     @validate_arguments

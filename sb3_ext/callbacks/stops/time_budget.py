@@ -14,10 +14,10 @@ class TimeBudgetCallback(StopCallback):
     """
     Ends training when it has lasted long enough, for the reason ``duration``.
 
-    :param seconds: how long to train, counted from the start of ``learn``; must be positive
+    :param seconds: how long to train, counted from the start of ``learn``
     :param elapsed_before_seconds: what earlier stretches of a resumed training have used up
     :param at_boundary: stop only between two rollouts, so up to one rollout and one update later
-    :raises ValueError: if ``seconds`` is not positive, or ``elapsed_before_seconds`` is negative
+    :raises ValueError: if a number is out of its range
     """
 
     is_patient = True

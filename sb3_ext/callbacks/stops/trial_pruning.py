@@ -48,7 +48,7 @@ class TrialPruningCallback(StopCallback):
         rollout, whose length may differ between trials, and pruners compare trials at the same step; ``None`` reports
         the step itself
     :param at_boundary: stop only between two rollouts
-    :raises ValueError: if ``every_steps`` is not positive
+    :raises ValueError: if a number is out of its range
     """
 
     @validate_arguments
