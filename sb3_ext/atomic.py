@@ -70,7 +70,7 @@ def write_json(path: Path, content: Any, *, durable: bool = True, indent: int | 
     write_text(path, json.dumps(content, indent=indent, allow_nan=False) + "\n", durable=durable)
 
 
-def overwrite_json(path: Path, content: Any, *, indent: int | None = 2) -> None:
+def overwrite_json(path: Path, content: Any) -> None:
     """
     Write into the file that is there, which needs no room on a full disk. Not in one step: only for a last word, where
     :func:`write_json` has failed.
@@ -80,7 +80,7 @@ def overwrite_json(path: Path, content: Any, *, indent: int | None = 2) -> None:
     :raises OSError: it cannot be written
     """
     with path.open("r+b") as file:
-        file.write(f"{json.dumps(content, indent=indent, allow_nan=False)}\n".encode())
+        file.write(f"{json.dumps(content, indent=2, allow_nan=False)}\n".encode())
         file.truncate()
         file.flush()
         os.fsync(file.fileno())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -57,3 +59,12 @@ def test_a_wrong_import_is_found(tmp_path: Path, file: str, statement: str, cont
 @pytest.mark.parametrize("module", ["sb3_ext", "sb3_ext.runs", "sb3_ext.cli", "sb3_ext.__main__"])
 def test_importing_loads_nothing_heavy(module: str) -> None:
     assert not HEAVY & list_imported_modules(f"import {module}")
+
+
+@pytest.mark.parametrize("stub", sorted((ROOT / "sb3_ext").rglob("__init__.pyi")), ids=lambda path: path.parent.name)
+def test_public_names_are_there_and_are_no_modules(stub: Path) -> None:
+    package = importlib.import_module(".".join(stub.parent.relative_to(ROOT).parts))
+
+    assert len(package.__all__) > 2
+    assert [name for name in package.__all__ if isinstance(getattr(package, name), ModuleType)] == []
+    assert dir(package) == sorted(package.__all__)

@@ -61,23 +61,21 @@ def make_game_env(
     return monitor
 
 
-def make_game_eval_env(config: RunConfig, num_boards: int, opponent: Opponent | None = None) -> VecEnv:
+def make_game_eval_env(config: RunConfig, num_boards: int) -> VecEnv:
     """
     Against fixed opponents, since nobody could compare scores against a pool that grows: the heuristics of the pool, or
     the opponent of training. Half of the games in either seat, each from a random opening.
 
     :param config: the whole configuration, with a section ``game``
     :param num_boards: games that are played side by side
-    :param opponent: another one
     :return: the boards; an episode's return is 1, 0 or -1 in a game of win and loss
     :raises ConfigError: if game or opponents cannot be made
     """
     game = make_configured_game(config, num_boards)
-    sampler = _make_eval_sampler(config, game) if opponent is None else MixedSampler([(opponent, 1.0)])
     algorithm = get_algorithm(config.agent.id)
     seat = SelfPlayVecEnv(
         game,
-        sampler,
+        _make_eval_sampler(config, game),
         start_policy="alternate",
         opening_plies=EVAL_OPENING_PLIES,
         masks_in_observation=algorithm.observes_masks,

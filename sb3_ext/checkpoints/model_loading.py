@@ -61,6 +61,9 @@ def load_model(
     return load_foreign_model(path, chosen, wrap_env(env), device)
 
 
+load = load_model  # the name that it has in sb3_ext
+
+
 def restore_weights(model: BaseAlgorithm, source: str | Path | ModelSource) -> None:
     """
     Give a model the weights of another, and nothing else of it. Pickles are not read.

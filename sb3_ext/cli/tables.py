@@ -21,6 +21,7 @@ bold: Callable[[str], str] = partial(click.style, bold=True)
 
 _MIN_WRAPPED_WIDTH = 20
 _UNKNOWN_WIDTH = 80
+_INDENT = 2
 
 
 @dataclass(frozen=True)
@@ -106,22 +107,21 @@ def format_blocks(
     return blocks
 
 
-def format_definitions(rows: Sequence[tuple[str, str] | None], width: int | None, *, indent: int = 2) -> list[str]:
+def format_definitions(rows: Sequence[tuple[str, str] | None], width: int | None) -> list[str]:
     """
     Write names, and beside each its meaning, which may take several lines.
 
     :param rows: ``None`` is an empty line
     :param width: of the terminal; ``None`` for no limit
-    :param indent: spaces at the beginning of each line
     :return: the lines, with terminal colours
     """
     name_width = max((cell_len(row[0]) for row in rows if row is not None), default=0) + 2
     lines = []
     for name, meaning in (row or ("", "") for row in rows):
-        paragraph = wrap(meaning, None if width is None else width - name_width - indent) or [""]
+        paragraph = wrap(meaning, None if width is None else width - name_width - _INDENT) or [""]
         spaces = " " * (name_width - cell_len(name))
-        lines.append(f"{' ' * indent}{dim(name) if name else ''}{spaces}{paragraph[0]}".rstrip())
-        lines += [" " * (indent + name_width) + line for line in paragraph[1:]]
+        lines.append(f"{' ' * _INDENT}{dim(name) if name else ''}{spaces}{paragraph[0]}".rstrip())
+        lines += [" " * (_INDENT + name_width) + line for line in paragraph[1:]]
     return lines
 
 

@@ -48,14 +48,13 @@ def apply_values(data: dict[str, Any], values: Mapping[str, Any]) -> list[Proble
     return [problem for _, problem in outcomes if problem is not None]
 
 
-def make_override(key: str, value: Any, place: str = "tune.space") -> Override:
+def make_override(key: str, value: Any) -> Override:
     """
     :param key: with dots, as in ``tune.space``
     :param value: plain data
-    :param place: how its origin is called in messages
     :return: the override that sets it
     """
-    return Override(tuple(int(part) if part.isdigit() else part for part in key.split(".")), value, place)
+    return Override(tuple(int(part) if part.isdigit() else part for part in key.split(".")), value, "tune.space")
 
 
 def _read_dimensions(space: Mapping[str, Any]) -> Iterator[tuple[str, DimensionConfig]]:

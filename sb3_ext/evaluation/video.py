@@ -46,12 +46,11 @@ class VideoRecorder(VecEnvWrapper):
     :param venv: a single environment, made with ``render_mode="rgb_array"``. The picture after the last step of an
         episode is there if a :class:`LastFrameWrapper` is around the environment itself
     :param path: a file name that ends in ``.mp4`` or ``.gif``
-    :param frames_per_second: how fast it is played; by default as the environment says
     :raises ValueError: if there are several environments, or they cannot be filmed, or the file name ends otherwise
     :raises MissingExtraError: if ffmpeg is needed and missing
     """
 
-    def __init__(self, venv: VecEnv, path: Path, *, frames_per_second: float | None = None) -> None:
+    def __init__(self, venv: VecEnv, path: Path) -> None:
         super().__init__(venv)
         if venv.num_envs != 1:
             raise ValueError(f"only one environment at a time can be filmed, but got {venv.num_envs}")
@@ -59,8 +58,7 @@ class VideoRecorder(VecEnvWrapper):
             raise ValueError(
                 f"to be filmed, an environment needs render_mode='rgb_array', but got {venv.render_mode!r}"
             )
-        if frames_per_second is None:
-            frames_per_second = venv.get_attr("metadata")[0].get("render_fps", 30)
+        frames_per_second = venv.get_attr("metadata")[0].get("render_fps", 30)
         self._film = Film(path, frames_per_second)
         self._held_frames = round(_LAST_FRAME_SECONDS * frames_per_second)
         self._normalizer = unwrap_vec_normalize(venv)

@@ -45,14 +45,9 @@ def get_claim(trial: FrozenTrial) -> str | None:
 
 
 class Vigil:
-    """
-    Tells which running trials nobody runs any more. Keep it: it knows for how long heartbeats have stood still.
+    """Tells which running trials nobody runs any more. Keep it: it knows for how long heartbeats have stood still."""
 
-    :param stale_after_seconds: for how long the heartbeat of a process elsewhere has to
-    """
-
-    def __init__(self, stale_after_seconds: float = STALE_AFTER_SECONDS) -> None:
-        self._stale_after_seconds = stale_after_seconds
+    def __init__(self) -> None:
         self._seen: dict[int, tuple[Any, float]] = {}
 
     def is_abandoned(self, trial: FrozenTrial) -> bool:
@@ -74,7 +69,7 @@ class Vigil:
         if known is None or known[0] != sign:
             self._seen[get_trial_id(trial)] = (sign, now)
             return False
-        return now - known[1] > self._stale_after_seconds
+        return now - known[1] > STALE_AFTER_SECONDS
 
 
 class Heartbeat:

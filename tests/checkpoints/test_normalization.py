@@ -15,7 +15,6 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 from sb3_ext.checkpoints.formats.arrays import read_arrays, write_arrays
 from sb3_ext.checkpoints.formats.vecnormalize_file import (
     capture_normalization,
-    make_normalization,
     restore_normalization,
 )
 from sb3_ext.errors import CheckpointError
@@ -73,7 +72,8 @@ def test_statistics_returns_and_configuration_come_back(make: Any, keywords: dic
     original = make_played(make(), **keywords)
     arrays = through_a_file(capture_normalization(original))
 
-    made = make_normalization(make(), arrays)
+    made = VecNormalize(make(), norm_obs=original.norm_obs, norm_obs_keys=original.norm_obs_keys)
+    restore_normalization(made, arrays)
 
     again = capture_normalization(made)
     assert again.keys() == arrays.keys()
@@ -97,7 +97,8 @@ def test_what_was_captured_does_not_change_any_more() -> None:
 def test_returns_are_left_alone_with_another_number_of_environments() -> None:
     arrays = capture_normalization(make_played(make_flat()))
 
-    made = make_normalization(make_vec_env("CartPole-v1", 3), arrays)
+    made = VecNormalize(make_vec_env("CartPole-v1", 3))
+    restore_normalization(made, arrays)
 
     assert made.returns.tolist() == [0.0] * 3
 
@@ -122,8 +123,11 @@ def test_other_keys_are_refused() -> None:
 
 
 @pytest.mark.parametrize("configuration", ["", "[]", "{}", '{"norm_obs": true}', "__import__('os')"])
-def test_a_configuration_of_something_else_is_refused(configuration: str) -> None:
+def test_another_configuration_is_refused_and_nothing_is_changed(configuration: str) -> None:
     arrays = capture_normalization(make_played(make_flat()))
+    normalize = VecNormalize(make_flat())
 
     with pytest.raises(CheckpointError, match="no usable configuration"):
-        make_normalization(make_flat(), {**arrays, "configuration": np.array(configuration)})
+        restore_normalization(normalize, {**arrays, "configuration": np.array(configuration)})
+
+    assert normalize.obs_rms.mean.tolist() == [0.0] * 4

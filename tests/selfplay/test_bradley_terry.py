@@ -9,15 +9,20 @@ import numpy as np
 import pytest
 
 from sb3_ext.errors import Sb3ExtError
-from sb3_ext.selfplay.matches.bradley_terry import PairScores, predict_score, rate_players
+from sb3_ext.selfplay.matches.bradley_terry import PairScores, rate_players
 
 STRENGTHS = (0.0, 150.0, 400.0, 700.0)
+
+
+def compute_score(elo_difference: float) -> float:
+    """The score that Elo's model expects of the player that is rated higher by this."""
+    return 1 / (1 + 10 ** (-elo_difference / 400))
 
 
 def draw_pairings(games: int, seed: int = 0, strengths: tuple[float, ...] = STRENGTHS) -> list[PairScores]:
     generator = np.random.default_rng(seed)
     return [
-        PairScores(i, j, (generator.random(games) < predict_score(strengths[i] - strengths[j])).astype(float))
+        PairScores(i, j, (generator.random(games) < compute_score(strengths[i] - strengths[j])).astype(float))
         for i, j in combinations(range(len(strengths)), 2)
     ]
 

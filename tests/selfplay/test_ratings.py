@@ -7,15 +7,19 @@ import json
 import numpy as np
 import pytest
 
-from sb3_ext.selfplay.matches.bradley_terry import predict_score
 from sb3_ext.selfplay.matches.ratings import OnlineRatings
+
+
+def compute_score(elo_difference: float) -> float:
+    """The score that Elo's model expects of the player that is rated higher by this."""
+    return 1 / (1 + 10 ** (-elo_difference / 400))
 
 
 def play(ratings: OnlineRatings, opponents: dict[str, float], agent: float, games: int, seed: int = 0) -> None:
     """Rate games of an agent with a known Elo against opponents with theirs."""
     generator = np.random.default_rng(seed)
     for name in generator.choice(list(opponents), games):
-        ratings.record(str(name), 1.0 if generator.random() < predict_score(agent - opponents[name]) else -1.0)
+        ratings.record(str(name), 1.0 if generator.random() < compute_score(agent - opponents[name]) else -1.0)
 
 
 def test_everybody_starts_equal_and_unsure() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from stable_baselines3.common.running_mean_std import RunningMeanStd
-from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_ext.checkpoints.formats.arrays import Array
 from sb3_ext.errors import CheckpointError
@@ -47,30 +47,14 @@ def restore_normalization(normalize: VecNormalize, arrays: Mapping[str, Array]) 
         shape, expected = arrays[f"{name}/mean"].shape, np.shape(statistic.mean)
         if not shape == arrays[f"{name}/var"].shape == expected:
             raise CheckpointError(f"vecnormalize.npz: {name} has shape {shape}, expected {expected}")
+    configuration = read_configuration(arrays)
     for name, statistic in statistics.items():
         statistic.mean = arrays[f"{name}/mean"].copy()
         statistic.var = arrays[f"{name}/var"].copy()
         statistic.count = float(arrays[f"{name}/count"])
-    vars(normalize).update(read_configuration(arrays))
+    vars(normalize).update(configuration)
     if arrays["returns"].shape == normalize.returns.shape:
         normalize.returns = arrays["returns"].copy()
-
-
-def make_normalization(venv: VecEnv, arrays: Mapping[str, Array]) -> VecNormalize:
-    """
-    Wrap environments as the training's were.
-
-    :param venv: the environments
-    :param arrays: what :func:`capture_normalization` returned
-    :return: the wrapper, with the statistics; still in training mode if it was captured so
-    :raises CheckpointError: if they do not fit these environments
-    """
-    try:
-        normalize = VecNormalize(venv, **read_configuration(arrays))
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(f"vecnormalize.npz does not fit the environments: {error}") from error
-    restore_normalization(normalize, arrays)
-    return normalize
 
 
 def read_configuration(arrays: Mapping[str, Array]) -> dict[str, Any]:

@@ -122,14 +122,13 @@ class CheckpointStore:
         """
         return self._find_good(self._list_directories(), set_aside=set_aside, playing_only=playing_only)
 
-    def find_best(self, *, set_aside: bool = False, playing_only: bool = False) -> Bundle | None:
+    def find_best(self, *, playing_only: bool = False) -> Bundle | None:
         """
-        :param set_aside: rename damaged ones on the way, which only the owner of the run may do
         :param playing_only: do not read what only a resume needs
         :return: the bundle with the highest score that verifies, of several the newest; ``None`` without one
         """
         best_first = [bundle.path for bundle in rank_bundles(self.list_bundles())]
-        return self._find_good(best_first, set_aside=set_aside, playing_only=playing_only)
+        return self._find_good(best_first, playing_only=playing_only)
 
     def resolve(self, which: str | int | Path | None = None, *, playing_only: bool = False) -> Bundle:
         """
@@ -237,7 +236,9 @@ class CheckpointStore:
         kept = choose_kept(candidates, retention)
         return [bundle for bundle in bundles if bundle.step not in kept]
 
-    def _find_good(self, paths: Collection[Path], *, set_aside: bool, playing_only: bool = False) -> Bundle | None:
+    def _find_good(
+        self, paths: Collection[Path], *, set_aside: bool = False, playing_only: bool = False
+    ) -> Bundle | None:
         for path in paths:
             try:
                 return verify_bundle(path, playing_only=playing_only)

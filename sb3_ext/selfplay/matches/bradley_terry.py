@@ -99,14 +99,6 @@ def _compute_intervals95(elos: NDArray[np.float64], resampled: NDArray[np.float6
     return np.array([elos + low - median, elos + high - median])
 
 
-def predict_score(elo_difference: float) -> float:
-    """
-    :param elo_difference: how much higher a player is rated than the other
-    :return: the score that the model expects of it
-    """
-    return 1 / (1 + 10 ** (-elo_difference / 400))
-
-
 def _resample(
     scores: NDArray[np.float64], games_per_sample: int, resamples: int, generator: np.random.Generator
 ) -> NDArray[np.float64]:

@@ -1,0 +1,13 @@
+from .checkpoints.model_loading import load as load
+from .errors import CheckpointError as CheckpointError
+from .errors import ConfigError as ConfigError
+from .errors import MissingExtraError as MissingExtraError
+from .errors import RunError as RunError
+from .errors import Sb3ExtError as Sb3ExtError
+from .errors import TuningError as TuningError
+from .runs.run import Run as Run
+from .training import load_run as load_run
+from .training import resume as resume
+from .training import train as train
+from .tuning.study_run import tune as tune
+from .version import __version__ as __version__
