@@ -303,7 +303,7 @@ def test_a_tracker_that_fails_costs_a_warning_only(
     assert run.status == "completed"
     [warning] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert warning.startswith("tracker journal: OSError: the journal is full")
-    assert "training goes on. What is not sent stays in" in warning
+    assert "what it has missed stays in" in warning
 
 
 def test_a_mistake_that_a_tracker_finds_leaves_no_run_directory() -> None:

@@ -54,6 +54,9 @@ def compare(runs: tuple[str, ...], output: Path, json_path: Path | None) -> None
     comparison = compare_runs(compared)
     differences = find_differences(compared)
     _print_tables(comparison, find_width())
+    for run, name in zip(found, names, strict=True):
+        for tracker, place in run.trackers.items():
+            click.echo(f"{name}  {tracker}: {place}")
     _print_differences(differences)
     report = output.with_suffix(".md")
     try:

@@ -67,6 +67,7 @@ def _list_files(run: Run, record: RunStatus) -> _Rows:
     yield "last checkpoint", record.last_checkpoint or (model if model.exists() else None)
     yield "last save error", record.last_save_error
     yield "log", run.paths.log if run.paths.log.exists() else None
+    yield from run.trackers.items()
 
 
 def _list_meta(meta: dict[str, Any]) -> _Rows:

@@ -83,6 +83,7 @@ def show_run(run: str, as_json: bool, root: Path, stale_after: float) -> None:
     meta = shown.meta if shown.paths.meta.exists() else {}
     if as_json:
         details = {"log": str(shown.paths.log), "size_bytes": shown.measure_bytes(), "meta": meta}
+        details |= {"trackers": shown.trackers}
         click.echo(json.dumps({**_describe(shown, shown.record), **details}, indent=2))
     else:
         click.echo(format_details(shown, shown.record, meta, find_width()))
@@ -154,6 +155,29 @@ def stop(run: str, timeout: float, root: Path, stale_after: float) -> None:
     reason = stopped.record.stop_reason
     had_ended = "" if outcome.was_asked else "had ended before: "
     click.echo(f"{stopped.name} {had_ended}{outcome.status}" + (f" ({reason})" if reason else ""))
+
+
+@runs.command("sync")
+@click.argument("run", nargs=-1, required=True)
+@_with_root
+def sync(run: tuple[str, ...], root: Path) -> None:
+    """
+    Send to trackers what they have missed of runs that are not training.
+
+    Exit status: 0 they have everything, 1 a tracker cannot be reached, 2 it refuses.
+    """
+    from sb3_ext.training.tracker_sync import sync_trackers
+
+    is_complete = True
+    for synced in [_find_run(text, root) for text in run]:
+        for outcome in sync_trackers(synced):
+            place = "" if outcome.url is None else f"  {outcome.url}"
+            click.echo(f"{synced.name}  {outcome.name}: sent {outcome.sent:,} records{place}")
+            if outcome.left:
+                is_complete = False
+                click.echo(f"{synced.name}  {outcome.name}: {outcome.left:,} records left: {outcome.error}", err=True)
+    if not is_complete:
+        sys.exit(1)
 
 
 @runs.command("remove")

@@ -148,6 +148,18 @@ class Run:
         return _read_json(self.paths.benchmark_metrics) if self.paths.benchmark_metrics.exists() else {}
 
     @property
+    def trackers(self) -> dict[str, str]:
+        """
+        Where its trackers show the run: the page, or the id, by tracker; those that have neither are left out.
+
+        :raises RunError: the file cannot be read
+        """
+        path = self.paths.tracking_states
+        states = _read_json(path) if path.exists() else {}
+        places = {name: state.get("url") or state.get("id") for name, state in states.items()}
+        return {name: place for name, place in places.items() if place}
+
+    @property
     def stretches(self) -> list[Stretch]:
         """
         When a process worked on the run: from its start, and from each resume, to the last heartbeat that followed.

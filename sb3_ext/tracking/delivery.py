@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from sb3_ext.errors import Sb3ExtError
 from sb3_ext.tracking.delivery_states import DeliveryStates
@@ -19,6 +19,22 @@ logger = logging.getLogger(__name__)
 
 _BATCH_RECORDS = 500
 _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 1.0, 60.0
+
+
+class SyncOutcome(NamedTuple):
+    """
+    :param name: of the tracker
+    :param sent: how many records it got
+    :param left: how many it did not
+    :param error: why it did not
+    :param url: where people look at the run
+    """
+
+    name: str
+    sent: int
+    left: int
+    error: str | None
+    url: str | None
 
 
 class Delivery:
@@ -57,6 +73,8 @@ class Delivery:
         self._abandoned = threading.Event()
         self._is_started = False
         self._has_warned = False
+        self._last_error = "not everything could be sent in time"
+        self._sent = 0
         #: why the tracker refuses the run; the thread has ended
         self.refusal: Sb3ExtError | None = None
         self._thread = threading.Thread(target=self._work, name=f"tracker-{name}", daemon=True)
@@ -80,24 +98,27 @@ class Delivery:
         self._wake.set()
 
     def begin_closing(self) -> None:
-        """Send what is left, finish the tracker, and end the thread."""
+        """
+        End the thread once everything is sent, and finish the tracker if the journal ends with an end. To be called
+        before that record is durable.
+        """
         self._closing.set()
         self._wake.set()
 
-    def close(self, timeout_seconds: float) -> None:
+    def close(self, timeout_seconds: float) -> SyncOutcome:
         """
         Wait for the end of the thread after :meth:`begin_closing`; what is not sent by then stays in the journal.
 
         :param timeout_seconds: how long to wait
+        :return: how it went
         """
         self._thread.join(max(0.0, timeout_seconds))
         self._abandoned.set()
-        if self.count_left() > 0:
-            self._warn("not everything could be sent")
-
-    def count_left(self) -> int:
-        """:return: how many bytes of the journal are not sent"""
-        return self._journal.size - self._states.get(self.name).position
+        state = self._states.get(self.name)
+        left = sum(1 for _ in self._journal.read(state.position, self._journal.size))
+        if left > 0:
+            self._warn(self._last_error)
+        return SyncOutcome(self.name, self._sent, left, self._last_error if left else None, state.url)
 
     def _rewind(self) -> None:
         """Where the training goes back behind what was sent, the tracker gets a new run with the whole history."""
@@ -117,7 +138,6 @@ class Delivery:
             try:
                 self._start_tracker()
                 self._first_start.set()
-                is_closing = self._closing.is_set()
                 self._send()
             except Sb3ExtError as error:
                 self.refusal = error
@@ -135,7 +155,7 @@ class Delivery:
                     last_attempts -= 1
                     self._abandoned.wait(_FIRST_RETRY_SECONDS)
             else:
-                if is_closing:
+                if self._closing.is_set() and self._states.get(self.name).position == self._journal.size:
                     return
                 retry_seconds = _FIRST_RETRY_SECONDS
                 self._wake.wait()
@@ -148,7 +168,7 @@ class Delivery:
         tags = dict(self._run.tags)
         if state.parent_step is not None:
             tags["parent_step"] = str(state.parent_step)
-        run = replace(self._run, id=state.id, parent_id=state.parent_id, tags=tags)
+        run = replace(self._run, id=state.id, logged=state.logged, parent_id=state.parent_id, tags=tags)
         found = self._tracker.start(run)
         self._states.update(self.name, id=found, url=self._tracker.url)
         self._tracker.log_parameters(self._parameters)
@@ -168,7 +188,9 @@ class Delivery:
             # The end of an earlier training, which was extended since then, is not the end of the run.
             if last.status is not None and position == self._journal.size and self._closing.is_set():
                 self._tracker.finish(last.status, last.summary)
-            self._states.update(self.name, position=position)
+            logged = self._states.get(self.name).logged + sum(1 for record, _ in batch if record.values)
+            self._states.update(self.name, position=position, logged=logged)
+            self._sent += len(batch)
 
     def _log(self, record: Record) -> None:
         if record.values:
@@ -177,12 +199,12 @@ class Delivery:
             self._tracker.log_artifact(path, record.artifact)
 
     def _warn(self, reason: str) -> None:
+        self._last_error = reason
         if self._has_warned:
             logger.debug("tracker %s: %s", self.name, reason)
             return
         self._has_warned = True
         logger.warning(
-            "tracker %s: %s; training goes on. What is not sent stays in %s: `sb3-ext runs sync %s` or the next "
-            "resume sends it",
+            "tracker %s: %s; what it has missed stays in %s: `sb3-ext runs sync %s`, or the next resume, sends it",
             *(self.name, reason, self._run.directory / "tracking", self._run.directory),
         )

@@ -17,6 +17,7 @@ class DeliveryState:
     :param id: the tracker's id of the run; ``None`` before it has one
     :param url: where people look at the run
     :param position: how much of the journal the tracker has, in bytes
+    :param logged: how many metrics records that are
     :param parent_id: the tracker's run from which this one branched, or which it replaces after a rewind
     :param parent_step: the step at which it did
     """
@@ -24,6 +25,7 @@ class DeliveryState:
     id: str | None = None
     url: str | None = None
     position: int = 0
+    logged: int = 0
     parent_id: str | None = None
     parent_step: int | None = None
 

@@ -70,9 +70,11 @@ class Journal:
         self._ends: deque[tuple[int, int]] = deque()  # logged_at -> end of its last record, of those not durable yet
         self._size = 0
         self._durable_size = 0
+        #: whether the last record is that of an end
+        self.has_ended = False
         if path.exists():
             for record, end in self._scan():
-                self._note_end(record.logged_at, end)
+                self._note_end(record, end)
             if self._size < path.stat().st_size:  # an incomplete last line
                 os.truncate(path, self._size)
 
@@ -102,7 +104,7 @@ class Journal:
                 if self._path.exists():
                     os.truncate(self._path, self._size)  # the line may be there in part
                 raise
-            self._note_end(record.logged_at, self._size + len(line))
+            self._note_end(record, self._size + len(line))
 
     def cut(self, step: int) -> None:
         """
@@ -147,8 +149,8 @@ class Journal:
                 position += len(line)
                 yield record, position
 
-    def _note_end(self, logged_at: int, end: int) -> None:
-        self._size = end
+    def _note_end(self, record: Record, end: int) -> None:
+        self._size, self.has_ended, logged_at = end, record.status is not None, record.logged_at
         if self._ends and self._ends[-1][0] >= logged_at:
             logged_at = self._ends.pop()[0]
         self._ends.append((logged_at, end))

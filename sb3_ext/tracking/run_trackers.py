@@ -12,7 +12,7 @@ from typing import Any
 from stable_baselines3.common.logger import KVWriter, filter_excluded_keys
 
 from sb3_ext.errors import Sb3ExtError
-from sb3_ext.tracking.delivery import Delivery
+from sb3_ext.tracking.delivery import Delivery, SyncOutcome
 from sb3_ext.tracking.delivery_states import DeliveryStates, load_states
 from sb3_ext.tracking.journal import Journal, Record, select_numbers
 from sb3_ext.tracking.redaction import describe_safely
@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 _START_TIMEOUT_SECONDS = 30.0
 _FINISH_TIMEOUT_SECONDS = 60.0
 _HURRIED_TIMEOUT_SECONDS = 3.0
+_SYNC_TIMEOUT_SECONDS = 3600.0
 
 
 class RunTrackers:
@@ -149,12 +150,47 @@ class RunTrackers:
             self._call(name, methodcaller("finish", status, summary))
         self.drop_after_checkpoint()
         self._append(self._durable_step, status=status, summary=dict(summary))
+        for delivery in self._deliveries:
+            delivery.begin_closing()
         self.mark_durable(self._durable_step)
         deadline = time.monotonic() + (_HURRIED_TIMEOUT_SECONDS if is_hurried else _FINISH_TIMEOUT_SECONDS)
         for delivery in self._deliveries:
-            delivery.begin_closing()
-        for delivery in self._deliveries:
             delivery.close(deadline - time.monotonic())
+
+    def sync(
+        self,
+        run: TrackedRun,
+        parameters: Mapping[str, Any],
+        *,
+        killed_summary: Mapping[str, Any] | None = None,
+        timeout_seconds: float = _SYNC_TIMEOUT_SECONDS,
+    ) -> list[SyncOutcome]:
+        """
+        Send what an earlier process has left in the journal. Instead of :meth:`start`.
+
+        :param run: the run, at the step of its last checkpoint
+        :param parameters: the resolved configuration: plain JSON data
+        :param killed_summary: of a run that was killed: how it ended; ``None`` if the journal has its end
+        :param timeout_seconds: how long to wait
+        :return: how it went, by tracker
+        :raises Sb3ExtError: if a tracker refuses the run
+        """
+        self._durable_step = run.step or 0
+        journal, states = self._open(run)
+        if killed_summary is not None and not journal.has_ended:
+            self._append(self._durable_step, status="failed", summary=dict(killed_summary))
+        self.mark_durable(self._durable_step)
+        outcomes = []
+        for name, tracker in self._served.items():
+            state = states.get(name)
+            if state.position == journal.size:  # starting it would only say that the run goes on
+                outcomes.append(SyncOutcome(name, 0, 0, None, state.url))
+                continue
+            delivery = Delivery(name, tracker, journal, states, run, parameters)
+            delivery.begin_closing()
+            delivery.start(timeout_seconds)
+            outcomes.append(delivery.close(timeout_seconds))
+        return outcomes
 
     def _start_live(self, name: str, tracker: Tracker, run: TrackedRun, parameters: Mapping[str, Any]) -> None:
         try:
@@ -166,13 +202,16 @@ class RunTrackers:
             self._drop(name, error)
 
     def _serve(self, run: TrackedRun, parameters: Mapping[str, Any], timeout_seconds: float) -> None:
-        self._journal = Journal(self._journal_path)
-        self._journal.cut(run.step or 0)
-        states = DeliveryStates(self._states_path)
+        journal, states = self._open(run)
         for name, tracker in self._served.items():
-            delivery = Delivery(name, tracker, self._journal, states, run, parameters)
+            delivery = Delivery(name, tracker, journal, states, run, parameters)
             delivery.start(timeout_seconds)
             self._deliveries.append(delivery)
+
+    def _open(self, run: TrackedRun) -> tuple[Journal, DeliveryStates]:
+        self._journal = Journal(self._journal_path)
+        self._journal.cut(run.step or 0)
+        return self._journal, DeliveryStates(self._states_path)
 
     def _append(self, logged_at: int, **content: Any) -> None:
         if self._journal is None:

@@ -17,6 +17,8 @@ class TrackedRun:
     :param name: of the run, as people know it
     :param directory: the run directory
     :param id: what :meth:`Tracker.start` returned earlier: continue that run; ``None``: begin a new one
+    :param logged: how often :meth:`Tracker.log_metrics` was called for this id, as far as that is known: calls after
+        an error or a kill may repeat later ones
     :param step: environment transitions after which the training resumes; ``None`` if it begins
     :param parent_id: the id of the tracker's run from which this one branched, or which it replaces after a rewind
     :param tags: facts about the run, such as ``git_commit``; after a branch or a rewind ``parent_step``
@@ -25,6 +27,7 @@ class TrackedRun:
     name: str
     directory: Path
     id: str | None = None
+    logged: int = 0
     step: int | None = None
     parent_id: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)

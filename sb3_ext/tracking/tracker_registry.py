@@ -16,6 +16,7 @@ TRACKERS = Registry(
     {
         "mlflow": "sb3_ext.tracking.mlflow:MlflowTracker",
         TENSORBOARD: "sb3_ext.tracking.tensorboard:TensorBoardTracker",
+        "trackio": "sb3_ext.tracking.trackio:TrackioTracker",
     },
     "sb3_ext.trackers",
 )

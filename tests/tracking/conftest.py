@@ -56,7 +56,7 @@ class ServiceTracker(Tracker):
 
     def log_artifact(self, path: Path, name: str) -> None:
         self._service.answer()
-        self._service.runs[self._id].append(("artifact", name, path.read_text()))
+        self._service.runs[self._id].append(("artifact", name, path.read_bytes()))
 
     def finish(self, status: str, summary: Mapping[str, Any]) -> None:
         self._service.answer()

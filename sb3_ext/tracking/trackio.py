@@ -1,0 +1,118 @@
+"""Trackio: metrics in an SQLite file of this machine, shown by a local page."""
+
+from __future__ import annotations
+
+import importlib.util
+import uuid
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from sb3_ext.errors import MissingExtraError
+from sb3_ext.tracking.tracker import TrackedRun, Tracker
+
+
+class TrackioTracker(Tracker):
+    """
+    Logs parameters and metrics to Trackio's folder, ``TRACKIO_DIR``. ``trackio show`` shows them, ``trackio sync`` puts
+    them into a Space of Hugging Face.
+
+    Each entry has an id made of the run's and its place, by which Trackio leaves out what it has already.
+
+    :param project: its name
+    :param run_name: ``None`` takes the name of the run directory
+    :param group: of runs that belong together
+    :raises MissingExtraError: if Trackio is not installed
+    :raises ValueError: if Trackio refuses the name of the project
+    """
+
+    def __init__(self, project: str = "sb3_ext", run_name: str | None = None, group: str | None = None) -> None:
+        if importlib.util.find_spec("trackio") is None:
+            raise MissingExtraError("tracking with Trackio", "trackio")
+        from trackio.sqlite_storage import SQLiteStorage
+
+        SQLiteStorage.validate_project_name(project)
+        self._project = project
+        self._run_name = run_name
+        self._group = group
+        self._name = self._id = ""
+        self._config: dict[str, Any] = {}
+        self._place = 0
+        self._entries: list[tuple[dict[str, Any], int, float]] = []
+
+    def start(self, run: TrackedRun) -> str:
+        """
+        :param run: the run
+        :return: Trackio's id of the run
+        """
+        self._name, self._id = self._run_name or run.name, run.id or uuid.uuid4().hex
+        self._place = run.logged
+        self._entries.clear()
+        self._config = {"_Created": _format_time(datetime.now(timezone.utc).timestamp()), **run.tags}
+        if self._group is not None:
+            self._config["_Group"] = self._group
+        if run.parent_id is not None:
+            self._config["parent_id"] = run.parent_id
+        return self._id
+
+    def log_parameters(self, parameters: Mapping[str, Any]) -> None:
+        """:param parameters: nested; written with the first metrics"""
+        self._config = {**parameters, **self._config}
+
+    def log_metrics(self, values: Mapping[str, Any], step: int, time_seconds: float) -> None:
+        """
+        :param values: numbers by name
+        :param step: environment transitions so far
+        :param time_seconds: when they were measured
+        """
+        self._entries.append((dict(values), step, time_seconds))
+
+    def flush(self) -> None:
+        """Write the entries in one transaction."""
+        from trackio.sqlite_storage import SQLiteStorage
+
+        if not self._entries:
+            return
+        entries, steps, times = zip(*self._entries, strict=True)
+        places = range(self._place, self._place + len(entries))
+        SQLiteStorage.bulk_log(
+            project=self._project,
+            run=self._name,
+            run_id=self._id,
+            metrics_list=list(entries),
+            steps=list(steps),
+            timestamps=[_format_time(time_seconds) for time_seconds in times],
+            config=self._config,
+            log_ids=[self._make_entry_id(place) for place in places],
+        )
+        self._place += len(entries)
+        self._entries.clear()
+
+    def finish(self, status: str, summary: Mapping[str, Any]) -> None:
+        """
+        :param status: becomes part of the run's parameters
+        :param summary: likewise
+        """
+        self.flush()
+        if self._place == 0:
+            return
+        from trackio.sqlite_storage import SQLiteStorage
+
+        self._config |= {"status": status, **{f"summary_{name}": value for name, value in summary.items()}}
+        # Trackio writes parameters only with metrics. These have the id of the first entry, so that they are left out.
+        SQLiteStorage.bulk_log(
+            project=self._project,
+            run=self._name,
+            run_id=self._id,
+            metrics_list=[{}],
+            steps=[0],
+            config=self._config,
+            log_ids=[self._make_entry_id(0)],
+        )
+
+    def _make_entry_id(self, place: int) -> str:
+        return f"{self._id}-{place}"
+
+
+def _format_time(time_seconds: float) -> str:
+    return datetime.fromtimestamp(time_seconds, timezone.utc).isoformat()

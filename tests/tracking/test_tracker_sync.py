@@ -1,0 +1,104 @@
+"""A run whose tracker was down: `runs sync` sends what it has missed."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+import sb3_ext
+from sb3_ext.cli import cli
+from sb3_ext.errors import Sb3ExtError
+from sb3_ext.runs.lock import RunLock
+from sb3_ext.tracking import tracker_registry
+
+from .conftest import Service, ServiceTracker
+
+NAME = "sb3_ext.tracking:Tracker"
+
+CONFIG: dict[str, Any] = {
+    "seed": 1,
+    "env": {"id": "CartPole-v1", "max_steps": 20},
+    "agent": {
+        "id": "ppo",
+        "threads": 1,
+        "params": {"n_steps": 16, "batch_size": 8, "policy_kwargs": {"net_arch": [8]}},
+    },
+    "train": {"total_steps": 32, "log_every_episodes": 1},
+    "eval": {"episodes": 2},
+    "tracking": {NAME: {}},
+}
+
+
+@pytest.fixture(autouse=True)
+def trackers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, service: Service) -> None:
+    monkeypatch.chdir(tmp_path)
+    load = tracker_registry.load_tracker_class
+    monkeypatch.setattr(
+        tracker_registry,
+        "load_tracker_class",
+        lambda name: partial(ServiceTracker, service) if name == NAME else load(name),
+    )
+
+
+def sync(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, ["runs", "sync", *arguments])
+
+
+def test_a_service_that_was_down_gets_the_run_later(service: Service) -> None:
+    service.error = ConnectionError("no route to host")
+    sb3_ext.train(CONFIG, run_dir="run")
+    down = sync("run")
+    service.error = None
+    first, second = sync("run"), sync("run")
+
+    assert (down.exit_code, first.exit_code, second.exit_code) == (1, 0, 0)
+    assert "records left: ConnectionError: no route to host" in down.stderr
+    assert f"run  {NAME}: sent {len(service.runs['run-0']) - 1} records  memory://run-0\n" in first.stdout
+    assert service.get_steps()[-1] == 32
+    assert service.runs["run-0"][-1][:2] == ("finish", "completed")
+    assert second.stdout == f"run  {NAME}: sent 0 records  memory://run-0\n"
+
+
+def test_a_refusal_and_a_run_that_trains_are_reported(service: Service) -> None:
+    service.error = ConnectionError("no route to host")
+    sb3_ext.train(CONFIG, run_dir="run")
+    service.error = Sb3ExtError("no permission")
+    refused = sync("run")
+    lock = RunLock(Path("run/lock").absolute())
+    owned = sync("run")
+    lock.release()
+
+    assert (refused.exit_code, owned.exit_code) == (2, 2)
+    assert refused.stderr.strip().endswith("no permission")
+    assert "is running, and its own process serves its trackers" in owned.stderr
+
+
+def test_the_place_of_the_run_is_shown(service: Service) -> None:
+    run = sb3_ext.train(CONFIG, run_dir="run")
+    shown = CliRunner().invoke(cli, ["runs", "show", "run"])
+
+    assert run.status == "completed"
+    assert "memory://run-0" in shown.stdout
+
+
+def test_of_a_killed_run_everything_until_its_last_checkpoint_is_sent_once(service: Service) -> None:
+    service.error = ConnectionError("no route to host")
+    sb3_ext.train(CONFIG, run_dir="run")
+    status = json.loads(Path("run/status.json").read_text())
+    Path("run/status.json").write_text(json.dumps({**status, "status": "running", "stop_reason": None}))
+    journal = Path("run/tracking/journal.jsonl")
+    lines = journal.read_text().splitlines()[:-1]  # without the end
+    later = {"logged_at": 99, "time_seconds": 1.0, "step": 99, "values": {"lost": 1.0}}
+    journal.write_text("".join(f"{line}\n" for line in [*lines, json.dumps(later)]))
+    service.error = None
+    first, second = sync("run"), sync("run")
+
+    assert (first.exit_code, second.exit_code) == (0, 0), first.output
+    assert 99 not in service.get_steps()
+    assert service.runs["run-0"][-1] == ("finish", "failed", {"stop_reason": "the process was killed"})
+    assert [entry[0] for entry in service.runs["run-0"]].count("finish") == 1
