@@ -17,7 +17,7 @@ os.environ["SDL_VIDEODRIVER"] = "dummy"
 os.environ["MPLBACKEND"] = "agg"
 
 # Workers are forked from a server that has the heavy imports behind it.
-multiprocessing.set_forkserver_preload(["sb3_ext.vec.snapshot_wrapper", "sb3_ext.vec.worker_loop"])
+multiprocessing.set_forkserver_preload(["sb3_ext.vec.snapshots.snapshot_wrapper", "sb3_ext.vec.workers.worker_loop"])
 
 HARNESS = Path(__file__).parent / "harness"
 TRAINING_SCRIPT = """

@@ -16,7 +16,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from sb3_ext import resume
 from sb3_ext.cli import cli
 from sb3_ext.runs.run import Run
-from sb3_ext.vec import snapshots
+from sb3_ext.vec.snapshots import layer_snapshots
 
 ARCHIVE = Path(__file__).parent / "data" / "runs_0.1.0.tar.xz"
 
@@ -95,7 +95,7 @@ def test_an_earlier_game_with_a_pool_resumes_exactly() -> None:
 
 
 def test_where_the_environments_do_not_fit_everything_else_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshots, "_OPTIONAL_LAYERS", frozenset())
+    monkeypatch.setattr(layer_snapshots, "_OPTIONAL_LAYERS", frozenset())
     run = unpack("sequential")
     saved = PPO.load(run.paths.checkpoints / "latest" / "model.zip", device="cpu")
     look = LookCallback()

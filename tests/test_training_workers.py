@@ -15,7 +15,7 @@ import sb3_ext
 from sb3_ext import ConfigError, train
 from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
 from sb3_ext.runs.run import Run
-from sb3_ext.vec.worker_errors import WorkerError
+from sb3_ext.vec.workers.worker_errors import WorkerError
 
 
 @pytest.fixture(autouse=True)

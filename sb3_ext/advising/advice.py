@@ -14,7 +14,7 @@ from sb3_ext.advising.trials import Trial, list_sections, try_section
 from sb3_ext.building.parallel import make_configured_backend
 from sb3_ext.building.training_environments import make_environment_factory
 from sb3_ext.config.schema import RunConfig
-from sb3_ext.vec.worker_split import count_cores
+from sb3_ext.vec.workers.worker_split import count_cores
 
 _WORTH_IT = 1.1  # less is not worth the processes and their memory
 _SMALL_SHARE = 0.2

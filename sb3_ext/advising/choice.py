@@ -13,7 +13,7 @@ from sb3_ext.config.schema import ParallelConfig, RunConfig
 from sb3_ext.interruption import NEVER, Interruption
 from sb3_ext.vec.backends.environment_backend import EnvironmentBackend
 from sb3_ext.vec.backends.parallel_modes import AUTO, BUILT_IN, SEQUENTIAL, load_backend_class
-from sb3_ext.vec.worker_split import count_cores
+from sb3_ext.vec.workers.worker_split import count_cores
 
 logger = logging.getLogger(__name__)
 

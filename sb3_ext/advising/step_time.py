@@ -11,8 +11,8 @@ from typing import Any
 import gymnasium
 
 from sb3_ext.interruption import NEVER, Interruption
-from sb3_ext.vec.exactness import choose_action
 from sb3_ext.vec.global_random import get_global_random_state, set_global_random_state
+from sb3_ext.vec.snapshots.exactness import choose_action
 
 _MAX_STEPS = 400
 _STEPS_PER_SAMPLE = 10

@@ -56,7 +56,7 @@ from sb3_ext.reports.report_writer import ReportWriter
 from sb3_ext.runs.session import RunSession
 from sb3_ext.selfplay.pool.pool import CURRENT_SELF
 from sb3_ext.selfplay.pool.snapshot_store import SNAPSHOT_PREFIX
-from sb3_ext.vec.exactness import Exactness
+from sb3_ext.vec.snapshots.exactness import Exactness
 
 logger = logging.getLogger(__name__)
 

@@ -23,8 +23,8 @@ from sb3_ext.selfplay.pool.pool import OpponentPool
 from sb3_ext.selfplay.seats.board_monitor import BoardMonitor
 from sb3_ext.selfplay.seats.self_play_env import SelfPlayVecEnv
 from sb3_ext.vec.check_finite import VecCheckFinite
-from sb3_ext.vec.exactness import Exactness, self_test
 from sb3_ext.vec.monitor_files import continue_vec_monitor
+from sb3_ext.vec.snapshots.exactness import Exactness, self_test
 
 EVAL_OPENING_PLIES = (2, 4)
 """Of an evaluation's games: without them, two players without chance would play the same game every time."""

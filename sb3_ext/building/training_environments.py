@@ -23,7 +23,7 @@ from sb3_ext.runs.paths import RunPaths
 from sb3_ext.vec.check_finite import VecCheckFinite
 from sb3_ext.vec.closing import killing_new_processes
 from sb3_ext.vec.environment_factory import EnvironmentFactory
-from sb3_ext.vec.exactness import Exactness
+from sb3_ext.vec.snapshots.exactness import Exactness
 
 _MAX_EVAL_ENVS = 8
 _MAX_EVAL_BOARDS = 64

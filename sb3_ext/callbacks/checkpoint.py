@@ -45,7 +45,7 @@ from sb3_ext.config.evaluation_schema import ReturnSource
 from sb3_ext.evaluation.evaluate import Evaluation
 from sb3_ext.phases import Phases
 from sb3_ext.ranges import Positive, PositiveInt
-from sb3_ext.vec.exactness import Exactness
+from sb3_ext.vec.snapshots.exactness import Exactness
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class RunCheckpointCallback(EpisodeCallback):
     :param milestone_steps: the first one at or after each multiple of this many transitions stays
     :param max_disk_bytes: budget for all together; the best and the last two stay whatever their size
     :param evaluation: whose results make a checkpoint the best
-    :param exactness: what :func:`sb3_ext.vec.exactness.self_test` has found out about the environments
+    :param exactness: what :func:`sb3_ext.vec.snapshots.exactness.self_test` has found out about the environments
     :param inexact_because: why a resume is approximate although the environments are restored; ``None`` if it is exact
     :param phases: to be in the phase ``saving`` meanwhile
     :raises ValueError: if a number is out of its range, or ``best_by`` is neither of the two

@@ -22,7 +22,7 @@ from sb3_ext.errors import ConfigError
 from sb3_ext.ranges import NonNegativeInt, Positive, PositiveInt, Seed
 from sb3_ext.tracking.tracker_registry import TENSORBOARD
 from sb3_ext.vec.backends.parallel_modes import AUTO, BUILT_IN
-from sb3_ext.vec.worker_split import STEP_TIMEOUT_SECONDS
+from sb3_ext.vec.workers.worker_split import STEP_TIMEOUT_SECONDS
 
 MOCK_ID = "sb3_ext/Mock-v0"
 """The environment that ``--mock-env`` puts in the place of another."""

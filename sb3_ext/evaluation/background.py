@@ -27,7 +27,7 @@ from sb3_ext.evaluation.evaluate import Evaluation
 from sb3_ext.evaluation.evaluators import EvaluationSettings
 from sb3_ext.evaluation.plain_env import AnyEnv, wrap_plain_env
 from sb3_ext.interruption import NEVER, Interruption
-from sb3_ext.vec.worker_process import shield_new_processes
+from sb3_ext.vec.process_lifetime import shield_new_processes
 
 # A model that only plays needs no replay buffer; at its full size it might not fit a second time.
 _WITHOUT_REPLAY: dict[str, Any] = {"buffer_size": 1, "replay_buffer_class": None, "replay_buffer_kwargs": {}}

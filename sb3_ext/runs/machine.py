@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from sb3_ext.vec.worker_split import count_cores
+from sb3_ext.vec.workers.worker_split import count_cores
 
 _CPU_INFO = Path("/proc/cpuinfo")
 

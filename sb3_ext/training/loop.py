@@ -45,7 +45,7 @@ from sb3_ext.tracking.run_trackers import RunTrackers
 from sb3_ext.training.ending import Ending, announce_ending, find_ending, validate_ending
 from sb3_ext.training.start import RunStart
 from sb3_ext.vec.closing import closing_environments
-from sb3_ext.vec.vec_snapshots import tolerate_full_disks
+from sb3_ext.vec.snapshots.vec_snapshots import tolerate_full_disks
 
 logger = logging.getLogger(__name__)
 

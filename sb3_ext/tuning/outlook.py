@@ -12,7 +12,7 @@ from sb3_ext.building.training_environments import make_environment_factory
 from sb3_ext.config import RunConfig
 from sb3_ext.problems import describe_seconds
 from sb3_ext.tuning.plan import TuningPlan
-from sb3_ext.vec.worker_split import count_cores
+from sb3_ext.vec.workers.worker_split import count_cores
 
 logger = logging.getLogger(__name__)
 

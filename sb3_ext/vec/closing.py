@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_ext.vec.vec_env_access import get_access
+from sb3_ext.vec.snapshots.vec_env_access import get_access
 
 
 @contextmanager

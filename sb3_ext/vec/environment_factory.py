@@ -14,7 +14,7 @@ from sb3_ext.errors import ConfigError, MissingExtraError, Sb3ExtError, describe
 from sb3_ext.vec.attribute_forwarding import AttributeForwarding
 from sb3_ext.vec.mask_method import replace_mask_method
 from sb3_ext.vec.plain_spaces import use_plain_spaces
-from sb3_ext.vec.worker_process import prepare_worker_process
+from sb3_ext.vec.process_lifetime import prepare_worker_process
 
 _EXTRA_OF_MODULE = {"box2d": "box2d", "mujoco": "mujoco", "procgen": "procgen", "pygame": "video"}
 _CONDITION_OF_EXTRA = {"procgen": "it needs NumPy 1, and so best an environment of its own"}

@@ -1,5 +1,7 @@
 """The global random number generators of one process: Python's, NumPy's, and PyTorch's where it is loaded."""
 
+# Checkpoints hold pickles that name this module.
+
 from __future__ import annotations
 
 import random

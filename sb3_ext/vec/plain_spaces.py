@@ -148,7 +148,7 @@ def _convert_parts(parts: Mapping[str, _Part], observation: Any) -> dict[str, An
     return converted
 
 
-# Functions of this module, not lambdas: they are pickled with the environment.
+# Functions of this module, not lambdas: they are pickled with the environment, and checkpoints name this module.
 def _keep(value: Any) -> Any:
     return value
 

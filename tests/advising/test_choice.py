@@ -15,8 +15,8 @@ from sb3_ext.advising import choice
 from sb3_ext.advising.choice import choose_parallel, resolve_parallel
 from sb3_ext.config import RunConfig, load_config
 from sb3_ext.errors import ConfigError
-from sb3_ext.vec import worker_split
 from sb3_ext.vec.backends import native
+from sb3_ext.vec.workers import worker_split
 
 
 def make_config(**parallel: Any) -> dict[str, Any]:

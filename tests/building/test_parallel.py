@@ -14,7 +14,7 @@ from sb3_ext.config.schema import ParallelConfig
 from sb3_ext.runs.paths import RunPaths
 from sb3_ext.vec.backends.workers import WorkersBackend
 from sb3_ext.vec.closing import closing_environments
-from sb3_ext.vec.worker_errors import WorkerError
+from sb3_ext.vec.workers.worker_errors import WorkerError
 
 TOY_ENV = """
 import threading

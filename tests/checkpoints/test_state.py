@@ -27,7 +27,7 @@ from sb3_ext.checkpoints.state.training_state import (
     restore_callbacks,
 )
 from sb3_ext.errors import CheckpointError
-from sb3_ext.vec.exactness import Exactness
+from sb3_ext.vec.snapshots.exactness import Exactness
 
 
 def small(**parameters: Any) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from sb3_ext.selfplay.frozen_opponent import load_opponent
 from sb3_ext.selfplay.pool.pool import OpponentPool
 from sb3_ext.selfplay.pool.pool_settings import PoolSettings
 from sb3_ext.tuning import objective
-from sb3_ext.vec.worker_vec_env import WorkerVecEnv
+from sb3_ext.vec.workers.worker_vec_env import WorkerVecEnv
 
 SAME_NAMES = [
     (CheckpointParams, callbacks.RunCheckpointCallback),

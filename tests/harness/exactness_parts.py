@@ -308,7 +308,7 @@ def main() -> None:
     parser.add_argument("--ablations", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    multiprocessing.set_forkserver_preload(["exactness_parts", "sb3_ext.vec.worker_loop"])
+    multiprocessing.set_forkserver_preload(["exactness_parts", "sb3_ext.vec.workers.worker_loop"])
     names = sys.stdin.read().split()
     if arguments.part == "whole-and-to-stop":
         digests = train_whole(names, arguments.folder)

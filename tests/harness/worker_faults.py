@@ -29,7 +29,7 @@ import psutil
 
 from faulty_env import FAULTS, FaultyEnv
 from sb3_ext.vec import WorkerVecEnv
-from sb3_ext.vec.worker_process import prepare_processes
+from sb3_ext.vec.process_lifetime import prepare_processes
 
 NUM_ENVS, NUM_WORKERS = 4, 2
 FAULT_STEP, STEPS = 3, 6

@@ -15,7 +15,7 @@ from sb3_ext_envs.procgen_games import GAMES
 from stable_baselines3.common.env_checker import check_env as check_env_for_sb3
 
 from sb3_ext.vec.environment_factory import EnvironmentFactory
-from sb3_ext.vec.exactness import self_test
+from sb3_ext.vec.snapshots.exactness import self_test
 
 pytestmark = pytest.mark.procgen
 

@@ -8,8 +8,8 @@ from sb3_ext_envs.procgen import ProcgenEnv
 from sb3_ext_envs.procgen_vec_env import ProcgenVecEnv
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecMonitor, VecNormalize
 
-from sb3_ext.vec.exactness import self_test
-from sb3_ext.vec.vec_snapshots import get_vec_snapshot, set_vec_snapshot
+from sb3_ext.vec.snapshots.exactness import self_test
+from sb3_ext.vec.snapshots.vec_snapshots import get_vec_snapshot, set_vec_snapshot
 
 pytestmark = pytest.mark.procgen
 

@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
 from sb3_ext.errors import SelfPlayError
 from sb3_ext.selfplay.pool.opponent_samplers import MixedSampler
 from sb3_ext.selfplay.seats.self_play_env import SelfPlayVecEnv
-from sb3_ext.vec.vec_snapshots import get_vec_snapshot, set_vec_snapshot
+from sb3_ext.vec.snapshots.vec_snapshots import get_vec_snapshot, set_vec_snapshot
 
 # Moves of the player that begins and of the other, in turn, and what the first is left with.
 WIN_OF_FIRST = ([0, 1, 2], [3, 4], 1.0)

@@ -11,8 +11,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv,
 
 from sb3_ext.vec import WorkerVecEnv
 from sb3_ext.vec.monitor_files import continue_vec_monitor
-from sb3_ext.vec.snapshot_wrapper import SnapshotWrapper
-from sb3_ext.vec.vec_snapshots import cut_monitor_files, get_monitor_files, tolerate_full_disks
+from sb3_ext.vec.snapshots.snapshot_wrapper import SnapshotWrapper
+from sb3_ext.vec.snapshots.vec_snapshots import cut_monitor_files, get_monitor_files, tolerate_full_disks
 
 
 def make_monitored(directory: Path, kind: type[VecEnv], *, resumed: bool) -> VecEnv:

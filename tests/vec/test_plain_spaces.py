@@ -13,8 +13,8 @@ from sb3_ext_envs.mock import MockEnv
 from stable_baselines3.common.env_util import make_vec_env
 
 from sb3_ext.vec.environment_factory import EnvironmentFactory
-from sb3_ext.vec.exactness import self_test
 from sb3_ext.vec.plain_spaces import PlainSpacesWrapper, use_plain_spaces
+from sb3_ext.vec.snapshots.exactness import self_test
 
 BOX = spaces.Box(-1.0, 1.0, (2,))
 

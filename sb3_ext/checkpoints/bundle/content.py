@@ -15,7 +15,7 @@ from sb3_ext.checkpoints.model.architecture import ModelDescription, describe_mo
 from sb3_ext.checkpoints.model.model_snapshot import ModelSnapshot, capture_model
 from sb3_ext.checkpoints.state.captured_state import CapturedState
 from sb3_ext.checkpoints.state.replay_buffer import SUPPORTED, ReplayIndex, ReplaySnapshot, capture_replay
-from sb3_ext.vec.exactness import Exactness
+from sb3_ext.vec.snapshots.exactness import Exactness
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sb3_ext.checkpoints.formats.arrays import Array
-from sb3_ext.vec.exactness import Exactness
+from sb3_ext.vec.snapshots.exactness import Exactness
 
 _LAYOUTS = "layouts"
 

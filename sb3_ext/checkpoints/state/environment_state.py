@@ -8,9 +8,9 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_ext.checkpoints.state.captured_state import CapturedState
-from sb3_ext.vec.exactness import Exactness
-from sb3_ext.vec.snapshots import OtherEnvironmentError, SnapshotError
-from sb3_ext.vec.vec_snapshots import get_vec_snapshot, set_vec_snapshot
+from sb3_ext.vec.snapshots.exactness import Exactness
+from sb3_ext.vec.snapshots.layer_snapshots import OtherEnvironmentError, SnapshotError
+from sb3_ext.vec.snapshots.vec_snapshots import get_vec_snapshot, set_vec_snapshot
 
 _SNAPSHOT = "environment"
 

@@ -8,7 +8,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_ext.checkpoints.state.captured_state import CapturedState
 from sb3_ext.checkpoints.state.environment_state import get_environment
-from sb3_ext.vec.vec_snapshots import cut_monitor_files, get_monitor_files
+from sb3_ext.vec.snapshots.vec_snapshots import cut_monitor_files, get_monitor_files
 
 logger = logging.getLogger(__name__)
 

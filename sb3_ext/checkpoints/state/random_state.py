@@ -8,7 +8,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from sb3_ext.checkpoints.state.captured_state import CapturedState
 from sb3_ext.internals.gymnasium import get_generator
 from sb3_ext.vec.global_random import GlobalRandomState, get_global_random_state, set_global_random_state
-from sb3_ext.vec.snapshots import walk_spaces
+from sb3_ext.vec.snapshots.layer_snapshots import walk_spaces
 
 
 def capture_random(model: BaseAlgorithm, state: CapturedState) -> None:

@@ -31,7 +31,7 @@ from sb3_ext.checkpoints.state import (
 from sb3_ext.checkpoints.state.callback_state import restore_callbacks
 from sb3_ext.checkpoints.state.captured_state import CapturedState
 from sb3_ext.errors import CheckpointError
-from sb3_ext.vec.exactness import Exactness
+from sb3_ext.vec.snapshots.exactness import Exactness
 
 __all__ = ["CapturedState", "capture_state", "restore_at_boundary", "restore_before_learn", "restore_callbacks"]
 
@@ -48,8 +48,8 @@ def capture_state(
 
     :param model: at a boundary
     :param callbacks: those of ``learn``
-    :param exactness: what :func:`sb3_ext.vec.exactness.self_test` has found out; without it, every environment that
-        can be saved is believed to be exact
+    :param exactness: what :func:`sb3_ext.vec.snapshots.exactness.self_test` has found out; without it, every
+        environment that can be saved is believed to be exact
     :param after_learn: ``learn`` has returned, rather than a rollout is beginning
     :return: the copy; its ``exactness`` says whether the environments are in it
     :raises CheckpointError: if the state of a callback cannot be saved

@@ -11,7 +11,7 @@ from gymnasium import spaces
 from sb3_ext.arguments import import_module
 from sb3_ext.errors import ConfigError, MissingExtraError, Sb3ExtError, describe_error
 from sb3_ext.problems import suggest_name
-from sb3_ext.vec.snapshots import freeze, thaw
+from sb3_ext.vec.snapshots.layer_snapshots import freeze, thaw
 
 _OWN_PREFIX = "pettingzoo."
 # Turn-based two-player games of PettingZoo that are cooperative although the rewards of a lost game sum to zero.

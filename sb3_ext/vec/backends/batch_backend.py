@@ -12,8 +12,8 @@ from stable_baselines3.common.vec_env import VecEnv
 from sb3_ext.interruption import NEVER, Interruption
 from sb3_ext.vec.backends.environment_backend import EnvironmentBackend
 from sb3_ext.vec.environment_factory import EnvironmentFactory
-from sb3_ext.vec.exactness import Exactness, self_test
 from sb3_ext.vec.monitor_files import make_vec_monitor
+from sb3_ext.vec.snapshots.exactness import Exactness, self_test
 
 
 class BatchBackend(EnvironmentBackend):

@@ -15,7 +15,7 @@ from sb3_ext.interruption import NEVER, Interruption
 from sb3_ext.problems import Problem, describe_bytes
 from sb3_ext.vec.backends.memory_part import MemoryPart
 from sb3_ext.vec.environment_factory import EnvironmentFactory
-from sb3_ext.vec.exactness import Exactness, self_test
+from sb3_ext.vec.snapshots.exactness import Exactness, self_test
 
 
 class EnvironmentBackend(ABC):
@@ -29,8 +29,9 @@ class EnvironmentBackend(ABC):
     ``max_worker_restarts``) there, all others in ``parallel.params``. The constructor validates its arguments and does
     nothing else.
 
-    What checkpoints need is asked of the ``VecEnv``, see :mod:`sb3_ext.vec.vec_env_access`: without ``get_snapshot()``
-    and ``set_snapshot(snapshot)`` a resume is approximate.
+    Checkpoints save and restore the ``VecEnv`` by methods that it may have, see
+    :mod:`sb3_ext.vec.snapshots.vec_env_access`. Without ``get_snapshot()`` and ``set_snapshot(snapshot)`` a resume is
+    approximate.
 
     :param num_envs: number of environments
     :raises ConfigError: if the arguments contradict each other

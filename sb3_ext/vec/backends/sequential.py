@@ -10,7 +10,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from sb3_ext.interruption import NEVER, Interruption
 from sb3_ext.vec.backends.separate_backend import EnvFn, SeparateBackend
 from sb3_ext.vec.environment_factory import EnvironmentFactory
-from sb3_ext.vec.exactness import Exactness, self_test
+from sb3_ext.vec.snapshots.exactness import Exactness, self_test
 
 
 class SequentialBackend(SeparateBackend):

@@ -7,7 +7,7 @@ from typing import Any
 
 from sb3_ext.vec.backends.workers import WorkersBackend
 from sb3_ext.vec.environment_factory import EnvironmentFactory
-from sb3_ext.vec.worker_split import STEP_TIMEOUT_SECONDS
+from sb3_ext.vec.workers.worker_split import STEP_TIMEOUT_SECONDS
 
 
 class SubprocBackend(WorkersBackend):

@@ -14,10 +14,10 @@ from sb3_ext.interruption import NEVER, Interruption
 from sb3_ext.vec.backends.memory_part import MemoryPart
 from sb3_ext.vec.backends.separate_backend import EnvFn, SeparateBackend
 from sb3_ext.vec.environment_factory import EnvironmentFactory
-from sb3_ext.vec.exactness import Exactness, self_test
-from sb3_ext.vec.worker_process import prepare_processes
-from sb3_ext.vec.worker_split import STEP_TIMEOUT_SECONDS, split_environments
-from sb3_ext.vec.worker_vec_env import WorkerVecEnv
+from sb3_ext.vec.process_lifetime import prepare_processes
+from sb3_ext.vec.snapshots.exactness import Exactness, self_test
+from sb3_ext.vec.workers.worker_split import STEP_TIMEOUT_SECONDS, split_environments
+from sb3_ext.vec.workers.worker_vec_env import WorkerVecEnv
 
 _PROCESS_BYTES = 24 * 2**20  # of a forked worker, beside what it shares with the others
 _MAX_VARIANTS = 4

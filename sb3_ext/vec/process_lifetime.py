@@ -37,7 +37,7 @@ def shield_new_processes() -> Iterator[None]:
 
 def prepare_processes() -> None:
     """Let the server that forks the workers import what they need, once for all."""
-    multiprocessing.set_forkserver_preload(["sb3_ext.vec.worker_loop"])
+    multiprocessing.set_forkserver_preload(["sb3_ext.vec.workers.worker_loop"])
 
 
 def prepare_worker_process() -> None:

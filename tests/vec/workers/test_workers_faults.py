@@ -22,8 +22,8 @@ from stable_baselines3.common.monitor import load_results
 from faulty_env import FaultyEnv
 from sb3_ext.errors import ConfigError
 from sb3_ext.vec import WorkerVecEnv
-from sb3_ext.vec.worker_errors import WorkerError, WorkerLostError
-from sb3_ext.vec.worker_split import count_cores, split_environments
+from sb3_ext.vec.workers.worker_errors import WorkerError, WorkerLostError
+from sb3_ext.vec.workers.worker_split import count_cores, split_environments
 
 UNCLOSED = """
 import os, signal
@@ -202,7 +202,7 @@ def test_a_script_without_a_main_guard_is_told_so(tmp_path: Path) -> None:
     result = subprocess.run([sys.executable, script], capture_output=True, text=True)
     assert result.returncode == 1
     assert "if __name__ == '__main__'" in result.stderr
-    assert result.stderr.splitlines()[-1].startswith("sb3_ext.vec.worker_errors.WorkerLostError: worker 0")
+    assert result.stderr.splitlines()[-1].startswith("sb3_ext.vec.workers.worker_errors.WorkerLostError: worker 0")
 
 
 def test_dropped_environments_end_their_workers(make_env: MakeEnv) -> None:

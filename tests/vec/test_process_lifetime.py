@@ -12,8 +12,8 @@ import os
 import signal
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import SubprocVecEnv
-from sb3_ext.vec.snapshot_wrapper import SnapshotWrapper
-from sb3_ext.vec.worker_process import shield_new_processes
+from sb3_ext.vec.snapshots.snapshot_wrapper import SnapshotWrapper
+from sb3_ext.vec.process_lifetime import shield_new_processes
 
 os.setsid()
 for number in (signal.SIGINT, signal.SIGTERM):

@@ -16,8 +16,8 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_ext.interruption import NEVER, Interruption
 from sb3_ext.vec.global_random import get_global_random_state, set_global_random_state
-from sb3_ext.vec.snapshots import SnapshotError, freeze, list_layers, thaw
-from sb3_ext.vec.vec_snapshots import get_vec_snapshot, set_vec_snapshot
+from sb3_ext.vec.snapshots.layer_snapshots import SnapshotError, freeze, list_layers, thaw
+from sb3_ext.vec.snapshots.vec_snapshots import get_vec_snapshot, set_vec_snapshot
 
 _WALKS = 3  # before the snapshot, after it, and the repetition of that
 

@@ -15,8 +15,8 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv, VecEnvWrapper, VecMonitor
 
 from sb3_ext.vec.monitor_files import MonitorFile, cut_monitor_file, get_monitor_file, tolerate_full_disk
-from sb3_ext.vec.snapshots import SnapshotError, freeze, thaw
-from sb3_ext.vec.vec_env_access import SupportsSubprocSnapshot, get_access
+from sb3_ext.vec.snapshots.layer_snapshots import SnapshotError, freeze, thaw
+from sb3_ext.vec.snapshots.vec_env_access import SupportsSubprocSnapshot, get_access
 
 
 def get_vec_snapshot(venv: VecEnv) -> bytes:

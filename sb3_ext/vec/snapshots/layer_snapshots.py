@@ -33,7 +33,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv,
 from sb3_ext.errors import CheckpointError
 from sb3_ext.internals.gymnasium import CONSTRUCTION_ATTRIBUTES, GENERATOR_ATTRIBUTE, GENERATOR_SEED_ATTRIBUTE
 from sb3_ext.vec.mask_method import MaskMethod
-from sb3_ext.vec.mujoco_snapshots import LIVE_ATTRIBUTES, get_physics, is_mujoco, set_physics
+from sb3_ext.vec.snapshots.mujoco_snapshots import LIVE_ATTRIBUTES, get_physics, is_mujoco, set_physics
 
 
 class SnapshotError(CheckpointError):

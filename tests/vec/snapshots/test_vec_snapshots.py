@@ -22,9 +22,9 @@ from stable_baselines3.common.vec_env import (
 
 from sb3_ext.vec import WorkerVecEnv
 from sb3_ext.vec.mask_method import MaskMethod
-from sb3_ext.vec.snapshot_wrapper import SnapshotWrapper
-from sb3_ext.vec.snapshots import SnapshotError
-from sb3_ext.vec.vec_snapshots import get_vec_snapshot, set_vec_snapshot
+from sb3_ext.vec.snapshots.layer_snapshots import SnapshotError
+from sb3_ext.vec.snapshots.snapshot_wrapper import SnapshotWrapper
+from sb3_ext.vec.snapshots.vec_snapshots import get_vec_snapshot, set_vec_snapshot
 
 pytestmark = pytest.mark.filterwarnings("ignore:The environment is already wrapped with a `Monitor`")
 

@@ -12,9 +12,9 @@ import multiprocessing
 import os
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import SubprocVecEnv
-from sb3_ext.vec.snapshot_wrapper import SnapshotWrapper
+from sb3_ext.vec.snapshots.snapshot_wrapper import SnapshotWrapper
 
-multiprocessing.set_forkserver_preload(["sb3_ext.vec.snapshot_wrapper"])
+multiprocessing.set_forkserver_preload(["sb3_ext.vec.snapshots.snapshot_wrapper"])
 venv = make_vec_env("CartPole-v1", 2, vec_env_cls=SubprocVecEnv, wrapper_class=SnapshotWrapper)
 print(*(process.pid for process in venv.processes), flush=True)
 input()

@@ -15,8 +15,8 @@ from stable_baselines3.common.vec_env.util import obs_space_info
 from sb3_ext.internals.sb3 import patch_env
 from sb3_ext.vec.global_random import GlobalRandomState, get_global_random_state, set_global_random_state
 from sb3_ext.vec.monitor_files import MonitorFile, cut_monitor_file, get_monitor_file, tolerate_full_disk
-from sb3_ext.vec.shared_memory import StepArrays
-from sb3_ext.vec.snapshots import freeze, list_layers, thaw
+from sb3_ext.vec.snapshots.layer_snapshots import freeze, list_layers, thaw
+from sb3_ext.vec.workers.shared_memory import StepArrays
 
 EnvFn = Callable[[], gymnasium.Env[Any, Any]]
 # The position of an environment, its info, and what its reset gave if its episode has ended.

@@ -1,9 +1,9 @@
 """
-What the training process and its workers say to each other, through a socket.
+Messages between the training process and its workers, through a socket.
 
-A message is the name of a method of :class:`~sb3_ext.vec.environment_group.EnvironmentGroup` with its arguments, an
-answer what it returns or a :class:`Failure`. All are pickled but ``NOTHING``: the message that comes with every step,
-and the answer if there is nothing to tell.
+A message is the name of a method of :class:`~sb3_ext.vec.workers.environment_group.EnvironmentGroup` with its
+arguments. The answer is what the method returns, or a :class:`Failure`. All are pickled but ``NOTHING``: the message of
+a step whose actions are in shared memory, and the answer if there are no infos.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import cloudpickle  # type: ignore[import-untyped]
 
 from sb3_ext.errors import RemoteTraceback
 from sb3_ext.vec.unpicklable import find_unpicklable
-from sb3_ext.vec.worker_errors import WorkerError
+from sb3_ext.vec.workers.worker_errors import WorkerError
 
 NOTHING = b""
 

@@ -18,11 +18,11 @@ from stable_baselines3.common.vec_env.util import dict_to_obs, obs_space_info
 
 from sb3_ext.errors import ConfigError
 from sb3_ext.vec.monitor_files import MonitorFile
-from sb3_ext.vec.shared_memory import SharedBlock, StepArrays, has_shared_actions, list_step_specs
-from sb3_ext.vec.snapshots import SnapshotError
-from sb3_ext.vec.worker_messages import NOTHING, pack
-from sb3_ext.vec.worker_pool import WorkerPool
-from sb3_ext.vec.worker_split import STEP_TIMEOUT_SECONDS, split_environments
+from sb3_ext.vec.snapshots.layer_snapshots import SnapshotError
+from sb3_ext.vec.workers.shared_memory import SharedBlock, StepArrays, has_shared_actions, list_step_specs
+from sb3_ext.vec.workers.worker_messages import NOTHING, pack
+from sb3_ext.vec.workers.worker_pool import WorkerPool
+from sb3_ext.vec.workers.worker_split import STEP_TIMEOUT_SECONDS, split_environments
 
 _SAFE_START_METHODS = ("forkserver", "spawn")
 
@@ -230,7 +230,7 @@ class WorkerVecEnv(VecEnv):
 
     def get_snapshot(self) -> dict[str, Any]:
         """
-        :return: see :class:`~sb3_ext.vec.snapshots.SupportsSnapshot`
+        :return: see :class:`~sb3_ext.vec.snapshots.layer_snapshots.SupportsSnapshot`
         """
         state = {"seeds": self._seeds, "options": self._options, "reset_infos": self.reset_infos}
         return {"workers": self._ask_all("get_snapshot"), **state}
@@ -252,7 +252,8 @@ class WorkerVecEnv(VecEnv):
         """
         Restore what SB3's ``SubprocVecEnv`` has saved.
 
-        :param workers: see :class:`~sb3_ext.vec.vec_env_access.SupportsSubprocSnapshot`; one environment a worker
+        :param workers: see :class:`~sb3_ext.vec.snapshots.vec_env_access.SupportsSubprocSnapshot`; these are of one
+            environment each
         :raises SnapshotError: if they do not fit
         """
         used = {"seeds": [None] * len(workers), "options": [{}] * len(workers), "reset_infos": [{}] * len(workers)}

@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 import cloudpickle  # type: ignore[import-untyped]
 
 from sb3_ext.errors import ConfigError
-from sb3_ext.vec.shared_memory import ArraySpec, SharedBlock
 from sb3_ext.vec.unpicklable import find_unpicklable
-from sb3_ext.vec.worker_errors import WorkerLostError
-from sb3_ext.vec.worker_handle import WorkerHandle
-from sb3_ext.vec.worker_messages import Failure, pack
+from sb3_ext.vec.workers.shared_memory import ArraySpec, SharedBlock
+from sb3_ext.vec.workers.worker_errors import WorkerLostError
+from sb3_ext.vec.workers.worker_handle import WorkerHandle
+from sb3_ext.vec.workers.worker_messages import Failure, pack
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class WorkerPool:
 
     :param env_fns: make the environments
     :param num_workers: divides their number
-    :param start_method: as for :class:`~sb3_ext.vec.worker_vec_env.WorkerVecEnv`
+    :param start_method: as for :class:`~sb3_ext.vec.workers.worker_vec_env.WorkerVecEnv`
     :param timeout_seconds: within which a worker has to answer; ``None`` waits for ever
     :param max_restarts: how many lost workers are replaced; after that the loss is an error
     :raises ConfigError: if an environment cannot be sent to another process
@@ -69,7 +69,7 @@ class WorkerPool:
 
     def start(self) -> list[Any]:
         """
-        :return: what :meth:`~sb3_ext.vec.environment_group.EnvironmentGroup.describe` gives, of each worker
+        :return: what :meth:`~sb3_ext.vec.workers.environment_group.EnvironmentGroup.describe` gives, of each worker
         """
         for handle in self.handles:
             handle.start()

@@ -1,8 +1,9 @@
 """
 How checkpoints reach the state, the episode files and the processes of a ``VecEnv``.
 
-A ``VecEnv`` is asked itself, by methods that it may have: those of :class:`~sb3_ext.vec.snapshots.SupportsSnapshot`,
-:class:`SupportsMonitorFiles` and :class:`SupportsKill`. SB3's own have none of them; what takes their place is here.
+By methods that a ``VecEnv`` may have: those of
+:class:`~sb3_ext.vec.snapshots.layer_snapshots.SupportsSnapshot`, :class:`SupportsMonitorFiles` and
+:class:`SupportsKill`. SB3's own classes have none of them; this module has what they lack.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import Any, Protocol, runtime_checkable
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 
 from sb3_ext.vec.monitor_files import MonitorFile
-from sb3_ext.vec.snapshot_wrapper import SnapshotWrapper
-from sb3_ext.vec.snapshots import SnapshotError, has_protocol, list_layers
+from sb3_ext.vec.snapshots.layer_snapshots import SnapshotError, has_protocol, list_layers
+from sb3_ext.vec.snapshots.snapshot_wrapper import SnapshotWrapper
 
 
 @runtime_checkable
@@ -48,7 +49,7 @@ class SupportsSubprocSnapshot(Protocol):
     def set_subproc_snapshot(self, workers: list[bytes]) -> None:
         """
         :param workers: of each environment, what :meth:`SnapshotWrapper.get_worker_snapshot
-            <sb3_ext.vec.snapshot_wrapper.SnapshotWrapper.get_worker_snapshot>` gave
+            <sb3_ext.vec.snapshots.snapshot_wrapper.SnapshotWrapper.get_worker_snapshot>` gave
         :raises SnapshotError: if they do not fit
         """
 

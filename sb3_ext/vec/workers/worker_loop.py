@@ -9,11 +9,11 @@ from contextlib import nullcontext, suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
-from sb3_ext.vec.environment_group import EnvironmentGroup
 from sb3_ext.vec.monitor_files import appending_monitor_files
-from sb3_ext.vec.shared_memory import ArraySpec, SharedBlock, StepArrays
-from sb3_ext.vec.worker_messages import Failure, pack, unpack
-from sb3_ext.vec.worker_process import prepare_worker_process
+from sb3_ext.vec.process_lifetime import prepare_worker_process
+from sb3_ext.vec.workers.environment_group import EnvironmentGroup
+from sb3_ext.vec.workers.shared_memory import ArraySpec, SharedBlock, StepArrays
+from sb3_ext.vec.workers.worker_messages import Failure, pack, unpack
 
 
 def run_worker(end: socket.socket, env_fns: bytes | Sequence[Callable[[], Any]], is_replacement: bool) -> None:

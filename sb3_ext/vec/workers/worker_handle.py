@@ -15,10 +15,10 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
-from sb3_ext.vec.worker_errors import WorkerLostError
-from sb3_ext.vec.worker_loop import run_worker
-from sb3_ext.vec.worker_messages import unpack
-from sb3_ext.vec.worker_process import shield_new_processes
+from sb3_ext.vec.process_lifetime import shield_new_processes
+from sb3_ext.vec.workers.worker_errors import WorkerLostError
+from sb3_ext.vec.workers.worker_loop import run_worker
+from sb3_ext.vec.workers.worker_messages import unpack
 
 _EXIT_SECONDS = 1.0
 _SLICE_MILLISECONDS = 500.0
@@ -33,7 +33,7 @@ class WorkerHandle:
     :param index: of the worker
     :param ranks: of its environments
     :param env_fns: functions that make them, packed unless the process is forked
-    :param start_method: as for :class:`~sb3_ext.vec.worker_vec_env.WorkerVecEnv`
+    :param start_method: as for :class:`~sb3_ext.vec.workers.worker_vec_env.WorkerVecEnv`
     :param timeout_seconds: within which each answer has to come; ``None`` waits for ever
     """
 

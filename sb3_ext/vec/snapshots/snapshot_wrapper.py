@@ -10,8 +10,8 @@ from stable_baselines3.common.monitor import Monitor
 
 from sb3_ext.vec.global_random import get_global_random_state, set_global_random_state
 from sb3_ext.vec.monitor_files import MonitorFile, cut_monitor_file, get_monitor_file, tolerate_full_disk
-from sb3_ext.vec.snapshots import SnapshotError, freeze, list_layers, thaw
-from sb3_ext.vec.worker_process import prepare_worker_process
+from sb3_ext.vec.process_lifetime import prepare_worker_process
+from sb3_ext.vec.snapshots.layer_snapshots import SnapshotError, freeze, list_layers, thaw
 
 
 class SnapshotWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):

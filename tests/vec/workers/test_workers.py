@@ -17,7 +17,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecFrameStack, VecNormalize
 
 from sb3_ext.vec import WorkerVecEnv
-from sb3_ext.vec.worker_handle import WorkerHandle
+from sb3_ext.vec.workers.worker_handle import WorkerHandle
 
 OBSERVATION_SPACES: dict[str, spaces.Space[Any]] = {
     "box": spaces.Box(-1.0, 1.0, (3, 2), np.float32),
@@ -263,7 +263,7 @@ def test_waiting_for_a_worker_gives_signals_their_turn(monkeypatch: pytest.Monke
 
     env = WorkerVecEnv([SlowReset], num_workers=1)
     waits: list[None] = []
-    monkeypatch.setattr("sb3_ext.vec.worker_handle._SLICE_MILLISECONDS", 50.0)
+    monkeypatch.setattr("sb3_ext.vec.workers.worker_handle._SLICE_MILLISECONDS", 50.0)
     monkeypatch.setattr(WorkerHandle, "_find_remaining_milliseconds", lambda self: waits.append(None))
     env.reset()
     env.close()

@@ -14,8 +14,8 @@ from gymnasium.utils import EzPickle
 from stable_baselines3.common.monitor import Monitor
 
 from sb3_ext.interruption import Interruption, StopRequested
-from sb3_ext.vec.exactness import self_test
 from sb3_ext.vec.global_random import get_global_random_state
+from sb3_ext.vec.snapshots.exactness import self_test
 
 classic_ids = [
     env_id

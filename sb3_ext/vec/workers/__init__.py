@@ -1,0 +1,1 @@
+"""Worker processes that step several environments each, and ``WorkerVecEnv``, which combines them."""
