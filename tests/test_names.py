@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -33,3 +34,11 @@ def test_no_two_classes_share_a_name() -> None:
 
     assert len(places) > 100
     assert find_shared(places) == {}
+
+
+def test_contributing_names_files_that_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    places = set(re.findall(r"`((?:sb3_ext|tests|zoo_scripts)/[\w./]*)`", text))
+
+    assert len(places) > 20
+    assert [place for place in sorted(places) if not (ROOT / place).exists()] == []
