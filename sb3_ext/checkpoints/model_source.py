@@ -9,10 +9,7 @@ from sb3_ext.checkpoints.bundle.bundle import MANIFEST, Bundle, verify_bundle
 from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
 from sb3_ext.errors import CheckpointError, RunError
 from sb3_ext.runs.run import Run, is_run
-from sb3_ext.runs.run_registry import find_run_of, resolve_run
-
-RUNS = Path("runs")
-"""Where runs are looked up by their names."""
+from sb3_ext.runs.run_registry import RUNS, find_run, find_run_of
 
 
 @dataclass(frozen=True)
@@ -52,12 +49,12 @@ class ModelSource:
         return self.path.stem if self.bundle is None else self.path.name
 
 
-def find_target(target: str | Path, *, root: Path = RUNS) -> Target:
+def find_target(target: str | Path) -> Target:
     """
     Find what a user names.
 
     :param target: a checkpoint's directory or its ``model.zip``; any other zip; a run directory, or the name of a run
-    :param root: where runs are looked up by their names
+        below ``runs``
     :return: what it is; no file of a model was read yet
     :raises RunError: if it is none of these; names the nearest run
     """
@@ -65,27 +62,24 @@ def find_target(target: str | Path, *, root: Path = RUNS) -> Target:
     folder = path if path.is_dir() else path.parent
     if path.exists() and (folder / MANIFEST).is_file():
         return Target(text, find_run_of(folder), checkpoint=folder.resolve())
-    if path.is_file() and not is_run(root / path):
+    if path.is_file() and not is_run(RUNS / path):
         return Target(text, zip_path=path)
     if path.suffix == ".zip" and not path.exists():
         raise RunError(f"{path} does not exist")
     try:
-        return Target(text, resolve_run(text, root))
+        return Target(text, find_run(text))
     except RunError:
         if not path.is_dir():
             raise
     raise RunError(f"{path}: is neither a run nor a checkpoint: it has no status.json, no meta.json and no {MANIFEST}")
 
 
-def find_model(
-    target: str | Path | ModelSource, checkpoint: str | int | None = None, *, root: Path = RUNS
-) -> ModelSource:
+def find_model(target: str | Path | ModelSource, checkpoint: str | int | None = None) -> ModelSource:
     """
     Find the model that a user means.
 
     :param target: as for :func:`find_target`; what was found before is returned as it is
     :param checkpoint: of a run: ``best``, ``latest`` or a step; the best when left out, the latest if none has a score
-    :param root: where runs are looked up by their names
     :return: the model's files
     :raises CheckpointError: if it is no run, no checkpoint and no zip; if there is no such checkpoint, or it is
         damaged; or if one is to be chosen of what is no run
@@ -93,7 +87,7 @@ def find_model(
     if isinstance(target, ModelSource):
         return target
     try:
-        found = find_target(target, root=root)
+        found = find_target(target)
     except RunError as error:
         raise CheckpointError(str(error)) from error
     if found.checkpoint is None and found.zip_path is None:

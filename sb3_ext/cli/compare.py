@@ -46,9 +46,9 @@ def compare(runs: tuple[str, ...], output: Path, json_path: Path | None) -> None
     from sb3_ext.reports.comparison_figure import plot_comparison
     from sb3_ext.reports.comparison_table import format_markdown, make_content
     from sb3_ext.reports.metrics_file import replace_non_finite
-    from sb3_ext.runs.run_registry import resolve_run
+    from sb3_ext.runs.run_registry import find_run
 
-    found = [resolve_run(run, Path("runs")) for run in runs]
+    found = [find_run(run) for run in runs]
     names = name_paths([run.paths.root for run in found])
     compared = [ComparedRun.read(run, name=name) for run, name in zip(found, names, strict=True)]
     comparison = compare_runs(compared)

@@ -77,10 +77,10 @@ def league(
     from sb3_ext.config import load_config
     from sb3_ext.errors import RunError
     from sb3_ext.evaluation.league_players import load_agents, make_anchors
-    from sb3_ext.runs.run_registry import resolve_run
+    from sb3_ext.runs.run_registry import find_run
     from sb3_ext.selfplay.matches.round_robin import play_league
 
-    found = resolve_run(run, Path("runs"))
+    found = find_run(run)
     config = load_config(found.paths.resolved_config)
     if config.game is None:
         raise RunError(f"{found.paths.root}: plays no game of two, but {config.task_id}")

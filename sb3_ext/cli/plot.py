@@ -37,9 +37,9 @@ def plot(runs: tuple[str, ...], output: Path, x: str, csv: Path | None) -> None:
     from sb3_ext.errors import Sb3ExtError
     from sb3_ext.reports.curves import plot_curves
     from sb3_ext.reports.overlay import export_runs, plot_runs
-    from sb3_ext.runs.run_registry import resolve_run
+    from sb3_ext.runs.run_registry import find_run
 
-    curves = _read_curves([resolve_run(run, Path("runs")) for run in runs])
+    curves = _read_curves([find_run(run) for run in runs])
     try:
         if len(curves) == 1 and x == "steps":
             [run] = curves

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from sb3_ext.cli.console import confirm
+from sb3_ext.cli.run_arguments import find_named_run, with_root
 from sb3_ext.formatting import format_bytes
 
 
@@ -15,16 +16,17 @@ from sb3_ext.formatting import format_bytes
 @click.option("--keep-last", type=click.IntRange(min=2), default=2, show_default=True, help="Of the newest.")
 @click.option("--keep-best", type=click.IntRange(min=1), default=1, show_default=True, help="Of the best.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def prune(runs: tuple[str, ...], keep_last: int, keep_best: int, yes: bool) -> None:
+@with_root
+def prune(runs: tuple[str, ...], keep_last: int, keep_best: int, yes: bool, root: Path) -> None:
     """
     Remove old checkpoints of RUNS that have ended, and those set aside as damaged or by --rewind; the best and the last
     two always stay.
     """
     from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
     from sb3_ext.checkpoints.store.retention import Retention
-    from sb3_ext.runs.run_registry import check_removable, resolve_run
+    from sb3_ext.runs.run_registry import check_removable
 
-    found = [resolve_run(run, Path("runs")) for run in runs]
+    found = [find_named_run(run, root) for run in runs]
     for run in found:
         check_removable(run)
     for run in found:

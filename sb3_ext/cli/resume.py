@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import shlex
 import sys
+from pathlib import Path
 
 import click
 
 from sb3_ext.cli.console import show_log
 from sb3_ext.cli.flags import with_assignments
+from sb3_ext.cli.run_arguments import find_named_run, with_root
 from sb3_ext.cli.train import carry_out
+from sb3_ext.runs.run_registry import RUNS
 
 
 @click.command(short_help="Carry a run on from its latest checkpoint.")
 @click.argument("run")
 @with_assignments
-def resume(run: str, assignments: tuple[str, ...]) -> None:
+@with_root
+def resume(run: str, assignments: tuple[str, ...], root: Path) -> None:
     """Carry RUN on, a run directory or a name below runs/, from its latest checkpoint."""
     from sb3_ext.training.resuming import AlreadyCompleted, resume_run
 
+    # Without --root, the checkpoint of a run will do as well.
+    target = run if root == RUNS else find_named_run(run, root).paths.root
     with show_log(is_quiet=False, is_verbose=False):
         try:
-            start = resume_run(run, assignments, command=shlex.join(["sb3-ext", *sys.argv[1:]]))
+            start = resume_run(target, assignments, command=shlex.join(["sb3-ext", *sys.argv[1:]]))
         except AlreadyCompleted as completed:
             click.echo(str(completed))
             return

@@ -4,46 +4,24 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from sb3_ext.cli.console import confirm
+from sb3_ext.cli.run_arguments import find_named_run, with_root, with_stale_after
 from sb3_ext.cli.run_details import format_details
 from sb3_ext.cli.run_lines import format_lines
 from sb3_ext.cli.tables import find_width
 from sb3_ext.errors import RunError
 from sb3_ext.formatting import format_bytes
 from sb3_ext.runs.log_tail import LogTail
-from sb3_ext.runs.run import LIVE_STATUSES, STALE_AFTER_SECONDS, Run, is_run
-from sb3_ext.runs.run_registry import check_removable, find_runs, remove_run, resolve_run
+from sb3_ext.runs.run import LIVE_STATUSES, Run
+from sb3_ext.runs.run_registry import check_removable, find_runs, remove_run
 from sb3_ext.runs.status import RunStatus
 from sb3_ext.runs.stop_request import stop_run
-
-_Command = TypeVar("_Command", bound=Callable[..., Any])
-
-
-def _with_root(command: _Command) -> _Command:
-    path = click.Path(path_type=Path)
-    option = click.option(
-        "--root", type=path, default=Path("runs"), metavar="DIR", show_default=True, help="Where runs are."
-    )
-    return option(command)
-
-
-def _with_stale_after(command: _Command) -> _Command:
-    return click.option(
-        "--stale-after",
-        type=click.FloatRange(min=0, min_open=True),
-        default=STALE_AFTER_SECONDS,
-        metavar="SECONDS",
-        show_default=True,
-        help="A living run without a heartbeat for this long is stale.",
-    )(command)
 
 
 @click.group()
@@ -54,8 +32,8 @@ def runs() -> None:
 @runs.command("list")
 @click.option("--all", "is_all", is_flag=True, help="Those that have ended, too.")
 @click.option("--json", "as_json", is_flag=True, help="All fields, for programs.")
-@_with_root
-@_with_stale_after
+@with_root
+@with_stale_after
 def list_runs(is_all: bool, as_json: bool, root: Path, stale_after: float) -> None:
     """A line a run: those that are running, or all."""
     found = [(run, _read_record(run)) for run in find_runs(root, stale_after_seconds=stale_after)]
@@ -75,11 +53,11 @@ def list_runs(is_all: bool, as_json: bool, root: Path, stale_after: float) -> No
 @runs.command("show")
 @click.argument("run")
 @click.option("--json", "as_json", is_flag=True, help="All fields, for programs.")
-@_with_root
-@_with_stale_after
+@with_root
+@with_stale_after
 def show_run(run: str, as_json: bool, root: Path, stale_after: float) -> None:
     """Everything worth knowing about a run: its name, or its directory."""
-    shown = _find_run(run, root, stale_after_seconds=stale_after)
+    shown = find_named_run(run, root, stale_after_seconds=stale_after)
     meta = shown.meta if shown.paths.meta.exists() else {}
     if as_json:
         details = {"log": str(shown.paths.log), "size_bytes": shown.measure_bytes(), "meta": meta}
@@ -91,8 +69,8 @@ def show_run(run: str, as_json: bool, root: Path, stale_after: float) -> None:
 
 @runs.command("watch")
 @click.argument("run", required=False)
-@_with_root
-@_with_stale_after
+@with_root
+@with_stale_after
 def watch(run: str | None, root: Path, stale_after: float) -> None:
     """
     See a run, or all that are running, as they go on.
@@ -105,7 +83,7 @@ def watch(run: str | None, root: Path, stale_after: float) -> None:
         if run is None:
             watch_runs(root, lambda: find_runs(root, stale_after_seconds=stale_after))
         else:
-            watch_run(_find_run(run, root, stale_after_seconds=stale_after))
+            watch_run(find_named_run(run, root, stale_after_seconds=stale_after))
 
 
 @runs.command("logs")
@@ -114,10 +92,10 @@ def watch(run: str | None, root: Path, stale_after: float) -> None:
 @click.option(
     "-n", "--lines", type=click.IntRange(min=0), default=50, show_default=True, help="How many, from the end."
 )
-@_with_root
+@with_root
 def show_log(run: str, follow: bool, lines: int, root: Path) -> None:
     """The last lines of a run's log."""
-    shown = _find_run(run, root)
+    shown = find_named_run(run, root)
     tail = LogTail(shown.paths.log)
     click.echo(tail.read_last(lines), nl=False)
     if follow:
@@ -136,8 +114,8 @@ def show_log(run: str, follow: bool, lines: int, root: Path) -> None:
     show_default=True,
     help="How long to wait for the end.",
 )
-@_with_root
-@_with_stale_after
+@with_root
+@with_stale_after
 def stop(run: str, timeout: float, root: Path, stale_after: float) -> None:
     """
     Ask a run to stop, and wait until it has.
@@ -145,7 +123,7 @@ def stop(run: str, timeout: float, root: Path, stale_after: float) -> None:
     Exit status: 0 it has ended, 1 it has not within the time. To ask a second time ends it at once, in the middle of
     an update.
     """
-    stopped = _find_run(run, root, stale_after_seconds=stale_after)
+    stopped = find_named_run(run, root, stale_after_seconds=stale_after)
     outcome = stop_run(stopped, timeout)
     if outcome.note is not None:
         click.echo(f"{stopped.name}: {outcome.note}", err=True)
@@ -159,7 +137,7 @@ def stop(run: str, timeout: float, root: Path, stale_after: float) -> None:
 
 @runs.command("sync")
 @click.argument("run", nargs=-1, required=True)
-@_with_root
+@with_root
 def sync(run: tuple[str, ...], root: Path) -> None:
     """
     Send to trackers what they have missed of runs that are not training.
@@ -169,7 +147,7 @@ def sync(run: tuple[str, ...], root: Path) -> None:
     from sb3_ext.training.tracker_sync import sync_trackers
 
     is_complete = True
-    for synced in [_find_run(text, root) for text in run]:
+    for synced in [find_named_run(text, root) for text in run]:
         for outcome in sync_trackers(synced):
             place = "" if outcome.url is None else f"  {outcome.url}"
             click.echo(f"{synced.name}  {outcome.name}: sent {outcome.sent:,} records{place}")
@@ -183,10 +161,10 @@ def sync(run: tuple[str, ...], root: Path) -> None:
 @runs.command("remove")
 @click.argument("run", nargs=-1, required=True)
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@_with_root
+@with_root
 def remove(run: tuple[str, ...], yes: bool, root: Path) -> None:
     """Delete runs with all that is in their directories. Asks before; refuses those that are running."""
-    chosen = {resolved.paths.root.resolve(): resolved for resolved in (_find_run(text, root) for text in run)}
+    chosen = {resolved.paths.root.resolve(): resolved for resolved in (find_named_run(text, root) for text in run)}
     for removed in chosen.values():
         check_removable(removed)
         if not yes:
@@ -196,23 +174,6 @@ def remove(run: tuple[str, ...], yes: bool, root: Path) -> None:
     for removed in chosen.values():
         remove_run(removed)
         click.echo(f"removed {removed.paths.root}")
-
-
-def _find_run(text: str, root: Path, *, stale_after_seconds: float = STALE_AFTER_SECONDS) -> Run:
-    """
-    :param text: path of a run directory, or name of a run; below a root that was given, a name only
-    :param root: where runs are
-    :param stale_after_seconds: see :class:`Run`
-    :return: the run
-    :raises RunError: if there is none
-    :raises click.UsageError: if the path of a run is given with a root
-    """
-    if click.get_current_context().get_parameter_source("root") is ParameterSource.COMMANDLINE:
-        if not Path(text).is_absolute() and is_run(root / text):
-            return Run(root / text, stale_after_seconds=stale_after_seconds)
-        if is_run(Path(text)):
-            raise click.UsageError(f"--root cannot be given with the path of a run, {text}: leave out --root")
-    return resolve_run(text, root, stale_after_seconds=stale_after_seconds)
 
 
 def _read_record(run: Run) -> RunStatus | RunError:

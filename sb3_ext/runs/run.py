@@ -61,12 +61,12 @@ class Run:
 
     :param directory: the run directory
     :param stale_after_seconds: a living run without a heartbeat for this long is ``stale``
-    :raises RunError: this is no run directory
+    :raises RunError: if it is not a run directory
     """
 
     def __init__(self, directory: Path, *, stale_after_seconds: float = STALE_AFTER_SECONDS) -> None:
         if not is_run(directory):
-            raise RunError(f"{directory}: is no run: it has neither a status.json nor a meta.json")
+            raise RunError(f"{directory}: is not a run: it has neither a status.json nor a meta.json")
         self.paths = RunPaths(directory)
         self.stale_after_seconds = stale_after_seconds
 

@@ -15,6 +15,9 @@ from sb3_ext.runs.lock import RunLock
 from sb3_ext.runs.paths import RUN_LINK
 from sb3_ext.runs.run import LIVE_STATUSES, STALE_AFTER_SECONDS, Run, is_run
 
+RUNS = Path("runs")
+"""Where new runs are made, and where runs are found by name."""
+
 
 def find_runs(root: Path, *, stale_after_seconds: float = STALE_AFTER_SECONDS) -> list[Run]:
     """
@@ -34,14 +37,15 @@ def find_runs(root: Path, *, stale_after_seconds: float = STALE_AFTER_SECONDS) -
     return [Run(directory, stale_after_seconds=stale_after_seconds) for directory in directories]
 
 
-def resolve_run(text: str, root: Path, *, stale_after_seconds: float = STALE_AFTER_SECONDS) -> Run:
+def find_run(text: str, root: Path = RUNS, *, stale_after_seconds: float = STALE_AFTER_SECONDS) -> Run:
     """
-    The run that somebody means.
+    Find the run that a user names.
 
-    :param text: path of a run directory, or name of a run below ``root``
-    :param root: where runs are
+    :param text: a run directory, or the name of a run below ``root``
+    :param root: where runs are found by name
     :param stale_after_seconds: see :class:`Run`
-    :raises RunError: there is none; the message names the nearest
+    :return: the run
+    :raises RunError: if there is no such run; the message has the nearest name, or the run that a file belongs to
     """
     for directory in (Path(text), root / text):
         if is_run(directory):
@@ -53,7 +57,9 @@ def resolve_run(text: str, root: Path, *, stale_after_seconds: float = STALE_AFT
     if matches:
         raise RunError(f"{text}: several runs have this name: {', '.join(str(run.paths.root) for run in matches)}")
     if Path(text).exists():
-        raise RunError(f"{text}: is no run: it has neither a status.json nor a meta.json")
+        if (owner := _find_owner(Path(text))) is not None:
+            raise RunError(f"{text}: expected a run, found a part of one; its run is {owner}")
+        raise RunError(f"{text}: is not a run: it has neither a status.json nor a meta.json")
     nearest = difflib.get_close_matches(text, [run.name for run in runs], n=1)
     hint = f"; did you mean {nearest[0]!r}?" if nearest else "" if runs else ", where no runs are yet"
     raise RunError(f"{text}: no run has this path, or this name below {root}{hint}")
@@ -102,6 +108,14 @@ def remove_run(run: Run) -> None:
         raise _make_refusal(run) from None
     except OSError as error:
         raise RunError(f"{run.paths.root}: cannot be removed: {error.strerror or error}") from error
+
+
+def _find_owner(path: Path) -> Path | None:
+    """:return: the run directory that a file or folder is in, or that a checkpoint on another disk belongs to"""
+    directory = next((parent for parent in path.absolute().parents if is_run(parent)), None)
+    if directory is None and path.is_dir() and (run := find_run_of(path)) is not None:
+        return run.paths.root
+    return directory
 
 
 def _walk_runs(root: Path) -> Iterator[Path]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sb3_ext.agents.trained_run import TrainedRun
 from sb3_ext.config import Override
+from sb3_ext.runs.run_registry import find_run
 from sb3_ext.training.loop import UserCallback, train_run
 from sb3_ext.training.resuming import AlreadyCompleted, resume_run
 from sb3_ext.training.start import start_run
@@ -66,12 +67,12 @@ def resume(
     return TrainedRun(train_run(start, callback).paths.root)
 
 
-def load_run(directory: str | Path) -> TrainedRun:
+def load_run(run: str | Path) -> TrainedRun:
     """
-    Open a run directory, also of a running run.
+    Open a run that is running or has ended.
 
-    :param directory: the run directory
+    :param run: a run directory, or the name of a run below ``runs``
     :return: the run: ``.status``, ``.metrics``, ``.best.load()``, ``.evaluate()`` and more
-    :raises RunError: if it is not a run directory
+    :raises RunError: if there is no such run
     """
-    return TrainedRun(Path(directory))
+    return TrainedRun(find_run(str(run)).paths.root)

@@ -11,7 +11,7 @@ from typing import Any
 from sb3_ext.building.memory import check_memory
 from sb3_ext.checkpoints.bundle.bundle import Bundle, verify_bundle
 from sb3_ext.checkpoints.bundle.state_files import read_state
-from sb3_ext.checkpoints.model_source import RUNS, find_target
+from sb3_ext.checkpoints.model_source import find_target
 from sb3_ext.checkpoints.state.captured_state import CapturedState
 from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
 from sb3_ext.config import Override, RunConfig, dump_config, load_config
@@ -70,17 +70,16 @@ class ResumePoint:
     is_chosen: bool
 
 
-def find_resume_point(target: str | Path, root: Path = RUNS) -> ResumePoint:
+def find_resume_point(target: str | Path) -> ResumePoint:
     """
     Find the run and the checkpoint that a user names.
 
-    :param target: a run directory, the name of a run below ``root``, or a checkpoint of a run
-    :param root: directory of runs
+    :param target: a run directory, the name of a run below ``runs``, or a checkpoint of a run
     :return: the run and the checkpoint
     :raises RunError: if it is neither
     :raises CheckpointError: if the checkpoint is damaged
     """
-    found = find_target(target, root=root)
+    found = find_target(target)
     run = found.run
     if run is None:
         raise RunError(f"{target}: belongs to no run that could go on; to begin one from its weights: --init-from")

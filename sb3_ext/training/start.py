@@ -29,6 +29,7 @@ from sb3_ext.errors import RunError
 from sb3_ext.runs.environment import describe_environment
 from sb3_ext.runs.paths import RUN_LINK, RunPaths
 from sb3_ext.runs.run import Run
+from sb3_ext.runs.run_registry import RUNS
 from sb3_ext.runs.session import RunSession
 
 
@@ -138,7 +139,7 @@ def name_run_directory(config: RunConfig, path: Path | None) -> Path:
     name = f"{config.task_id}_{config.agent.id}" if path is None else path.stem
     name = re.sub(r"[^A-Za-z0-9._-]", "-", name).lstrip(".")
     stamp = datetime.now(timezone.utc).strftime("%Y-%m-%d_%H-%M-%S")
-    candidates = (Path("runs") / f"{name}_{stamp}{suffix}" for suffix in ("", *(f"_{n}" for n in range(2, 1000))))
+    candidates = (RUNS / f"{name}_{stamp}{suffix}" for suffix in ("", *(f"_{n}" for n in range(2, 1000))))
     return next(candidate for candidate in candidates if not candidate.exists())
 
 

@@ -15,6 +15,7 @@ from sb3_ext.config import ConfigSource, Override, RunConfig, load_config, parse
 from sb3_ext.config.space_checks import make_override
 from sb3_ext.config.tune_schema import TuneConfig
 from sb3_ext.errors import ConfigError
+from sb3_ext.runs.run_registry import RUNS
 from sb3_ext.tuning.space import Space, load_space
 from sb3_ext.tuning.storage import complete_storage
 
@@ -136,7 +137,7 @@ def make_plan(
     validate_setup(loaded, source, parsed)
     stem = f"{loaded.task_id}_{loaded.agent.id}" if source.path is None else source.path.stem
     name = settings.study or "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in stem)
-    place = Path("runs") / name if directory is None else Path(directory)
+    place = RUNS / name if directory is None else Path(directory)
     plan = TuningPlan(source, parsed, place, name, complete_storage(settings.storage, place))
     problems = list(_find_plan_problems(plan))
     if problems:

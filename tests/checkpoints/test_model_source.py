@@ -79,10 +79,11 @@ def test_a_copied_checkpoint_and_a_zip_belong_to_no_run(run: Path) -> None:
 
 
 def test_the_folder_of_a_checkpoint_does_not_hide_other_names(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = (run.parent).resolve()
+    root = run.parent.resolve()
     monkeypatch.chdir(run / "checkpoints" / "step_000000010")
-    assert find_target("mine", root=root).checkpoint is None
-    assert find_target("model.zip", root=root).checkpoint == Path.cwd()
+    Path("runs").symlink_to(root)
+    assert find_target("mine").checkpoint is None
+    assert find_target("model.zip").checkpoint == Path.cwd()
 
 
 @pytest.mark.parametrize("name", ["runs/mine/checkpoints/best", "theirs.zip"])

@@ -74,7 +74,8 @@ def test_mistakes(trained: Path, tmp_path: Path) -> None:
     for arguments, message in (
         ([trained / "one"], "give two runs or more"),
         ([trained / "one", "nothing"], "no run has this path"),
-        ([trained / "one", tmp_path], "no run"),
+        ([trained / "one", trained / "two/checkpoints/latest"], f"its run is {trained / 'two'}"),
+        ([trained / "one", tmp_path], "is not a run"),
         ([trained / "one", "young"], "has written no metrics.json yet"),
         ([trained / "one", "odd"], "metrics.json: corrupt"),
         ([trained / "one", "empty"], "config.resolved.yaml: corrupt"),

@@ -99,13 +99,14 @@ SAMPLES: dict[str, dict[str, list[str]]] = {
     "runs logs": {"--lines": ["--lines", "7"]},
     "runs stop": {"--stale-after": ["--stale-after", "5"], "--timeout": ["--timeout", "7"]},
     "runs prune": {"--keep-last": ["--keep-last", "7"], "--keep-best": ["--keep-best", "7"]},
+    "runs resume": {"--set": ["--set", "eval.episodes=2"]},
 }
 
 BASES = {
     **{name: ["my.yaml"] for name in ("train", "advise", "tune")},
     **{name: [RUN] for name in ("enjoy", "league", "plot")},
     **{name: ["live"] for name in ("runs show", "runs stop")},
-    **{name: ["done"] for name in ("runs logs", "runs remove", "runs prune")},
+    **{name: ["done"] for name in ("runs logs", "runs remove", "runs prune", "runs resume")},
     "compare": [RUN, RUN],
 }
 """Arguments that come with every pair of options."""
@@ -144,7 +145,7 @@ REPLACED: dict[str, list[str]] = {
     "tune": ["tuning.plan:make_plan", "tuning.study:open_study", "cli.tune:show_log", "cli.tune:_carry_out"],
     "league": [
         *(
-            "runs.run_registry:resolve_run",
+            "runs.run_registry:find_run",
             "config:load_config",
             "evaluation.league_players:load_agents",
             "cli.league:print_league",
@@ -157,11 +158,11 @@ REPLACED: dict[str, list[str]] = {
         *("selfplay.matches.round_robin:play_league", "cli.league:_write"),
     ],
     "plot": [
-        *("runs.run_registry:resolve_run", "cli.plot:_read_curves", "reports.curves:plot_curves"),
+        *("runs.run_registry:find_run", "cli.plot:_read_curves", "reports.curves:plot_curves"),
         *("reports.overlay:plot_runs", "reports.overlay:export_runs"),
     ],
     "compare": [
-        *("runs.run_registry:resolve_run", "reports.comparison:ComparedRun.read", "reports.comparison:compare_runs"),
+        *("runs.run_registry:find_run", "reports.comparison:ComparedRun.read", "reports.comparison:compare_runs"),
         *("reports.comparability:find_differences", "reports.comparison_figure:plot_comparison", "atomic:write_text"),
         *("atomic:write_json", "reports.comparison_table:format_markdown", "reports.comparison_table:make_content"),
         *("reports.metrics_file:replace_non_finite", "cli.compare:_print_tables"),
@@ -184,6 +185,7 @@ REPLACED: dict[str, list[str]] = {
         "checkpoints.store.checkpoint_store:CheckpointStore",
         "cli.prune:confirm",
     ],
+    "runs resume": ["training.resuming:resume_run", "cli.resume:carry_out", "cli.resume:show_log"],
 }
 """The work of each command: functions of the package whose calls are recorded in place of being made."""
 

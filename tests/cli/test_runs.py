@@ -129,6 +129,14 @@ def test_a_root_is_where_a_name_is_looked_for_and_does_nothing_for_a_path(
     assert "completed" in found.output or not other.exists(), found.output
 
 
+def test_prune_and_resume_look_for_a_name_in_the_root(root: Path, tmp_path: Path) -> None:
+    add_run(tmp_path / "other" / "mine", stop_reason="total_steps")
+
+    assert invoke("prune", "mine", "--root", "other").output == "mine: nothing to remove\n"
+    with pytest.raises(RunError, match="other/mine"):  # is found, and has no configuration
+        invoke("resume", "mine", "--root", "other")
+
+
 def test_list_says_how_to_list_runs_that_ended(root: Path) -> None:
     add_run(root / "done")
     assert invoke("list").output == "No run is running in runs; to list the 1 that ended, add --all.\n"
@@ -198,7 +206,7 @@ def test_show_as_json(root: Path) -> None:
     assert shown["size_bytes"] > 0
 
 
-@pytest.mark.parametrize("command", ["show", "watch", "logs", "stop", "remove"])
+@pytest.mark.parametrize("command", ["show", "watch", "logs", "stop", "remove", "prune", "resume"])
 def test_an_unknown_run_names_the_nearest(root: Path, command: str) -> None:
     add_run(root / "cartpole")
 

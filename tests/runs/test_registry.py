@@ -10,8 +10,9 @@ import pytest
 from sb3_ext.atomic import write_json
 from sb3_ext.errors import RunError
 from sb3_ext.runs.lock import RunLock
+from sb3_ext.runs.paths import RUN_LINK
 from sb3_ext.runs.run import Run
-from sb3_ext.runs.run_registry import find_runs, remove_run, resolve_run
+from sb3_ext.runs.run_registry import find_run, find_runs, remove_run
 from sb3_ext.runs.status import RunStatus
 
 
@@ -49,13 +50,13 @@ def test_the_stale_limit_is_handed_on(tmp_path: Path) -> None:
     leave_run(tmp_path / "a")
 
     assert find_runs(tmp_path, stale_after_seconds=5)[0].stale_after_seconds == 5
-    assert resolve_run("a", tmp_path, stale_after_seconds=5).stale_after_seconds == 5
+    assert find_run("a", tmp_path, stale_after_seconds=5).stale_after_seconds == 5
 
 
 def test_a_missing_root_has_no_runs_and_a_file_is_no_root(tmp_path: Path) -> None:
     assert find_runs(tmp_path / "runs") == []
     with pytest.raises(RunError, match=r"a: no run has this path, or this name below .*runs, where no runs are yet$"):
-        resolve_run("a", tmp_path / "runs")
+        find_run("a", tmp_path / "runs")
     (tmp_path / "runs").touch()
     with pytest.raises(RunError, match="expected a directory of runs, but it cannot be read: Not a directory"):
         find_runs(tmp_path / "runs")
@@ -66,25 +67,48 @@ def test_a_run_is_known_by_path_and_by_name(tmp_path: Path, monkeypatch: pytest.
     leave_run(tmp_path / "runs" / "sweep" / "b")
     monkeypatch.chdir(tmp_path)
 
-    assert resolve_run("runs/a", Path("elsewhere")).paths.root.absolute() == directory
-    assert resolve_run(str(directory), Path("elsewhere")).paths.root == directory
-    assert resolve_run("a", Path("runs")).name == "a"
-    assert resolve_run("b", Path("runs")).name == "b"
-    assert resolve_run("sweep/b", Path("runs")).name == "b"
+    assert find_run("runs/a", Path("elsewhere")).paths.root.absolute() == directory
+    assert find_run(str(directory), Path("elsewhere")).paths.root == directory
+    assert find_run("a", Path("runs")).name == "a"
+    assert find_run("b", Path("runs")).name == "b"
+    assert find_run("sweep/b", Path("runs")).name == "b"
+    assert find_run("sweep/b").name == "b"
 
 
 def test_an_unknown_name_names_the_nearest(tmp_path: Path) -> None:
     leave_run(tmp_path / "cartpole_ppo")
 
     with pytest.raises(RunError, match="did you mean 'cartpole_ppo'"):
-        resolve_run("cartpole_pp", tmp_path)
+        find_run("cartpole_pp", tmp_path)
     with pytest.raises(RunError, match=r"no run has this path, or this name below .*runs, where no runs are yet$"):
-        resolve_run("cartpole_ppo", tmp_path / "runs")
+        find_run("cartpole_ppo", tmp_path / "runs")
 
 
 def test_a_path_that_is_no_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="is no run"):
-        resolve_run(str(tmp_path), tmp_path)
+    with pytest.raises(RunError, match=r"is not a run: it has neither a status\.json nor a meta\.json"):
+        find_run(str(tmp_path), tmp_path)
+
+
+@pytest.mark.parametrize("part", ["status.json", "checkpoints/best", "checkpoints/step_000000010/model.zip"])
+def test_a_part_of_a_run_is_refused_with_the_name_of_the_run(tmp_path: Path, part: str) -> None:
+    run = leave_run(tmp_path / "a")
+    checkpoint = run / "checkpoints" / "step_000000010"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "model.zip").touch()
+    (run / "checkpoints" / "best").symlink_to(checkpoint.name)
+
+    with pytest.raises(RunError, match=f"{part}: expected a run, found a part of one; its run is {run}$"):
+        find_run(str(run / part))
+
+
+def test_a_checkpoint_on_another_disk_is_refused_with_the_name_of_its_run(tmp_path: Path) -> None:
+    run = leave_run(tmp_path / "a")
+    checkpoint = tmp_path / "disk" / "step_000000010"
+    checkpoint.mkdir(parents=True)
+    (checkpoint.parent / RUN_LINK).symlink_to(run)
+
+    with pytest.raises(RunError, match=f"expected a run, found a part of one; its run is {run}$"):
+        find_run(str(checkpoint))
 
 
 def test_an_ambiguous_name_names_them_all(tmp_path: Path) -> None:
@@ -92,7 +116,7 @@ def test_an_ambiguous_name_names_them_all(tmp_path: Path) -> None:
     leave_run(tmp_path / "y" / "a")
 
     with pytest.raises(RunError, match=r"several runs have this name: .*x/a, .*y/a"):
-        resolve_run("a", tmp_path)
+        find_run("a", tmp_path)
 
 
 def test_an_ended_run_is_removed(tmp_path: Path) -> None:

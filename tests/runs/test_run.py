@@ -165,7 +165,7 @@ def test_a_run_that_ends_while_it_is_looked_at_is_not_dead(tmp_path: Path, monke
 
 
 def test_a_directory_without_a_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="is no run"):
+    with pytest.raises(RunError, match="is not a run"):
         Run(tmp_path)
 
 
