@@ -399,7 +399,7 @@ def test_installed_algorithms_are_in_the_json_schema() -> None:
 
 
 def test_a_built_in_name_always_means_the_built_in_object() -> None:
-    assert CALLBACKS.find("lr_decay") == "sb3_ext.callbacks:LearningRateDecayCallback"
+    assert CALLBACKS.find("lr_decay") == "sb3_ext.callbacks.lr_decay:LearningRateDecayCallback"
     assert CALLBACKS.list_installed() == ["broken", "trace"]
 
 

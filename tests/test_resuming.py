@@ -136,7 +136,7 @@ def test_a_completed_run_says_so_and_new_bounds_extend_it() -> None:
     assert extended.record.step >= 300
     resolved = yaml.safe_load(extended.paths.resolved_config.read_text())
     assert resolved["train"]["total_steps"] == 300
-    with pytest.raises(ConfigError, match=r"train\.total_steps: 250 is not beyond step 320, where the run is"):
+    with pytest.raises(ConfigError, match=r"train\.total_steps: 250 is not beyond step 320, which the run has reached"):
         resume_run("run", ["train.total_steps=250"])
     assert resume("run", overrides=["train.total_steps=300"]).record.step == extended.record.step
 
@@ -147,7 +147,7 @@ def test_a_run_that_ended_by_its_episodes_is_extended_by_episodes() -> None:
     assert ended.stop_reason == "total_episodes"
     with pytest.raises(AlreadyCompleted, match=r"has completed \(total_episodes\); extend it with --episodes$"):
         resume_run("run")
-    refusal = rf"train\.total_episodes: 2 is not beyond episode {ended.episode}, where the run is"
+    refusal = rf"train\.total_episodes: 2 is not beyond episode {ended.episode}, which the run has reached"
     with pytest.raises(ConfigError, match=refusal):
         resume_run("run", ["train.total_steps=9000"])
     assert not Path("run/resumes.jsonl").exists()
