@@ -16,7 +16,8 @@ from sb3_ext.algorithms.threads import measure_network, measure_threads, using_t
 from sb3_ext.building.model import make_model
 from sb3_ext.building.training_environments import make_env
 from sb3_ext.callbacks import LightCallbackList, PhaseCallback, StopCallback, TimeBudgetCallback, TrainingStopped
-from sb3_ext.config.schema import ParallelConfig, RunConfig
+from sb3_ext.config.parallel_schema import ParallelConfig
+from sb3_ext.config.schema import RunConfig
 from sb3_ext.phases import Phases
 from sb3_ext.runs.paths import RunPaths
 from sb3_ext.vec.backends.parallel_modes import SEQUENTIAL

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from sb3_ext.advising.step_time import measure_step_seconds
 from sb3_ext.building.parallel import fill_parallel, make_configured_backend, use_mode
 from sb3_ext.building.training_environments import make_environment_factory
-from sb3_ext.config.schema import ParallelConfig, RunConfig
+from sb3_ext.config.parallel_schema import ParallelConfig
+from sb3_ext.config.schema import RunConfig
 from sb3_ext.interruption import NEVER, Interruption
 from sb3_ext.vec.backends.environment_backend import EnvironmentBackend
 from sb3_ext.vec.backends.parallel_modes import AUTO, BUILT_IN, SEQUENTIAL, load_backend_class

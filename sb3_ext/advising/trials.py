@@ -16,7 +16,8 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_ext.building.parallel import make_configured_backend
 from sb3_ext.building.training_environments import make_env, make_environment_factory
-from sb3_ext.config.schema import ParallelConfig, RunConfig
+from sb3_ext.config.parallel_schema import ParallelConfig
+from sb3_ext.config.schema import RunConfig
 from sb3_ext.runs.paths import RunPaths
 from sb3_ext.vec.backends.environment_backend import EnvironmentBackend
 from sb3_ext.vec.backends.parallel_modes import AUTO, BUILT_IN, PARALLEL_MODES, load_backend_class

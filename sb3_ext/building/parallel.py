@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sb3_ext.arguments import read_parameters
-from sb3_ext.config.schema import ParallelConfig
+from sb3_ext.config.parallel_schema import ParallelConfig
 from sb3_ext.vec.backends.environment_backend import EnvironmentBackend
 from sb3_ext.vec.backends.parallel_modes import AUTO, load_backend_class, make_backend
 

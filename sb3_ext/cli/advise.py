@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sb3_ext.advising.advice import Advice
-    from sb3_ext.config.schema import ParallelConfig
+    from sb3_ext.config.parallel_schema import ParallelConfig
 
 
 @click.command(short_help="Measure whether, and how, to step environments in parallel.")

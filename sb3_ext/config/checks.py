@@ -25,7 +25,7 @@ from sb3_ext.config.callback_types import CALLBACK_TYPES, GIVEN_BY_RUN, load_cal
 from sb3_ext.config.game_checks import find_game_problems
 from sb3_ext.config.known_environments import explain_unregistered
 from sb3_ext.config.parallel_checks import find_parallel_problems
-from sb3_ext.config.schema import ParallelConfig
+from sb3_ext.config.parallel_schema import ParallelConfig
 from sb3_ext.errors import ConfigError, describe_error
 from sb3_ext.problems import Key, Problem, suggest_name
 from sb3_ext.ranges import find_range_problems

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from sb3_ext.config.checks import find_problems
 from sb3_ext.config.evaluation_schema import EvalEnvConfig
 from sb3_ext.config.overriding import apply_override
-from sb3_ext.config.schema import MOCK_ID, ParallelConfig, RunConfig
+from sb3_ext.config.parallel_schema import ParallelConfig
+from sb3_ext.config.schema import MOCK_ID, RunConfig
 from sb3_ext.config.source import ConfigSource, Override, parse_override, read_source
 from sb3_ext.config.space_checks import find_space_problems
 from sb3_ext.config.validation import translate_errors

@@ -7,7 +7,7 @@ from typing import Any
 
 from sb3_ext.arguments import import_name
 from sb3_ext.config.game_schema import CHECKPOINT_OPPONENT_TYPE, POOL_TYPE
-from sb3_ext.config.schema import GAME_MODE
+from sb3_ext.config.parallel_schema import GAME_MODE
 from sb3_ext.errors import ConfigError, MissingExtraError, RunError, SelfPlayError, describe_error
 from sb3_ext.problems import Problem
 from sb3_ext.vec.backends.parallel_modes import AUTO

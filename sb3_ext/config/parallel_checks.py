@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from sb3_ext.arguments import find_argument_problems, read_parameters
-from sb3_ext.config.schema import ParallelConfig, fill_game_mode
+from sb3_ext.config.parallel_schema import ParallelConfig, fill_game_mode
 from sb3_ext.errors import ConfigError
 from sb3_ext.problems import Problem
 from sb3_ext.vec.backends.parallel_modes import AUTO, BUILT_IN, load_backend_class, make_backend

@@ -20,7 +20,7 @@ from sb3_ext.config import (
     restore_environment,
 )
 from sb3_ext.config.callback_schema import CHECKPOINT_TYPE
-from sb3_ext.config.schema import ParallelConfig
+from sb3_ext.config.parallel_schema import ParallelConfig
 from sb3_ext.config.yaml_document import parse_document
 from sb3_ext.errors import ConfigError, RunError
 from sb3_ext.problems import Key

@@ -12,7 +12,7 @@ from sb3_ext.advising.advice import Advice, explain_advice
 from sb3_ext.advising.agent_cost import AgentCost, measure_agent
 from sb3_ext.advising.trials import Trial, _time_steps, list_sections, try_section
 from sb3_ext.config import RunConfig, load_config
-from sb3_ext.config.schema import ParallelConfig
+from sb3_ext.config.parallel_schema import ParallelConfig
 
 
 def load(algorithm: str = "ppo", num_envs: int = 2, **params: int) -> RunConfig:

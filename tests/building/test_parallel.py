@@ -10,7 +10,7 @@ import pytest
 from sb3_ext.building.parallel import make_configured_backend
 from sb3_ext.building.training_environments import make_env
 from sb3_ext.config import RunConfig, load_config
-from sb3_ext.config.schema import ParallelConfig
+from sb3_ext.config.parallel_schema import ParallelConfig
 from sb3_ext.runs.paths import RunPaths
 from sb3_ext.vec.backends.workers import WorkersBackend
 from sb3_ext.vec.closing import closing_environments

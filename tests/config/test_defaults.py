@@ -18,7 +18,7 @@ from sb3_ext.checkpoints.store.retention import Retention
 from sb3_ext.config.callback_schema import CheckpointParams
 from sb3_ext.config.evaluation_schema import EvalConfig, PlateauConfig, TargetConfig
 from sb3_ext.config.game_schema import CheckpointOpponentParams, PoolParams, SelfPlayConfig
-from sb3_ext.config.schema import ParallelConfig
+from sb3_ext.config.parallel_schema import ParallelConfig
 from sb3_ext.config.section import Section
 from sb3_ext.config.train_schema import TrainConfig
 from sb3_ext.config.tune_schema import Objective
