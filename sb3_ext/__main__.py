@@ -1,4 +1,4 @@
-"""``python -m sb3_ext`` is the same program as ``sb3-ext``."""
+"""Run the command line: ``python -m sb3_ext`` is ``sb3-ext``."""
 
 from sb3_ext.cli import main
 

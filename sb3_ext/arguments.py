@@ -1,6 +1,6 @@
 """
-Check arguments against the signature of what they are given to: those of a configuration with
-:func:`find_argument_problems` before anything is made, those of a script with :func:`validate_arguments` in the call.
+Check arguments against the signature of a function: those of a configuration with :func:`find_argument_problems`
+before the call, those of a script with the decorator :func:`validate_arguments` in the call.
 """
 
 from __future__ import annotations
@@ -35,14 +35,13 @@ def find_argument_problems(
     ranges: Mapping[str, Range] | None = None,
 ) -> list[Problem]:
     """
-    Find names that the function does not take, required ones that are missing, and values of another type or out of
-    range.
+    Find unknown names, missing required arguments, and values of the wrong type or out of range.
 
     :param function: a function or class
     :param given: keyword arguments by name
-    :param owned: arguments that are passed from elsewhere: name -> what the user should do instead
+    :param owned: arguments that are set elsewhere: name -> what to do instead
     :param ranges: of numbers, by the argument's name, for parameters whose annotation has no range
-    :return: one problem a mistake, keyed by the argument's name
+    :return: one problem for each mistake, keyed by the argument's name
     """
     owned, ranges = owned or {}, ranges or {}
     parameters = read_parameters(function)
@@ -71,9 +70,9 @@ def validate_arguments(function: Callable[P, R]) -> Callable[P, R]:
     """
     Decorator: each call refuses values that the annotations of the parameters exclude, with a ``ValueError``.
 
-    These are numbers outside a range, such as ``PositiveInt`` of :mod:`sb3_ext.ranges`, and other than the choices of a
-    ``Literal``. Other annotations are not looked at. A whole number such as 1e6 is passed on as an integer where an
-    integer is expected.
+    These are numbers outside a range such as ``PositiveInt`` of :mod:`sb3_ext.ranges`, and values other than the
+    choices of a ``Literal``; other annotations are not checked. A whole number such as 1e6 is passed on as an integer
+    where an integer is expected.
 
     :param function: with annotations
     :return: the same, with the check
@@ -137,10 +136,10 @@ def read_ranges(parameters: Mapping[str, inspect.Parameter]) -> dict[str, Range]
 
 def read_parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     """
-    A callable's parameters with evaluated annotations where they can be evaluated.
+    Read the parameters of a callable. Annotations are evaluated where that is possible.
 
     :param function: a function or class
-    :return: name -> parameter, without ``self``; whatever one passes, where there is no signature to read
+    :return: name -> parameter, without ``self``; a single ``**arguments`` if there is no signature
     """
     try:
         return inspect.signature(function, eval_str=True).parameters
@@ -159,7 +158,7 @@ def convert_list(annotation: Any, value: Any) -> Any:
     """
     :param annotation: of a parameter
     :param value: plain data from YAML, which has no tuples
-    :return: the tuple that the annotation asks for in the place of a list; any other value as it is
+    :return: a tuple if the value is a list and the annotation needs a tuple; any other value as it is
     """
     origins = [typing.get_origin(member) or member for member in union_members(annotation)]
     return tuple(value) if isinstance(value, list) and tuple in origins and list not in origins else value
@@ -169,7 +168,7 @@ def convert_lists(function: Callable[..., Any], given: Mapping[str, Any]) -> dic
     """
     :param function: a function or class
     :param given: keyword arguments by name, plain data
-    :return: the same, with tuples in the place of lists where the function's annotations ask for them
+    :return: the same, with lists converted to tuples where the annotations need tuples
     """
     parameters = read_parameters(function)
     return {
@@ -201,11 +200,11 @@ def import_name(name: str) -> Any:
 
 def import_module(name: str) -> types.ModuleType:
     """
-    Import a module, whatever it does on import.
+    Import a module. Any error that it raises becomes a ``LookupError``.
 
     :param name: with dots
     :return: the module
-    :raises LookupError: with one line for the user, if it does not exist or fails
+    :raises LookupError: with one line for the user, if it does not exist or its import fails
     """
     try:
         return importlib.import_module(name)
@@ -232,7 +231,7 @@ def _split_union(annotation: Any) -> tuple[Any, ...]:
 
 
 def _evaluate(annotation: Any, names: dict[str, Any]) -> Any:
-    """An annotation that is text, evaluated; the text itself where a name in it exists for type checkers only."""
+    """Evaluate an annotation that is text; return the text if a name in it exists only for type checkers."""
     try:
         return eval(annotation, names) if isinstance(annotation, str) else annotation
     except Exception:
@@ -247,7 +246,7 @@ def _is_named(parameter: inspect.Parameter) -> bool:
 
 
 def _find_type_problems(annotation: Any, value: Any) -> list[Problem]:
-    """Annotations of plain types only: what numbers are to NumPy's own types is for the callee to say."""
+    """Check plain types only; the function itself checks NumPy's types and others."""
     members = union_members(annotation)
     if not all((typing.get_origin(member) or member) in (*_PLAIN_NAMES, Literal) for member in members):
         return []
@@ -277,7 +276,7 @@ _PLAIN_NAMES: dict[Any, str] = {
 
 
 def describe_annotation(annotation: Any) -> str:
-    """A type annotation in the words of a YAML file: ``a number, a schedule such as linear(3e-4) or null``."""
+    """Describe a type annotation for YAML: ``a number, a schedule such as linear(3e-4) or null``."""
     unique = list(dict.fromkeys(map(_describe_member, _split_union(annotation))))
     return unique[0] if len(unique) == 1 else f"{', '.join(unique[:-1])} or {unique[-1]}"
 

@@ -1,8 +1,8 @@
 """
-Write a file or a folder whole, or not at all.
+Write a file or a folder completely or not at all.
 
-Both write under a hidden sibling name and rename: a reader, or a process killed at any moment, sees the old state
-or the new one. ``durable`` adds the ``fsync`` calls that make the same true of a power loss.
+Both write under a hidden name beside the target, then rename: a reader sees the old state or the new one, also after
+the writer was killed. ``durable`` adds the ``fsync`` calls that guarantee the same after a power loss.
 
 Libraries for this, such as atomicwrites, replace single files and no folders.
 """
@@ -24,7 +24,7 @@ from sb3_ext.file_lock import holding_lock, is_locked
 
 def fsync_path(path: Path) -> None:
     """
-    Flush one file's, or one directory's entries', data to the disk.
+    Flush the data of a file, or the entries of a directory, to the disk.
 
     :param path: an existing file or directory
     """
@@ -42,7 +42,7 @@ def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
     :param path: the file; its directory exists
     :param content: the whole new content
     :param durable: flush the file and its directory entry to the disk before returning
-    :raises OSError: the disk is full, say; the old file is then still there and no temporary one is left
+    :raises OSError: if it cannot be written; the old file is kept and no temporary one is left
     """
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
@@ -72,12 +72,12 @@ def write_json(path: Path, content: Any, *, durable: bool = True, indent: int | 
 
 def overwrite_json(path: Path, content: Any) -> None:
     """
-    Write into the file that is there, which needs no room on a full disk. Not in one step: only for a last word, where
+    Write into an existing file, which needs no space on a full disk. Not atomic: only for a last message after
     :func:`write_json` has failed.
 
     :param path: an existing file, not larger than a block of the disk
     :param content: the whole new content, as for :func:`write_json`
-    :raises OSError: it cannot be written
+    :raises OSError: if it cannot be written
     """
     with path.open("r+b") as file:
         file.write(f"{json.dumps(content, indent=2, allow_nan=False)}\n".encode())
@@ -93,7 +93,7 @@ def write_directory(path: Path) -> Iterator[Path]:
 
     :param path: the directory to create; must not exist, or be empty
     :return: the hidden directory to write into
-    :raises OSError: on a failing disk; nothing is left behind
+    :raises OSError: if it cannot be written; nothing is left behind
     """
     with create_directory(path) as directory:
         yield directory
@@ -105,13 +105,13 @@ def write_directory(path: Path) -> Iterator[Path]:
 @contextmanager
 def create_directory(path: Path) -> Iterator[Path]:
     """
-    :func:`write_directory` for a caller who flushes the files, each as it is written.
+    :func:`write_directory` for a caller that flushes each file itself.
 
-    While it is written, the hidden directory is locked: :func:`remove_abandoned` spares it.
+    Meanwhile the hidden directory is locked, so that :func:`remove_abandoned` does not remove it.
 
     :param path: the directory to create; must not exist, or be empty
     :return: the hidden directory to write into
-    :raises OSError: on a failing disk; nothing is left behind
+    :raises OSError: if it cannot be written; nothing is left behind
     """
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
@@ -132,7 +132,7 @@ def create_directory(path: Path) -> Iterator[Path]:
 def find_target(temporary: Path) -> Path | None:
     """
     :param temporary: any path
-    :return: what it is to become, if its name is one that this module gives to what is still being written
+    :return: the target, if this is the hidden name of an unfinished file or directory; ``None`` for any other path
     """
     match = re.fullmatch(r"\.(.+)\.\w{8}", temporary.name)
     return None if match is None else temporary.with_name(match[1])
@@ -140,10 +140,10 @@ def find_target(temporary: Path) -> Path | None:
 
 def remove_abandoned(directory: Path, targets: Collection[Path] | None = None) -> None:
     """
-    Remove what writers that were killed have left: hidden entries that no living process is writing.
+    Remove unfinished files and directories of killed writers. Those of running writers are kept.
 
     :param directory: where they wrote
-    :param targets: only what was to become one of these; every hidden entry if left out
+    :param targets: remove only those with these targets; all when left out
     """
     for entry in directory.glob(".*"):
         if targets is not None and find_target(entry) not in targets:

@@ -1,4 +1,4 @@
-"""The package's errors: one root, so that ``except Sb3ExtError`` catches every message meant for a user."""
+"""The package's errors. ``except Sb3ExtError`` catches all that have a message for the user."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ _LONGEST_MESSAGE = 500  # characters
 
 
 class Sb3ExtError(Exception):
-    """Something the user can mend. The command line prints it as it is and exits with status 2."""
+    """An error that the user can correct. The command line prints its message and exits with status 2."""
 
 
 class ConfigError(Sb3ExtError):
     """
     A configuration cannot be used.
 
-    :param problems: every mistake found, a line each, in the form ``place: key: what was found and expected``
+    :param problems: all mistakes found, a line each, in the form ``place: key: what was found and expected``
     """
 
     def __init__(self, problems: str | Iterable[str]) -> None:
@@ -37,7 +37,7 @@ class MissingExtraError(Sb3ExtError):
 
     :param feature: what the user asked for
     :param extra: the name of the extra that brings it
-    :param condition: what else it takes
+    :param condition: what else is needed
     """
 
     def __init__(self, feature: str, extra: str, condition: str | None = None) -> None:
@@ -48,10 +48,10 @@ class MissingExtraError(Sb3ExtError):
 
 class RemoteTraceback(Exception):
     """
-    Stands as the cause above an error that comes from another process.
+    The cause of an error that was raised in another process.
 
-    :param text: the traceback as it was there
-    :param place: where the error was raised there, as ``file.py:12``
+    :param text: the traceback in that process
+    :param place: where the error was raised, as ``file.py:12``
     """
 
     def __init__(self, text: str, place: str) -> None:
@@ -64,22 +64,22 @@ class RemoteTraceback(Exception):
 
 
 class SelfPlayError(Sb3ExtError):
-    """A game, an opponent or a pool of opponents cannot be used, or does what the rules forbid."""
+    """A game, an opponent or a pool of opponents cannot be used, or violates the rules."""
 
 
 class LearnerMissingError(SelfPlayError):
-    """A pool of opponents is to play as the current agent, but knows no model yet."""
+    """A pool of opponents has no model yet to play as the current agent."""
 
 
 class TuningError(Sb3ExtError):
-    """A study cannot be created, read or gone on with, or it has given up."""
+    """A study cannot be created, read or continued, or it has stopped after too many failures."""
 
 
 def find_place(error: BaseException) -> str:
     """
-    Where an error was raised, be it in another process.
+    Find where an error was raised, also in another process.
 
-    :param error: it
+    :param error: the error
     :return: ``file.py:12``; empty without a traceback
     """
     if isinstance(error.__cause__, RemoteTraceback):
@@ -94,10 +94,10 @@ def find_place(error: BaseException) -> str:
 
 def describe_error(error: BaseException) -> str:
     """
-    Describe an error that third-party code has raised, in one line: what the user sees in the place of a traceback.
+    Describe an error of third-party code in one line, which the user sees instead of a traceback.
 
-    :param error: it
-    :return: ``message`` of an error of import, ``Type: message (file.py:12)`` of any other
+    :param error: the error
+    :return: ``message`` for an ``ImportError``, ``Type: message (file.py:12)`` for any other
     """
     text = " ".join(str(error).split())[:_LONGEST_MESSAGE]
     if isinstance(error, ImportError) and text:

@@ -1,4 +1,4 @@
-"""What a configuration can name: objects of this package, of other installed packages, and of any module."""
+"""Registries of what a configuration can name: objects of this package, of other packages, and of any module."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from sb3_ext.problems import suggest_name
 
 class Registry:
     """
-    One kind of object by name: built in, registered by an installed package as an entry point, or ``module:Name``.
+    Objects of one kind by name: built in, registered by an installed package as an entry point, or ``module:Name``.
 
-    A built-in name always means the built-in object. Entry points are read from the disk only for a name that is
-    neither built in nor ``module:Name``, and to list or suggest names.
+    A built-in name cannot be replaced. Entry points are read from the disk only for a name that is neither built in nor
+    ``module:Name``, and to list or suggest names.
 
-    :param kind: the word for it in messages, such as ``callback``
+    :param kind: its name in messages, such as ``callback``
     :param built_in: name -> ``module:Name``
     :param group: of the entry points, such as ``sb3_ext.callbacks``
     :param alternatives: what else a configuration can name, for messages
-    :param reserved: names that are handled elsewhere, suggested like built-in ones
+    :param reserved: names that are handled elsewhere and only suggested here
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Registry:
     def find(self, name: str) -> str:
         """
         :param name: a built-in or registered name, or ``module:Name``
-        :return: where the object is: ``module:Name``
+        :return: the object's place, as ``module:Name``
         :raises LookupError: with a message for the user, if the name is unknown, or two packages register it
         """
         if name in self._built_in:
@@ -94,7 +94,7 @@ class Registry:
         return next(iter(offered))
 
     def _read_entry_points(self) -> dict[str, dict[str, str]]:
-        """:return: name -> ``module:Name`` -> the package that registers it so"""
+        """:return: name -> ``module:Name`` -> the package that registers it"""
         from importlib.metadata import entry_points
 
         registered: dict[str, dict[str, str]] = {}

@@ -1,7 +1,7 @@
 """
-Locks on files and directories, which the kernel releases when their process ends, however it ends.
+Locks on files and directories. The kernel releases them when their process ends, also when it is killed.
 
-A process id in a file could belong to another process by then, or to one in another container.
+A process id in a file would not do: it may belong to another process later, or to one in another container.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ def acquire_lock(path: Path, *, wait: bool = True) -> int | None:
     """
     Lock a file or a directory for this process alone.
 
-    ``flock`` belongs to the open file: a forked child has it, too, until it closes its copy of the descriptor.
+    The lock belongs to the open file: a forked child holds it, too, until it closes its copy of the descriptor.
 
     :param path: a directory, or a lock file, which is created if it is missing
-    :param wait: until another process has released it
-    :return: a descriptor, whose closing releases the lock; ``None`` if another process holds it
+    :param wait: wait until another process has released it
+    :return: a descriptor; closing it releases the lock. ``None`` if another process holds the lock
     :raises OSError: if the file cannot be opened, or the file system has no locks
     """
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
@@ -39,11 +39,11 @@ def acquire_lock(path: Path, *, wait: bool = True) -> int | None:
 @contextmanager
 def holding_lock(path: Path, *, required: bool = True) -> Iterator[None]:
     """
-    Hold the lock on a file or a directory inside the block, after waiting for it.
+    Wait for the lock on a file or a directory, and hold it inside the block.
 
     :param path: as for :func:`acquire_lock`
-    :param required: false to go on without a lock where the file system has none
-    :raises OSError: if a required lock cannot be had
+    :param required: ``False`` continues without a lock where the file system does not support locks
+    :raises OSError: if a required lock cannot be acquired
     """
     try:
         descriptor = acquire_lock(path)
@@ -60,10 +60,10 @@ def holding_lock(path: Path, *, required: bool = True) -> Iterator[None]:
 
 def is_locked(path: Path) -> bool | None:
     """
-    Say whether a process holds the lock on a file or a directory.
+    Return whether a process holds the lock on a file or a directory.
 
-    :param path: is not created
-    :return: ``None`` if that cannot be known: no such file, no permission, a file system without locks
+    :param path: not created if it is missing
+    :return: ``None`` if this is unknown: no such file, no permission, or a file system without locks
     """
     try:
         descriptor = os.open(path, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""How durations, sizes and long names are written for people."""
+"""Format durations, sizes and long names for people."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MAX_JOINED = 40
 
 def format_duration(seconds: float) -> str:
     """
-    Write a time span with its units, rounded down.
+    Format a time span with its units, rounded down.
 
     :param seconds: not negative
     :return: such as ``1h 23m 45s``; below ten seconds with a tenth, ``3.2s``
@@ -31,7 +31,7 @@ def format_duration(seconds: float) -> str:
 
 def format_bytes(size: float) -> str:
     """
-    Write a size in the largest unit that leaves at least 1 before the point.
+    Format a size in the largest unit in which it is at least 1.
 
     :param size: bytes
     :return: such as ``12.3 MB``; units are powers of 1000
@@ -47,7 +47,7 @@ def shorten_end(text: str, width: int) -> str:
     """
     :param text: a line
     :param width: columns of a terminal, where a wide character takes two; at least 1
-    :return: the text, if it is no longer; else its beginning and ``…``
+    :return: the text if it fits; else its beginning and ``…``
     """
     return text if cell_len(text) <= width else _join(text, width - 1, 0)
 
@@ -59,21 +59,20 @@ def shorten_ends(texts: Sequence[str], width: int) -> list[str]:
 
 def shorten_middle(text: str, width: int) -> str:
     """
-    :param text: a name, whose end often is what tells it from others
+    :param text: a name, whose end often distinguishes it from others
     :param width: columns of a terminal, where a wide character takes two; at least 1
-    :return: the text, if it is no longer; else its beginning, ``…`` and its end
+    :return: the text if it fits; else its beginning, ``…`` and its end
     """
     return text if cell_len(text) <= width else _join(text, width // 2, (width - 1) // 2)
 
 
 def shorten_names(names: Sequence[str], width: int) -> list[str]:
     """
-    Shorten names as :func:`shorten_middle` does, and keep them different: more of the end or of the beginning stays
-    where that tells them apart.
+    Shorten names as :func:`shorten_middle` does, but keep as much of the end or of the beginning as makes them differ.
 
-    :param names: of runs, say
+    :param names: such as those of runs
     :param width: columns of a terminal; at least 1
-    :return: as many names; where no cut of that width tells them apart, some are the same
+    :return: the short names, in the same order; some are the same if no cut of that width makes them differ
     """
     room = width - 1
     for end in sorted(range(room + 1), key=lambda end: abs(end - room // 2)):
@@ -86,27 +85,27 @@ def shorten_names(names: Sequence[str], width: int) -> list[str]:
 def name_paths(paths: Sequence[Path]) -> list[str]:
     """
     :param paths: of runs
-    :return: the last part of each; with its parents, as many as tell it from another path that ends in the same way
+    :return: the last part of each path, with as many parents as make it unique
     """
     return [_name_path(path.absolute(), [other.absolute() for other in paths]) for path in paths]
 
 
 def name_groups(groups: Sequence[Sequence[str]]) -> list[str]:
     """
-    Name groups of runs by what the names of their runs have in common at the beginning.
+    Name groups of runs by the common beginning of the names of their runs.
 
-    :param groups: the names of the runs of each
-    :return: a name each: of a single run its own; where the beginning does not tell groups apart, the runs' names
+    :param groups: the names of the runs of each group
+    :return: a name for each group: a single run's own name; all names of its runs if the beginning is not unique
     """
-    beginnings = [_find_beginning(names) for names in groups]
+    beginnings = [_compute_beginning(names) for names in groups]
     return [
         beginning if beginning and beginnings.count(beginning) == 1 else _join_names(names)
         for names, beginning in zip(groups, beginnings, strict=True)
     ]
 
 
-def _find_beginning(names: Sequence[str]) -> str:
-    """Of whole words: ``ppo`` of ``ppo_seed_1`` and ``ppo_seed_2``."""
+def _compute_beginning(names: Sequence[str]) -> str:
+    """Return the common beginning in whole words, such as ``ppo`` of ``ppo_seed_1`` and ``ppo_seed_2``."""
     if len(names) == 1:
         return names[0]
     words = zip(*(re.split("([-_./ ])", name) for name in names), strict=False)
@@ -128,6 +127,6 @@ def _name_path(path: Path, paths: Sequence[Path]) -> str:
 
 
 def _join(text: str, start: int, end: int) -> str:
-    """The beginning and the end of a text, so many columns wide or one less where a wide character is cut."""
+    """Join the beginning and the end of a text, each of a given width, or one less where a wide character is cut."""
     backwards = set_cell_size(text[::-1], end).rstrip(" ") if end else ""
     return set_cell_size(text, start).rstrip(" ") + _ELLIPSIS + backwards[::-1]

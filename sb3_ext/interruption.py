@@ -1,4 +1,4 @@
-"""End loops that step environments before they are done: on a signal, by a stop file, or when time is up."""
+"""Interrupt loops that step environments: on a signal, by a stop file, or when time is up."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-# A look costs some microseconds on a local disk and much more on a network one.
+# A check takes microseconds on a local disk and much longer on a network disk.
 _LOOK_EVERY_SECONDS = 0.1
 
 Item = TypeVar("Item")
@@ -16,9 +16,9 @@ Item = TypeVar("Item")
 
 class StopRequested(KeyboardInterrupt):
     """
-    End a loop between two of its steps. Like Ctrl+C, it is not caught by ``except Exception``.
+    Raised to end a loop between two of its steps. Like Ctrl+C, it is not caught by ``except Exception``.
 
-    :param reason: why, such as ``signal SIGTERM``
+    :param reason: such as ``signal SIGTERM``
     """
 
     def __init__(self, reason: str) -> None:
@@ -28,10 +28,9 @@ class StopRequested(KeyboardInterrupt):
 
 class Interruption:
     """
-    Tells a loop whether to end before it is done. Every loop that steps environments checks it before each step.
+    Ends a loop early if there is a reason. Loops that step environments check it before each step.
 
-    :param find_reasons: functions that return why to end, or ``None``; they are called at every step, the first one
-        first
+    :param find_reasons: functions that return the reason to stop, or ``None``; called in this order at every step
     """
 
     def __init__(self, *find_reasons: Callable[[], str | None]) -> None:
@@ -61,12 +60,12 @@ class Interruption:
 
 
 NEVER = Interruption()
-"""For a loop that nothing but an exception ends early."""
+"""Never ends a loop."""
 
 
 class StopFile:
     """
-    Looks for a file whose presence asks a training to end; at most ten times a second.
+    Checks for a file whose existence asks a training to stop; at most ten times a second.
 
     :param path: the file
     """
@@ -76,7 +75,7 @@ class StopFile:
         self._next_look_at = 0.0
 
     def find_reason(self) -> str | None:
-        """:return: ``stop file`` if it was there when last looked for"""
+        """:return: ``stop file`` if this check found the file; ``None`` if not, or if the last check is too recent"""
         now = time.monotonic()
         if now < self._next_look_at:
             return None

@@ -1,8 +1,8 @@
 """
-What a run is doing at the moment, and how long it has done each thing.
+The current phase of a run, and the time spent in each phase.
 
-A run passes through ``starting``, ``collecting`` and ``updating`` in turn, ``evaluating``, ``saving`` and
-``finished``: a long update is then not taken for a stall, and the time can be broken down.
+The phases are ``starting``, ``collecting`` and ``updating`` in turn, ``evaluating``, ``saving`` and ``finished``. They
+tell a long update from a stalled run, and show where the time went.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from contextlib import contextmanager
 
 class Phases:
     """
-    The current phase, and the time spent in each. Belongs to one thread, the training loop's.
+    The current phase, and the time spent in each. For the thread of the training loop only.
 
-    ``listeners`` are called with the new phase's name, after the change.
+    ``listeners`` are called with the name of the new phase after each change.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Phases:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Time spent in each phase so far, that of an earlier process and of the current phase included."""
+        """Seconds spent in each phase so far, including earlier processes and the current phase."""
         seconds = dict(self._earlier_seconds)
         for name, spent in self._seconds.items():
             seconds[name] = seconds.get(name, 0.0) + spent
@@ -37,17 +37,17 @@ class Phases:
 
     def restore(self, seconds: Mapping[str, float]) -> None:
         """
-        Count on from what an earlier process has spent, on top of what this one has. Twice is the same as once.
+        Add the time of an earlier process; another call replaces it.
 
-        :param seconds: what :attr:`seconds` was then
+        :param seconds: :attr:`seconds` of the earlier process
         """
         self._earlier_seconds = dict(seconds)
 
     def enter(self, name: str) -> None:
         """
-        Begin a phase, which ends the current one. Entering the current one again changes nothing.
+        Begin a phase and end the current one. Entering the current phase again changes nothing.
 
-        :param name: the phase
+        :param name: of the phase
         """
         if name == self.current:
             return
@@ -61,9 +61,9 @@ class Phases:
     @contextmanager
     def during(self, name: str) -> Iterator[None]:
         """
-        Be in a phase for the length of a block, then go back to the one before, also after an exception.
+        Enter a phase for the duration of a block, then return to the previous one, also after an exception.
 
-        :param name: the phase
+        :param name: of the phase
         """
         previous = self.current
         self.enter(name)

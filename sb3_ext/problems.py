@@ -1,4 +1,4 @@
-"""One mistake in a user's configuration, and how to name what was probably meant."""
+"""Mistakes in a configuration, and the words of their messages."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 Key = tuple[str | int, ...]
 
 _LONGEST_LIST = 30
-_LEAST_LIKENESS = 0.65  # of 1; less suggests what nobody meant
+_LEAST_LIKENESS = 0.65  # of 1; less likeness gives wrong suggestions
 
 
 class Problem(NamedTuple):
     """
-    One mistake.
+    One mistake in a configuration.
 
-    :param key: where it is, from the outermost key inwards; list positions are integers
+    :param key: its place, from the outermost key inwards; list positions are integers
     :param message: what was found, what was expected
     """
 
@@ -25,20 +25,20 @@ class Problem(NamedTuple):
 
     def below(self, *prefix: str | int) -> Problem:
         """
-        The same mistake, seen from further out.
+        Return the same mistake with a longer key.
 
-        :param prefix: the keys that lead to where ``key`` begins
+        :param prefix: keys in front of ``key``
         """
         return Problem((*prefix, *self.key), self.message)
 
 
 def suggest_name(name: object, known: Iterable[str]) -> str:
     """
-    The end of a sentence about an unknown name.
+    Return the end of a message about an unknown name.
 
-    :param name: what was found
-    :param known: the names that would have been right
-    :return: ``did you mean 'x'?``, or the list of known names when none is near and they are few
+    :param name: the unknown name
+    :param known: the known names
+    :return: ``did you mean 'x'?``, or the list of known names if none is near and they are few
     """
     names = sorted(known)
     by_lower_case = {candidate.lower(): candidate for candidate in names}
@@ -51,7 +51,7 @@ def suggest_name(name: object, known: Iterable[str]) -> str:
 
 
 def describe_value(value: object) -> str:
-    """How a value found in a file is shown in a message: short, whatever it is."""
+    """Describe a value of a file in a few words for a message."""
     if value is None:
         return "nothing (null)"
     if isinstance(value, Mapping):
@@ -63,7 +63,7 @@ def describe_value(value: object) -> str:
 
 
 def expected(what: str, found: Any) -> str:
-    """The sentence for a value of the wrong kind."""
+    """Return the message for a value of the wrong kind."""
     return f"expected {what}, found {describe_value(found)}"
 
 

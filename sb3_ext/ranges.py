@@ -1,5 +1,5 @@
 """
-The values that a number may have, and the words for them.
+Ranges of numbers, with words for messages.
 
 A key of a configuration whose annotation is one of the types here, such as ``PositiveInt``, takes no other numbers;
 nor does such a parameter of a function with the decorator :func:`~sb3_ext.arguments.validate_arguments`.
@@ -26,17 +26,17 @@ _LIMITS = (MAX_INTEGER, MAX_NUMBER, inf)
 @dataclass(frozen=True)
 class Range:
     """
-    The values that a number may have. NaN is never one of them.
+    A range of numbers. NaN is never in it.
 
     As metadata of an annotation, such as ``Annotated[int, POSITIVE_INTEGER]``, it is also a type of pydantic's.
 
     :param words: for messages, with an article
     :param low: the least value
     :param high: the greatest value
-    :param excludes_low: everything above ``low``, but not ``low``
-    :param excludes_high: everything below ``high``, but not ``high``
-    :param is_whole: integers only
-    :param also: values outside these bounds that have a meaning of their own
+    :param excludes_low: whether ``low`` itself is excluded
+    :param excludes_high: whether ``high`` itself is excluded
+    :param is_whole: whether it has integers only
+    :param also: single values outside these bounds that are included, such as -1
     """
 
     words: str
@@ -99,7 +99,7 @@ class Range:
         return expected(self.words + limit, number)
 
     def close(self) -> Range:
-        """:return: the same range with its bounds: schedules may begin or end there"""
+        """:return: the same range with its bounds included, since schedules may start or end there"""
         return replace(self, excludes_low=False, excludes_high=False)
 
     def to_json_schema(self) -> dict[str, Any]:
@@ -157,9 +157,9 @@ Seed: TypeAlias = Annotated[int, SEED]
 
 def find_range_problems(given: Mapping[str, Any], ranges: Mapping[str, Range]) -> Iterator[Problem]:
     """
-    :param given: values by name; a range holds for every number in a list or mapping
-    :param ranges: by the same names; values without one are not looked at
-    :return: one problem a number outside its range; values that are not numbers are not looked at
+    :param given: values by name; in lists and mappings, every number is checked
+    :param ranges: by the same names; values without one are not checked
+    :return: one problem for each number outside its range; values that are not numbers are not checked
     """
     for name, value in given.items():
         if name in ranges:

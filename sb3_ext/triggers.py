@@ -1,8 +1,8 @@
 """
-When something is due: pure counters aligned to multiples of their interval.
+Triggers that fire at multiples of an interval.
 
-A trigger fires when the counter reaches or passes the next multiple, however large the stride (one ``VecEnv``
-step adds many transitions). Because multiples do not move, a resumed run fires where the uninterrupted one would.
+A trigger fires when the counter reaches or passes the next multiple, however large the increment (one ``VecEnv`` step
+adds many transitions). So a resumed run fires at the same counts as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 
 class _EveryMultiple:
     """
-    Fires once for each time that the counter reaches or passes a multiple of ``interval``.
+    Fires when the counter reaches or passes a multiple of ``interval``.
 
-    :param interval: distance between two firings, in the counter's unit; must be positive
-    :param start: where the counter stands now; multiples up to it count as fired
+    :param interval: distance between two multiples, in the counter's unit; must be positive
+    :param start: the current count; multiples up to it count as fired
     :raises ValueError: if ``interval`` is not positive
     """
 
@@ -25,18 +25,17 @@ class _EveryMultiple:
 
     def skip_to(self, count: float) -> None:
         """
-        Take every multiple up to ``count`` as fired: what a resume does.
+        Treat every multiple up to ``count`` as fired, as after a resume.
 
-        :param count: where the counter stands
+        :param count: the current count
         """
         self._fired_multiples = int(count // self.interval)
 
     def is_due(self, count: float) -> bool:
         """
-        Whether a multiple was reached since the last time this was true. Several passed at once fire once.
+        Return whether a multiple was reached since the last time. Several multiples passed at once fire once.
 
-        :param count: where the counter stands
-        :return: ``True`` once per reached multiple
+        :param count: the current count
         """
         multiples = int(count // self.interval)
         if multiples <= self._fired_multiples:
@@ -54,4 +53,4 @@ class EveryEpisodes(_EveryMultiple):
 
 
 class EverySeconds(_EveryMultiple):
-    """Counts elapsed seconds of training, earlier stretches of a resumed run included."""
+    """Counts elapsed seconds of training, including those before a resume."""

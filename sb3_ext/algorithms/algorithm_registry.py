@@ -1,4 +1,4 @@
-"""Every algorithm by its name in a configuration. Importing this module does not import torch."""
+"""The algorithms by their names in a configuration. Importing this module does not import torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DISCRETE_ACTIONS = ("Discrete", "MultiDiscrete", "MultiBinary")
 @dataclass(frozen=True)
 class Algorithm:
     """
-    What the package needs to know of an algorithm before importing it.
+    Properties of an algorithm that are known without importing it.
 
     :param id: its name in a configuration
     :param module: the module that exports its class
@@ -28,9 +28,9 @@ class Algorithm:
     :param is_off_policy: whether it learns from a replay buffer
     :param has_epsilon: whether it explores by a decaying random fraction (``exploration_rate``)
     :param needs_action_masks: whether the environment must offer ``action_masks()``
-    :param ignores_callbacks: whether its loop goes on although a callback returned ``False``, or may do so
-    :param board_buffer: the class in ``board_buffers`` from which it learns games, ``None`` if there is none
-    :param observes_masks: whether it finds the legal moves of a game in its observations
+    :param ignores_callbacks: whether its training loop ignores, or may ignore, a callback that returns ``False``
+    :param board_buffer: its buffer for games, a class in ``board_buffers``; ``None`` if there is none
+    :param observes_masks: whether its observations of a game contain the legal moves
     :param base: id of the built-in algorithm that a user's class is derived from, ``None`` if there is none
     """
 
@@ -53,12 +53,12 @@ class Algorithm:
 
     @property
     def can_collect_deterministically(self) -> bool:
-        """Whether ``train.deterministic`` means something for it."""
+        """Whether it supports ``train.deterministic``."""
         return self.has_epsilon or not (self.is_off_policy or self.ignores_callbacks)
 
     def load_class(self) -> type[BaseAlgorithm]:
         """
-        Import the algorithm's class, and with it torch, but not torch's compiler.
+        Import the algorithm's class, and with it torch without torch's compiler.
 
         :return: the class
         """
@@ -129,16 +129,16 @@ MASKED_ALGORITHMS: dict[str, Algorithm] = {
     )
     for algorithm_id, name in (("dqn", "MaskedDQN"), ("qrdqn", "MaskedQRDQN"))
 }
-"""What games are learned with in the place of algorithms that know no action masks."""
+"""Variants for games of algorithms that do not support action masks."""
 
 BUILT_IN: dict[str, Algorithm] = {**ALGORITHMS, **MASKED_ALGORITHMS}
-"""Every algorithm whose class is part of SB3, of SB3-Contrib or of this package."""
+"""All algorithms of SB3, of sb3-contrib and of this package."""
 
 
 def mask_algorithm(algorithm: Algorithm) -> Algorithm:
     """
-    :param algorithm: what a configuration names
-    :return: what learns a game: the same, or the variant that keeps to legal moves
+    :param algorithm: named by a configuration
+    :return: the algorithm that learns a game: the same, or its variant that takes only legal moves
     """
     return MASKED_ALGORITHMS.get(f"{MASKED_PREFIX}{algorithm.id}", algorithm)
 
@@ -153,11 +153,11 @@ ALGORITHM_NAMES = Registry(
 
 def get_algorithm(algorithm_id: str) -> Algorithm:
     """
-    Describe an algorithm that a configuration names. One that is not built in is imported, and with it torch.
+    Return the properties of an algorithm. One that is not built in is imported, and with it torch.
 
     :param algorithm_id: a built-in id such as ``ppo``, a name that an installed package registers, or ``module:Name``
-    :return: what the package needs to know; of a class that is not built in, what holds for its built-in base class
-    :raises ConfigError: if there is none, with the nearest name
+    :return: its properties; a class that is not built in has those of its nearest built-in base class
+    :raises ConfigError: if it does not exist, with the nearest name
     """
     if algorithm_id in ALGORITHMS:
         return ALGORITHMS[algorithm_id]
@@ -177,7 +177,7 @@ def get_algorithm(algorithm_id: str) -> Algorithm:
 def find_algorithm_of(algorithm_class: type[Any]) -> Algorithm | None:
     """
     :param algorithm_class: any class
-    :return: the built-in algorithm, or the variant of one for games, that is this very class
+    :return: the built-in algorithm, or variant for games, of exactly this class; ``None`` if there is none
     """
     for algorithm in BUILT_IN.values():
         is_there = f"{algorithm_class.__module__}.".startswith(f"{algorithm.module}.")
@@ -187,7 +187,7 @@ def find_algorithm_of(algorithm_class: type[Any]) -> Algorithm | None:
 
 
 def _derive(algorithm_class: type[BaseAlgorithm]) -> Algorithm:
-    """What holds for the nearest built-in base class; without one, as little as possible is assumed."""
+    """Return the properties of the nearest built-in base class; without one, those that assume least."""
     from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
     from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
@@ -195,7 +195,7 @@ def _derive(algorithm_class: type[BaseAlgorithm]) -> Algorithm:
         base = find_algorithm_of(base_class)
         if base is not None:
             has_masks = base.id in MASKED_ALGORITHMS
-            # Of DQN, only the masked variant, which games are learned with, reads masks and boards.
+            # Of DQN and QR-DQN, only the masked variants read masks and boards.
             board_buffer = base.board_buffer if has_masks or not base.observes_masks else None
             return replace(base, base=base.id, observes_masks=has_masks, board_buffer=board_buffer)
     is_off_policy = issubclass(algorithm_class, OffPolicyAlgorithm)

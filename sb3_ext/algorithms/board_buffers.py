@@ -1,9 +1,9 @@
 """
-Buffers for boards on which the agent plays both seats, and for boards that look the same in a mirror.
+Buffers for mirror boards, on which the agent plays both seats, and for learning from mirror images of positions.
 
-On a *mirror board* every step is one move, and what the player to move can expect is minus what the next player can.
-With rewards of the player who has moved, a negative discount makes the algorithms' own targets those of the negamax
-recursion. Next to boards with an opponent, where a step is two moves, one move has the discount -√γ, and √λ.
+On a *mirror board* every step is one move, and the value for the player to move is minus the value for the next
+player. With rewards of the player who has moved, a negative discount turns the algorithms' own targets into those of
+the negamax recursion. On boards with an opponent a step is two moves, so one move has the discount -√γ, and √λ.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 class Reflection(NamedTuple):
     """
-    How a position looks in a mirror.
+    The mirror image of a position.
 
-    :param cells: for each number of a flattened observation, the place of the one that takes its place
-    :param actions: for each action, the one that it becomes
+    :param cells: for each number of a flattened observation, the index of the number that replaces it
+    :param actions: for each action, its mirror image
     """
 
     cells: Sequence[int]
@@ -39,11 +39,11 @@ class Reflection(NamedTuple):
 
 class BoardRolloutBuffer(RolloutBuffer):
     """
-    PPO's and A2C's.
+    The rollout buffer of PPO and A2C.
 
-    :param num_mirrors: on how many of the boards, the first ones, the agent plays both seats
-    :param reflection: half of what is learned from is seen in a mirror, drawn anew in each epoch; ``None`` for nothing.
-        A move is then taken to be as likely as its mirror image was when it was made: nearly so, since the network
+    :param num_mirrors: number of mirror boards; they are the first ones
+    :param reflection: replace a random half of each minibatch by mirror images, drawn again in each epoch; ``None`` for
+        none. The old probability of a reflected move is that of the original one: nearly the same, since the network
         learns both
     :param arguments: of SB3's buffer; ``gamma`` and ``gae_lambda`` are those of boards with an opponent
     """
@@ -69,7 +69,7 @@ class BoardRolloutBuffer(RolloutBuffer):
 
 class MaskableBoardRolloutBuffer(BoardRolloutBuffer, MaskableRolloutBuffer):
     """
-    MaskablePPO's.
+    The rollout buffer of MaskablePPO.
 
     :param arguments: as of :class:`BoardRolloutBuffer`
     """
@@ -77,11 +77,11 @@ class MaskableBoardRolloutBuffer(BoardRolloutBuffer, MaskableRolloutBuffer):
 
 class BoardReplayBuffer(DictReplayBuffer):
     """
-    DQN's and QR-DQN's, for observations with the legal moves in them.
+    The replay buffer of DQN and QR-DQN, for observations that contain the legal moves.
 
-    :param num_mirrors: on how many of the boards, the first ones, the agent plays both seats
+    :param num_mirrors: number of mirror boards; they are the first ones
     :param gamma: the discount on boards with an opponent
-    :param reflection: half of what is learned from is seen in a mirror; ``None`` for nothing
+    :param reflection: replace a random half of each minibatch by mirror images; ``None`` for none
     :param arguments: of SB3's buffer
     """
 
@@ -121,10 +121,10 @@ class BoardReplayBuffer(DictReplayBuffer):
 
 def make_discounts(gamma: float, num_boards: int, num_mirrors: int) -> NDArray[np.float32]:
     """
-    :param gamma: of a move and its answer
-    :param num_boards: all of them
-    :param num_mirrors: on how many of them, the first ones, a step is one move
-    :return: the discount of a step, shape (boards,)
+    :param gamma: the discount of a move and its answer
+    :param num_boards: number of boards, mirror boards included
+    :param num_mirrors: number of mirror boards; they are the first ones
+    :return: the discount of a step on each board, shape (boards,)
     """
     discounts = np.full(num_boards, gamma, dtype=np.float32)
     discounts[:num_mirrors] = -math.sqrt(gamma)
@@ -133,9 +133,9 @@ def make_discounts(gamma: float, num_boards: int, num_mirrors: int) -> NDArray[n
 
 class Reflector:
     """
-    Shows half of a minibatch in a mirror.
+    Replaces a random half of a minibatch by mirror images.
 
-    :param reflection: cells and actions, as in :class:`Reflection`; ``None`` for no mirror
+    :param reflection: cells and actions, as in :class:`Reflection`; ``None`` to change nothing
     """
 
     def __init__(self, reflection: Sequence[Sequence[int]] | None) -> None:
@@ -145,8 +145,8 @@ class Reflector:
 
     def reflect(self, samples: Any) -> Any:
         """
-        :param samples: a minibatch of any of SB3's buffers; random numbers come from NumPy, as its places did
-        :return: the same, or half of it in a mirror
+        :param samples: a minibatch of any of SB3's buffers; random numbers come from NumPy's global generator
+        :return: the minibatch with mirror images; the same if there is no reflection
         """
         if not self._is_on:
             return samples

@@ -1,4 +1,4 @@
-"""A small convolutional network for boards: stock SB3's ``NatureCNN`` needs pictures of at least 36 by 36."""
+"""A small convolutional network for boards; SB3's ``NatureCNN`` needs images of at least 36 by 36 pixels."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 class BoardCNN(BaseFeaturesExtractor):
     """
-    Convolutions that keep to the board, then a linear layer, each followed by a ReLU.
+    Convolutions over the board, then a linear layer, each followed by a ReLU.
 
-    A pattern learned at one place is known everywhere. In a configuration:
+    In a configuration:
     ``policy_kwargs: {features_extractor_class: BoardCNN, features_extractor_kwargs: {channels: [64]}}``.
 
-    :param observation_space: planes of shape (planes, rows, cols), or a ``Dict`` that has them as ``observation``:
-        what else is in it, such as the mask of legal moves, is not seen
-    :param features_dim: how many features come out
+    :param observation_space: planes of shape (planes, rows, cols), or a ``Dict`` that has them as ``observation``;
+        the other parts, such as the mask of legal moves, are not used
+    :param features_dim: number of features in the output
     :param channels: of each convolution
     :param kernel_size: of each convolution; at most the shorter side of the board with its padding
     :param padding: empty cells around the board at each convolution
-    :raises ValueError: if the observations are no planes
+    :raises ValueError: if the observations are not planes
     """
 
     def __init__(

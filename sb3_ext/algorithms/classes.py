@@ -1,4 +1,4 @@
-"""Classes as they are written in a configuration: a known name, or ``module:Name``."""
+"""Find the classes that ``agent.params`` names: by a known name, or as ``module:Name``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sb3_ext.arguments import import_name
 from sb3_ext.problems import suggest_name
 
 
-def resolve_class(name: str) -> Any:
+def find_named_class(name: str) -> Any:
     """
     Find a class for an algorithm's or a policy's argument.
 

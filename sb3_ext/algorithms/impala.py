@@ -1,5 +1,5 @@
 """
-The residual network of IMPALA, which Procgen's baselines use.
+The residual network of IMPALA, as in the baselines of Procgen.
 
 Espeholt et al. 2018, "IMPALA: Scalable Distributed Deep-RL with Importance Weighted Actor-Learner Architectures",
 arXiv:1802.01561, figure 3 (right), without the recurrent part; Cobbe et al. 2020, arXiv:1912.01588, appendix D.
@@ -25,14 +25,14 @@ class ImpalaCNN(BaseFeaturesExtractor):
     """
     Three stages of a convolution, a pooling that halves height and width, and two residual blocks; then a linear layer.
 
-    It learns more from each picture than ``NatureCNN`` does, and takes several times as long. In a configuration:
+    More sample-efficient on images than ``NatureCNN``, and several times slower. In a configuration:
     ``policy_kwargs: {features_extractor_class: ImpalaCNN}``.
 
-    :param observation_space: pictures of shape (channels, height, width), as SB3's ``VecTransposeImage`` makes them
-    :param features_dim: how many features come out
+    :param observation_space: images of shape (channels, height, width), as SB3's ``VecTransposeImage`` makes them
+    :param features_dim: number of features in the output
     :param channels: of each stage
-    :param normalized_image: whether the pictures are floats already, rather than bytes from 0 to 255
-    :raises ValueError: if the observations are no pictures
+    :param normalized_image: whether the images are floats, rather than bytes from 0 to 255
+    :raises ValueError: if the observations are not images
     """
 
     def __init__(
@@ -70,9 +70,9 @@ class ImpalaCNN(BaseFeaturesExtractor):
 
 class ResidualBlock(nn.Module):
     """
-    Two convolutions whose result is added to what they were made from.
+    Two convolutions whose output is added to their input.
 
-    :param channels: of what comes in, and of what goes out
+    :param channels: of the input and of the output
     """
 
     def __init__(self, channels: int) -> None:

@@ -1,8 +1,8 @@
 """
-DQN and QR-DQN that play by the rules: they choose, explore and bootstrap among legal moves only.
+DQN and QR-DQN with action masks: they choose, explore and bootstrap among legal moves only.
 
-The legal moves travel in the observation, a ``Dict`` with an ``action_mask`` (1 where an action is legal) next to what
-is seen. So they are in the replay buffer, too, where the target needs them.
+The observation is a ``Dict`` with an ``action_mask`` (1 where an action is legal) beside the position. So the replay
+buffer has the legal moves, too, where the target needs them.
 """
 
 from __future__ import annotations
@@ -27,51 +27,51 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 MASK = "action_mask"
 ILLEGAL_VALUE = -1e8
-"""Of illegal moves: finite, since the target of a game's last move multiplies it by 0."""
+"""The value of illegal moves: finite, since the target of a game's last move multiplies it by 0."""
 
 
 class MaskedQNetwork(QNetwork):
-    """Action values, those of illegal moves very low."""
+    """A Q-network with very low values of illegal moves."""
 
     def forward(self, obs: PyTorchObs) -> torch.Tensor:
         """
-        :param obs: with the legal moves
+        :param obs: a ``dict`` with the action mask
         :return: shape (batch, actions)
         """
         return torch.where(_read_masks(obs), super().forward(obs), ILLEGAL_VALUE)
 
 
 class MaskedQuantileNetwork(QuantileNetwork):
-    """Quantiles of returns, those of illegal moves very low."""
+    """A quantile network with very low quantiles of illegal moves."""
 
     def forward(self, obs: PyTorchObs) -> torch.Tensor:
         """
-        :param obs: with the legal moves
+        :param obs: a ``dict`` with the action mask
         :return: shape (batch, quantiles, actions)
         """
         return torch.where(_read_masks(obs)[:, None, :], super().forward(obs), ILLEGAL_VALUE)
 
 
 class MaskedPolicy(MultiInputPolicy):
-    """DQN's policy for a ``Dict`` with an ``action_mask``; also for stock ``DQN``, which explores others, too."""
+    """DQN's policy for a ``Dict`` with an ``action_mask``. Stock ``DQN`` explores illegal moves with it."""
 
     def make_q_net(self) -> QNetwork:
-        """:return: a network, as SB3 makes it, that knows the legal moves"""
+        """:return: SB3's network with masks"""
         arguments = self._update_features_extractor(self.net_args, features_extractor=None)
         return MaskedQNetwork(**arguments).to(self.device)
 
 
 class MaskedQuantilePolicy(QuantileMultiInputPolicy):
-    """QR-DQN's policy for a ``Dict`` with an ``action_mask``; also for stock ``QRDQN``, which explores others, too."""
+    """QR-DQN's policy for a ``Dict`` with an ``action_mask``. Stock ``QRDQN`` explores illegal moves with it."""
 
     def make_quantile_net(self) -> QuantileNetwork:
-        """:return: a network, as SB3-Contrib makes it, that knows the legal moves"""
+        """:return: the network of sb3-contrib with masks"""
         arguments = self._update_features_extractor(self.net_args, features_extractor=None)
         return MaskedQuantileNetwork(**arguments).to(self.device)
 
 
 class _LegalExploration:
-    """Explores legal moves, on each board for itself. (SB3 draws once for all of them.)"""
+    """Explores legal moves. Each board draws on its own, where SB3 draws once for all of them."""
 
     policy: Any
     exploration_rate: float
@@ -87,9 +87,9 @@ class _LegalExploration:
     ) -> tuple[NDArray[Any], tuple[NDArray[Any], ...] | None]:
         """
         :param observation: of one board, or of several
-        :param state: is given back
-        :param episode_start: is not needed
-        :param deterministic: take the best move; else a random one with a chance of ``exploration_rate``
+        :param state: returned as it is
+        :param episode_start: not used
+        :param deterministic: take the best move; else a random one with probability ``exploration_rate``
         :return: legal actions
         """
         actions, state = self.policy.predict(observation, state, episode_start, True)
@@ -111,7 +111,7 @@ class _LegalExploration:
 
 class MaskedDQN(_LegalExploration, DQN):
     """
-    DQN for observations with legal moves. A model that it has saved also opens with stock ``DQN.load``.
+    DQN with action masks. Stock ``DQN.load`` also opens a model that it has saved.
 
     :param arguments: DQN's
     """
@@ -121,7 +121,7 @@ class MaskedDQN(_LegalExploration, DQN):
 
 class MaskedQRDQN(_LegalExploration, QRDQN):
     """
-    QR-DQN for observations with legal moves. A model that it has saved also opens with stock ``QRDQN.load``.
+    QR-DQN with action masks. Stock ``QRDQN.load`` also opens a model that it has saved.
 
     :param arguments: QR-DQN's
     """
@@ -130,14 +130,14 @@ class MaskedQRDQN(_LegalExploration, QRDQN):
 
 
 def _read_masks(obs: PyTorchObs) -> torch.Tensor:
-    assert isinstance(obs, dict), "a network that knows the legal moves gets them in a Dict observation"
+    assert isinstance(obs, dict), "a network with masks needs a Dict observation"
     return obs[MASK] > 0
 
 
 def _draw_legal(masks: NDArray[Any]) -> NDArray[np.int64]:
     """
     :param masks: 1 where an action is legal, shape (..., actions)
-    :return: a uniform legal action of each row, drawn from NumPy's generator, as SB3 draws, shape (...)
+    :return: a legal action of each row, uniformly drawn from NumPy's global generator, as in SB3, shape (...)
     """
     scores = np.where(masks > 0, np.random.random(masks.shape), -1.0)
     actions: NDArray[np.int64] = scores.argmax(axis=-1)

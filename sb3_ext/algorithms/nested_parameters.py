@@ -1,4 +1,4 @@
-"""Arguments inside an algorithm's arguments: of its policy, of the policy's parts, and of its buffer."""
+"""Check nested arguments of an algorithm: of its policy, of the parts of the policy, and of its buffer."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def find_policy_classes(algorithm: Algorithm, policy: str | None) -> list[Callab
     """
     :param algorithm: whose policies
     :param policy: an alias or ``module:Name``; ``None`` for what follows from the observation space
-    :return: the class, or those that can follow from the space, which take the same arguments; none if there is none
+    :return: its class; without a policy, the classes that the space can select; they take the same arguments
     """
     aliases: Mapping[str, Callable[..., Any]] = algorithm.load_class().policy_aliases
     if policy is None:
@@ -76,7 +76,7 @@ def find_policy_classes(algorithm: Algorithm, policy: str | None) -> list[Callab
 
 
 def _find_policy_problems(policy_classes: Sequence[Callable[..., Any]], kwargs: Mapping[str, Any]) -> Iterator[Problem]:
-    # A function that makes a layer is as good as its class.
+    # A function that makes a layer can replace its class.
     given = {name: value for name, value in kwargs.items() if not (name.endswith("_fn") and callable(value))}
     yield from find_argument_problems(policy_classes[0], given, owned=_POLICY_OWNED, ranges=POLICY_RANGES)
     for part, owned, ranges in (

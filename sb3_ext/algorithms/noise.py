@@ -1,4 +1,4 @@
-"""Action noise as it is written in a configuration: ``{type: normal, std: 0.1}``."""
+"""Make action noise from a configuration, such as ``{type: normal, std: 0.1}``."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ NOISE_TYPES = ("normal", "ornstein_uhlenbeck")
 
 def find_noise_problems(noise: Any) -> list[Problem]:
     """
-    :param noise: what the configuration has as ``action_noise``
-    :return: one problem a mistake
+    :param noise: ``action_noise`` of the configuration
+    :return: one problem for each mistake
     """
     if not isinstance(noise, Mapping):
         return [Problem((), expected("a mapping such as {type: normal, std: 0.1}", noise))]

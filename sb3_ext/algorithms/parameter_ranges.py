@@ -1,7 +1,7 @@
 """
-The range of every number that an algorithm takes: one table for each kind of argument, by the argument's name.
+The ranges of the numbers that algorithms take: one table for each kind of arguments, by the argument's name.
 
-A schedule begins and ends in the range of its parameter, bounds included.
+A schedule must start and end in the range of its parameter, bounds included.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sb3_ext.algorithms.schedules import find_ends
+from sb3_ext.algorithms.schedules import parse_ends
 from sb3_ext.problems import Problem
 from sb3_ext.ranges import (
     BETWEEN_ZERO_AND_ONE,
@@ -143,6 +143,6 @@ def find_schedule_problems(params: Mapping[str, Any], ranges: Mapping[str, Range
     for name, value in params.items():
         if name in ranges:
             allowed = ranges[name].close()
-            beyond = [number for number in find_ends(value) if number not in allowed]
+            beyond = [number for number in parse_ends(value) if number not in allowed]
             if beyond:
                 yield Problem((name,), f"{allowed.describe_mistake(beyond[0])} in '{value}'")

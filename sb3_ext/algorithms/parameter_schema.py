@@ -1,4 +1,4 @@
-"""JSON Schema of algorithms' arguments."""
+"""JSON Schema of ``agent.params``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An algorithm's constructor arguments: from plain YAML values to the objects that its signature expects."""
+"""Convert and check ``agent.params``: from plain YAML values to the constructor arguments of an algorithm."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sb3_ext.algorithms.algorithm_registry import BUILT_IN, Algorithm
-from sb3_ext.algorithms.classes import resolve_class
+from sb3_ext.algorithms.classes import find_named_class
 from sb3_ext.algorithms.nested_parameters import find_nested_problems
 from sb3_ext.algorithms.noise import find_noise_problems, make_action_noise
 from sb3_ext.algorithms.parameter_ranges import ALGORITHM_RANGES, find_schedule_problems
@@ -31,7 +31,7 @@ OWNED_PARAMETERS = {
     "verbose": "use --quiet or --verbose",
     NO_SETUP_ARGUMENT: "leave it out",
 }
-"""Constructor arguments that belong to another place of the configuration, and which."""
+"""Constructor arguments that are set elsewhere in the configuration, and where."""
 
 
 def find_parameter_problems(
@@ -60,15 +60,13 @@ def find_parameter_problems(
     return [*problems, *find_relation_problems(algorithm, sound, num_envs)]
 
 
-def build_parameters(
-    algorithm: Algorithm, params: Mapping[str, Any], action_space: spaces.Space[Any]
-) -> dict[str, Any]:
+def make_arguments(algorithm: Algorithm, params: Mapping[str, Any], action_space: spaces.Space[Any]) -> dict[str, Any]:
     """
-    The keyword arguments for the constructor, from a mapping without problems.
+    Make the keyword arguments of the constructor from a mapping without problems.
 
     :param algorithm: whose constructor
     :param params: plain values as they come from YAML
-    :param action_space: of one environment: action noise has its shape
+    :param action_space: of one environment; action noise has its shape
     :return: schedules, classes, tuples and noise as objects, everything else as it was
     """
     values, _ = convert_parameters(algorithm, params)
@@ -79,12 +77,12 @@ def build_parameters(
 
 def fill_parameters(algorithm: Algorithm, params: Mapping[str, Any], *, with_inherited: bool = False) -> dict[str, Any]:
     """
-    ``params`` with the constructor's own defaults for all that is left out.
+    Fill in the constructor's own defaults.
 
     :param algorithm: whose constructor
     :param params: plain values as they come from YAML
-    :param with_inherited: also with defaults of the base class, for arguments that a user's class passes on to
-        it; for estimates, since the class may pass other values
+    :param with_inherited: also fill in defaults of the base class, for arguments that a user's class passes on to
+        it; only for estimates, since the class may pass other values
     :return: plain values
     """
     read = _read_all_parameters if with_inherited else read_parameters
@@ -98,7 +96,7 @@ def fill_parameters(algorithm: Algorithm, params: Mapping[str, Any], *, with_inh
 
 def convert_parameters(algorithm: Algorithm, params: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
     """
-    Turn each value into what the annotation of its parameter asks for.
+    Convert each value to the type in the annotation of its parameter.
 
     :param algorithm: whose constructor
     :param params: plain values as they come from YAML
@@ -123,7 +121,7 @@ def convert_parameters(algorithm: Algorithm, params: Mapping[str, Any]) -> tuple
 
 
 def _read_all_parameters(algorithm_class: type[Any]) -> dict[str, inspect.Parameter]:
-    """The constructor's parameters, and where it passes ``**kwargs`` on, those of its base class."""
+    """Read the constructor's parameters and, where it passes ``**kwargs`` on, those of its base class."""
     parameters: dict[str, inspect.Parameter] = {}
     for base in algorithm_class.__mro__:
         if "__init__" not in vars(base):
@@ -140,7 +138,7 @@ def _convert(annotation: Any, value: Any) -> Any:
     if isinstance(value, str) and Callable in origins and str not in origins:
         return parse_schedule(value)
     if isinstance(value, str) and type in origins:
-        return resolve_class(value)
+        return find_named_class(value)
     if isinstance(value, float) and value.is_integer() and int in origins and float not in origins:
         return int(value)  # 1e6 is how people write a million
     return convert_list(annotation, value)
@@ -162,7 +160,7 @@ def _convert_policy_kwargs(policy_kwargs: Mapping[str, Any]) -> tuple[dict[str, 
     for name, value in policy_kwargs.items():
         try:
             is_class = isinstance(value, str) and name.endswith(("_fn", "_class"))
-            values[name] = resolve_class(value) if is_class else value
+            values[name] = find_named_class(value) if is_class else value
         except LookupError as error:
             problems.append(Problem((name,), str(error)))
     return values, problems

@@ -1,4 +1,4 @@
-"""Which policy fits an observation space, and whether an algorithm fits an environment at all."""
+"""Choose a policy for an observation space, and validate that an algorithm fits an environment."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def choose_policy(
     algorithm: Algorithm, observation_space: spaces.Space[Any], policy_kwargs: Mapping[str, Any] | None = None
 ) -> str:
     """
-    The algorithm's own policy for this kind of observation.
+    Choose the algorithm's policy for this kind of observation.
 
     :param algorithm: whose policies
     :param observation_space: of one environment
     :param policy_kwargs: arguments of the policy
-    :return: an SB3 policy alias: multi-input for a ``Dict``, convolutional for an image, else an MLP. An image that is
-        too small for SB3's convolutions is flattened by an MLP, unless ``policy_kwargs`` has an extractor for it
+    :return: an SB3 policy alias: multi-input for a ``Dict``, a CNN for an image, else an MLP. An image that is too
+        small for SB3's CNN gets an MLP, unless ``policy_kwargs`` has a features extractor
     :raises ConfigError: if the algorithm has none for this kind of observation
     """
     arguments = policy_kwargs or {}
@@ -60,7 +60,9 @@ def choose_policy(
     raise ConfigError(f"agent.policy: {algorithm.id} has no policy for {description}; {known}")
 
 
-def check_fit(algorithm: Algorithm, policy: str, env: VecEnv, policy_kwargs: Mapping[str, Any] | None = None) -> None:
+def validate_fit(
+    algorithm: Algorithm, policy: str, env: VecEnv, policy_kwargs: Mapping[str, Any] | None = None
+) -> None:
     """
     Refuse a policy, spaces or an environment that the algorithm cannot learn with, before SB3 does.
 
@@ -70,7 +72,7 @@ def check_fit(algorithm: Algorithm, policy: str, env: VecEnv, policy_kwargs: Map
     :param policy_kwargs: arguments of the policy
     :raises ConfigError: with what was found, and what would fit, a line each
     """
-    check_spaces(algorithm, env.observation_space, env.action_space)
+    validate_spaces(algorithm, env.observation_space, env.action_space)
     _refuse(
         [
             *_find_policy_problems(algorithm, policy, env.observation_space, policy_kwargs or {}),
@@ -79,7 +81,9 @@ def check_fit(algorithm: Algorithm, policy: str, env: VecEnv, policy_kwargs: Map
     )
 
 
-def check_spaces(algorithm: Algorithm, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> None:
+def validate_spaces(
+    algorithm: Algorithm, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]
+) -> None:
     """
     Refuse spaces that no algorithm can learn with, or not this one.
 
@@ -101,7 +105,7 @@ def _find_policy_problems(
 ) -> Iterator[Problem]:
     aliases = algorithm.load_class().policy_aliases
     if ":" in policy:
-        return  # a class of the user's
+        return  # a user's class, which may take anything
     if policy not in aliases:
         yield Problem(_POLICY, f"{algorithm.id} has no policy '{policy}'; {suggest_name(policy, aliases)}")
     elif policy.startswith("MultiInput") != isinstance(space, spaces.Dict):
@@ -114,7 +118,7 @@ def _find_policy_problems(
 def _find_extractor_problems(
     algorithm: Algorithm, policy: str, space: spaces.Space[Any], policy_kwargs: Mapping[str, Any]
 ) -> Iterator[Problem]:
-    """Of the feature extractors that SB3 takes by default."""
+    """Check the default features extractors of SB3."""
     advice = "or set agent.params.policy_kwargs.features_extractor_class"
     if algorithm.family == "recurrent_ppo" and any(
         isinstance(part, spaces.MultiDiscrete) for part in get_parts(space).values()

@@ -1,4 +1,4 @@
-"""What the values of an algorithm's arguments have to be to each other, and to the number of environments."""
+"""Check relations between the arguments of an algorithm, and to the number of environments."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def find_relation_problems(algorithm: Algorithm, params: Values, num_envs: int |
     :return: one problem a mistake, keyed from ``params`` inwards
     """
     if algorithm.family not in BUILT_IN:
-        return  # its arguments may mean anything
+        return  # the arguments of a user's class may mean anything
     values = {**params, "num_envs": num_envs}
     for find in (*_FOR_ALL, *_FOR.get(algorithm.family, ())):
         yield from find(values)
@@ -41,7 +41,7 @@ def _find_lone_minibatch(values: Values) -> Iterator[Problem]:
 
 
 def _find_last_minibatch(values: Values) -> Iterator[Problem]:
-    """PPO leaves the advantage of a minibatch of one as it is; its variants divide it by NaN."""
+    """PPO does not normalize the advantage of a minibatch of one transition; its variants divide it by NaN."""
     n_steps, batch_size = _read_whole(values, "n_steps"), _read_whole(values, "batch_size")
     num_envs = _read_whole(values, "num_envs")
     if values.get("normalize_advantage") is not True or n_steps is None or batch_size is None or num_envs is None:

@@ -1,4 +1,4 @@
-"""Schedules as they are written in a configuration: ``linear(3e-4)``, ``linear(1.0, 0.1)``, ``constant(0.2)``."""
+"""Parse the schedules of a configuration: ``linear(3e-4)``, ``linear(1.0, 0.1)``, ``constant(0.2)``."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def parse_schedule(text: str) -> Schedule:
     """
     Turn a schedule's text into SB3's own class, which stock SB3 can unpickle from a saved model.
 
-    :param text: ``linear(start[, end])``, from the start of training to its end (``end`` is 0 when left out), or
-        ``constant(value)``
+    :param text: ``linear(start)``, ``linear(start, end)`` or ``constant(value)``; ``start`` is the value at the start
+        of training, ``end`` (0 when left out) the one at its end
     :return: a function of the remaining progress, from 1 to 0
-    :raises ValueError: if the text is no such call
+    :raises ValueError: if the text is not a schedule
     """
     from stable_baselines3.common.utils import ConstantSchedule, LinearSchedule
 
@@ -33,10 +33,10 @@ def parse_schedule(text: str) -> Schedule:
     raise ValueError(f"expected {FORMS}, found '{text}'")
 
 
-def find_linear_start(value: object) -> float | None:
+def parse_linear_start(value: object) -> float | None:
     """
     :param value: of a configuration
-    :return: ``x`` if it is ``linear(x)``, down to 0; ``None`` if it is anything else
+    :return: ``x`` if it is ``linear(x)``, a decay to 0; ``None`` if it is anything else
     """
     if not is_linear(value):
         return None
@@ -47,7 +47,7 @@ def find_linear_start(value: object) -> float | None:
     return arguments[0] if len(arguments) == 1 or arguments[1:] == [0.0] else None
 
 
-def find_ends(value: object) -> list[float]:
+def parse_ends(value: object) -> list[float]:
     """
     :param value: of a configuration
     :return: the first and the last value of a schedule; none if it is not a schedule
@@ -59,7 +59,7 @@ def find_ends(value: object) -> list[float]:
 
 
 def is_linear(value: object) -> bool:
-    """Whether a configuration's value is a schedule that needs to know the total number of steps."""
+    """Whether a value of a configuration is a schedule that depends on the total number of steps."""
     return isinstance(value, str) and _CALL.match(value) is not None and value.strip().startswith("linear")
 
 

@@ -1,4 +1,4 @@
-"""Which observations and actions Stable-Baselines3 can learn with, and what to do about the others."""
+"""Check whether SB3 supports a space of observations or actions, and say what to do if it does not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sb3_ext.algorithms.algorithm_registry import ALGORITHMS, Algorithm, find_al
 from sb3_ext.problems import Problem
 
 SMALLEST_IMAGE = 36
-"""Pixels in height and width that SB3's network for images (``NatureCNN``) needs."""
+"""The least height and width in pixels for SB3's network for images (``NatureCNN``)."""
 
 _ENV = ("env", "id")
 _AGENT = ("agent", "id")
@@ -32,7 +32,7 @@ class HasSpaces(Protocol):
 def find_observation_problems(space: spaces.Space[Any]) -> Iterator[Problem]:
     """
     :param space: of the observations of one environment
-    :return: parts of it that no algorithm can learn from
+    :return: one problem for each part that no algorithm can learn from
     """
     parts = get_parts(space)
     if not parts:
@@ -49,7 +49,7 @@ def find_observation_problems(space: spaces.Space[Any]) -> Iterator[Problem]:
 
 
 def _find_image_problems(images: Mapping[str | None, spaces.Space[Any]]) -> Iterator[Problem]:
-    """SB3 takes the smallest dimension as the channels, and has no support for channels in the middle."""
+    """SB3 takes the smallest dimension as the channels, and does not support channels in the middle."""
     for name, image in images.items():
         if np.argmin(image.shape or ()) == 1:
             subject = "the observation" if name is None else f"part {name!r} of the observation"

@@ -1,4 +1,4 @@
-"""How many threads torch is fastest with: for a small network one, often, since handing out the work takes longer."""
+"""Measure whether torch is faster with one thread, as for many small networks, or with all."""
 
 from __future__ import annotations
 
@@ -23,16 +23,15 @@ logger = logging.getLogger(__name__)
 
 def measure_threads(model: BaseAlgorithm, budget_seconds: float = 0.3) -> int:
     """
-    Time the model's network on one thread and on all that torch uses now, and say which is faster.
+    Time the model's network with one thread and with all that torch uses now, and return the faster number.
 
-    What is timed is what training consists of, in its proportions: forward passes of one environment step, and forward
-    and backward passes of one minibatch. The network is a fresh one of the same shape; model, random number generators
-    and the number of threads are afterwards what they were.
+    It times the passes of training, in their proportions: forward passes for one environment step, and forward and
+    backward passes for one minibatch, of a new network of the same shape. The model, random number generators and the
+    number of threads do not change.
 
     :param model: ready to learn
-    :param budget_seconds: how long to measure; a network so slow that two passes of each kind take longer than that
-        takes longer
-    :return: 1, or as many threads as torch uses now; always the latter if the model is not on the CPU
+    :param budget_seconds: how long to measure; longer if two passes of each kind take longer
+    :return: 1, or the number of threads that torch uses now; always the latter if the model is not on the CPU
     """
     all_threads = torch.get_num_threads()
     if all_threads == 1 or model.device.type != "cpu":
@@ -47,9 +46,9 @@ def measure_threads(model: BaseAlgorithm, budget_seconds: float = 0.3) -> int:
 @contextmanager
 def using_threads(threads: int) -> Iterator[None]:
     """
-    Torch's number of threads belongs to the process: put it back at the end of the block, for whoever works on.
+    Set torch's number of threads, which belongs to the process, inside the block, and restore it at the end.
 
-    :param threads: inside
+    :param threads: number of threads inside the block
     """
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -62,11 +61,11 @@ def using_threads(threads: int) -> Iterator[None]:
 @dataclass(frozen=True)
 class NetworkCost:
     """
-    What a model's network costs.
+    The time that a model's network takes.
 
-    :param step_seconds: a forward pass for one step of all environments
-    :param minibatch_seconds: forward and backward passes for one minibatch
-    :param steps_per_minibatch: calls of ``env.step`` for each minibatch that is learned from
+    :param step_seconds: of a forward pass for one step of all environments
+    :param minibatch_seconds: of forward and backward passes for one minibatch
+    :param steps_per_minibatch: calls of ``env.step`` for each minibatch
     """
 
     step_seconds: float
@@ -75,12 +74,12 @@ class NetworkCost:
 
     @property
     def update_seconds_per_step(self) -> float:
-        """Of learning, for each call of ``env.step``."""
+        """Seconds of updates for each call of ``env.step``."""
         return self.minibatch_seconds / self.steps_per_minibatch
 
     @property
     def seconds_per_step(self) -> float:
-        """Of both, for each call of ``env.step``."""
+        """Seconds of collecting and updates for each call of ``env.step``."""
         return self.step_seconds + self.update_seconds_per_step
 
 
@@ -91,7 +90,7 @@ def measure_network(model: BaseAlgorithm, threads: int, budget_seconds: float = 
     :param model: ready to learn
     :param threads: torch's
     :param budget_seconds: how long to measure
-    :return: without what the optimizer's step takes
+    :return: the times, without that of the optimizer's step
     """
     with using_threads(threads), torch.random.fork_rng(devices=[]):
         step, minibatch = _make_passes(model)
@@ -126,7 +125,7 @@ def _make_passes(model: BaseAlgorithm) -> tuple[Callable[[], None], Callable[[],
 
 
 def _build_policy(model: BaseAlgorithm) -> BasePolicy:
-    """The way in which the algorithms build their own. gSDE's distributions could not be copied."""
+    """Build a policy as the algorithms do; gSDE's distributions cannot be copied."""
     arguments: list[Any] = [model.observation_space, model.action_space]
     if isinstance(model, (OnPolicyAlgorithm, OffPolicyAlgorithm)):
         arguments.append(model.lr_schedule)
@@ -137,7 +136,7 @@ def _build_policy(model: BaseAlgorithm) -> BasePolicy:
 
 
 def _sample_observations(policy: BasePolicy, count: int) -> Any:
-    # Sampling the space itself would disturb whoever else does.
+    # Sampling the space itself would change its random state.
     space = copy.deepcopy(policy.observation_space)
     space.seed(0)
     samples = [space.sample() for _ in range(count)]
@@ -173,13 +172,13 @@ def _list_differentiable(outputs: Any) -> list[torch.Tensor]:
 
 
 def _get_minibatch_size(model: Any) -> int:
-    # A2C learns from its whole rollout, ARS from no gradient at all.
+    # A2C updates with its whole rollout; ARS uses no gradients.
     size: int = getattr(model, "batch_size", getattr(model, "n_steps", 1) * model.n_envs)
     return size
 
 
 def _count_steps_per_minibatch(model: Any) -> float:
-    """:return: calls of ``env.step`` for each minibatch that is learned from"""
+    """:return: calls of ``env.step`` for each minibatch"""
     if isinstance(model, OnPolicyAlgorithm):
         return _get_minibatch_size(model) / (model.n_envs * getattr(model, "n_epochs", 1))
     if isinstance(model, OffPolicyAlgorithm) and model.gradient_steps > 0:
@@ -189,7 +188,7 @@ def _count_steps_per_minibatch(model: Any) -> float:
 
 
 def _time_fastest(run: Callable[[], None], budget_seconds: float) -> float:
-    """:return: seconds that the fastest of at least two runs took; the first one pays for what is done only once"""
+    """:return: seconds of the fastest of at least two runs; the first one includes what is done only once"""
     started_at = time.perf_counter()
     times: list[float] = []
     while len(times) < 2 or time.perf_counter() - started_at < budget_seconds:

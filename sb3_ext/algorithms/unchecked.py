@@ -1,4 +1,4 @@
-"""Distributions without torch's checks of their parameters, which take a third of a small policy's time."""
+"""Skip torch's checks of the parameters of distributions, which take a third of a small policy's time."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from torch.distributions import Distribution, Normal
 @contextmanager
 def skip_distribution_checks() -> Iterator[None]:
     """
-    Inside, distributions are made of whatever they are given, as with ``python -O``; those that pass the checks are the
-    same to the last bit. What the checks would find, weights that are NaN, is found by
-    :class:`~sb3_ext.callbacks.NanStopCallback`.
+    Skip the checks inside the block, as ``python -O`` does. Valid distributions are the same to the last bit;
+    :class:`~sb3_ext.callbacks.NanStopCallback` finds NaN weights, which the checks would find.
     """
     before = _are_checked()
     Distribution.set_default_validate_args(False)

@@ -9,7 +9,7 @@ from contextlib import closing
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from sb3_ext.algorithms.algorithm_registry import get_algorithm, mask_algorithm
-from sb3_ext.algorithms.policies import check_fit, check_spaces, choose_policy
+from sb3_ext.algorithms.policies import choose_policy, validate_fit, validate_spaces
 from sb3_ext.building.game_environments import make_trial_boards
 from sb3_ext.building.parallel import make_configured_backend
 from sb3_ext.building.training_environments import make_environment_factory, wrap_vec_env
@@ -71,7 +71,7 @@ def _check(config: RunConfig) -> None:
         _check_vec_env(config, sample)
         return
     with closing(sample) as env:
-        check_spaces(algorithm, env.observation_space, env.action_space)  # SB3 cannot make a VecEnv of some of them
+        validate_spaces(algorithm, env.observation_space, env.action_space)  # SB3 cannot make a VecEnv of some of them
         _check_vec_env(config, DummyVecEnv([lambda: env]))
 
 
@@ -84,4 +84,4 @@ def _check_vec_env(config: RunConfig, env: VecEnv) -> None:
             wrapped = wrap_vec_env(env, config, is_training=True)
         policy_kwargs = config.agent.params.get("policy_kwargs") or {}
         policy = config.agent.policy or choose_policy(algorithm, wrapped.observation_space, policy_kwargs)
-        check_fit(algorithm, policy, wrapped, policy_kwargs)
+        validate_fit(algorithm, policy, wrapped, policy_kwargs)

@@ -8,8 +8,8 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from sb3_ext.algorithms.algorithm_registry import get_algorithm, mask_algorithm
-from sb3_ext.algorithms.parameters import build_parameters, fill_parameters
-from sb3_ext.algorithms.policies import check_fit, choose_policy
+from sb3_ext.algorithms.parameters import fill_parameters, make_arguments
+from sb3_ext.algorithms.policies import choose_policy, validate_fit
 from sb3_ext.arguments import import_name
 from sb3_ext.building.board_learning import make_board_arguments
 from sb3_ext.building.observations import describe_normalization
@@ -33,8 +33,8 @@ def make_model(config: RunConfig, env: VecEnv) -> BaseAlgorithm:
         algorithm = mask_algorithm(algorithm)
     policy_kwargs = agent.params.get("policy_kwargs") or {}
     policy = agent.policy or choose_policy(algorithm, env.observation_space, policy_kwargs)
-    check_fit(algorithm, policy, env, policy_kwargs)
-    arguments: dict[str, Any] = build_parameters(algorithm, agent.params, env.action_space)
+    validate_fit(algorithm, policy, env, policy_kwargs)
+    arguments: dict[str, Any] = make_arguments(algorithm, agent.params, env.action_space)
     arguments |= make_board_arguments(config)
     try:
         return algorithm.load_class()(

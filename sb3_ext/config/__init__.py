@@ -1,4 +1,4 @@
-"""What the user asked for: YAML and overrides in, one frozen :class:`RunConfig` or every mistake at once out."""
+"""Load configurations: from YAML and overrides to one frozen :class:`RunConfig`, or to all mistakes at once."""
 
 from sb3_ext.config.config_loading import (
     dump_config,

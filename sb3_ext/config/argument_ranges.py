@@ -111,8 +111,8 @@ _KNOWN_PACKAGES = ("gymnasium", "stable_baselines3")
 def find_ranges(found: Callable[..., Any], ranges: Mapping[str, Range]) -> Mapping[str, Range]:
     """
     :param found: a class that a configuration names
-    :param ranges: of classes of its kind
-    :return: the same for a class of a package that is known; none for any other, where a name may mean anything
+    :param ranges: for classes of this kind
+    :return: the same for a class of Gymnasium or SB3; none for any other, where the same name may mean something else
     """
     package = str(getattr(found, "__module__", "")).partition(".")[0]
     return ranges if package in _KNOWN_PACKAGES else {}

@@ -19,22 +19,25 @@ class CheckpointParams(Section):
     """Parameters of the callback of type ``checkpoint``."""
 
     interval: PositiveInt | None = Field(default=10_000, description="transitions between two checkpoints")
-    prefix: Prefix = Field(default="step", description="what their names begin with")
+    prefix: Prefix = Field(default="step", description="prefix of their names")
     every_episodes: PositiveInt | None = Field(default=None, description="episodes between two checkpoints")
     every_minutes: Positive | None = Field(default=None, description="minutes between two checkpoints")
     best_by: Annotated[ReturnSource, OneOf()] | None = Field(
-        default=None, description="what makes the best: evaluation or training_return; null: whichever there is"
+        default=None,
+        description="what the best is chosen by: evaluation or training_return; null: evaluation, if there are any",
     )
-    keep_last: PositiveInt | None = Field(default=3, description="how many of the newest stay; null keeps them all")
-    keep_best: PositiveInt = Field(default=1, description="how many of the best stay")
-    milestone_steps: PositiveInt | None = Field(default=None, description="the first after each multiple of it stays")
+    keep_last: PositiveInt | None = Field(default=3, description="how many of the newest are kept; null: all")
+    keep_best: PositiveInt = Field(default=1, description="how many of the best are kept")
+    milestone_steps: PositiveInt | None = Field(
+        default=None, description="keep the first one after each multiple of this many steps"
+    )
     max_disk_bytes: PositiveInt | None = Field(
-        default=None, description="budget for all; best and last two stay anyhow"
+        default=None, description="disk space for all of them; the best and the last two are kept in any case"
     )
-    self_test: Flag = Field(default=True, description="try out at the start whether the environments resume exactly")
+    self_test: Flag = Field(default=True, description="test at the start whether the environments resume exactly")
 
 
-def _check_enabled(enabled: bool) -> bool:
+def _validate_enabled(enabled: bool) -> bool:
     if not enabled:
         raise ValueError("checkpoints are always on; leave it out")
     return enabled
@@ -44,7 +47,7 @@ class CheckpointCallbackConfig(Section):
     """Checkpoints, which are always on: this entry changes how they are kept."""
 
     type: Literal["checkpoint"]
-    enabled: Annotated[Flag, AfterValidator(_check_enabled)] = Field(default=True, description="true only")
+    enabled: Annotated[Flag, AfterValidator(_validate_enabled)] = Field(default=True, description="true only")
     params: CheckpointParams = CheckpointParams()
 
 

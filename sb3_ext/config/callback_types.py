@@ -1,4 +1,4 @@
-"""The callbacks that ``train.callbacks`` can name, and what switches on the others."""
+"""The types of callbacks in ``train.callbacks``, and the settings that switch on the others."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CALLBACKS = Registry("callback", CALLBACK_TYPES, "sb3_ext.callbacks", reserved=[
 """Every callback that a configuration can name."""
 
 STOCK_CALLBACKS = ("CheckpointCallback", "LogEveryNTimesteps", "StopTrainingOnMaxEpisodes")
-"""Stable-Baselines3's own that need nothing which YAML has not, and no other callback around them."""
+"""SB3's own callbacks that a configuration can make: plain parameters only, and no parent callback needed."""
 
 STOCK_MODULE = "stable_baselines3.common.callbacks"
 
@@ -34,7 +34,7 @@ GIVEN_BY_RUN = {
     "phases": "a run has its own",
     "total_steps": "it is train.total_steps",
 }
-"""Parameters of these that a configuration does not set: what to do instead."""
+"""Parameters of these callbacks that the run sets: why, or what to set instead."""
 
 SET_ELSEWHERE = {
     "BenchmarkCallback": "always on; writes benchmark_metrics.json",
@@ -58,7 +58,7 @@ SET_ELSEWHERE = {
     "TimingsCallback": "train.track_timings",
     "TrialPruningCallback": "sb3-ext tune",
 }
-"""The other public callbacks of the package: what switches them on."""
+"""The other public callbacks of the package: the setting that switches each on."""
 
 
 def load_callback_class(callback_type: str) -> Any:

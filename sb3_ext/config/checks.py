@@ -1,7 +1,7 @@
 """
-What a schema cannot know: whether names exist and arguments fit what they will be given to.
+Checks that a schema cannot make: whether names exist, and whether arguments fit the functions that they are for.
 
-Works on the raw data, section by section, so that a mistake in one section hides none in another.
+They read the raw data, section by section, so that a mistake in one section hides none in another.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from sb3_ext.tracking.tracker_registry import load_tracker_class
 
 def find_problems(data: Mapping[str, Any]) -> list[Problem]:
     """
-    :param data: a whole configuration as plain data, perhaps with mistakes of type, which are not reported here
+    :param data: a whole configuration as plain data; wrong types in it are left to the schema
     :return: unknown algorithms, environments, classes and parameters
     """
     agent, env = _mapping(data.get("agent")), _mapping(data.get("env"))
@@ -186,7 +186,7 @@ def _find_tracking_problems(tracking: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _find_tune_problems(tune: Mapping[str, Any]) -> Iterator[Problem]:
-    """Optuna, which may not be installed, checks the rest when the study begins."""
+    """Check ranges only: Optuna, which may not be installed, checks the rest when the study begins."""
     for section, ranges in (("sampler", SAMPLER_RANGES), ("pruner", PRUNER_RANGES)):
         for problem in find_range_problems(_mapping(_mapping(tune.get(section)).get("params")), ranges):
             yield problem.below("tune", section, "params")

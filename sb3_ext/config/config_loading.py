@@ -1,4 +1,4 @@
-"""From a source and overrides to one validated :class:`RunConfig`, or to every mistake at once."""
+"""Load a configuration from a source and overrides, or report all its mistakes at once."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def load_config(
     :param config: a file's path, the name of a shipped configuration, plain data, or ``None`` for overrides alone
     :param overrides: ``KEY=VALUE`` texts or :class:`Override` objects; later ones win
     :return: the configuration
-    :raises ConfigError: with one line a mistake: place, key, what was found, what was expected
+    :raises ConfigError: with a line for each mistake: place, key, what was found, what was expected
     """
     source = config if isinstance(config, ConfigSource) else read_source(config)
     data, places, problems = _merge(source, overrides)
@@ -55,10 +55,10 @@ def load_config(
 
 def locate_problems(error: ConfigError, source: ConfigSource, overrides: Iterable[Override]) -> ConfigError:
     """
-    :param error: from what was made with a configuration: each line begins with a key
+    :param error: raised while something was made from the configuration; each line begins with a key
     :param source: where the configuration comes from
-    :param overrides: what was changed in it
-    :return: the same, and where these keys are, as :func:`load_config` says it
+    :param overrides: of values in it
+    :return: the same error with the place of each key, as in the errors of :func:`load_config`
     """
     _, places, _ = _merge(source, overrides)
     problems = []
@@ -80,7 +80,7 @@ def dump_config(config: RunConfig) -> str:
 def mock_environment(config: RunConfig) -> RunConfig:
     """
     :param config: a configuration
-    :return: the same with an environment of noise that has the same spaces, to check a set-up in seconds
+    :return: the same with an environment that returns noise from the same spaces, to check a set-up in seconds
     :raises ConfigError: if this is a game
     """
     section = config.require_env("a mock environment")
@@ -95,10 +95,10 @@ def mock_environment(config: RunConfig) -> RunConfig:
 
 def restore_environment(config: RunConfig) -> RunConfig:
     """
-    Undo :func:`mock_environment`, except for what the mock environment did not need.
+    Undo :func:`mock_environment`, except for the settings that it drops.
 
     :param config: a configuration with a mock environment
-    :return: the same with the environment that it is like
+    :return: the same with the original environment
     """
     section = config.require_env("a mock environment")
     if _LIKE not in section.params:  # the user's own, not made by mock_environment
@@ -110,7 +110,7 @@ def restore_environment(config: RunConfig) -> RunConfig:
 def _merge(
     source: ConfigSource, overrides: Iterable[str | Override]
 ) -> tuple[dict[str, Any], dict[Key, str], list[Problem]]:
-    """:return: the data, where each key of it comes from, and mistakes"""
+    """:return: the data with the overrides, the place of each key, and the mistakes found"""
     document = parse_document(source.content, source.place)
     places = {key: f"{source.place}:{line}" for key, line in document.lines.items()}
     problems = list(document.problems)
@@ -127,7 +127,7 @@ def _merge(
 
 
 def _is_reported(key: Key, reported: Collection[Key]) -> bool:
-    """Whether a value, or one above it, is of the wrong type, which is one mistake whatever else it is then."""
+    """Whether the type of the value, or of one above it, is reported already; other mistakes in it follow from that."""
     return any(key[:size] in reported for size in range(1, len(key) + 1))
 
 
@@ -141,7 +141,7 @@ def _find_value(data: Any, key: Key) -> Any:
 
 
 def _describe(problems: Sequence[Problem], places: Mapping[Key, str], source: str) -> list[str]:
-    """One line a problem, in the order of the file."""
+    """One line for each problem, in the order of the file."""
     described = []
     for problem in dict.fromkeys(problems):
         prefixes = (problem.key[:size] for size in range(len(problem.key), 0, -1))

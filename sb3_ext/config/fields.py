@@ -1,7 +1,7 @@
 """
-The kinds of values that a configuration has, each with the words that describe it in an error.
+The types of values in a configuration, each with its description for error messages.
 
-Those of numbers, such as ``PositiveInt``, are in :mod:`sb3_ext.ranges`.
+Types of numbers, such as ``PositiveInt``, are in :mod:`sb3_ext.ranges`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MAX_THREADS = 1024
 
 def expect(what: str) -> WrapValidator:
     """
-    Whatever is wrong with a value, say what was expected and what was found.
+    Replace pydantic's errors by one that names what was expected and what was found.
 
     :param what: the kind of value, with an article
     """
@@ -65,19 +65,19 @@ def parse_duration(value: Any) -> float:
     """
     :param value: ``90s``, ``10m``, ``1.5h``, or a number of hours
     :return: seconds
-    :raises ValueError: if it is neither, or not positive
+    :raises ValueError: if it is not a positive duration
     """
     match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([smh]?)\s*", str(value))
     if match is None or isinstance(value, bool):
-        raise ValueError("no duration")
+        raise ValueError("not a duration")
     seconds = float(match[1]) * {"s": 1, "m": 60, "h": 3600, "": 3600}[match[2]]
     if seconds not in POSITIVE:
-        raise ValueError("not positive, or beyond all bounds")
+        raise ValueError("not positive, or too large")
     return seconds
 
 
 def _check_wrapper(value: Any) -> Any:
-    """A class by name, or one name with keyword arguments."""
+    """Accept the name of a class, or a mapping of one name to keyword arguments."""
     if isinstance(value, dict) and len(value) == 1:
         [(name, arguments)] = value.items()
         if isinstance(arguments, dict) or arguments is None:
@@ -85,7 +85,7 @@ def _check_wrapper(value: Any) -> Any:
             return value
     elif isinstance(value, str) and ("." in value or ":" in value):
         return value
-    raise ValueError("no wrapper")
+    raise ValueError("not a wrapper")
 
 
 Text = Annotated[str, Field(strict=True, min_length=1), expect("text")]

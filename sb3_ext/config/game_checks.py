@@ -1,4 +1,4 @@
-"""What a schema cannot know of games: whether they and the opponents exist, and what belongs only to them."""
+"""Checks of games that a schema cannot make: whether game and opponents exist, and fit the other sections."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _MIRROR_FRACTION = (*_SAMPLER, "params", "self_play", "mirror_fraction")
 
 def find_game_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
     """
-    :param data: a whole configuration as plain data, perhaps with mistakes of type, which are not reported here
-    :return: not exactly one of environment and game; what does not exist, or does not fit
+    :param data: a whole configuration as plain data; wrong types in it are left to the schema
+    :return: mistakes: both or none of ``env`` and ``game``, unknown names, settings that do not fit
     """
     train, game = _mapping(data.get("train")), data.get("game")
     if game is None:
@@ -70,7 +70,7 @@ def _find_rule_problems(game_id: str, game: Any, train: Mapping[str, Any]) -> It
     except SelfPlayError as error:
         yield Problem(("game", "id"), str(error))
         return
-    except Exception as error:  # a game of the user's own may raise anything
+    except Exception as error:  # a user's game may raise anything
         yield Problem(("game", "id"), f"'{game_id}' failed in a random game: {describe_error(error)}")
         return
     if _has_mirrors(train) and not (traits.is_alternating and traits.is_zero_sum_at_every_move):
@@ -88,7 +88,10 @@ def _find_sampler_problems(sampler: Mapping[str, Any], seed: Any) -> Iterator[Pr
     key = (*_SAMPLER, "params")
     if kind == POOL_TYPE:
         if seed is None:
-            yield Problem(("seed",), "required for a pool of opponents, but missing: a resumed pool draws on")
+            yield Problem(
+                ("seed",),
+                "required for a pool of opponents, but missing: a resumed pool must draw the same opponents",
+            )
         for name in _mapping(params.get("heuristic_distribution")):
             yield from _find_name_problems(name, {}, (*key, "heuristic_distribution", name))
     elif kind == CHECKPOINT_OPPONENT_TYPE:

@@ -1,4 +1,4 @@
-"""The sections of a two-player game: what is played, and against whom."""
+"""The sections of a two-player game: the game and the opponents."""
 
 from __future__ import annotations
 
@@ -37,21 +37,24 @@ class GameConfig(Section):
 
 
 class SelfPlayConfig(Section):
-    """A pool's own part: oneself."""
+    """How often the agent plays against itself and its past selves."""
 
-    start_episode: NonNegativeInt = Field(default=1000, description="before it: heuristics only")
-    current_self_fraction: Fraction = Field(default=0.3, description="chance of meeting oneself as one is")
-    past_self_fraction: Fraction = Field(default=0.3, description="chance of a frozen past self; the rest: heuristics")
-    mirror_fraction: Fraction = Field(
-        default=0.0, description="share of the boards on which the agent plays both seats, every move training data"
+    start_episode: NonNegativeInt = Field(default=1000, description="only heuristics before this episode")
+    current_self_fraction: Fraction = Field(default=0.3, description="probability of playing against the current agent")
+    past_self_fraction: Fraction = Field(
+        default=0.3, description="probability of playing against a frozen past self; the rest: heuristics"
     )
-    max_frozen_agents: PositiveInt = Field(default=10, description="how many past selves can be met")
+    mirror_fraction: Fraction = Field(
+        default=0.0, description="share of the boards on which the agent plays both seats and learns from every move"
+    )
+    max_frozen_agents: PositiveInt = Field(default=10, description="how many past selves are kept in the pool")
     save_every: PositiveInt = Field(default=500, description="episodes between two snapshots")
     sampling: Annotated[Sampling, OneOf()] = Field(
-        default="uniform", description="of past selves: uniform, latest, or by losses to them"
+        default="uniform",
+        description="how past selves are drawn: uniform, latest, or prioritized by how often the agent loses to them",
     )
     eviction: Annotated[Eviction, OneOf()] = Field(
-        default="oldest", description="which makes room: the oldest, or one by reservoir sampling"
+        default="oldest", description="which past self leaves a full pool: the oldest, or one by reservoir sampling"
     )
 
     @model_validator(mode="after")
@@ -63,11 +66,11 @@ class SelfPlayConfig(Section):
 
 
 class PoolParams(Section):
-    """Parameters of an opponent sampler of type ``pool``."""
+    """Parameters of the opponent of type ``pool``."""
 
     self_play: SelfPlayConfig = SelfPlayConfig()
     heuristic_distribution: dict[str, NonNegative] = Field(
-        default={"random": 1.0}, description="how often each is met where a heuristic is, in any unit"
+        default={"random": 1.0}, description="share of each among the heuristics, in any unit"
     )
 
     @model_validator(mode="after")
@@ -85,10 +88,10 @@ class PoolParams(Section):
 
 
 class CheckpointOpponentParams(Section):
-    """Parameters of an opponent of type ``checkpoint``."""
+    """Parameters of the opponent of type ``checkpoint``."""
 
-    path: Text = Field(description="a run, a checkpoint, or a zip that SB3 has saved")
-    algorithm: Text | None = Field(default=None, description="what a zip was trained with, such as ppo")
+    path: Text = Field(description="a run, a checkpoint, or a zip saved by SB3")
+    algorithm: Text | None = Field(default=None, description="algorithm of a zip, such as ppo")
     deterministic: Flag = Field(default=False, description="always play the most likely move")
 
 
@@ -100,7 +103,7 @@ class PoolConfig(Section):
 
 
 class CheckpointOpponentConfig(Section):
-    """An agent that was trained before."""
+    """A trained agent."""
 
     type: Literal["checkpoint"]
     params: CheckpointOpponentParams = Field(default={}, validate_default=True)

@@ -1,4 +1,4 @@
-"""The JSON Schema of a configuration, with which editors complete and check the file."""
+"""The JSON Schema of a configuration, for completion and checks in editors."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _MODULE_NAME = {"pattern": "^[^:]+:[^:]+$"}
 
 
 def make_json_schema() -> dict[str, Any]:
-    """:return: the schema of all sections, and of the arguments that depend on a name beside them, as in agent"""
+    """:return: the schema of all sections, and of ``params`` by the name beside them"""
     schema = RunConfig.model_json_schema()
     sections = schema["$defs"]
     names = {"enum": [*ALGORITHMS, *ALGORITHM_NAMES.list_installed()]}
@@ -60,7 +60,7 @@ def make_json_schema() -> dict[str, Any]:
 
 
 def _depend(name: str, value: str, params: dict[str, Any]) -> dict[str, Any]:
-    """If a key has this value, the parameters beside it are these."""
+    """The schema of ``params`` if a key beside it has this value."""
     return {
         "if": {"properties": {name: {"const": value}}, "required": [name]},
         "then": {"properties": {"params": params}},
@@ -68,7 +68,7 @@ def _depend(name: str, value: str, params: dict[str, Any]) -> dict[str, Any]:
 
 
 def _exclude(*entry_types: str) -> dict[str, Any]:
-    """These types have a section of their own."""
+    """Leave these types to their own sections."""
     return {"properties": {"type": {"not": {"enum": list(entry_types)}}}}
 
 
@@ -86,12 +86,12 @@ def _describe_optuna(classes: Mapping[str, str], ranges: Mapping[str, Range]) ->
         except LookupError:  # Optuna is not installed
             continue
         params = make_argument_schema(found, ranges=ranges)
-        params.pop("required", None)  # what is required and not given here is given by the study
+        params.pop("required", None)  # the study gives those that are missing
         yield _depend("type", name, params)
 
 
 def _describe_wrapper() -> dict[str, Any]:
-    """A class by name, or one name with keyword arguments."""
+    """The name of a class, or a mapping of one name to keyword arguments."""
     from gymnasium import Wrapper, wrappers
     from stable_baselines3.common import atari_wrappers
 

@@ -1,4 +1,4 @@
-"""Packages whose environments Gymnasium knows only after an import of the package."""
+"""Packages that register their environments only when they are imported."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _PACKAGES = (
     (r"(MiniGrid|BabyAI)-.*", "minigrid", "minigrid"),
     (r"(highway|merge|roundabout|parking|intersection|racetrack)-.*", "highway_env", "highway-env"),
 )
-"""A pattern of their ids, the module to import, and the package that brings it."""
+"""Pattern of the ids, module to import, package to install."""
 
 
 def explain_unregistered(env_id: str) -> str | None:
     """
-    :param env_id: an id that Gymnasium does not know, without a module
-    :return: what to write or to install, if its package is known
+    :param env_id: an id that is not registered, without a module
+    :return: what to write or to install; ``None`` if its package is not in the list
     """
     for pattern, module, package in _PACKAGES:
         if re.fullmatch(pattern, env_id):

@@ -1,4 +1,4 @@
-"""Set single values of a configuration that is still plain data."""
+"""Set single values in a configuration as plain data."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from sb3_ext.problems import Key, Problem, expected
 
 def apply_override(data: dict[str, Any], override: Override) -> tuple[Key, Problem | None]:
     """
-    Set one value in place, making what is missing.
+    Set one value in place, and add the mappings above it that are missing.
 
     :param data: a whole configuration as plain data
     :param override: the value and its key
-    :return: the key with positions for names in lists; and what is wrong with it
+    :return: the key with list positions in place of the types of callbacks; and the mistake in it, if there is one
     """
     target: Any = data
     key: list[str | int] = []
@@ -39,7 +39,7 @@ def apply_override(data: dict[str, Any], override: Override) -> tuple[Key, Probl
 
 
 def _find_item(items: list[Any], part: str | int) -> str | int:
-    """Callbacks can be named by their type: the first such entry, or a new one."""
+    """Return the position of the first callback of this type, after adding one if there is none."""
     if isinstance(part, int):
         return part
     for index, item in enumerate(items):

@@ -1,4 +1,4 @@
-"""What a schema cannot know of ``parallel``: whether the mode exists, what it can be given, and what it can step."""
+"""Checks of ``parallel`` that a schema cannot make: mode, its settings, and whether it fits the environment."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _SECTION = ("parallel",)
 
 def find_parallel_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
     """
-    :param data: a whole configuration as plain data, perhaps with mistakes of type, which are not reported here
-    :return: an unknown mode, settings that it does not take, environments that it cannot step
+    :param data: a whole configuration as plain data; wrong types in it are left to the schema
+    :return: mistakes: an unknown mode, settings that it does not take, an environment that it cannot step
     """
     try:
         parallel = ParallelConfig.model_validate(fill_game_mode(data).get("parallel") or {})
@@ -64,6 +64,6 @@ def _find_setting_problems(parallel: ParallelConfig) -> Iterator[Problem]:
 
 
 def _list_automatic_settings() -> set[str]:
-    """:return: what can be set without a choice of the mode"""
+    """:return: the settings of the modes that ``auto`` chooses from"""
     automatic = [backend for backend in map(load_backend_class, BUILT_IN) if backend.is_automatic]
     return {name for backend in automatic for name in backend.changeable}

@@ -33,11 +33,11 @@ class ParallelConfig(Section):
     )
     step_timeout_seconds: Positive | None = Field(
         default=STEP_TIMEOUT_SECONDS,
-        description="workers, subproc: a process that needs longer for a step is ended; null: none is",
+        description="workers, subproc: a worker that needs longer for a step is ended; null: no limit",
     )
     max_worker_restarts: NonNegativeInt = Field(
         default=0,
-        description="workers, subproc: how many that died or hung are replaced, their episodes truncated",
+        description="workers, subproc: how many lost workers are replaced; their episodes are truncated",
     )
     params: Arguments = Field(default={}, description="of a mode of your own: keyword arguments of its class")
 
@@ -61,7 +61,7 @@ class ParallelConfig(Section):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the class of the mode is made with, beside ``num_envs``."""
+        """The arguments of the class of the mode, beside ``num_envs``."""
         return {**self.section_settings, **self.params}
 
     def with_settings(self, settings: Mapping[str, Any]) -> ParallelConfig:

@@ -48,9 +48,11 @@ class AgentConfig(Section):
     id: Text = Field(description=f"one of {', '.join(ALGORITHMS)}, or module:Name of your own")
     policy: Text | None = Field(default=None, description="SB3 alias or module:Name; null: by the observation space")
     device: Device | None = Field(default="auto", description="auto (or null), cpu, cuda, cuda:1")
-    threads: Threads = Field(default="auto", description="torch's threads; auto measures one against all at the start")
+    threads: Threads = Field(
+        default="auto", description="torch's threads; auto measures at the start whether one or all are faster"
+    )
     params: Arguments = Field(default={}, description="the algorithm's constructor keyword arguments")
-    init_from: Text | None = Field(default=None, description="begin with the weights of a run, a checkpoint or a zip")
+    init_from: Text | None = Field(default=None, description="start with the weights of a run, a checkpoint or a zip")
 
 
 class RunConfig(Section):

@@ -1,4 +1,4 @@
-"""The configurations that come with the package: in the wheel, or next to it in a checkout."""
+"""Find the configurations that come with the package: in the wheel, or beside it in a clone of the repository."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _PLACES = (_PACKAGE / "configs", _PACKAGE.parent / "configs")
 
 def find_shipped_configs() -> dict[str, Path]:
     """
-    :return: name -> file of every shipped configuration, sorted by name
+    :return: name -> file of each shipped configuration, sorted by name
     """
     for place in _PLACES:
         files = sorted(place.glob("*.yaml"))

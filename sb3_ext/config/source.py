@@ -1,4 +1,4 @@
-"""Where a configuration comes from: a file, a shipped name, a mapping, or nothing but overrides."""
+"""Read the source of a configuration: a file, a shipped configuration, a mapping, or overrides alone."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from sb3_ext.problems import Key, suggest_name
 @dataclass(frozen=True)
 class ConfigSource:
     """
-    :param place: how it is called in messages
+    The YAML text of a configuration, and where it is from.
+
+    :param place: its name in messages
     :param content: YAML
-    :param path: the file, if it is one
+    :param path: the file; ``None`` if it is not from a file
     """
 
     place: str
@@ -29,7 +31,7 @@ class ConfigSource:
 
     @property
     def text(self) -> str:
-        """The content as text; what is no text in it has been refused before anybody asks for this."""
+        """The content as text; :mod:`sb3_ext.config.yaml_document` refuses bytes that are not UTF-8."""
         return self.content if isinstance(self.content, str) else self.content.decode("utf-8-sig")
 
 
@@ -38,9 +40,9 @@ class Override:
     """
     One value that replaces the file's.
 
-    :param key: from the outermost key inwards; integers index lists, and callbacks go by their type, too
+    :param key: from the outermost key inwards; integers index lists; a callback can also be named by its type
     :param value: plain data
-    :param place: how its origin is called in messages, such as ``--seed``
+    :param place: the name of its origin in messages, such as ``--seed``
     """
 
     key: Key
@@ -51,7 +53,7 @@ class Override:
 def read_source(config: str | Path | Mapping[str, Any] | None) -> ConfigSource:
     """
     :param config: a file's path, the name of a shipped configuration, plain data, or ``None`` for an empty one
-    :return: the text behind it
+    :return: its YAML text
     :raises ConfigError: if there is no such file, or the data cannot be written as YAML
     """
     if config is None:
@@ -78,7 +80,7 @@ def read_source(config: str | Path | Mapping[str, Any] | None) -> ConfigSource:
 def parse_override(assignment: str, place: str = "--set") -> Override:
     """
     :param assignment: ``KEY=VALUE``, dots between the parts of the key, YAML for the value
-    :param place: how its origin is called in messages
+    :param place: the name of its origin in messages
     :return: the override
     :raises ConfigError: if it has no ``=``, no key, or a value that is not YAML
     """

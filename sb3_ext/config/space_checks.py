@@ -1,4 +1,4 @@
-"""Whether the keys of a search space exist, and whether the values that it may give them are valid."""
+"""Checks of a search space: whether its keys exist, and whether the values in it are valid."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _SPACE = ("tune", "space")
 
 def find_space_problems(data: Mapping[str, Any]) -> list[Problem]:
     """
-    :param data: a whole configuration as plain data, perhaps with mistakes, which are not reported here
-    :return: keys of ``tune.space`` that the configuration has not, values that it does not accept, conditions on
-        what is not in the space
+    :param data: a whole configuration as plain data; mistakes outside of ``tune.space`` are reported elsewhere
+    :return: mistakes: keys that the configuration does not have, values that it does not accept, conditions on keys
+        that are not in the space
     """
     tune = data.get("tune")
     space = tune.get("space") if isinstance(tune, Mapping) else None
@@ -42,7 +42,7 @@ def apply_values(data: dict[str, Any], values: Mapping[str, Any]) -> list[Proble
 
     :param data: a whole configuration as plain data
     :param values: key with dots -> value
-    :return: what is wrong with the keys
+    :return: mistakes in the keys
     """
     outcomes = [apply_override(data, make_override(key, value)) for key, value in values.items()]
     return [problem for _, problem in outcomes if problem is not None]
@@ -71,19 +71,19 @@ def _find_condition_problems(dimensions: Mapping[str, DimensionConfig], keys: Se
         for condition in dimension.when:
             if condition not in above:
                 where = "this one does not" if condition in keys else suggest_name(condition, above)
-                message = f"expected a key that stands further up in the space; {where}"
+                message = f"expected a key that is further up in the space; {where}"
                 yield Problem((*_SPACE, key, "when", condition), message)
 
 
 def _find_value_problems(data: dict[str, Any], dimensions: Mapping[str, DimensionConfig]) -> Iterator[Problem]:
-    """What is wrong without the space is reported elsewhere."""
+    """Report only mistakes that the configuration does not have without the space."""
     known = set(_find_all_problems(data, {}))
     for key, dimension in dimensions.items():
         if key.partition(".")[0] == "tune":
-            yield Problem((*_SPACE, key), "expected a key that a training depends on; nothing in tune is one")
+            yield Problem((*_SPACE, key), "expected a key that affects training; those of tune do not")
             continue
         conditions = _collect_conditions(key, dimensions)
-        for value in dimension.find_telling_values():
+        for value in dimension.choose_test_values():
             problems = [item for item in _find_all_problems(data, {**conditions, key: value}) if item not in known]
             if problems:
                 yield Problem((*_SPACE, key), _describe(problems[0], key, value))
@@ -91,7 +91,7 @@ def _find_value_problems(data: dict[str, Any], dimensions: Mapping[str, Dimensio
 
 
 def _collect_conditions(key: str, dimensions: Mapping[str, DimensionConfig]) -> dict[str, Any]:
-    """What a key's conditions ask for, and what theirs do. Those that do not stand further up are left out."""
+    """Values that meet the conditions of a key, and theirs in turn; without conditions on keys further down."""
     keys = list(dimensions)
     values: dict[str, Any] = {}
     for condition, wanted in dimensions[key].when.items():

@@ -1,4 +1,4 @@
-"""The section ``train``: how long to train, and what to do meanwhile."""
+"""The section ``train``: how long to train, and what goes on beside it."""
 
 from __future__ import annotations
 
@@ -20,32 +20,33 @@ from sb3_ext.ranges import NonNegativeInt, PositiveInt
 
 
 class TrainConfig(Section):
-    """How long to train, and what to do meanwhile."""
+    """How long to train, and what goes on beside it."""
 
     total_steps: PositiveInt | None = Field(default=10_000, description="environment transitions over all environments")
     total_episodes: PositiveInt | None = Field(default=None, description="finished episodes over all environments")
     duration: Duration | None = Field(default=None, description="90s, 10m, 1.5h, or a number of hours")
-    deterministic: Flag = Field(default=False, description="deterministic actions while collecting")
-    track_timings: Flag = Field(default=False, description="show where the time went, at the end")
-    log_every_episodes: PositiveInt = Field(default=10, description="episodes between two entries in the logs")
+    deterministic: Flag = Field(default=False, description="take deterministic actions while collecting")
+    track_timings: Flag = Field(default=False, description="show the time spent in each phase, at the end")
+    log_every_episodes: PositiveInt = Field(default=10, description="episodes between two entries in the log")
     status_every_steps: PositiveInt = Field(default=100, description="transitions between two heartbeats")
     start_policy: Annotated[StartPolicy, OneOf()] | None = Field(
         default=None, description="games: who moves first; null: random"
     )
     opening_plies: NonNegativeInt | None = Field(
-        default=None, description="games: they begin with up to so many random moves; null: with none"
+        default=None, description="games: most random moves at the start of each; null: none"
     )
     illegal_move: Annotated[IllegalMove, OneOf()] | None = Field(
-        default=None, description="games: what becomes of the agent's; null: mask, or random_legal if it cannot mask"
+        default=None,
+        description="games: how illegal moves of the agent are handled; null: mask, or random_legal if it cannot mask",
     )
-    symmetry: Flag = Field(default=False, description="games: learn from positions as they look in a mirror, too")
-    opponent_sampler: OpponentEntry | None = Field(default=None, description="games: who sits opposite")
+    symmetry: Flag = Field(default=False, description="games: also learn from mirror images of positions")
+    opponent_sampler: OpponentEntry | None = Field(default=None, description="games: the opponent")
     callbacks: list[CallbackEntry] = Field(default=[], description="further callbacks, in the order of their calls")
 
     @model_validator(mode="before")
     @classmethod
     def _drop_default_bound(cls, data: Any) -> Any:
-        """Another bound replaces the default number of steps; a given one stands beside it."""
+        """Drop the default of ``total_steps`` if there is another bound."""
         has_other_bound = isinstance(data, dict) and (data.get("total_episodes") or data.get("duration"))
         if has_other_bound and "total_steps" not in data:
             return {**data, "total_steps": None}
@@ -59,17 +60,17 @@ class TrainConfig(Section):
 
     @property
     def checkpoint(self) -> CheckpointParams:
-        """Parameters of the checkpoints: of the last entry of this type, if there is one."""
+        """Parameters of the last entry of type ``checkpoint``; the defaults if there is none."""
         entries = [entry for entry in self.callbacks if isinstance(entry, CheckpointCallbackConfig)]
         return entries[-1].params if entries else CheckpointParams()
 
     @property
     def other_callbacks(self) -> list[CallbackConfig]:
-        """The callbacks that are not always on, in their order."""
+        """The other entries, in their order."""
         return [entry for entry in self.callbacks if isinstance(entry, CallbackConfig)]
 
     def with_checkpoint(self) -> TrainConfig:
-        """The same, with one entry of type ``checkpoint`` written out, whether there was one or not."""
+        """The same, with exactly one entry of type ``checkpoint``, the first one."""
         entry = CheckpointCallbackConfig(type=CHECKPOINT_TYPE, params=self.checkpoint)
         return self.model_copy(update={"callbacks": [entry, *self.other_callbacks]})
 

@@ -1,4 +1,4 @@
-"""The section ``tune``: what is searched, how, and when it ends. ``sb3-ext train`` checks it and does nothing else."""
+"""The section ``tune``: what is searched, how, and when it ends. ``sb3-ext train`` only validates it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sb3_ext.problems import suggest_name
 from sb3_ext.ranges import Finite, PositiveInt
 
 Scalar = str | int | float | bool | None
-"""What Optuna stores as a choice."""
+"""The types of choices that Optuna stores."""
 
 SAMPLERS = {
     "tpe": "optuna.samplers:TPESampler",
@@ -36,13 +36,13 @@ PRUNERS = {
 """Where the class of each pruner is."""
 
 Objective: TypeAlias = Literal["last", "best", "area", "time_to_target", "fps"]
-"""What a trial is judged by; :mod:`sb3_ext.tuning.objective` calculates it."""
+"""What a trial is judged by; computed in :mod:`sb3_ext.tuning.objective`."""
 
 _OBJECTIVES = ", ".join(get_args(Objective))
 
 
 class DimensionConfig(Section):
-    """One key of the configuration, and what values are tried for it."""
+    """The values that are tried for one key of the configuration."""
 
     type: Annotated[Literal["float", "int", "categorical"], OneOf()]
     low: Finite | None = Field(default=None, description="float, int: the least value")
@@ -95,14 +95,14 @@ class DimensionConfig(Section):
 
     @property
     def labels(self) -> list[Scalar]:
-        """How Optuna knows the choices of a categorical: plain values as they are, others by name or as JSON."""
+        """The choices of a categorical as Optuna stores them: plain values as they are, others by name or as JSON."""
         if isinstance(self.choices, dict):
             return list(self.choices)
         return [item if isinstance(item, Scalar) else json.dumps(item) for item in self.choices or ()]
 
     @property
     def values(self) -> list[Any]:
-        """The choices of a categorical themselves."""
+        """The choices of a categorical, as values of the configuration."""
         return list(self.choices.values()) if isinstance(self.choices, dict) else list(self.choices or ())
 
     def convert(self, sampled: Any) -> Any:
@@ -115,25 +115,25 @@ class DimensionConfig(Section):
         number = int(sampled) if self.type == "int" else float(sampled)
         return number if self.expression is None else EXPRESSIONS[self.expression].apply(number)
 
-    def find_telling_values(self) -> list[Any]:
-        """:return: values with which a mistake in the space shows: every choice, or both ends and one between"""
+    def choose_test_values(self) -> list[Any]:
+        """:return: values to validate: every choice, or both bounds and a value between them"""
         if self.type == "categorical":
             return self.values
         assert self.low is not None
         assert self.high is not None
-        between = self.low + (self.high - self.low) / math.e  # where an integer is expected, this is none
+        between = self.low + (self.high - self.low) / math.e  # not an integer, to be refused where one is expected
         return [self.convert(number) for number in dict.fromkeys((self.low, self.high, between))]
 
 
 class SamplerConfig(Section):
-    """What proposes values."""
+    """Proposes values."""
 
     type: Annotated[str, OneOf(SAMPLERS)] = "tpe"
     params: Arguments = Field(default={}, description="keyword arguments of Optuna's sampler")
 
 
 class PrunerConfig(Section):
-    """What ends a trial that does badly."""
+    """Ends trials that do badly."""
 
     type: Annotated[str, OneOf(PRUNERS)] = "median"
     params: Arguments = Field(default={}, description="keyword arguments of Optuna's pruner")
@@ -154,10 +154,12 @@ def _read_space(value: Any) -> Any:
 class TuneConfig(Section):
     """What is searched, how, and when it ends."""
 
-    trials: PositiveInt = Field(default=20, description="how many, failed and pruned ones included")
-    timeout: Duration | None = Field(default=None, description="90s, 10m, 1.5h, or a number of hours; then it stops")
+    trials: PositiveInt = Field(default=20, description="number of trials, failed and pruned ones included")
+    timeout: Duration | None = Field(
+        default=None, description="90s, 10m, 1.5h, or a number of hours, after which the study stops"
+    )
     jobs: PositiveInt = Field(default=1, description="worker processes on this machine")
-    study: Prefix | None = Field(default=None, description="its name; null: the configuration's")
+    study: Prefix | None = Field(default=None, description="name of the study; null: the configuration's")
     storage: Text | None = Field(
         default=None, description="null: SQLite in the study's directory; journal: a file there; or a URL"
     )
@@ -165,19 +167,22 @@ class TuneConfig(Section):
     pruner: Annotated[PrunerConfig, BeforeValidator(_as_section)] | None = Field(
         default=None, description="null: median, or none with several objectives"
     )
-    startup_trials: PositiveInt = Field(default=10, description="trials before sampler and pruner begin to decide")
+    startup_trials: PositiveInt = Field(default=10, description="random trials before sampler and pruner start")
     objective: Annotated[list[Annotated[Objective, OneOf()]], Field(min_length=1), BeforeValidator(_as_list)] = Field(
         default=["last"], description=f"one or several of {_OBJECTIVES}"
     )
-    last_evaluations: PositiveInt = Field(default=3, description="last: how many evaluations are averaged")
+    last_evaluations: PositiveInt = Field(default=3, description="objective last: how many evaluations are averaged")
     target: Finite | None = Field(
-        default=None, description="time_to_target: the return to reach; null: early_stopping.target.return"
+        default=None, description="objective time_to_target: the return to reach; null: early_stopping.target.return"
     )
-    seeds: PositiveInt = Field(default=1, description="runs a trial, with seeds of their own; their mean counts")
+    seeds: PositiveInt = Field(default=1, description="runs of each trial, with different seeds; their mean counts")
     space: Annotated[dict[str, DimensionConfig] | None, BeforeValidator(_read_space)] = Field(
-        default=None, description="key of the configuration -> what to try; default (or null): the algorithm's own"
+        default=None,
+        description="key of the configuration -> values to try; default (or null): the algorithm's own space",
     )
-    max_failures_in_a_row: PositiveInt = Field(default=5, description="failed trials after which the study gives up")
+    max_failures_in_a_row: PositiveInt = Field(
+        default=5, description="consecutive failed trials after which the study ends"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> TuneConfig:
@@ -196,7 +201,7 @@ class TuneConfig(Section):
 
     @property
     def pruner_type(self) -> str:
-        """The pruner that is used."""
+        """The type of the pruner that is used."""
         if self.pruner is not None:
             return self.pruner.type
         return "none" if self.has_several_objectives else "median"

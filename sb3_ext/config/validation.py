@@ -1,4 +1,4 @@
-"""Pydantic's errors in the words of the file."""
+"""Translate pydantic's errors into messages about the file."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from sb3_ext.problems import Problem, expected, suggest_name
 
 def translate_errors(error: ValidationError) -> Iterator[Problem]:
     """
-    :param error: what the validation of a whole configuration raised
-    :return: one problem an error
+    :param error: raised by the validation of a whole configuration
+    :return: one problem for each error
     """
     for found in error.errors(include_url=False):
         place = found["loc"]
@@ -40,7 +40,7 @@ def _list_keys(place: Iterable[str | int]) -> list[str]:
     for part in place:
         if is_tag(part):
             sections = {"": sections[str(part)]}
-        elif part in (fields := next(iter(sections.values())).model_fields):  # not what a mapping's keys are
+        elif part in (fields := next(iter(sections.values())).model_fields):  # not a key of a plain mapping
             sections = dict(_find_sections(fields[str(part)].annotation))
     section = next(iter(sections.values()))
     return [field.alias or name for name, field in section.model_fields.items()]

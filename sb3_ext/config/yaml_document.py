@@ -1,5 +1,5 @@
 """
-YAML as plain data that remembers its line numbers, and that hostile input cannot turn into anything else.
+Parse YAML into plain data and line numbers. Safe with malicious input.
 
 Differences from PyYAML's ``safe_load``: numbers and booleans follow YAML 1.2 (``3e-4`` is a number, ``yes`` is text),
 duplicate keys are errors, tags and merge keys are not accepted, and size, depth and number of values are bounded
@@ -25,7 +25,7 @@ MAX_DEPTH = 50
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader with YAML 1.2's core schema for plain scalars."""
+    """SafeLoader with the core schema of YAML 1.2 for plain scalars."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's own form
 
@@ -48,7 +48,7 @@ class Document:
 
     :param value: plain data: dict with text keys, list, str, int, float, bool, None
     :param lines: the line, counted from 1, of every key and list item
-    :param problems: duplicate keys and tags, which leave the rest readable
+    :param problems: duplicate keys and tags; the rest of the file is still read
     """
 
     value: Any
@@ -59,9 +59,9 @@ class Document:
 def parse_document(content: str | bytes, name: str) -> Document:
     """
     :param content: YAML
-    :param name: how the file is called in messages
+    :param name: of the file, for messages
     :return: its value and line numbers
-    :raises ConfigError: if it is too large, not text, not YAML, or more than plain data
+    :raises ConfigError: if it is too large, not text, not YAML, or not plain data
     """
     text = _decode(content, name)
     try:
@@ -89,7 +89,7 @@ def _decode(content: str | bytes, name: str) -> str:
 
 
 class _Builder:
-    """Plain data from PyYAML's nodes. Aliases are one node met many times, so values are counted as they are met."""
+    """Build plain data from PyYAML's nodes. An alias visits its node again, so each visit counts as a value."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -103,7 +103,7 @@ class _Builder:
     def _build(self, node: yaml.Node, key: Key) -> Any:
         self._values_seen += 1
         if self._values_seen > MAX_VALUES:
-            raise self._error(node, f"more than {MAX_VALUES:,} values, aliases included; that is no configuration")
+            raise self._error(node, f"more than {MAX_VALUES:,} values, aliases included; too many for a configuration")
         if len(key) > MAX_DEPTH:
             raise self._error(node, f"nested too deeply; expected at most {MAX_DEPTH} levels")
         if isinstance(node, yaml.MappingNode):

@@ -13,7 +13,7 @@ from gymnasium import spaces
 from stable_baselines3 import PPO
 from stable_baselines3.common.envs import FakeImageEnv
 
-from sb3_ext.algorithms.classes import resolve_class
+from sb3_ext.algorithms.classes import find_named_class
 from sb3_ext.algorithms.impala import ImpalaCNN
 from sb3_ext.checkpoints.model.architecture import describe_model, find_class
 
@@ -61,7 +61,7 @@ def test_what_is_no_picture_is_refused() -> None:
 
 
 def test_it_goes_by_its_name() -> None:
-    assert resolve_class("ImpalaCNN") is ImpalaCNN
+    assert find_named_class("ImpalaCNN") is ImpalaCNN
     assert find_class("ImpalaCNN") is ImpalaCNN
     described = describe_model(make_model())
     assert described.policy_arguments["features_extractor_class"] == "ImpalaCNN"

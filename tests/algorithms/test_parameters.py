@@ -15,7 +15,7 @@ from stable_baselines3.common.torch_layers import NatureCNN
 from stable_baselines3.common.utils import ConstantSchedule, LinearSchedule
 
 from sb3_ext.algorithms.algorithm_registry import ALGORITHMS, find_algorithms_for, get_algorithm
-from sb3_ext.algorithms.parameters import build_parameters, fill_parameters, find_parameter_problems
+from sb3_ext.algorithms.parameters import fill_parameters, find_parameter_problems, make_arguments
 from sb3_ext.algorithms.schedules import is_linear, parse_schedule
 from sb3_ext.errors import ConfigError
 
@@ -24,7 +24,7 @@ BOX = spaces.Box(-2, 2, (3,), np.float32)
 
 def build(algorithm: str, **params: Any) -> dict[str, Any]:
     assert find_parameter_problems(get_algorithm(algorithm), params) == []
-    return build_parameters(get_algorithm(algorithm), params, BOX)
+    return make_arguments(get_algorithm(algorithm), params, BOX)
 
 
 def test_schedules_are_stock_classes() -> None:

@@ -9,7 +9,7 @@ from gymnasium import spaces
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from sb3_ext.algorithms.algorithm_registry import get_algorithm
-from sb3_ext.algorithms.policies import check_fit, choose_policy
+from sb3_ext.algorithms.policies import choose_policy, validate_fit
 from sb3_ext.errors import ConfigError
 
 FLAT = spaces.Box(-1, 1, (3,), np.float32)
@@ -50,12 +50,12 @@ def test_no_policy_for_an_image() -> None:
 def test_what_does_not_fit(algorithm: str, policy: str, env_id: str, message: str) -> None:
     env = DummyVecEnv([lambda: gymnasium.make(env_id)])
     with pytest.raises(ConfigError, match=message):
-        check_fit(get_algorithm(algorithm), policy, env)
+        validate_fit(get_algorithm(algorithm), policy, env)
     env.close()
 
 
 def test_what_fits() -> None:
     env = DummyVecEnv([lambda: gymnasium.make("CartPole-v1")])
-    check_fit(get_algorithm("dqn"), "MlpPolicy", env)
-    check_fit(get_algorithm("dqn"), "my_package:MyPolicy", env)
+    validate_fit(get_algorithm("dqn"), "MlpPolicy", env)
+    validate_fit(get_algorithm("dqn"), "my_package:MyPolicy", env)
     env.close()

@@ -63,7 +63,7 @@ def test_a_dimension_says_what_is_wrong_with_it(dimension: str, tmp_path: Path) 
         ("agent.id: {type: categorical, choices: [ppo, pp0]}", "unknown algorithm 'pp0'"),
         ("agent.params.policy_kwargs: {type: categorical, choices: [{activation_fn: Relu}]}", "'Relu'"),
         ("env.params.sutton: {type: categorical, choices: [true]}", "unknown parameter"),
-        ("tune.trials: {type: int, low: 1, high: 2}", "expected a key that a training depends on"),
+        ("tune.trials: {type: int, low: 1, high: 2}", "expected a key that affects training"),
         ("agent.id.foo: {type: int, low: 1, high: 2}", "above this key"),
     ],
 )
