@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -165,6 +166,9 @@ def test_every_objective_is_calculated() -> None:
 def test_the_readme_names_the_defaults() -> None:
     text = " ".join((Path(__file__).parents[2] / "README.md").read_text().split())
     checkpoint, judged, plateau = CheckpointParams(), EvalConfig(), PlateauConfig()
-    assert f"between two rollouts: every {checkpoint.interval:,} steps or soon after" in text
-    assert f"truncated after `eval.max_steps`, {judged.max_steps:,} unless set" in text
-    assert f"`plateau`: {plateau.patience} checks without a better average, one after every {plateau.window} ep" in text
+    for pattern in (
+        f"every {checkpoint.interval:,} steps",
+        rf"`eval\.max_steps`.{{,20}} {judged.max_steps:,}",
+        f"{plateau.patience} checks without .{{,40}} every {plateau.window} episodes",
+    ):
+        assert re.search(pattern, text), pattern
