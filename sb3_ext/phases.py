@@ -8,8 +8,9 @@ tell a long update from a stalled run, and show where the time went.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 class Phases:
@@ -35,13 +36,13 @@ class Phases:
         seconds[self.current] = seconds.get(self.current, 0.0) + time.perf_counter() - self._entered_at
         return seconds
 
-    def restore(self, seconds: Mapping[str, float]) -> None:
-        """
-        Add the time of an earlier process; another call replaces it.
+    def state_dict(self) -> dict[str, Any]:
+        """See :class:`~sb3_ext.stateful.Stateful`: seconds by phase."""
+        return self.seconds
 
-        :param seconds: :attr:`seconds` of the earlier process
-        """
-        self._earlier_seconds = dict(seconds)
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See :class:`~sb3_ext.stateful.Stateful`. The time of this process is added."""
+        self._earlier_seconds = dict(state)
 
     def enter(self, name: str) -> None:
         """

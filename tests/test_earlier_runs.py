@@ -18,7 +18,7 @@ from sb3_ext.cli import cli
 from sb3_ext.runs.run import Run
 from sb3_ext.vec.snapshots import layer_snapshots
 
-ARCHIVE = Path(__file__).parent / "data" / "runs_0.1.0.tar.xz"
+DATA = Path(__file__).parent / "data"
 
 # Episodes that the earlier version itself finished between steps 128 and 256: their lengths, and of a game the results.
 CARTPOLE = {0: ["24", "16", "17"], 1: ["87", "17"]}
@@ -35,6 +35,14 @@ LATER_GAMES = [
     *("-1.0,4,episode_000000021,0", "1.0,3,self,1", "1.0,5,episode_000000021,0", "1.0,4,episode_000000011,0"),
     *("-1.0,2,random,1", "-1.0,5,random,0"),
 ]
+LATER_GAMES_OF_PPO = [
+    *("1.0,5,episode_000000013,0", "-1.0,4,random,0", "-1.0,4,self,1", "-1.0,6,random,0", "1.0,5,episode_000000013,1"),
+    *("1.0,5,episode_000000013,0", "1.0,4,self,0", "-1.0,2,self,1", "-1.0,6,random,0", "-1.0,5,episode_000000027,0"),
+    *("1.0,4,episode_000000013,0", "1.0,5,episode_000000027,0", "-1.0,6,random,0", "1.0,6,random,0", "1.0,6,random,0"),
+    *("-1.0,5,random,0", "-1.0,5,episode_000000040,1", "-1.0,7,episode_000000013,0", "1.0,6,episode_000000027,0"),
+    *("-1.0,4,episode_000000027,1", "-1.0,3,self,0", "-1.0,3,self,1", "1.0,3,episode_000000040,1", "-1.0,2,self,1"),
+    *("1.0,7,random,1", "-1.0,3,random,0", "1.0,4,random,1", "1.0,4,random,0", "-1.0,2,random,1"),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -42,8 +50,8 @@ def in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def unpack(name: str) -> Run:
-    with tarfile.open(ARCHIVE) as archive:
+def unpack(name: str, archive_name: str = "runs_0.1.0") -> Run:
+    with tarfile.open(DATA / f"{archive_name}.tar.xz") as archive:
         archive.extractall(members=[item for item in archive if Path(item.name).parts[0] == name], filter="data")
     return Run(Path(name).absolute())
 
@@ -86,11 +94,31 @@ def test_an_earlier_run_resumes_exactly(name: str) -> None:
     assert run.record.step == 256
 
 
-def test_an_earlier_game_with_a_pool_resumes_exactly() -> None:
-    run = unpack("pool")
+@pytest.mark.parametrize(
+    ("name", "archive_name", "later_games"),
+    [("pool", "runs_0.1.0", LATER_GAMES), ("pool_ppo", "runs_format_1", LATER_GAMES_OF_PPO)],
+)
+def test_an_earlier_game_with_a_pool_resumes_exactly(name: str, archive_name: str, later_games: list[str]) -> None:
+    run = unpack(name, archive_name)
     games = len(read_monitor(run, 0))
-    resume("pool", overrides=["train.total_steps=256"])
-    assert [",".join(row[:2] + row[3:]) for row in read_monitor(run, 0)[games:]] == LATER_GAMES
+    resume(name, overrides=["train.total_steps=256"])
+    assert [",".join(row[:2] + row[3:]) for row in read_monitor(run, 0)[games:]] == later_games
+    assert "approximate" not in read_resumes(run)[-1]
+
+
+def test_callbacks_of_an_earlier_run_go_on_where_they_were() -> None:
+    run = unpack("callbacks", "runs_format_1")
+    earlier = run.metrics
+    resume("callbacks", overrides=["train.total_steps=4096"])
+    # The one of the two callbacks that knows the best average since the beginning ends the run.
+    assert (run.record.step, run.record.stop_reason) == (512, "plateau")
+    assert run.record.stop_detail == "no mean return of episodes above 51.50 at 6 checks in a row"
+    lengths = [[row[1] for row in read_monitor(run, index)] for index in range(2)]
+    assert lengths[0] == ["15", "18", "22", "24", "16", "17", "27", "10", "35", "36", "25"]
+    assert lengths[1] == ["87", "17", "29", "33", "18", "20", "25"]
+    episodes = run.metrics["episodes"]
+    assert episodes["return"][: len(earlier["episodes"]["return"])] == earlier["episodes"]["return"]
+    assert len(episodes["return"]) == 18
     assert "approximate" not in read_resumes(run)[-1]
 
 

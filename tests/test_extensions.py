@@ -107,10 +107,10 @@ class LastMove:
         legal = game.find_legal(boards)
         return legal.shape[1] - 1 - legal[:, ::-1].argmax(axis=1)
 
-    def get_state(self):
-        return None
+    def state_dict(self):
+        return {}
 
-    def set_state(self, state):
+    def load_state_dict(self, state):
         pass
 
 
@@ -148,6 +148,14 @@ class NoOpponent:
 
     def act(self, game, boards):
         return np.zeros(len(boards))
+
+
+class OutdatedOpponent(NoOpponent):
+    def get_state(self):
+        return None
+
+    def set_state(self, state):
+        pass
 """
 
 ENTRY_POINTS = """
@@ -453,7 +461,13 @@ def test_installed_callbacks_are_listed_with_their_parameters(monkeypatch: pytes
         (
             "train",
             {"opponent_sampler": {"type": "outside_package.parts:NoOpponent"}},
-            "opponent 'outside_package.parts:NoOpponent': the class lacks get_state, set_state; see",
+            "opponent 'outside_package.parts:NoOpponent': the class lacks state_dict, load_state_dict; see",
+        ),
+        (
+            "train",
+            {"opponent_sampler": {"type": "outside_package.parts:OutdatedOpponent"}},
+            "opponent 'outside_package.parts:OutdatedOpponent': rename get_state() and set_state() of OutdatedOpponent "
+            "to state_dict() and load_state_dict(state)",
         ),
         (
             "tracking",

@@ -62,6 +62,6 @@ def test_goes_on_from_an_earlier_process() -> None:
     phases = Phases()
     phases.enter("collecting")
     for _ in range(2):
-        phases.restore({"collecting": 100.0, "saving": 7.0})
+        phases.load_state_dict({"collecting": 100.0, "saving": 7.0})
     assert 100 <= phases.seconds["collecting"] < 107
     assert phases.seconds["saving"] == 7.0

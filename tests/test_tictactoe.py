@@ -50,10 +50,10 @@ class PerfectPlayer:
             best[row, [cell for cell, rating in ratings.items() if rating == max(ratings.values())]] = True
         return draw_legal(best, self._generator)
 
-    def get_state(self) -> Any:
+    def state_dict(self) -> Any:
         return None
 
-    def set_state(self, state: Any) -> None:
+    def load_state_dict(self, state: Any) -> None:
         pass
 
 

@@ -131,17 +131,18 @@ class ProcgenEnv(gymnasium.Env[Any, Any]):
             return self._last_frame
         return self._batch.draw_frames()[0]
 
-    def get_snapshot(self) -> list[bytes]:
+    def state_dict(self) -> dict[str, Any]:
         """
         :return: everything that the next steps depend on
         """
-        return self._batch.get_snapshot()
+        return {"games": self._batch.get_snapshot()}
 
-    def set_snapshot(self, snapshot: list[bytes]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """
-        :param snapshot: from :meth:`get_snapshot`, perhaps of another process
+        :param state: from :meth:`state_dict`, perhaps of another process
         """
-        self._batch.set_snapshot(snapshot)
+        # Version 0.1.0 had the list alone.
+        self._batch.set_snapshot(state if isinstance(state, list) else state["games"])
         self._observation = self._batch.observe()[1][0]
         self._last_frame = None
 

@@ -104,17 +104,18 @@ class ProcgenVecEnv(VecEnv):
         """
         return self._batch.draw_frames() if self.render_mode == "rgb_array" else [None] * self.num_envs
 
-    def get_snapshot(self) -> list[bytes]:
+    def state_dict(self) -> dict[str, Any]:
         """
         :return: everything that the next steps depend on
         """
-        return self._batch.get_snapshot()
+        return {"games": self._batch.get_snapshot()}
 
-    def set_snapshot(self, snapshot: list[bytes]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """
-        :param snapshot: from :meth:`get_snapshot` of as many games, perhaps of another process
+        :param state: from :meth:`state_dict` of as many games, perhaps of another process
         """
-        self._batch.set_snapshot(snapshot)
+        # Version 0.1.0 had the list alone.
+        self._batch.set_snapshot(state if isinstance(state, list) else state["games"])
         self._observations = self._batch.observe()[1]
         self._reset_seeds()
 

@@ -114,7 +114,7 @@ class Callbacks:
             sections["timings_seconds"] = self.timings.seconds
         for callback in self.all:
             if isinstance(callback, RatingCallback):
-                sections["ratings"] = callback.ratings.to_json()
+                sections["ratings"] = callback.ratings.state_dict()
         return sections
 
 

@@ -1,11 +1,16 @@
 """
 Callbacks for any Stable-Baselines3 training.
 
-Each is one of SB3's ``BaseCallback`` and takes plain values. Those with something to remember have ``state()``, which
-gives plain JSON values, and ``restore(state)``, so that a resumed training continues where the first one was. This
-works for callbacks of your own, too, with two more attributes that they may have: ``state_key``, a text that identifies
-one among several of its class (without it they are told apart by the plain arguments of their constructors that are
-kept in attributes of the same name), and a method ``close()``, which a run calls at its end.
+Each is one of SB3's ``BaseCallback`` and takes plain values. A callback of your own needs nothing more; to go on in a
+resumed training where it was, it has any of these:
+
+- ``state_dict()`` and ``load_state_dict(state)``, see :class:`~sb3_ext.stateful.Stateful`. The state is plain JSON
+  values and NumPy arrays. It is loaded once, in the first rollout of the resumed training, after the
+  ``_on_training_start`` and ``_on_rollout_start`` of all callbacks: what these have changed is replaced.
+- ``state_key``, a text that identifies the callback in a checkpoint. Without it, its state is found by the name of its
+  class, and among several of one class by the plain arguments of their constructors that are kept in attributes of the
+  same name.
+- ``close()``, which a run calls at its end, however it ended.
 """
 
 import lazy_loader

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from stable_baselines3.common.utils import safe_mean
 
@@ -42,6 +40,8 @@ class BenchmarkCallback(EpisodeCallback):
     :param phases: shared with whoever else enters phases; a new one by default
     :param duration_seconds: the time that was asked for, for the record
     """
+
+    state_key = "benchmark"
 
     @validate_arguments
     def __init__(
@@ -106,54 +106,34 @@ class BenchmarkCallback(EpisodeCallback):
         if self._is_measuring:
             self._finish()
 
-    def state(self) -> dict[str, Any]:
-        """
-        Capture what a resumed training has to know.
-
-        :return: plain JSON values for :meth:`restore`
-        """
+    def state_dict(self) -> dict[str, Any]:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
         self._note_cuda_peak()
         return {
-            **super().state(),
-            "elapsed_seconds": self._stopwatch.elapsed_seconds,
-            "phase_seconds": self._phases.seconds,
-            "resources": self._resources.state(),
+            **super().state_dict(),
+            **self._stopwatch.state_dict(),
+            "phase_seconds": self._phases.state_dict(),
+            "resources": self._resources.state_dict(),
             "sessions": self._sessions,
             "iterations": self._iterations,
             "first_step": self._first_step,
             "cuda_peak_bytes": self._cuda_peak_bytes,
+            "history": self._speed.state_dict(),
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """
-        Carry on from where an earlier training was.
-
-        :param state: what :meth:`state` gave then
-        """
-        super().restore(state)
-        self._stopwatch.restore(state["elapsed_seconds"])
-        self._phases.restore(state["phase_seconds"])
-        self._resources.restore(state["resources"])
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
+        super().load_state_dict(state)
+        self._stopwatch.load_state_dict(state)
+        self._phases.load_state_dict(state["phase_seconds"])
+        self._resources.load_state_dict(state["resources"])
         self._sessions = state["sessions"] + 1
         self._iterations = state["iterations"]
         self._first_step = state["first_step"]
         self._cuda_peak_bytes = state["cuda_peak_bytes"]
-
-    def state_arrays(self) -> dict[str, np.ndarray[Any, Any]]:
-        """
-        Capture the course of the speed.
-
-        :return: its columns by name, for :meth:`restore_arrays`
-        """
-        return self._speed.to_arrays()
-
-    def restore_arrays(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
-        """
-        Carry it on.
-
-        :param arrays: what :meth:`state_arrays` gave then
-        """
-        self._speed = SpeedHistory.from_arrays(arrays)
+        self._speed.load_state_dict(state["history"])
+        if self._stretch is not None:
+            self._begin_stretch()
 
     def _on_training_start(self) -> None:
         super()._on_training_start()
@@ -169,7 +149,7 @@ class BenchmarkCallback(EpisodeCallback):
         self._phases.enter("collecting")
         if self._stretch is None or self._is_stretch_long(self._stretch[0]):
             self._end_stretch()
-            self._stretch = (time.monotonic(), self.model.num_timesteps, self._sum_training_seconds())
+            self._begin_stretch()
 
     def _on_rollout_end(self) -> None:
         super()._on_rollout_end()
@@ -197,6 +177,9 @@ class BenchmarkCallback(EpisodeCallback):
     def _is_stretch_long(self, began_at: float) -> bool:
         seconds = time.monotonic() - began_at
         return seconds >= max(_MIN_STRETCH_SECONDS, self._stopwatch.elapsed_seconds / _STRETCHES_PER_TRAINING)
+
+    def _begin_stretch(self) -> None:
+        self._stretch = (time.monotonic(), self.model.num_timesteps, self._sum_training_seconds())
 
     def _end_stretch(self) -> None:
         if self._stretch is not None:

@@ -26,17 +26,11 @@ from sb3_ext.callbacks.saving.save_triggers import SaveTriggers
 from sb3_ext.checkpoints.bundle.bundle import Bundle
 from sb3_ext.checkpoints.bundle.content import BundleContent
 from sb3_ext.checkpoints.bundle.manifest import Score
-from sb3_ext.checkpoints.bundle.state_files import read_state
 from sb3_ext.checkpoints.model.finiteness import has_finite_weights
-from sb3_ext.checkpoints.restoring import restore_model
+from sb3_ext.checkpoints.restoration import Restoration
+from sb3_ext.checkpoints.state.callback_state import validate_callbacks
 from sb3_ext.checkpoints.state.callback_tree import list_callbacks
-from sb3_ext.checkpoints.state.training_state import (
-    CapturedState,
-    capture_state,
-    restore_at_boundary,
-    restore_before_learn,
-    restore_callbacks,
-)
+from sb3_ext.checkpoints.state.training_state import capture_state
 from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
 from sb3_ext.checkpoints.store.checkpoint_writer import SaveOutcome
 from sb3_ext.checkpoints.store.retention import Retention
@@ -82,6 +76,8 @@ class RunCheckpointCallback(EpisodeCallback):
     :raises ValueError: if a number is out of its range, or ``best_by`` is neither of the two
     """
 
+    state_key = "checkpoint"
+
     @validate_arguments
     def __init__(
         self,
@@ -113,7 +109,9 @@ class RunCheckpointCallback(EpisodeCallback):
         self._exactness = exactness
         self._inexact_because = inexact_because
         self._phases = phases
-        self._resumed: CapturedState | None = None
+        #: called with the reason why a resume is approximate, ``None`` if it is exact, once everything is restored
+        self.on_restored: list[Callable[[str | None], None]] = []
+        self._restoration: Restoration | None = None
         # What the caller has found out, it has told.
         self._told_reason = inexact_because or (None if exactness is None else exactness.reason)
         self._is_due = False
@@ -146,28 +144,19 @@ class RunCheckpointCallback(EpisodeCallback):
             self.resume_from(bundle, model)
         return max(0, total_timesteps - model.num_timesteps)
 
-    def resume_from(self, bundle: Bundle, model: BaseAlgorithm) -> str | None:
+    def resume_from(self, bundle: Bundle, model: BaseAlgorithm) -> None:
         """
-        Put one checkpoint back into a newly made model.
+        Put one checkpoint back into a newly made model; what ``learn`` changes, at its first rollout.
 
         :param bundle: verified, and of one's own: parts of it are pickled
         :param model: made, with its environments, as the first time
-        :return: why training goes on approximately, with new episodes for one; ``None`` if it goes on exactly
-        :raises CheckpointError: if the model or its environments are others than the checkpoint's
+        :raises CheckpointError: if the model is another than the checkpoint's
         """
-        replay = restore_model(model, bundle)
+        self._restoration = Restoration(bundle)
+        replay = self._restoration.begin(model)
         if replay is not None and bundle.path.parent == self.store.directory:
             self._saver.continue_from(model, bundle, replay)
-        self._resumed = read_state(bundle.path)
-        restore_before_learn(model, self._resumed)
-        reason = None if bundle.manifest.exact else bundle.manifest.exact_reason
-        if reason is None and not self._resumed.exactness.exact:
-            reason = self._resumed.exactness.reason
-        if reason is None:
-            logger.info("resuming from step %d (%s)", bundle.step, bundle.path)
-        else:
-            logger.warning("resuming from step %d (%s); this is approximate: %s", bundle.step, bundle.path, reason)
-        return reason
+        logger.info("resuming from step %d (%s)", bundle.step, bundle.path)
 
     def is_boundary_near(self) -> bool:
         """
@@ -232,41 +221,31 @@ class RunCheckpointCallback(EpisodeCallback):
         self._saver.wait(step)
         return self.store.resolve(step, playing_only=True).model_path
 
-    def state(self) -> dict[str, Any]:
-        """
-        Capture what a resumed training has to know.
+    def state_dict(self) -> dict[str, Any]:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
+        return {**super().state_dict(), **self._triggers.state_dict(), "step": self.model.num_timesteps}
 
-        :return: plain JSON values for :meth:`restore`
-        """
-        return {**super().state(), **self._triggers.state(), "step": self.model.num_timesteps}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """
-        Carry on from where an earlier training was.
-
-        :param state: what :meth:`state` gave then
-        """
-        super().restore(state)
-        self._triggers.restore(state, state["step"], self.episodes)
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
+        super().load_state_dict(state)
+        self._triggers.load_state_dict(state)
+        self._triggers.skip_to(state["step"], self.episodes)
         self._saved_step = state["step"]
 
     def _on_training_start(self) -> None:
         super()._on_training_start()
         self._triggers.start(self.num_timesteps, self.episodes)
         self._stop_callbacks = [item for item in list_callbacks(self._callbacks) if isinstance(item, StopCallback)]
-        if self._resumed is not None:
-            restore_callbacks(self._callbacks, self._resumed)
+        validate_callbacks(self._callbacks)
+        if self._restoration is not None:
             for evaluation in self._find_evaluations():
                 evaluation.is_paused = True  # what is found before everything is restored would be forgotten
 
     def _on_rollout_start(self) -> None:
         super()._on_rollout_start()
-        if self._resumed is not None:
-            restore_at_boundary(self.model, self._resumed, self._callbacks)
-            self._resumed = None
-            for evaluation in self._find_evaluations():
-                evaluation.is_paused = False
-                evaluation.evaluate_if_due()
+        if self._restoration is not None:
+            self._finish_restoration(self._restoration)
+            self._restoration = None
         self._rollouts.begin()
         self._saver.report()
         self._is_due = self._triggers.is_due(self.model.num_timesteps, self.episodes) or self._is_due
@@ -286,6 +265,20 @@ class RunCheckpointCallback(EpisodeCallback):
     def _on_training_end(self) -> None:
         super()._on_training_end()
         self._rollouts.end_learning()
+
+    def _finish_restoration(self, restoration: Restoration) -> None:
+        restoration.finish(self.model, self._callbacks)
+        bundle, reason = restoration.bundle, restoration.inexact_reason
+        if reason is not None:
+            logger.warning("resuming from step %d (%s); this is approximate: %s", bundle.step, bundle.path, reason)
+        for listener in self.on_restored:
+            listener(reason)
+        # The other callbacks were called at this boundary before they knew of the earlier training.
+        for evaluation in self._find_evaluations():
+            evaluation.is_paused = False
+            evaluation.evaluate_if_due()
+        for callback in self._stop_callbacks:
+            callback.find_reason_between_rollouts()
 
     def _find_evaluations(self) -> Iterator[EvaluationCallback]:
         return (callback for callback in list_callbacks(self._callbacks) if isinstance(callback, EvaluationCallback))

@@ -30,6 +30,8 @@ class EpisodeLoggingCallback(EpisodeCallback):
     :raises ValueError: if a number is out of its range
     """
 
+    state_key = "episode_logging"
+
     @validate_arguments
     def __init__(
         self,
@@ -45,13 +47,9 @@ class EpisodeLoggingCallback(EpisodeCallback):
         self._throughput = Throughput()
         self._dumped_step = 0
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """
-        Carry on from where an earlier training was.
-
-        :param state: what :meth:`state` gave then
-        """
-        super().restore(state)
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
+        super().load_state_dict(state)
         self._episode_trigger.skip_to(self.episodes)
 
     def _on_training_start(self) -> None:

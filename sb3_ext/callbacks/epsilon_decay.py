@@ -26,6 +26,7 @@ class EpsilonDecayCallback(EpisodeCallback):
     :raises ValueError: if a number is out of its range
     """
 
+    state_key = "epsilon_decay"
     model: Any
 
     @validate_arguments
@@ -38,13 +39,9 @@ class EpsilonDecayCallback(EpisodeCallback):
         self._min = min
         self._has_started = False
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """
-        Carry on from where an earlier training was.
-
-        :param state: what :meth:`state` gave then
-        """
-        super().restore(state)
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
+        super().load_state_dict(state)
         if self._has_started:
             self._set_rate()
 

@@ -67,6 +67,8 @@ class EvaluationCallback(EpisodeCallback):
     :raises ValueError: if a number is out of its range, or ``background`` is asked for without a function
     """
 
+    state_key = "evaluation"
+
     @validate_arguments
     def __init__(
         self,
@@ -152,30 +154,22 @@ class EvaluationCallback(EpisodeCallback):
         """End the other process, whatever it is doing, and close the environments, if they were made here."""
         self._evaluator.close()
 
-    def state(self) -> dict[str, Any]:
-        """
-        Capture what a resumed training has to know.
-
-        :return: plain JSON values for :meth:`restore`
-        """
+    def state_dict(self) -> dict[str, Any]:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
         return {
-            **super().state(),
+            **super().state_dict(),
             "step": self.model.num_timesteps,
-            "elapsed_seconds": self._stopwatch.elapsed_seconds,
+            **self._stopwatch.state_dict(),
             "is_due": self._is_due or self._evaluator.is_busy,  # what is on its way will not arrive
             "last_step": self._last_step,
             "best_return": self.best_return,
             "best_step": self.best_step,
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """
-        Carry on from where an earlier training was. Evaluations of later steps are dropped from the file.
-
-        :param state: what :meth:`state` gave then
-        """
-        super().restore(state)
-        self._stopwatch.restore(state["elapsed_seconds"])
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See :class:`~sb3_ext.stateful.Stateful`. Evaluations of later steps are removed from the file."""
+        super().load_state_dict(state)
+        self._stopwatch.load_state_dict(state)
         self._is_due = state["is_due"]
         self._last_step = state["last_step"]
         self.best_return = state["best_return"]

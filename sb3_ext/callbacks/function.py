@@ -36,6 +36,7 @@ class FunctionCallback(StopCallback, EpisodeCallback):
     :raises ValueError: if ``function`` cannot be called with one argument
     """
 
+    state_key = "function"
     is_patient = True
 
     def __init__(
@@ -51,21 +52,13 @@ class FunctionCallback(StopCallback, EpisodeCallback):
         self._throughput = Throughput()
         self._is_stop_asked = False
 
-    def state(self) -> dict[str, Any]:
-        """
-        Capture what a resumed training has to know.
+    def state_dict(self) -> dict[str, Any]:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
+        return {**super().state_dict(), "latest": replace_non_finite(list(self._latest))}
 
-        :return: plain JSON values for :meth:`restore`
-        """
-        return {**super().state(), "latest": replace_non_finite(list(self._latest))}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """
-        Carry on from where an earlier training was.
-
-        :param state: what :meth:`state` gave then
-        """
-        super().restore(state)
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
+        super().load_state_dict(state)
         for episode_return, length in state["latest"]:
             self._latest.append((math.nan if episode_return is None else episode_return, length))
 

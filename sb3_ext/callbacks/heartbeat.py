@@ -47,6 +47,7 @@ class HeartbeatCallback(EpisodeCallback):
     :raises ValueError: if a number is out of its range
     """
 
+    state_key = "heartbeat"
     is_patient = True
 
     @validate_arguments

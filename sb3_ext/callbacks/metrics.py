@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from stable_baselines3.common.logger import KVWriter, Logger
 
 from sb3_ext.callbacks.bases.episode_callback import EpisodeCallback
@@ -24,6 +23,8 @@ class MetricsCallback(EpisodeCallback):
     :param path: where to write it all as JSON when training ends; ``None`` to write nothing. Put this callback after
         those that log at the end of training
     """
+
+    state_key = "metrics"
 
     def __init__(self, path: Path | str | None = None) -> None:
         super().__init__()
@@ -56,45 +57,23 @@ class MetricsCallback(EpisodeCallback):
             **self.history.summarize(),
         }
 
-    def state(self) -> dict[str, Any]:
-        """
-        Capture what a resumed training has to know.
-
-        :return: plain JSON values for :meth:`restore`
-        """
+    def state_dict(self) -> dict[str, Any]:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
         return {
-            **super().state(),
-            "elapsed_seconds": self._stopwatch.elapsed_seconds,
+            **super().state_dict(),
+            **self._stopwatch.state_dict(),
             "first_step": self._first_step,
             "sections": replace_non_finite(self.sections),
+            "history": self.history.state_dict(),
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """
-        Carry on from where an earlier training was.
-
-        :param state: what :meth:`state` gave then
-        """
-        super().restore(state)
-        self._stopwatch.restore(state["elapsed_seconds"])
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
+        super().load_state_dict(state)
+        self._stopwatch.load_state_dict(state)
         self._first_step = state["first_step"]
         self.sections = dict(state["sections"])
-
-    def state_arrays(self) -> dict[str, np.ndarray[Any, Any]]:
-        """
-        Capture the history.
-
-        :return: its columns by name, for :meth:`restore_arrays`
-        """
-        return self.history.to_arrays()
-
-    def restore_arrays(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
-        """
-        Carry the history on.
-
-        :param arrays: what :meth:`state_arrays` gave then
-        """
-        self.history = MetricsHistory.from_arrays(arrays)
+        self.history.load_state_dict(state["history"])
 
     def _on_training_start(self) -> None:
         super()._on_training_start()

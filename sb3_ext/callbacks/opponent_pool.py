@@ -28,26 +28,24 @@ class OpponentPoolCallback(LightCallback):
     :raises Sb3ExtError: when training starts, if the environments draw from no pool
     """
 
+    state_key = "opponent_pool"
+
     def __init__(self) -> None:
         super().__init__()
         self._checkpoints: RunCheckpointCallback | None = None
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """
-        Capture what a resumed training has to know. The pool's random state is the environments', whose snapshot has
-        it; what it knows is here too, since not every game can be captured in the midst of itself.
+        See :class:`~sb3_ext.stateful.Stateful`.
 
-        :return: plain JSON values for :meth:`restore`
+        The state of the environments has the pool, too; but not every game can be captured before its end.
         """
-        return {"pool": self.pool.get_record()}
+        return {**super().state_dict(), "pool": self.pool.get_record()}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """
-        Carry on from where an earlier training was. Snapshots taken later are removed.
-
-        :param state: what :meth:`state` gave then
-        """
-        self.pool.set_record(state["pool"])
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See :class:`~sb3_ext.stateful.Stateful`. Snapshots that were taken later are removed."""
+        super().load_state_dict(state)
+        self.pool.load_record(state["pool"])
         self._trigger.skip_to(self.pool.episodes)
 
     def _init_callback(self) -> None:

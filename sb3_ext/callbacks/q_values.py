@@ -34,6 +34,8 @@ class QValuesCallback(LightCallback):
     :raises ValueError: if a number is out of its range
     """
 
+    state_key = "q_values"
+
     @validate_arguments
     def __init__(self, every_updates: PositiveInt = 16) -> None:
         super().__init__()
@@ -41,20 +43,13 @@ class QValuesCallback(LightCallback):
         self._next_update = 0
         self._hooks: list[RemovableHandle | _SampleReader] = []
 
-    def state(self) -> dict[str, Any]:
-        """
-        Capture what a resumed training has to know.
+    def state_dict(self) -> dict[str, Any]:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
+        return {**super().state_dict(), "next_update": self._next_update}
 
-        :return: plain JSON values for :meth:`restore`
-        """
-        return {"next_update": self._next_update}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """
-        Carry on from where an earlier training was.
-
-        :param state: what :meth:`state` gave then
-        """
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
+        super().load_state_dict(state)
         self._next_update = state["next_update"]
 
     def _on_rollout_start(self) -> None:

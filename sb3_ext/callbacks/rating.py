@@ -20,6 +20,8 @@ class RatingCallback(EpisodeCallback):
     :param unrated: opponents that say nothing about strength, such as the agent itself
     """
 
+    state_key = "rating"
+
     def __init__(self, past_self_prefix: str | None = None, unrated: Collection[str] = ()) -> None:
         super().__init__()
         self.ratings = OnlineRatings()
@@ -29,22 +31,14 @@ class RatingCallback(EpisodeCallback):
         self._unrated = frozenset(unrated)
         self._shown_games = 0
 
-    def state(self) -> dict[str, Any]:
-        """
-        Capture what a resumed training has to know.
+    def state_dict(self) -> dict[str, Any]:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
+        return {**super().state_dict(), "ratings": self.ratings.state_dict()}
 
-        :return: plain JSON values for :meth:`restore`
-        """
-        return {**super().state(), "ratings": self.ratings.to_json()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """
-        Carry on from where an earlier training was.
-
-        :param state: what :meth:`state` gave then
-        """
-        super().restore(state)
-        self.ratings = OnlineRatings.from_json(state["ratings"])
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
+        super().load_state_dict(state)
+        self.ratings.load_state_dict(state["ratings"])
         self._shown_games = 0
 
     def _on_episode(self, episode_return: float | None, episode_length: int | None, info: dict[str, Any]) -> None:

@@ -21,6 +21,8 @@ class TimingsCallback(PhaseCallback):
     :param phases: shared with whoever else enters phases; a new one by default
     """
 
+    state_key = "timings"
+
     def __init__(self, phases: Phases | None = None) -> None:
         super().__init__(Phases() if phases is None else phases)
 
@@ -29,21 +31,14 @@ class TimingsCallback(PhaseCallback):
         """Time per phase so far, earlier stretches of a resumed training included."""
         return self.phases.seconds
 
-    def state(self) -> dict[str, Any]:
-        """
-        Capture what a resumed training has to know.
+    def state_dict(self) -> dict[str, Any]:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
+        return {**super().state_dict(), "seconds": self.phases.state_dict()}
 
-        :return: plain JSON values for :meth:`restore`
-        """
-        return {"seconds": self.seconds}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """
-        Carry on from where an earlier training was.
-
-        :param state: what :meth:`state` gave then
-        """
-        self.phases.restore(state["seconds"])
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
+        super().load_state_dict(state)
+        self.phases.load_state_dict(state["seconds"])
 
     def _on_training_end(self) -> None:
         super()._on_training_end()

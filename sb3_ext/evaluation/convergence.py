@@ -62,16 +62,16 @@ class ConvergenceRule:
         average = f"{fmean(self._returns):.2f}" if self._returns else "unknown"
         return f"mean return {average} of the last {len(self._returns)} {unit}, target {self._target:g}"
 
-    def state(self) -> dict[str, Any]:
-        """:return: plain JSON values for :meth:`restore`"""
+    def state_dict(self) -> dict[str, Any]:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
         return {
             "returns": list(self._returns),
             "checks_held": self._checks_held,
             "best_average": self.best_average,
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """:param state: what :meth:`state` gave; a window that has become smaller keeps the latest returns"""
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See :class:`~sb3_ext.stateful.Stateful`. A window that has become smaller keeps the latest returns."""
         self._returns = deque(state["returns"], self._returns.maxlen)
         self._checks_held = state["checks_held"]
         self.best_average = state["best_average"]
@@ -131,16 +131,16 @@ class PlateauRule:
         best = "unknown" if self.best_average is None else f"{self.best_average:.2f}"
         return f"no mean return of {unit} above {best} at {self._checks_without_improvement} checks in a row"
 
-    def state(self) -> dict[str, Any]:
-        """:return: plain JSON values for :meth:`restore`"""
+    def state_dict(self) -> dict[str, Any]:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
         return {
             "checks": self._checks,
             "checks_without_improvement": self._checks_without_improvement,
             "best_average": self.best_average,
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """:param state: what :meth:`state` gave"""
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
         self._checks = state["checks"]
         self._checks_without_improvement = state["checks_without_improvement"]
         self.best_average = state["best_average"]

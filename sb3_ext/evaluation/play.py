@@ -89,7 +89,7 @@ class PersonGame:
             raise SelfPlayError("it is not your turn")
         if action not in self.list_legal():
             raise SelfPlayError(f"action {action} is not legal here")
-        self._earlier.append((self.game.get_snapshot(), self.last_action, self.is_over, self._rewards.copy()))
+        self._earlier.append((self.game.state_dict(), self.last_action, self.is_over, self._rewards.copy()))
         self._move(action)
 
     def answer(self) -> int:
@@ -114,7 +114,7 @@ class PersonGame:
         if not self._earlier:
             return False
         snapshot, self.last_action, self.is_over, self._rewards = self._earlier.pop()
-        self.game.set_snapshot(snapshot)
+        self.game.load_state_dict(snapshot)
         return True
 
     def advise(self) -> MoveAdvice | None:

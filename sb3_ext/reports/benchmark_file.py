@@ -52,17 +52,14 @@ class SpeedHistory:
         passed = np.cumsum(seconds[order])
         return float(fps[order][np.searchsorted(passed, passed[-1] * percent / 100)])
 
-    def to_arrays(self) -> dict[str, np.ndarray[Any, Any]]:
-        """:return: copies of the columns, shape (stretches,)"""
+    def state_dict(self) -> dict[str, Any]:
+        """See :class:`~sb3_ext.stateful.Stateful`: the columns, shape (stretches,)."""
         return {"steps": np.array(self._steps), "seconds": np.array(self._seconds)}
 
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray[Any, Any]]) -> SpeedHistory:
-        """:param arrays: what :meth:`to_arrays` gave"""
-        history = cls()
-        history._steps = array("d", arrays["steps"].tobytes())
-        history._seconds = array("d", arrays["seconds"].tobytes())
-        return history
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
+        self._steps = array("d", state["steps"].tobytes())
+        self._seconds = array("d", state["seconds"].tobytes())
 
 
 def summarize_speed(

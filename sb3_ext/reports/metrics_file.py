@@ -92,31 +92,26 @@ class MetricsHistory:
             "training": {name: _to_list(column) for name, column in self._training.items()},
         }
 
-    def to_arrays(self) -> dict[str, np.ndarray[Any, Any]]:
+    def state_dict(self) -> dict[str, Any]:
         """
-        Give everything as arrays, NaN where a value is missing.
+        See :class:`~sb3_ext.stateful.Stateful`.
 
-        :return: copies of the columns, shape (rows,), by ``episodes/step``, ``training/train/loss`` and so on
+        :return: the columns, shape (rows,), by ``episodes/step``, ``training/train/loss`` and so on; NaN where a value
+            is missing
         """
         sections = (("episodes", self._episodes), ("training", self._training))
         return {
             f"{section}/{name}": np.array(column) for section, columns in sections for name, column in columns.items()
         }
 
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray[Any, Any]]) -> MetricsHistory:
-        """
-        Rebuild what :meth:`to_arrays` gave.
-
-        :param arrays: the columns
-        :return: the same history
-        """
-        history = cls()
-        for key, values in arrays.items():
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
+        empty = MetricsHistory()
+        self._episodes, self._training = empty._episodes, empty._training
+        for key, values in state.items():
             section, _, name = key.partition("/")
-            columns = history._episodes if section == "episodes" else history._training
+            columns = self._episodes if section == "episodes" else self._training
             columns[name] = array("d", values.tobytes())
-        return history
 
 
 def write_metrics(path: Path, history: MetricsHistory, sections: Mapping[str, Any]) -> None:

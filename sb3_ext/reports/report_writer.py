@@ -50,7 +50,8 @@ class ReportWriter:
         is_drawn = time.monotonic() >= self._draw_at
         if is_drawn:
             self._draw_at = time.monotonic() + _CURVES_EVERY_SECONDS
-        copied = MetricsHistory.from_arrays(history.to_arrays())
+        copied = MetricsHistory()
+        copied.load_state_dict(history.state_dict())
         self._pending = self._executor.submit(self._write, copied, dict(sections), is_drawn)
 
     def finish(self, history: MetricsHistory, sections: Mapping[str, Any], *, is_drawn: bool = True) -> None:

@@ -117,17 +117,17 @@ class GameConformance(ABC):
             copy.reset(np.arange(len(boards)))
             assert _describe(game, boards) == before
 
-    def test_a_snapshot_brings_everything_back(self) -> None:
+    def test_a_loaded_state_restores_everything(self) -> None:
         game = self.make_game(self.num_boards)
         self._begin(game)
-        stored = pickle.dumps(game.get_snapshot())
-        snapshot = game.get_snapshot()
+        stored = pickle.dumps(game.state_dict())
+        snapshot = game.state_dict()
         first = self._record_play(game)
         other = self.make_game(self.num_boards)
-        other.set_snapshot(pickle.loads(stored))
+        other.load_state_dict(pickle.loads(stored))
 
         assert self._record_play(other) == first
-        game.set_snapshot(snapshot)
+        game.load_state_dict(snapshot)
         assert self._record_play(game) == first
 
     def test_a_reset_begins_anew_on_the_boards_that_are_named(self) -> None:

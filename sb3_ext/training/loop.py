@@ -170,7 +170,8 @@ def _make(
         logger.warning("mock environment: observations and rewards are noise")
     callbacks = make_callbacks(config, session, phases, extra_callbacks, trial)
     if start.bundle is not None:
-        session.note_approximate(callbacks.checkpoints.resume_from(start.bundle, model))
+        callbacks.checkpoints.on_restored.append(session.note_approximate)
+        callbacks.checkpoints.resume_from(start.bundle, model)
     elif config.agent.init_from is not None:
         _restore_weights(model, config.agent.init_from)
     return model, callbacks, phases

@@ -10,7 +10,6 @@ from typing import Any
 
 from sb3_ext.building.memory import check_memory
 from sb3_ext.checkpoints.bundle.bundle import Bundle, verify_bundle
-from sb3_ext.checkpoints.bundle.state_files import read_state
 from sb3_ext.checkpoints.model_source import find_target
 from sb3_ext.checkpoints.state.captured_state import CapturedState
 from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
@@ -162,7 +161,7 @@ def resume_run(
         "command": command,
         "overrides": {".".join(map(str, override.key)): override.value for override in parsed},
     }
-    rewound_state = None if point.bundle is None or point.is_newest else read_state(point.bundle.path)
+    rewound_state = None if point.bundle is None or point.is_newest else point.bundle.read_state()
     session = RunSession.resume(root, entry=entry)
     if checkpoint_dir is not None and not session.paths.checkpoints.exists():  # the run was killed at its start
         place_checkpoints(session, checkpoint_dir)

@@ -79,11 +79,10 @@ def test_carries_on_after_a_resume(make_model: MakeModel, tmp_path: Path) -> Non
     first = BenchmarkCallback()
     make_model("ppo").learn(64, callback=first)
     first_found = first.summarize()
-    state, arrays = json.loads(json.dumps(first.state())), first.state_arrays()
+    state = first.state_dict()
 
     second = BenchmarkCallback(tmp_path / "b.json")
-    second.restore({**state, "elapsed_seconds": 100.0})
-    second.restore_arrays(arrays)
+    second.load_state_dict({**state, "elapsed_seconds": 100.0})
     model = make_model("ppo")
     model.num_timesteps = 64
     model.learn(32, callback=second, reset_num_timesteps=False)
@@ -94,7 +93,7 @@ def test_carries_on_after_a_resume(make_model: MakeModel, tmp_path: Path) -> Non
     assert found["episodes"] > first_found["episodes"]
     assert found["duration_seconds"] > 100.0
     assert found["memory"]["peak_bytes"] >= first_found["memory"]["peak_bytes"]
-    assert second.state_arrays()["steps"].tolist() == arrays["steps"].tolist() == [64]
+    assert second.state_dict()["history"]["steps"].tolist() == state["history"]["steps"].tolist() == [64]
 
 
 def test_counts_from_where_it_was_put_in(make_model: MakeModel) -> None:
@@ -155,8 +154,8 @@ def test_usage_adds_up() -> None:
 
 def test_a_watch_goes_on_from_an_earlier_process() -> None:
     watch = ResourceWatch()
-    state = {**watch.state(), "memory_samples": 1, "memory_sum_bytes": 10**15, "memory_peak_bytes": 10**15}
-    watch.restore(json.loads(json.dumps(state)))
+    state = {**watch.state_dict(), "memory_samples": 1, "memory_sum_bytes": 10**15, "memory_peak_bytes": 10**15}
+    watch.load_state_dict(json.loads(json.dumps(state)))
     assert watch.usage.memory_peak_bytes == 10**15
     watch.start()
     watch.stop()

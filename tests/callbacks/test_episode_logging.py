@@ -82,7 +82,7 @@ def test_logs_the_time_left_if_the_total_is_known(make_model: MakeModel) -> None
 
 def test_keeps_to_its_multiples_after_a_resume(make_model: MakeModel) -> None:
     callback = EpisodeLoggingCallback(10)
-    callback.restore({"episodes": 18})
+    callback.load_state_dict({"episodes": 18})
     assert record_dumps(make_model("dqn"), 40, callback).steps == [12, 40]
 
 

@@ -78,9 +78,9 @@ def test_counts_episodes_that_nothing_monitors() -> None:
 
 def test_goes_on_counting_after_a_resume(make_model: MakeModel) -> None:
     recorder = EpisodeRecorder()
-    recorder.restore({"episodes": 7})
+    recorder.load_state_dict({"episodes": 7})
     make_model("dqn").learn(10, callback=recorder)
-    assert recorder.state() == {"episodes": 9}
+    assert recorder.state_dict() == {"episodes": 9}
 
 
 def test_takes_dones_of_numpy_bools() -> None:

@@ -74,13 +74,13 @@ def test_carries_on_after_a_resume(every: Any, restores_late: bool, make_model: 
 
             def _on_rollout_start(self) -> None:
                 if self.n_calls == 0:
-                    second.restore(first.state())
+                    second.load_state_dict(first.state_dict())
 
         recorder = RateRecorder()
         resumed.learn(12, callback=[recorder, second, RestoreAtFirstRollout()], reset_num_timesteps=False)
         rates = recorder.rates
     else:
-        second.restore(first.state())
+        second.load_state_dict(first.state_dict())
         rates = record_rates(resumed, 12, second, reset_num_timesteps=False)
     assert rates == {step: whole[step] for step in range(21, 33)}
 

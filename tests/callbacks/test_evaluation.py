@@ -278,7 +278,7 @@ def test_a_resumed_training_goes_on_evaluating_as_if_never_interrupted(tmp_path:
             return True
 
         def _on_rollout_start(self) -> None:
-            states[self.model.num_timesteps] = json.loads(json.dumps(first.state()))
+            states[self.model.num_timesteps] = json.loads(json.dumps(first.state_dict()))
 
     model.learn(224, callback=[first, Capture()])
     assert [line["step"] for line in read_evaluations(path)] == [64, 128, 192]
@@ -288,7 +288,7 @@ def test_a_resumed_training_goes_on_evaluating_as_if_never_interrupted(tmp_path:
     scripted_results(second, 1.0, 9.0)
     resumed = make_ppo()
     resumed.num_timesteps = 160
-    second.restore(states[160])
+    second.load_state_dict(states[160])
     assert (second.best_return, second.best_step) == (5.0, 64)
     assert [line["step"] for line in read_evaluations(path)] == [64, 128]
 
@@ -390,8 +390,8 @@ def test_a_bound_of_time_ends_an_evaluation_and_training_at_its_boundary(caplog:
     with caplog.at_level(logging.INFO, "sb3_ext"):
         model.learn(10_000, callback=[budget, callback])
     assert (budget.stop_reason, model.num_timesteps, results) == ("duration", 34, [])
-    assert callback.state()["is_due"]
-    assert callback.state()["last_step"] is None
+    assert callback.state_dict()["is_due"]
+    assert callback.state_dict()["last_step"] is None
     assert "evaluation at step 32: not finished: duration" in caplog.messages
 
 

@@ -102,7 +102,7 @@ def test_training_goes_on_and_the_result_is_labelled_with_its_step(tmp_path: Pat
         # Due at 32, 64, …: the first is held back, the others wait, and training gets through all the same.
         make_model().learn(256, callback=callback)
         assert arrived == []
-        assert callback.state()["is_due"]
+        assert callback.state_dict()["is_due"]
         release.touch()
         callback.finish()
     finally:

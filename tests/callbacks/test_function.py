@@ -101,7 +101,7 @@ def test_averages_carry_on_after_a_resume(make_model: MakeModel) -> None:
     calls: list[dict[str, Any]] = []
     first, second = FunctionCallback(calls.append), FunctionCallback(calls.append)
     model = make_model("dqn").learn(20, callback=first)
-    second.restore(first.state())
+    second.load_state_dict(first.state_dict())
     model.learn(5, callback=second, reset_num_timesteps=False)
     rewards = [call["step_metrics"]["reward"] for call in calls]
     assert calls[-1]["episode"] == 5
@@ -110,6 +110,6 @@ def test_averages_carry_on_after_a_resume(make_model: MakeModel) -> None:
 
 def test_its_state_is_strict_json_whatever_the_returns() -> None:
     first, second = FunctionCallback(print), FunctionCallback(print)
-    first.restore({"episodes": 2, "latest": [[1.5, 5], [None, 6]]})
-    second.restore(json.loads(json.dumps(first.state(), allow_nan=False)))
-    assert second.state() == {"episodes": 2, "latest": [[1.5, 5], [None, 6]]}
+    first.load_state_dict({"episodes": 2, "latest": [[1.5, 5], [None, 6]]})
+    second.load_state_dict(json.loads(json.dumps(first.state_dict(), allow_nan=False)))
+    assert second.state_dict() == {"episodes": 2, "latest": [[1.5, 5], [None, 6]]}

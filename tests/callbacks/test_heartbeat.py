@@ -162,10 +162,10 @@ def test_tells_no_eta_without_a_total(make_model: MakeModel, status: RecordingSt
 
 def test_counts_on_after_a_resume(make_model: MakeModel, status: RecordingStatusFile) -> None:
     callback = HeartbeatCallback(status)
-    callback.restore({"episodes": 100})
+    callback.load_state_dict({"episodes": 100})
     make_model("dqn").learn(10, callback=callback)
     assert status.status.episode == 102
-    assert callback.state() == {"episodes": 102}
+    assert callback.state_dict() == {"episodes": 102}
 
 
 @pytest.mark.usefixtures("unhurried")

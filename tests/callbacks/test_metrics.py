@@ -96,8 +96,7 @@ def test_carries_on_after_a_resume(make_model: MakeModel, tmp_path: Path) -> Non
     first = MetricsCallback()
     model = make_model("dqn").learn(40, callback=[StopTrainingOnMaxEpisodes(4), EpisodeLoggingCallback(1), first])
     second = MetricsCallback(tmp_path / "metrics.json")
-    second.restore(json.loads(json.dumps(first.state())))
-    second.restore_arrays(first.state_arrays())
+    second.load_state_dict(first.state_dict())
     model.learn(20, callback=[EpisodeLoggingCallback(1), second], reset_num_timesteps=False)
     content = read_json(tmp_path / "metrics.json")
     assert content["episodes"]["step"] == [5, 10, 15, 20, 25, 30, 35, 40]

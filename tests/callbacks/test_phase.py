@@ -44,8 +44,8 @@ def test_timings_know_what_others_enter(make_model: MakeModel) -> None:
 
 def test_timings_carry_on_after_a_resume(make_model: MakeModel) -> None:
     callback = TimingsCallback()
-    callback.restore({"seconds": {"collecting": 100.0, "saving": 7.0}})
+    callback.load_state_dict({"seconds": {"collecting": 100.0, "saving": 7.0}})
     make_model("ppo").learn(16, callback=callback)
-    seconds = callback.state()["seconds"]
+    seconds = callback.state_dict()["seconds"]
     assert 100 < seconds["collecting"] < 110
     assert seconds["saving"] == 7.0

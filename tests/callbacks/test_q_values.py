@@ -175,7 +175,7 @@ def test_goes_on_after_a_resume(make_model: MakeModel) -> None:
     first, second = QValuesCallback(16), QValuesCallback(16)
     model = make_model("dqn")
     assert "train/mean_q" in learn(model, first)[-1]
-    second.restore(first.state())
+    second.load_state_dict(first.state_dict())
     model.learn(8, callback=second, reset_num_timesteps=False)
     assert "train/mean_q" not in model.logger.name_to_value
     model.learn(40, callback=second, reset_num_timesteps=False)

@@ -137,7 +137,7 @@ def test_a_resumed_training_stops_where_the_uninterrupted_one_does(make_callback
         first._finish_episode({"episode": {"r": value, "l": 2}})
 
     second = make_callback()
-    second.restore(json.loads(json.dumps(first.state())))
+    second.load_state_dict(json.loads(json.dumps(first.state_dict())))
 
     assert reason is not None
     assert find_stop(second, returns[split:]) == (reason, episodes)

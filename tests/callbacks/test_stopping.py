@@ -160,7 +160,7 @@ def test_the_time_budget_counts_what_was_used_before(make_model: MakeModel) -> N
     callback = TimeBudgetCallback(100, elapsed_before_seconds=99.99)
     make_model("a2c").learn(10**9, callback=callback)
     assert callback.stop_reason == "duration"
-    assert 100 <= callback.state()["elapsed_seconds"] < 110
+    assert 100 <= callback.state_dict()["elapsed_seconds"] < 110
 
 
 @pytest.mark.parametrize("is_restored_before", [True, False])
@@ -169,8 +169,8 @@ def test_budgets_carry_on_after_a_resume(is_restored_before: bool, make_model: M
     model = make_model("dqn")
 
     def restore(*_: Any) -> bool:
-        time_budget.restore({"elapsed_seconds": 900.0})
-        episode_budget.restore({"episodes": 8})
+        time_budget.load_state_dict({"elapsed_seconds": 900.0})
+        episode_budget.load_state_dict({"episodes": 8})
         return True
 
     class RestoreAtFirstRollout(BaseCallback):
@@ -188,8 +188,8 @@ def test_budgets_carry_on_after_a_resume(is_restored_before: bool, make_model: M
         model.learn(TOO_MANY_STEPS, callback=[time_budget, episode_budget, RestoreAtFirstRollout()])
     assert episode_budget.stop_reason == "total_episodes"
     assert model.num_timesteps == 10
-    assert episode_budget.state() == {"episodes": 10}
-    assert 900 <= time_budget.state()["elapsed_seconds"] < 910
+    assert episode_budget.state_dict() == {"episodes": 10}
+    assert 900 <= time_budget.state_dict()["elapsed_seconds"] < 910
 
 
 @pytest.mark.parametrize(

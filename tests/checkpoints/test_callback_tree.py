@@ -1,4 +1,4 @@
-"""Callbacks wherever they are nested, and told apart wherever they stand."""
+"""Callbacks are listed wherever they are nested, and found again in a checkpoint wherever they stand."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from typing import Any
 import pytest
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList, EveryNTimesteps
 
-from sb3_ext.callbacks import EvaluationCallback, TimeBudgetCallback
-from sb3_ext.checkpoints.state.callback_state import capture_callbacks, restore_callbacks
-from sb3_ext.checkpoints.state.callback_tree import find_key, list_callbacks, match_names
+from sb3_ext import callbacks
+from sb3_ext.callbacks import EpisodeBudgetCallback, EvaluationCallback, TimeBudgetCallback
+from sb3_ext.callbacks.bases.light_callback import LightCallback
+from sb3_ext.checkpoints.state.callback_identity import CallbackIdentity, identify, match_callbacks
+from sb3_ext.checkpoints.state.callback_state import capture_callbacks, restore_callbacks, validate_callbacks
+from sb3_ext.checkpoints.state.callback_tree import list_callbacks
 from sb3_ext.checkpoints.state.captured_state import CapturedState
+from sb3_ext.errors import Sb3ExtError
 
 
 class Count(BaseCallback):
@@ -24,10 +28,10 @@ class Count(BaseCallback):
         self._folder = folder
         self.seen = count
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         return {"seen": self.seen}
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         self.seen = state["seen"]
 
     def _on_step(self) -> bool:
@@ -88,10 +92,20 @@ def test_a_state_key_decides_whatever_the_arguments() -> None:
     assert restore(state, NamedCount("c", 1), NamedCount("b", 7), NamedCount("a", 8)) == [0, 2, 1]
 
 
-def test_a_checkpoint_without_keys_is_restored_by_order() -> None:
-    state = capture(Count("a", count=1), Count("b", count=2))
-    del state.values["callback_keys"]
-    assert restore(state, Count("x"), Count("y"), Count("z")) == [1, 2, 0]
+def test_a_renamed_class_keeps_its_state_by_its_key() -> None:
+    class RenamedCount(NamedCount):
+        pass
+
+    state = capture(NamedCount("a", count=1), Count("b", count=2))
+    assert restore(state, RenamedCount("b"), RenamedCount("a")) == [0, 1]
+
+
+def test_a_callback_that_has_got_a_key_since_is_found_by_its_class() -> None:
+    class Count(NamedCount):
+        pass
+
+    state = capture(*(globals()["Count"](name, count=count) for name, count in (("a", 1), ("b", 2))))
+    assert restore(state, Count("b"), Count("a")) == [2, 1]
 
 
 def test_arguments_that_training_changes_do_not_mislead() -> None:
@@ -101,25 +115,88 @@ def test_arguments_that_training_changes_do_not_mislead() -> None:
 
 
 @pytest.mark.parametrize(
-    ("callback", "key"),
+    ("callback", "identity"),
     [
-        (Count("a", 3, Path("x")), "(every=3, folder='x', name='a', verbose=0)"),
-        (NamedCount("mine"), "=mine"),
-        (TimeBudgetCallback(5.0), "(at_boundary=False, seconds=5.0, verbose=0)"),
+        (Count("a", 3, Path("x")), (None, "Count", "(every=3, folder='x', name='a', verbose=0)")),
+        (NamedCount("mine"), ("mine", "NamedCount", "(every=1, folder=None, name='mine', verbose=0)")),
+        (TimeBudgetCallback(5.0), ("time_budget", "TimeBudgetCallback", "(at_boundary=False, seconds=5.0, verbose=0)")),
     ],
 )
-def test_keys(callback: BaseCallback, key: str) -> None:
-    assert find_key(callback) == key
+def test_identities(callback: BaseCallback, identity: tuple[str | None, str, str]) -> None:
+    assert identify(callback) == CallbackIdentity(*identity)
 
 
-def test_a_key_leaves_out_what_is_not_plain() -> None:
-    key = find_key(EvaluationCallback(lambda: None, every_steps=7, path="e.jsonl"))  # type: ignore[arg-type, return-value]
-    assert "path='e.jsonl'" in key
-    assert "lambda" not in key
+def test_an_identity_leaves_out_arguments_that_are_not_plain() -> None:
+    callback = EvaluationCallback(lambda: None, every_steps=7, path="e.jsonl")  # type: ignore[arg-type, return-value]
+    arguments = identify(callback).arguments
+    assert "path='e.jsonl'" in arguments
+    assert "lambda" not in arguments
 
 
-def test_names_of_different_classes_do_not_mix() -> None:
-    assert match_names({"A/1": "(x=1)", "B/1": "(x=2)"}, {"A/1": "(x=2)", "B/1": "(x=1)"}) == {
-        "A/1": "A/1",
-        "B/1": "B/1",
+def test_every_callback_with_a_state_has_a_key_of_its_own() -> None:
+    """Checkpoints have these keys: one that changes loses the state of earlier runs."""
+    classes = [getattr(callbacks, name) for name in callbacks.__all__ if name.endswith("Callback")]
+    keys = {kind.state_key: kind.__name__ for kind in classes if issubclass(kind, LightCallback) and kind.state_key}
+    stateful = {kind.__name__ for kind in classes if issubclass(kind, LightCallback) and overrides_state_dict(kind)}
+    assert stateful - {"EpisodeCallback"} <= set(keys.values())
+    assert keys == {
+        "benchmark": "BenchmarkCallback",
+        "checkpoint": "RunCheckpointCallback",
+        "convergence_stop": "ConvergenceStopCallback",
+        "episode_budget": "EpisodeBudgetCallback",
+        "episode_logging": "EpisodeLoggingCallback",
+        "epsilon_decay": "EpsilonDecayCallback",
+        "evaluation": "EvaluationCallback",
+        "function": "FunctionCallback",
+        "heartbeat": "HeartbeatCallback",
+        "metrics": "MetricsCallback",
+        "opponent_pool": "OpponentPoolCallback",
+        "plateau_stop": "PlateauStopCallback",
+        "q_values": "QValuesCallback",
+        "rating": "RatingCallback",
+        "time_budget": "TimeBudgetCallback",
+        "timings": "TimingsCallback",
     }
+
+
+def overrides_state_dict(kind: type[LightCallback]) -> bool:
+    return kind.state_dict is not LightCallback.state_dict
+
+
+def test_different_classes_do_not_mix() -> None:
+    saved = [CallbackIdentity(None, "A", "(x=1)"), CallbackIdentity(None, "B", "(x=2)")]
+    present = [CallbackIdentity(None, "B", "(x=1)"), CallbackIdentity(None, "A", "(x=2)")]
+    assert match_callbacks(saved, present) == {0: 1, 1: 0}
+
+
+@pytest.mark.parametrize(("getter", "setter"), [("state", "restore"), ("state_arrays", "restore_arrays")])
+@pytest.mark.parametrize("base", [BaseCallback, EpisodeBudgetCallback])
+def test_methods_of_version_0_1_are_refused(base: type[BaseCallback], getter: str, setter: str) -> None:
+    methods = {getter: lambda self: {}, setter: lambda self, state: None, "_on_step": lambda self: True}
+    outdated = type("Outdated", (base,), methods)
+    callback = outdated(1) if base is EpisodeBudgetCallback else outdated()
+    message = (
+        f"would be lost in a resume: rename {getter}\\(\\) and {setter}\\(\\) of Outdated to state_dict\\(\\) and load"
+    )
+    with pytest.raises(Sb3ExtError, match=message):
+        validate_callbacks(EveryNTimesteps(10, callback))
+
+
+def test_other_methods_named_state_are_not_refused() -> None:
+    class Current(BaseCallback):
+        def state(self) -> str:
+            return "fine"
+
+        def restore(self, path: Path) -> None:
+            pass
+
+        def state_dict(self) -> dict[str, Any]:
+            return {}
+
+        def load_state_dict(self, state: dict[str, Any]) -> None:
+            pass
+
+        def _on_step(self) -> bool:
+            return True
+
+    validate_callbacks([Current(), Count("a")])

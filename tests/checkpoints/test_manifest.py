@@ -68,7 +68,7 @@ def test_every_truncation_is_noticed(manifest: Manifest) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 2}, "has format 2, but this version reads 1"),
+        ({"format": 3}, "has format 3, but this version of sb3_ext reads 1 to 2"),
         ({"step": -1}, "step: Input should be greater"),
         ({"step": "32"}, "step: Input should be a valid integer"),
         ({"score": {"value": "high", "of": "x"}}, "score.value"),

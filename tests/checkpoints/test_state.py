@@ -24,7 +24,6 @@ from sb3_ext.checkpoints.state.training_state import (
     capture_state,
     restore_at_boundary,
     restore_before_learn,
-    restore_callbacks,
 )
 from sb3_ext.errors import CheckpointError
 from sb3_ext.vec.snapshots.exactness import Exactness
@@ -57,10 +56,6 @@ class RestoreCallback(BaseCallback):
         super().__init__()
         self.captured: CapturedState | None = captured
         self.look = look
-
-    def _on_training_start(self) -> None:
-        assert self.captured is not None
-        restore_callbacks(self, self.captured)
 
     def _on_rollout_start(self) -> None:
         if self.captured is not None:
@@ -247,26 +242,6 @@ def test_rates_that_nobody_has_set_are_the_new_models() -> None:
     resume(resumed, captured)
     assert resumed.lr_schedule(0.3) == 0.5
     assert isinstance(resumed.exploration_schedule, LinearSchedule)
-
-
-def test_the_entropy_coefficient_stays_the_one_that_its_optimizer_changes() -> None:
-    def make_sac() -> SAC:
-        return SAC("MlpPolicy", make_vec_env("Pendulum-v1"), learning_starts=8, batch_size=8, **small())
-
-    model = make_sac()
-    captured = capture(model).captured
-    assert captured is not None
-    assert model.log_ent_coef is not None
-    expected = model.log_ent_coef.item()
-    assert expected != 0
-
-    def look(resumed: SAC) -> None:
-        assert resumed.log_ent_coef is not None
-        assert resumed.ent_coef_optimizer is not None
-        assert resumed.log_ent_coef.item() == expected
-        assert resumed.ent_coef_optimizer.param_groups[0]["params"][0] is resumed.log_ent_coef
-
-    resume(make_sac(), captured, look=look)
 
 
 def test_ars_is_resumed_though_not_exactly() -> None:

@@ -17,7 +17,7 @@ from stable_baselines3 import DQN, PPO
 from sb3_ext.checkpoints.bundle.bundle import Bundle, write_bundle
 from sb3_ext.checkpoints.bundle.content import BundleContent
 from sb3_ext.checkpoints.bundle.manifest import Score
-from sb3_ext.checkpoints.restoring import restore_model
+from sb3_ext.checkpoints.restoration import restore_model
 from sb3_ext.checkpoints.store import checkpoint_store as store_module
 from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
 from sb3_ext.checkpoints.store.checkpoint_writer import BundleWriter

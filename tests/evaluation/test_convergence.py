@@ -97,7 +97,7 @@ def test_a_restored_rule_goes_on_as_if_never_interrupted(make_rule: Any, split: 
     expected = [whole.update(value) for value in values]
 
     outcomes = [first.update(value) for value in values[:split]]
-    second.restore(json.loads(json.dumps(first.state())))
+    second.load_state_dict(json.loads(json.dumps(first.state_dict())))
     outcomes += [second.update(value) for value in values[split:]]
 
     assert outcomes == expected

@@ -17,7 +17,7 @@ from stable_baselines3 import DQN
 from fault_injection import FaultyDisk
 from sb3_ext.checkpoints.bundle import replay_files
 from sb3_ext.checkpoints.bundle.bundle import Bundle
-from sb3_ext.checkpoints.restoring import restore_model
+from sb3_ext.checkpoints.restoration import restore_model
 from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
 from sb3_ext.checkpoints.store.checkpoint_writer import BundleWriter
 from sb3_ext.checkpoints.store.retention import Retention

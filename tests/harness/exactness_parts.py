@@ -32,15 +32,13 @@ from exactness_ablations import ABLATIONS
 from exactness_cases import MODES, OBSERVATIONS, PARAMETERS, Case, list_all_cases
 from sb3_ext.checkpoints.bundle.bundle import verify_bundle, write_bundle
 from sb3_ext.checkpoints.bundle.content import capture_content
-from sb3_ext.checkpoints.bundle.replay_files import restore_replay
-from sb3_ext.checkpoints.bundle.state_files import read_state
-from sb3_ext.checkpoints.formats.vecnormalize_file import capture_normalization, restore_normalization
+from sb3_ext.checkpoints.formats.vecnormalize_file import capture_normalization
+from sb3_ext.checkpoints.restoration import restore_model
 from sb3_ext.checkpoints.state.training_state import (
     CapturedState,
     capture_state,
     restore_at_boundary,
     restore_before_learn,
-    restore_callbacks,
 )
 from sb3_ext.vec.backends.parallel_modes import make_backend
 
@@ -55,10 +53,10 @@ class HistoryCallback(BaseCallback, KVWriter):
         super().__init__()
         self.rows: list[dict[str, Any]] = []
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows}
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         self.rows = list(state["rows"])
 
     def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
@@ -96,10 +94,6 @@ class BoundaryCallback(BaseCallback):
         self.resumed, self.spoil = resumed, spoil
         self.callbacks: list[BaseCallback] = []
         self.stopped = False
-
-    def _on_training_start(self) -> None:
-        if self.resumed is not None:
-            restore_callbacks(self.callbacks, self.resumed)
 
     def _on_rollout_start(self) -> None:
         if self.resumed is not None:
@@ -176,14 +170,8 @@ def load(case: Case, env: VecEnv, path: Path) -> tuple[BaseAlgorithm, CapturedSt
     model = make_model(case, env)
     if case.loaded:
         model = type(model).load(bundle.model_path, env=env, device="cpu")
-    else:
-        model.set_parameters(bundle.model_path, device="cpu")
-    normalize, statistics = model.get_vec_normalize_env(), bundle.read_normalization()
-    if normalize is not None and statistics is not None:
-        restore_normalization(normalize, statistics)
-    if hasattr(model, "replay_buffer"):
-        restore_replay(model.replay_buffer, bundle.path)
-    state = read_state(bundle.path)
+    restore_model(model, bundle)
+    state = bundle.read_state()
     restore_before_learn(model, state)
     return model, state
 

@@ -12,8 +12,8 @@ import torch
 from stable_baselines3.common.save_util import recursive_getattr
 
 import sb3_ext
+from sb3_ext.checkpoints.bundle.bundle import Bundle
 from sb3_ext.checkpoints.bundle.replay_files import restore_replay
-from sb3_ext.checkpoints.bundle.state_files import read_state
 from sb3_ext.checkpoints.state.replay_buffer import list_row_arrays
 from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
 from sb3_ext.reports.evaluations import read_evaluations
@@ -46,22 +46,22 @@ def digest_run(directory: Path) -> dict[str, str]:
         "steps": [bundle.step, run.record.step, run.record.episode],
         "metrics": [leave_out_times(run.metrics[name]) for name in ("episodes", "training")],
         "Monitor rows": [_read_monitor(path) for path in sorted(run.paths.monitor.iterdir())],
-        "opponents": _list_opponents(run.paths.opponents, bundle.path),
+        "opponents": _list_opponents(run.paths.opponents, bundle),
         "evaluations": [leave_out_times(evaluation) for evaluation in evaluations],
     }
     return {name: _digest(part) for name, part in parts.items()}
 
 
-def _list_opponents(directory: Path, bundle: Path) -> list[Any]:
+def _list_opponents(directory: Path, bundle: Bundle) -> list[Any]:
     """Which evicted ones still have files depends on when checkpoints were written."""
-    states = read_state(bundle).values["callbacks"]
-    pools = [dict(state["pool"]) for name, state in states.items() if name.startswith("OpponentPoolCallback")]
+    entries = bundle.read_state().values["callbacks"]
+    pools = [dict(entry["state"]["pool"]) for entry in entries if entry["key"] == "opponent_pool"]
     for pool in pools:
         pool.pop("retired")
     files = [
         path.read_bytes() for pool in pools for name in pool["members"] for path in sorted((directory / name).iterdir())
     ]
-    return [pools, files, [state for name, state in states.items() if name.startswith("RatingCallback")]]
+    return [pools, files, [entry["state"] for entry in entries if entry["key"] == "rating"]]
 
 
 def leave_out_times(columns: Mapping[str, Any]) -> dict[str, Any]:

@@ -34,7 +34,8 @@ def test_without_stretches_there_are_none() -> None:
 
 
 def test_stretches_survive_a_resume() -> None:
-    history = SpeedHistory.from_arrays(make_history((100, 1.0)).to_arrays())
+    history = SpeedHistory()
+    history.load_state_dict(make_history((100, 1.0)).state_dict())
     history.add(300, 1.0)
     assert (history.find_fps(0), history.find_fps(100)) == (100, 300)
 

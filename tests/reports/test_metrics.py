@@ -92,7 +92,8 @@ def test_sums_up_returns(returns: list[float | None], mean: float | None, best: 
 def test_comes_back_from_what_it_gave() -> None:
     history = make_history([1.5, None, 3.0])
     history.add_training(10, 1.0, {"train/loss": math.nan})
-    copy = MetricsHistory.from_arrays(history.to_arrays())
+    copy = MetricsHistory()
+    copy.load_state_dict(history.state_dict())
     copy.add_training(20, 2.0, {"train/loss": 1.0})
     history.add_training(20, 2.0, {"train/loss": 1.0})
     assert copy.to_dict() == history.to_dict()

@@ -62,10 +62,10 @@ class Toy:
         game.cells = self.cells[boards].copy()
         return game
 
-    def get_snapshot(self) -> Any:
+    def state_dict(self) -> Any:
         return self.cells.copy()
 
-    def set_snapshot(self, snapshot: Any) -> None:
+    def load_state_dict(self, snapshot: Any) -> None:
         self.cells = snapshot.copy()
 
     def render(self, board: int) -> str:
@@ -124,10 +124,10 @@ class Folding:
         game.plies, game.paid = self.plies[boards], self.paid[boards]
         return game
 
-    def get_snapshot(self) -> Any:
+    def state_dict(self) -> Any:
         return self.plies.copy(), self.paid.copy()
 
-    def set_snapshot(self, snapshot: Any) -> None:
+    def load_state_dict(self, snapshot: Any) -> None:
         self.plies, self.paid = (values.copy() for values in snapshot)
 
     def render(self, board: int) -> str:
@@ -152,10 +152,10 @@ class RandomPlayer:
         legal = game.find_legal(boards)
         return (self._generator.random(legal.shape) * legal).argmax(axis=1)
 
-    def get_state(self) -> Any:
+    def state_dict(self) -> Any:
         return copy.deepcopy(self._generator.bit_generator.state)
 
-    def set_state(self, state: Any) -> None:
+    def load_state_dict(self, state: Any) -> None:
         self._generator.bit_generator.state = copy.deepcopy(state)
 
 
@@ -174,10 +174,10 @@ class ScriptedPlayer:
     def act(self, game: Any, boards: Boards) -> Any:
         return np.array([self._moves.pop(0) for _ in boards])
 
-    def get_state(self) -> Any:
+    def state_dict(self) -> Any:
         return list(self._moves)
 
-    def set_state(self, state: Any) -> None:
+    def load_state_dict(self, state: Any) -> None:
         self._moves = list(state)
 
 

@@ -38,12 +38,12 @@ class ResetsEverything(Connect4):
 
 
 class ForgetsItsSnapshot(Connect4):
-    def set_snapshot(self, snapshot: Any) -> None:
+    def load_state_dict(self, snapshot: Any) -> None:
         pass
 
 
 class SnapshotIsNoCopy(Connect4):
-    def get_snapshot(self) -> Any:
+    def state_dict(self) -> Any:
         return {"stones": self.rules.stones, "heights": self.rules.heights, "plies": self.rules.plies}
 
 

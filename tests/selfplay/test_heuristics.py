@@ -107,13 +107,13 @@ def test_on_one_board_as_in_a_batch() -> None:
 def test_the_state_brings_the_same_moves_back_and_the_game_is_left_alone(opponent_class: type[RandomOpponent]) -> None:
     game = play_moves("3")
     opponent, other = opponent_class(seed=1), opponent_class(seed=2)
-    state, before = opponent.get_state(), game.get_snapshot()
+    state, before = opponent.state_dict(), game.state_dict()
     actions = opponent.act(game, EVERYWHERE)
-    other.set_state(state)
+    other.load_state_dict(state)
 
     assert np.array_equal(other.act(game, EVERYWHERE), actions)
     assert not np.array_equal(other.act(game, EVERYWHERE), actions)
-    for name, value in game.get_snapshot().items():
+    for name, value in game.state_dict().items():
         assert np.array_equal(value, before[name])
 
 

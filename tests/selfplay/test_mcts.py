@@ -63,10 +63,10 @@ def test_its_moves_go_on_from_its_state() -> None:
     game, boards = Connect4(6), np.arange(6)
     player = MctsOpponent(5, seed=0)
     player.act(game, boards)
-    state = player.get_state()
+    state = player.state_dict()
     first = [player.act(game, boards).tolist() for _ in range(3)]
     other = MctsOpponent(5, seed=1)
-    other.set_state(state)
+    other.load_state_dict(state)
     assert [other.act(game, boards).tolist() for _ in range(3)] == first
 
 

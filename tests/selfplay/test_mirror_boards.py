@@ -90,13 +90,13 @@ def test_a_snapshot_goes_on_the_same() -> None:
     )
     env.reset()
     play(env, 7)
-    snapshot = env.get_snapshot()
+    snapshot = env.state_dict()
     expected = play(env, 30)
     other = SelfPlayVecEnv(
         make_game("connect4", 4, SMALL), make_opponent("random", seed=5), num_mirrors=2, seed=9, opening_plies=(0, 3)
     )
     other.reset()
-    other.set_snapshot(snapshot)
+    other.load_state_dict(snapshot)
     assert play(other, 30) == expected
 
 

@@ -120,10 +120,10 @@ def test_it_leaves_the_random_numbers_and_the_mode_of_training_alone(make_model:
 
 def test_its_random_moves_are_repeated_from_its_state(make_model: Any, game: Any) -> None:
     opponent = freeze_model(make_model(PPO), seed=0)
-    state = opponent.get_state()
+    state = opponent.state_dict()
     first = opponent.act(game, BOARDS)
     assert (opponent.act(game, BOARDS) != first).any()
-    opponent.set_state(state)
+    opponent.load_state_dict(state)
     assert (opponent.act(game, BOARDS) == first).all()
 
 

@@ -146,7 +146,7 @@ def test_a_resume_is_exact(algorithm: Any, settings: dict[str, Any], make_traini
     parts.learn(576)
     assert not late.exists()
     assert_same_weights(whole.model, parts.model)
-    assert parts.pool.get_state() == whole.pool.get_state()
+    assert parts.pool.state_dict() == whole.pool.state_dict()
     assert read_files(tmp_path / "parts" / "opponents") == read_files(tmp_path / "whole" / "opponents")
     assert len(whole.pool.members) == 3
 
@@ -154,7 +154,7 @@ def test_a_resume_is_exact(algorithm: Any, settings: dict[str, Any], make_traini
 def test_a_resume_from_an_older_checkpoint_finds_whom_it_had_met(make_training: Any, tmp_path: Path) -> None:
     whole = make_training()
     whole.learn(576)
-    expected = whole.pool.get_state()
+    expected = whole.pool.state_dict()
     weights = whole.model.policy.state_dict()
     older = whole.checkpoints.store.list_bundles()[3]
     again = make_training()
@@ -165,7 +165,7 @@ def test_a_resume_from_an_older_checkpoint_finds_whom_it_had_met(make_training: 
         reset_num_timesteps=False,
     )
     again.checkpoints.close()
-    assert again.pool.get_state() == expected
+    assert again.pool.state_dict() == expected
     assert all((again.model.policy.state_dict()[name] == value).all() for name, value in weights.items())
 
 
@@ -234,7 +234,7 @@ def test_a_snapshot_of_another_game_is_an_error(
     other.id = "chess"
     pool = OpponentPool(tmp_path / "run" / "opponents", other, [(make_player("easy"), 1.0)], seed=1)
     with pytest.raises(SelfPlayError, match=r"plays toy .*not chess"):
-        pool.set_record(record)
+        pool.load_record(record)
 
 
 def test_statistics_of_observations_come_along(make_toy: Any, make_player: Any, tmp_path: Path) -> None:

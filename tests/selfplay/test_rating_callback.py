@@ -43,8 +43,8 @@ def test_every_game_is_rated_once_in_order(make_toy: MakeToy, make_player: MakeT
     for name, result in recorder.games:
         expected.record(name, result)
     assert rating.ratings.games == rating.episodes == len(recorder.games) > 20
-    assert rating.ratings.to_json() == expected.to_json()
-    assert set(rating.ratings.to_json()) == {"agent", "a", "b"}
+    assert rating.ratings.state_dict() == expected.state_dict()
+    assert set(rating.ratings.state_dict()) == {"agent", "a", "b"}
 
 
 def test_games_against_oneself_say_nothing_and_past_selves_start_as_the_agent(
@@ -58,7 +58,7 @@ def test_games_against_oneself_say_nothing_and_past_selves_start_as_the_agent(
             if name == "step_000000100":
                 expected.add_past_self(name)
             expected.record(name, result)
-    assert rating.ratings.to_json() == expected.to_json()
+    assert rating.ratings.state_dict() == expected.state_dict()
     assert rating.episodes > rating.ratings.games > 0
 
 
@@ -86,7 +86,7 @@ def test_other_environments_are_passed_over() -> None:
     rating = RatingCallback()
     PPO("MlpPolicy", "CartPole-v1", n_steps=64, batch_size=64, n_epochs=1, device="cpu").learn(64, callback=rating)
     assert rating.ratings.games == 0
-    assert rating.ratings.to_json() == {}
+    assert rating.ratings.state_dict() == {}
 
 
 def test_nothing_resets_on_a_resume(make_toy: MakeToy, make_player: MakeToy) -> None:
@@ -98,10 +98,10 @@ def test_nothing_resets_on_a_resume(make_toy: MakeToy, make_player: MakeToy) -> 
     first, second = RatingCallback(), RatingCallback()
     for info in infos[:25]:
         first._finish_episode(info)
-    second.restore(json.loads(json.dumps(first.state())))
+    second.load_state_dict(json.loads(json.dumps(first.state_dict())))
     for info in infos[25:]:
         second._finish_episode(info)
-    assert second.state() == whole.state()
+    assert second.state_dict() == whole.state_dict()
     assert second.episodes == second.ratings.games == len(games)
 
 
@@ -110,4 +110,4 @@ def test_results_may_be_numpy_scalars(result: Any) -> None:
     rating = RatingCallback()
     rating._finish_episode({"opponent": "a", "result": result})
     assert rating.ratings.agent.mu > 25
-    json.dumps(rating.state())
+    json.dumps(rating.state_dict())

@@ -36,9 +36,8 @@ def test_a_win_lifts_the_agent_and_a_draw_against_a_stronger_one_too() -> None:
     before = ratings.agent
     ratings.record("a", -1.0)
     assert ratings.agent.mu < before.mu
-    drawn = OnlineRatings.from_json(
-        {"agent": {"mu": 20, "sigma": 2, "games": 5}, "a": {"mu": 30, "sigma": 2, "games": 5}}
-    )
+    drawn = OnlineRatings()
+    drawn.load_state_dict({"agent": {"mu": 20, "sigma": 2, "games": 5}, "a": {"mu": 30, "sigma": 2, "games": 5}})
     drawn.record("a", 0.0)
     assert 20 < drawn.agent.mu < drawn.find("a").mu < 30
 
@@ -46,7 +45,7 @@ def test_a_win_lifts_the_agent_and_a_draw_against_a_stronger_one_too() -> None:
 def test_ratings_stand_in_the_order_of_true_strengths() -> None:
     ratings = OnlineRatings()
     play(ratings, {"weak": 0, "middle": 300, "strong": 700}, agent=500, games=2000)
-    assert list(ratings.to_json()) == ["strong", "agent", "middle", "weak"]
+    assert list(ratings.state_dict()) == ["strong", "agent", "middle", "weak"]
     assert ratings.games == 2000
 
 
@@ -82,8 +81,9 @@ def test_ratings_survive_json_to_the_last_bit() -> None:
     ratings = OnlineRatings()
     play(ratings, {"a": 100, "b": 400}, agent=200, games=50)
     ratings.add_past_self("past")
-    copy = OnlineRatings.from_json(json.loads(json.dumps(ratings.to_json())))
+    copy = OnlineRatings()
+    copy.load_state_dict(json.loads(json.dumps(ratings.state_dict())))
     for each in (ratings, copy):
         play(each, {"a": 100, "past": 200}, agent=200, games=50, seed=1)
-    assert copy.to_json() == ratings.to_json()
+    assert copy.state_dict() == ratings.state_dict()
     assert copy.games == ratings.games == 100

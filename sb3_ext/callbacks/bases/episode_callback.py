@@ -22,20 +22,13 @@ class EpisodeCallback(LightCallback):
         super().__init__()
         self.episodes = 0
 
-    def state(self) -> dict[str, Any]:
-        """
-        Capture what a resumed training has to know.
+    def state_dict(self) -> dict[str, Any]:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
+        return {**super().state_dict(), "episodes": self.episodes}
 
-        :return: plain JSON values for :meth:`restore`
-        """
-        return {"episodes": self.episodes}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """
-        Carry on from where an earlier training was.
-
-        :param state: what :meth:`state` gave then
-        """
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
+        super().load_state_dict(state)
         self.episodes = state["episodes"]
 
     def _on_episode(self, episode_return: float | None, episode_length: int | None, info: dict[str, Any]) -> None:

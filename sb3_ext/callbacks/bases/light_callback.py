@@ -23,6 +23,18 @@ class LightCallback(BaseCallback):
     """
 
     is_patient = False
+    state_key: str | None = None
+    """What identifies the callback in a checkpoint; ``None``: the name of its class."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """See :class:`~sb3_ext.stateful.Stateful`. A subclass adds to what this returns."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See :class:`~sb3_ext.stateful.Stateful`. Called once, at the first rollout of a resumed training."""
+
+    def close(self) -> None:
+        """Release what the callback holds. Called at the end of a run, however it ended; more than once, maybe."""
 
     def update_locals(self, locals_: dict[str, Any]) -> None:
         """

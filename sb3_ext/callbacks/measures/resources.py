@@ -92,12 +92,12 @@ class ResourceWatch:
         """As of the last look, what :meth:`restore` was given included."""
         return self._earlier.add(self._current) if self._current.memory_samples else self._earlier
 
-    def state(self) -> dict[str, Any]:
-        """:return: plain JSON values for :meth:`restore`"""
+    def state_dict(self) -> dict[str, Any]:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
         return dataclasses.asdict(self.usage)
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """:param state: what :meth:`state` gave in an earlier process"""
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
         self._earlier = ResourceUsage(**{**state, "core_seconds": tuple(state["core_seconds"])})
 
     def start(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from sb3_ext.arguments import validate_arguments
 from sb3_ext.ranges import NonNegative
@@ -30,13 +31,13 @@ class Stopwatch:
         self._elapsed_before_seconds = self.elapsed_seconds
         self._started_at = None
 
-    def restore(self, elapsed_seconds: float) -> None:
-        """
-        Carry on from an earlier stretch, whether already started or not.
+    def state_dict(self) -> dict[str, Any]:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
+        return {"elapsed_seconds": self.elapsed_seconds}
 
-        :param elapsed_seconds: what stood on the stopwatch then
-        """
-        self._elapsed_before_seconds = elapsed_seconds
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See :class:`~sb3_ext.stateful.Stateful`. A stopwatch that is running keeps running."""
+        self._elapsed_before_seconds = state["elapsed_seconds"]
         if self._started_at is not None:
             self.start()
 

@@ -32,7 +32,7 @@ class SaveTriggers:
         :param episodes: likewise
         """
         self._stopwatch.start()
-        self._skip(step, episodes)
+        self.skip_to(step, episodes)
 
     def is_due(self, step: int, episodes: int) -> bool:
         """
@@ -49,20 +49,21 @@ class SaveTriggers:
         due = [trigger.is_due(count) for trigger, count in counts if trigger is not None]
         return any(due)
 
-    def state(self) -> dict[str, Any]:
-        """:return: plain JSON values for :meth:`restore`"""
-        return {"elapsed_seconds": self._stopwatch.elapsed_seconds}
+    def state_dict(self) -> dict[str, Any]:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
+        return self._stopwatch.state_dict()
 
-    def restore(self, state: dict[str, Any], step: int, episodes: int) -> None:
-        """
-        :param state: what :meth:`state` gave
-        :param step: where training stands
-        :param episodes: likewise
-        """
-        self._stopwatch.restore(state["elapsed_seconds"])
-        self._skip(step, episodes)
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See :class:`~sb3_ext.stateful.Stateful`. Call :meth:`skip_to` then."""
+        self._stopwatch.load_state_dict(state)
 
-    def _skip(self, step: int, episodes: int) -> None:
+    def skip_to(self, step: int, episodes: int) -> None:
+        """
+        Count from here on.
+
+        :param step: environment transitions so far
+        :param episodes: finished episodes so far
+        """
         if self._by_steps is not None:
             self._by_steps.skip_to(step)
         if self._by_episodes is not None:

@@ -30,6 +30,8 @@ class ConvergenceStopCallback(ReturnStopCallback[ConvergenceRule]):
     :raises ValueError: if a number is out of its range
     """
 
+    state_key = "convergence_stop"
+
     @validate_arguments
     def __init__(
         self,

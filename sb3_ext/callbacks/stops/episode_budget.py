@@ -20,6 +20,7 @@ class EpisodeBudgetCallback(StopCallback, EpisodeCallback):
     :raises ValueError: if a number is out of its range
     """
 
+    state_key = "episode_budget"
     is_patient = True
 
     @validate_arguments

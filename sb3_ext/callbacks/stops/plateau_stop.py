@@ -35,6 +35,8 @@ class PlateauStopCallback(ReturnStopCallback[PlateauRule]):
     :raises ValueError: if a number is out of its range
     """
 
+    state_key = "plateau_stop"
+
     @validate_arguments
     def __init__(
         self,
@@ -53,21 +55,13 @@ class PlateauStopCallback(ReturnStopCallback[PlateauRule]):
         self._window = window
         self._returns: list[float] = []
 
-    def state(self) -> dict[str, Any]:
-        """
-        Capture what a resumed training has to know.
+    def state_dict(self) -> dict[str, Any]:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
+        return {**super().state_dict(), "returns": self._returns.copy()}
 
-        :return: plain JSON values for :meth:`restore`
-        """
-        return {**super().state(), "returns": self._returns.copy()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """
-        Carry on from where an earlier training was.
-
-        :param state: what :meth:`state` gave then
-        """
-        super().restore(state)
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
+        super().load_state_dict(state)
         self._returns = list(state["returns"])
 
     def _describe_rule(self) -> str:

@@ -55,22 +55,14 @@ class ReturnStopCallback(StopCallback, EpisodeCallback, Generic[Rule]):
     def _add_evaluation(self, evaluation: Evaluation) -> bool:
         """:return: whether the rule is met"""
 
-    def state(self) -> dict[str, Any]:
-        """
-        Capture what a resumed training has to know.
+    def state_dict(self) -> dict[str, Any]:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
+        return {**super().state_dict(), "rule": self._rule.state_dict()}
 
-        :return: plain JSON values for :meth:`restore`
-        """
-        return {**super().state(), "rule": self._rule.state()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """
-        Carry on from where an earlier training was.
-
-        :param state: what :meth:`state` gave then
-        """
-        super().restore(state)
-        self._rule.restore(state["rule"])
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
+        super().load_state_dict(state)
+        self._rule.load_state_dict(state["rule"])
 
     def _on_training_start(self) -> None:
         super()._on_training_start()

@@ -20,6 +20,7 @@ class TimeBudgetCallback(StopCallback):
     :raises ValueError: if a number is out of its range
     """
 
+    state_key = "time_budget"
     is_patient = True
 
     @validate_arguments
@@ -35,21 +36,14 @@ class TimeBudgetCallback(StopCallback):
         """How much of the budget is used, from 0; 1 and more: all of it."""
         return self._stopwatch.elapsed_seconds / self._seconds
 
-    def state(self) -> dict[str, Any]:
-        """
-        Capture what a resumed training has to know.
+    def state_dict(self) -> dict[str, Any]:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
+        return {**super().state_dict(), **self._stopwatch.state_dict()}
 
-        :return: plain JSON values for :meth:`restore`
-        """
-        return {"elapsed_seconds": self._stopwatch.elapsed_seconds}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """
-        Carry on from where an earlier training was.
-
-        :param state: what :meth:`state` gave then
-        """
-        self._stopwatch.restore(state["elapsed_seconds"])
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
+        super().load_state_dict(state)
+        self._stopwatch.load_state_dict(state)
 
     def _on_training_start(self) -> None:
         super()._on_training_start()

@@ -26,6 +26,7 @@ from sb3_ext.checkpoints.bundle.content import BundleContent
 from sb3_ext.checkpoints.bundle.manifest import Manifest, Score, parse_manifest, render_manifest
 from sb3_ext.checkpoints.bundle.versions import read_versions
 from sb3_ext.checkpoints.formats.arrays import Array, read_arrays, write_arrays
+from sb3_ext.checkpoints.state.captured_state import CapturedState
 from sb3_ext.errors import CheckpointError
 
 MODEL, WEIGHTS, NORMALIZATION, MANIFEST = "model.zip", "weights.safetensors", "vecnormalize.npz", "manifest.json"
@@ -83,6 +84,15 @@ class Bundle:
                 return dict(read_arrays(file))
         except (OSError, ValueError) as error:
             raise CheckpointError(f"{self.path / NORMALIZATION} cannot be read: {error}") from error
+
+    def read_state(self) -> CapturedState:
+        """
+        Read what only a resume needs. This reads pickles: only ever call it for a checkpoint of a run of one's own.
+
+        :return: the state, in the newest format
+        :raises CheckpointError: if the bundle has none, or it cannot be read
+        """
+        return state_files.read_state(self.path, self.manifest.format)
 
 
 def write_bundle(path: Path, content: BundleContent, previous: Bundle | None = None) -> Bundle:

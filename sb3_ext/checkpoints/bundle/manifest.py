@@ -14,7 +14,9 @@ from pydantic import Field, TypeAdapter, ValidationError
 from sb3_ext.checkpoints.model.architecture import STRICT_JSON, ModelDescription
 from sb3_ext.errors import CheckpointError
 
-FORMAT: Literal[1] = 1
+FORMAT: Literal[2] = 2
+OLDEST_FORMAT: Literal[1] = 1
+"""The oldest that is read: see :mod:`sb3_ext.checkpoints.bundle.migration`."""
 _NAME_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
@@ -64,7 +66,7 @@ class Manifest:
     """
 
     __pydantic_config__ = STRICT_JSON
-    format: Literal[1] = FORMAT
+    format: Literal[1, 2] = FORMAT
     step: Annotated[int, Field(ge=0)]
     episode: Annotated[int, Field(ge=0)]
     time: str
@@ -90,7 +92,7 @@ def render_manifest(manifest: Manifest) -> str:
 
 def parse_manifest(raw: bytes) -> Manifest:
     """
-    Read a manifest, which may be damaged or come from a stranger.
+    Read a manifest, which may be damaged or malicious.
 
     :param raw: the content of its file
     :return: the manifest
@@ -105,8 +107,11 @@ def parse_manifest(raw: bytes) -> Manifest:
         raise CheckpointError(f"manifest.json is damaged ({type(error).__name__})") from error
     if not is_whole:
         raise CheckpointError("manifest.json is damaged: its content does not match its own sha256")
-    if content.get("format") != FORMAT:
-        raise CheckpointError(f"manifest.json has format {content.get('format')}, but this version reads {FORMAT}")
+    version = content.get("format")
+    if version not in range(OLDEST_FORMAT, FORMAT + 1):
+        raise CheckpointError(
+            f"manifest.json has format {version}, but this version of sb3_ext reads {OLDEST_FORMAT} to {FORMAT}"
+        )
     try:
         manifest = _ADAPTER.validate_json(json.dumps(content))
     except ValidationError as error:

@@ -15,6 +15,7 @@ import json
 from pathlib import Path
 
 from sb3_ext.checkpoints.bundle.bundle_files import BundleFiles
+from sb3_ext.checkpoints.bundle.migration import migrate_state
 from sb3_ext.checkpoints.formats.arrays import read_arrays, write_arrays
 from sb3_ext.checkpoints.state.captured_state import CapturedState
 from sb3_ext.errors import CheckpointError
@@ -35,9 +36,10 @@ def write_state(state: CapturedState, files: BundleFiles) -> None:
         files.write_bytes(f"{_BLOBS}/{name}.bin", blob)
 
 
-def read_state(bundle: Path) -> CapturedState:
+def read_state(bundle: Path, version: int) -> CapturedState:
     """
     :param bundle: the directory of a verified bundle
+    :param version: the format of its manifest
     :return: what was captured
     :raises CheckpointError: if the bundle has no state, as one that was made for playing only
     """
@@ -53,4 +55,4 @@ def read_state(bundle: Path) -> CapturedState:
         }
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{bundle / FOLDER} cannot be read: {error}") from error
-    return CapturedState(arrays=arrays, values=values, blobs=blobs)
+    return migrate_state(CapturedState(arrays=arrays, values=values, blobs=blobs), version)

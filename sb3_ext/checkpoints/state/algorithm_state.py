@@ -1,4 +1,4 @@
-"""Counters, clock, threads, schedules and loose tensors of an algorithm."""
+"""Counters, clock, threads and schedules of an algorithm, and the weights of ARS."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from typing import Any
 import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.save_util import recursive_getattr
 from stable_baselines3.common.utils import ConstantSchedule, FloatSchedule
 
 from sb3_ext.checkpoints.state.captured_state import CapturedState
 from sb3_ext.internals.sb3 import (
     get_counters,
-    get_torch_names,
     set_counters,
     set_episode_statistics,
     set_steps_at_start,
 )
 
 logger = logging.getLogger(__name__)
+
+_STEPS_AT_START = "_num_timesteps_at_start"
+_WEIGHTS = "variables/weights"
 
 
 def capture_algorithm(model: BaseAlgorithm, state: CapturedState) -> None:
@@ -40,22 +41,24 @@ def capture_algorithm(model: BaseAlgorithm, state: CapturedState) -> None:
         "schedules": _find_replaced_schedules(model),
     }
     state.blobs["episodes"] = pickle.dumps((list(model.ep_info_buffer or ()), list(model.ep_success_buffer or ())))
-    for name in _list_variables(model):
-        state.put_array(f"variables/{name}", recursive_getattr(model, name).detach().cpu().numpy())
+    weights = _get_weights(model)
+    if weights is not None:
+        state.put_array(_WEIGHTS, weights.detach().cpu().numpy())
 
 
 def restore_algorithm(model: BaseAlgorithm, state: CapturedState) -> None:
     """
-    :param model: made as the captured one was
+    :param model: made as the captured one was, before ``learn``
     :param state: what was captured
     """
-    set_counters(model, state.values["algorithm"]["counters"])
+    # The steps at the beginning of ``learn`` are restore_clock's: ``learn`` sets them.
+    counters = state.values["algorithm"]["counters"]
+    set_counters(model, {name: value for name, value in counters.items() if name != _STEPS_AT_START})
     episodes, successes = pickle.loads(state.blobs["episodes"])
     set_episode_statistics(model, episodes, successes)
-    for name in _list_variables(model):
-        variable = recursive_getattr(model, name)
-        # In place: SAC's optimizer of the entropy coefficient holds on to this tensor.
-        variable.data.copy_(torch.from_numpy(state.get_array(f"variables/{name}")))
+    weights = _get_weights(model)
+    if weights is not None:
+        weights.data.copy_(torch.from_numpy(state.get_array(_WEIGHTS)))
 
 
 def restore_clock(model: BaseAlgorithm, state: CapturedState) -> None:
@@ -67,7 +70,7 @@ def restore_clock(model: BaseAlgorithm, state: CapturedState) -> None:
     """
     captured = state.values["algorithm"]
     model.start_time = time.time_ns() - int(captured["elapsed_seconds"] * 1e9)
-    set_steps_at_start(model, captured["counters"]["_num_timesteps_at_start"])
+    set_steps_at_start(model, captured["counters"][_STEPS_AT_START])
 
 
 def restore_threads(state: CapturedState) -> None:
@@ -94,10 +97,10 @@ def restore_schedules(model: Any, state: CapturedState) -> None:
         model.exploration_schedule = ConstantSchedule(schedules["exploration_schedule"])
 
 
-def _list_variables(model: BaseAlgorithm) -> list[str]:
-    names = get_torch_names(model)[1]
-    # The weights of ARS are a tensor that SB3-Contrib does not list.
-    return [*names, "weights"] if isinstance(getattr(model, "weights", None), torch.Tensor) else names
+def _get_weights(model: BaseAlgorithm) -> torch.Tensor | None:
+    """:return: those of ARS, which SB3-Contrib does not save; ``None`` for other algorithms"""
+    weights = getattr(model, "weights", None)
+    return weights if isinstance(weights, torch.Tensor) else None
 
 
 def _find_replaced_schedules(model: Any) -> dict[str, float]:

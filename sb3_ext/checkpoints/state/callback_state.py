@@ -1,17 +1,15 @@
 """
-What callbacks know: their own ``state()``, given back to ``restore(state)``, and the progress of SB3's own callbacks.
+What callbacks know: their own ``state_dict()``, and the progress of SB3's own callbacks.
 
-A callback that keeps long columns of numbers has ``state_arrays()``, arrays by name, and ``restore_arrays(arrays)``.
-
-Callbacks are found again by their class and, among those of the same class, by their key, which is explained in
-:mod:`sb3_ext.checkpoints.state.callback_tree`.
+A callback is found again by its ``state_key``, and by the name of its class if it has none; see
+:mod:`sb3_ext.checkpoints.state.callback_identity`.
 """
 
 from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,9 +21,15 @@ from stable_baselines3.common.callbacks import (
     StopTrainingOnNoModelImprovement,
 )
 
-from sb3_ext.checkpoints.state.callback_tree import find_key, match_names, name_callbacks
+from sb3_ext.checkpoints.formats.arrays import Array
+from sb3_ext.checkpoints.state.callback_identity import CallbackIdentity, identify, match_callbacks
+from sb3_ext.checkpoints.state.callback_tree import list_callbacks
 from sb3_ext.checkpoints.state.captured_state import CapturedState
-from sb3_ext.errors import CheckpointError
+from sb3_ext.errors import CheckpointError, Sb3ExtError
+from sb3_ext.stateful import Stateful, describe_outdated_methods
+
+ARRAY = "$array"
+"""In the JSON of a state: a dictionary with this only key stands for the array of the name that is its value."""
 
 _STOCK_ATTRIBUTES: tuple[tuple[type[BaseCallback], tuple[str, ...]], ...] = (
     (BaseCallback, ("n_calls",)),
@@ -44,31 +48,45 @@ _STOCK_ATTRIBUTES: tuple[tuple[type[BaseCallback], tuple[str, ...]], ...] = (
     (StopTrainingOnMaxEpisodes, ("n_episodes",)),
     (StopTrainingOnNoModelImprovement, ("last_best_mean_reward", "no_improvement_evals")),
 )
+_OUTDATED = (("state", "restore"), ("state_arrays", "restore_arrays"))
+
+
+def validate_callbacks(callbacks: BaseCallback | Sequence[BaseCallback]) -> None:
+    """
+    Refuse callbacks whose state would be lost.
+
+    :param callbacks: those of ``learn``
+    :raises Sb3ExtError: if one has the methods of version 0.1.0, which are called no more: what to rename
+    """
+    for callback in list_callbacks(callbacks):
+        for names in _OUTDATED:
+            outdated = describe_outdated_methods(type(callback), *names)
+            if outdated is not None:
+                raise Sb3ExtError(f"the state of a callback would be lost in a resume: {outdated}")
 
 
 def capture_callbacks(callbacks: BaseCallback | Sequence[BaseCallback], state: CapturedState) -> None:
     """
     :param callbacks: those of ``learn``; lists and callbacks within callbacks are followed
     :param state: is added to
-    :raises CheckpointError: if a callback's state is not strict JSON: whose
+    :raises CheckpointError: if a callback's state is neither strict JSON nor arrays: whose
     """
-    own: dict[str, Any] = {}
-    stock: dict[str, dict[str, Any]] = {}
-    keys: dict[str, str] = {}
-    for name, callback in name_callbacks(callbacks):
-        keys[name] = find_key(callback)
-        stock[name] = {attribute: getattr(callback, attribute) for attribute in _list_stock_attributes(callback)}
-        stateful: Any = callback
-        if _has_state(callback):
+    entries, stock = [], []
+    for index, callback in enumerate(list_callbacks(callbacks)):
+        identity = identify(callback)
+        own = None
+        if isinstance(callback, Stateful):
+            arrays: dict[str, Array] = {}
             try:
-                own[name] = json.loads(json.dumps(stateful.state(), allow_nan=False))
+                own = json.loads(
+                    json.dumps(_take_arrays(callback.state_dict(), f"callbacks/{index}", arrays), allow_nan=False)
+                )
             except (TypeError, ValueError) as error:
-                raise CheckpointError(f"the state of callback {name} is not strict JSON: {error}") from error
-        if hasattr(callback, "state_arrays"):
-            for key, array in stateful.state_arrays().items():
-                state.arrays[f"callbacks/{name}/{key}"] = np.array(array)
-    state.values["callbacks"] = own
-    state.values["callback_keys"] = keys
+                raise CheckpointError(f"the state of callback {identity.name} is not strict JSON: {error}") from error
+            state.arrays.update(arrays)
+        entries.append({**vars(identity), "state": own})
+        stock.append({attribute: getattr(callback, attribute) for attribute in _list_stock_attributes(callback)})
+    state.values["callbacks"] = entries
     state.blobs["callbacks"] = pickle.dumps(stock)
 
 
@@ -79,27 +97,38 @@ def restore_callbacks(callbacks: BaseCallback | Sequence[BaseCallback], state: C
     :param callbacks: those of ``learn``
     :param state: what was captured
     """
+    entries = state.values["callbacks"]
     stock = pickle.loads(state.blobs["callbacks"])
-    present: dict[str, Any] = dict(name_callbacks(callbacks))
-    # Checkpoints of earlier versions have no keys: there the order decides.
-    saved_keys = state.values.get("callback_keys", dict.fromkeys(stock, ""))
-    matches = match_names(saved_keys, {name: find_key(callback) for name, callback in present.items()})
-    for name, callback in present.items():
-        saved_name = matches.get(name)
-        if saved_name is None:
-            continue
-        vars(callback).update(stock.get(saved_name, {}))
-        if saved_name in state.values["callbacks"] and _has_state(callback):
-            callback.restore(state.values["callbacks"][saved_name])
-        prefix = f"callbacks/{saved_name}/"
-        arrays = {key.removeprefix(prefix): array for key, array in state.arrays.items() if key.startswith(prefix)}
-        if arrays and hasattr(callback, "restore_arrays"):
-            callback.restore_arrays(arrays)
+    present = list_callbacks(callbacks)
+    saved = [CallbackIdentity(entry["key"], entry["kind"], entry["arguments"]) for entry in entries]
+    for index, saved_index in match_callbacks(saved, list(map(identify, present))).items():
+        callback, own = present[index], entries[saved_index]["state"]
+        vars(callback).update(stock[saved_index])
+        if own is not None and isinstance(callback, Stateful):
+            callback.load_state_dict(_put_arrays(own, state.arrays))
+
+
+def _take_arrays(value: Any, name: str, arrays: dict[str, Array]) -> Any:
+    """:return: the value with a reference in the place of each array; the arrays are added, copied, by their names"""
+    if isinstance(value, np.ndarray):
+        arrays[name] = np.array(value)
+        return {ARRAY: name}
+    if isinstance(value, Mapping):
+        return {key: _take_arrays(item, f"{name}/{key}", arrays) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_take_arrays(item, f"{name}/{index}", arrays) for index, item in enumerate(value)]
+    return value
+
+
+def _put_arrays(value: Any, arrays: Mapping[str, Array]) -> Any:
+    if isinstance(value, dict):
+        if value.keys() == {ARRAY}:
+            return arrays[value[ARRAY]].copy()
+        return {key: _put_arrays(item, arrays) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_put_arrays(item, arrays) for item in value]
+    return value
 
 
 def _list_stock_attributes(callback: BaseCallback) -> list[str]:
     return [name for kind, names in _STOCK_ATTRIBUTES if isinstance(callback, kind) for name in names]
-
-
-def _has_state(callback: object) -> bool:
-    return callable(getattr(callback, "state", None)) and callable(getattr(callback, "restore", None))

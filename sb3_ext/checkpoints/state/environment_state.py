@@ -8,6 +8,8 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_ext.checkpoints.state.captured_state import CapturedState
+from sb3_ext.checkpoints.state.rollout_state import restore_observations
+from sb3_ext.internals.sb3 import reset_environments
 from sb3_ext.vec.snapshots.exactness import Exactness
 from sb3_ext.vec.snapshots.layer_snapshots import OtherEnvironmentError, SnapshotError
 from sb3_ext.vec.snapshots.vec_snapshots import get_vec_snapshot, set_vec_snapshot
@@ -32,41 +34,37 @@ def capture_environment(model: BaseAlgorithm, state: CapturedState, exactness: E
     state.values["environment"] = {"exact": exactness.exact, "reason": exactness.reason}
 
 
-def try_environment(model: BaseAlgorithm, state: CapturedState) -> None:
+def seed_new_episodes(model: BaseAlgorithm) -> None:
     """
-    Find out whether the environments can be restored: an earlier version may have put other wrappers around them.
+    Let the next reset begin other episodes than those with which the run has begun.
 
-    :param model: before ``learn``
-    :param state: what was captured; if its environments do not fit, its ``exactness`` says so from now on
-    :raises OtherEnvironmentError: if they are others, not only in other wrappers
+    :param model: with the step that it resumes at
     """
-    try:
-        restore_environment(model, state)
-    except OtherEnvironmentError:
-        raise
-    except SnapshotError as error:
-        state.values["environment"] = {"exact": False, "reason": str(error)}
-
-
-def seed_new_episodes(model: BaseAlgorithm, state: CapturedState) -> None:
-    """
-    Where environments cannot be restored, see to it that they do not play the run's first episodes again.
-
-    :param model: before ``learn``
-    :param state: what was captured
-    """
-    if not state.exactness.exact and model.seed is not None:
+    if model.seed is not None:
         get_environment(model).seed((model.seed + model.num_timesteps) % 2**31)
 
 
 def restore_environment(model: BaseAlgorithm, state: CapturedState) -> None:
     """
-    :param model: with environments like the captured ones
-    :param state: what was captured
-    :raises SnapshotError: if they do not fit
+    Restore the environments; where they do not fit, because an earlier version has put other wrappers around them, say,
+    begin new episodes.
+
+    :param model: at the beginning of a rollout, with environments that were reset
+    :param state: what was captured; if its environments do not fit, its ``exactness`` says so from now on
+    :raises OtherEnvironmentError: if they are others, not only in other wrappers
     """
-    if state.exactness.exact:
+    if not state.exactness.exact:
+        return
+    try:
         set_vec_snapshot(get_environment(model), state.blobs[_SNAPSHOT])
+    except OtherEnvironmentError:
+        raise
+    except SnapshotError as error:
+        state.values["environment"] = {"exact": False, "reason": str(error)}
+        seed_new_episodes(model)  # some of the environments may have been restored
+        reset_environments(model)
+    else:
+        restore_observations(model, state)
 
 
 def get_environment(model: BaseAlgorithm) -> VecEnv:

@@ -37,13 +37,23 @@ def capture_rollout(model: Any, state: CapturedState) -> None:
 
 def restore_observations(model: BaseAlgorithm, state: CapturedState) -> None:
     """
-    Keep ``learn`` from resetting the environments, or make it reset them if they cannot be restored.
+    Let the rollout that begins go on from where the environments were.
 
-    :param model: before ``learn``
+    :param model: at the beginning of a rollout, with restored environments
     :param state: what was captured
     """
     for name in ROLLOUT_OBSERVATIONS:
-        setattr(model, name, state.get_arrays(f"rollout/{name}") if state.exactness.exact else None)
+        setattr(model, name, state.get_arrays(f"rollout/{name}"))
+
+
+def forget_observations(model: BaseAlgorithm) -> None:
+    """
+    Let ``learn`` reset the environments.
+
+    :param model: before ``learn``
+    """
+    for name in ROLLOUT_OBSERVATIONS:
+        setattr(model, name, None)
 
 
 def restore_exploration(model: Any, state: CapturedState) -> None:

@@ -2,13 +2,12 @@
 Capture a training at a boundary, and continue it from there as if nothing had happened.
 
 A boundary is the beginning of a rollout, and the moment after ``learn`` has returned. Capturing and restoring come
-last among the callbacks, since others may use random numbers at a boundary. A resume takes three moments::
+last among the callbacks, since others may use random numbers at a boundary.
 
-    restore_before_learn(model, state)            # then learn(total - model.num_timesteps, reset_num_timesteps=False)
-    restore_callbacks(callbacks, state)           # in the last callback's _on_training_start
-    restore_at_boundary(model, state, callbacks)  # in the last callback's first _on_rollout_start
-
-Weights, optimizers, the statistics of ``VecNormalize`` and the replay buffer are the bundle's, and are put back before.
+Each part is restored once, at one of two moments. Before ``learn``, :func:`restore_before_learn` sets what ``learn``
+counts on from. ``learn`` then resets the environments and starts its callbacks as in any other training. At its first
+boundary, :func:`restore_at_boundary` sets everything that this has changed. Weights, optimizers, the statistics of
+``VecNormalize`` and the replay buffer are the bundle's: see :mod:`sb3_ext.checkpoints.restoration`.
 """
 
 from __future__ import annotations
@@ -28,12 +27,9 @@ from sb3_ext.checkpoints.state import (
     random_state,
     rollout_state,
 )
-from sb3_ext.checkpoints.state.callback_state import restore_callbacks
 from sb3_ext.checkpoints.state.captured_state import CapturedState
 from sb3_ext.errors import CheckpointError
 from sb3_ext.vec.snapshots.exactness import Exactness
-
-__all__ = ["CapturedState", "capture_state", "restore_at_boundary", "restore_before_learn", "restore_callbacks"]
 
 
 def capture_state(
@@ -76,11 +72,9 @@ def restore_before_learn(model: BaseAlgorithm, state: CapturedState) -> None:
     """
     # After ``load`` it would be a copy; environments that are stepped in this process share it with the model.
     model.action_space = environment_state.get_environment(model).action_space
-    environment_state.try_environment(model, state)
     algorithm_state.restore_algorithm(model, state)
-    algorithm_state.restore_schedules(model, state)
-    rollout_state.restore_observations(model, state)
-    environment_state.seed_new_episodes(model, state)
+    rollout_state.forget_observations(model)
+    environment_state.seed_new_episodes(model)
     monitor_state.restore_monitor_files(model, state)
 
 
@@ -91,7 +85,7 @@ def restore_at_boundary(
     Set everything else, once ``learn`` and the other callbacks have done whatever they do until the first step.
 
     :param model: at the first boundary of ``learn``, after :func:`restore_before_learn`
-    :param state: what was captured
+    :param state: what was captured; if the environments do not fit, its ``exactness`` says so from now on
     :param callbacks: those of ``learn``
     :raises CheckpointError: if ``learn`` was called without ``reset_num_timesteps=False``, or the environments are
         others than those that were captured
@@ -108,7 +102,7 @@ def restore_at_boundary(
     environment_state.restore_environment(model, state)
     rollout_state.restore_exploration(model, state)
     logger_state.restore_logger(model, state)
-    restore_callbacks(callbacks, state)
+    callback_state.restore_callbacks(callbacks, state)
     random_state.restore_random(model, state)
     if state.values["after_learn"]:
         _begin_rollout(model)

@@ -63,16 +63,18 @@ class Connect4:
         copy._take_rules(self.rules.copy_boards(boards), self)
         return copy
 
-    def get_snapshot(self) -> Any:
+    def state_dict(self) -> dict[str, Any]:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
         rules = self.rules
         return {"stones": rules.stones.copy(), "heights": rules.heights.copy(), "plies": rules.plies.copy()}
 
-    def set_snapshot(self, snapshot: Any) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
         rules = self.rules
         rules.stones[:], rules.heights[:], rules.plies[:] = (
-            snapshot["stones"],
-            snapshot["heights"],
-            snapshot["plies"],
+            state["stones"],
+            state["heights"],
+            state["plies"],
         )
 
     def render(self, board: int) -> str:

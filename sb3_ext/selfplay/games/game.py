@@ -14,6 +14,8 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from sb3_ext.stateful import Stateful
+
 Boards: TypeAlias = "NDArray[np.intp]"
 """Indices of boards, without duplicates."""
 
@@ -31,7 +33,7 @@ class MoveResults(NamedTuple):
     ends: NDArray[np.bool_]
 
 
-class Game(Protocol):
+class Game(Stateful, Protocol):
     """
     A turn-based game for two players on ``num_boards`` boards.
 
@@ -85,14 +87,6 @@ class Game(Protocol):
 
         :param boards: the boards to copy; duplicates are allowed
         :return: an independent game with ``len(boards)`` boards
-        """
-
-    def get_snapshot(self) -> Any:
-        """:return: a picklable copy of the whole state, including random generators"""
-
-    def set_snapshot(self, snapshot: Any) -> None:
-        """
-        :param snapshot: from :meth:`get_snapshot` of a game with the same parameters
         """
 
     def render(self, board: int) -> str:

@@ -11,6 +11,7 @@ from sb3_ext.arguments import find_argument_problems, import_name
 from sb3_ext.errors import ConfigError, Sb3ExtError, describe_error
 from sb3_ext.extensions import Registry
 from sb3_ext.selfplay.games.game import Game
+from sb3_ext.stateful import describe_outdated_methods
 
 GAMES = Registry(
     "game",
@@ -61,6 +62,9 @@ def make_game(
         ) from error
     except Exception as error:
         raise ConfigError(f"game.id: '{game_id}' cannot be made: {describe_error(error)}") from error
+    outdated = describe_outdated_methods(type(game), "get_snapshot", "set_snapshot")
+    if outdated is not None:
+        raise ConfigError(f"game.id: '{game_id}': {outdated}")
     return game
 
 

@@ -29,7 +29,7 @@ class PettingZooGame:
 
     Each board has its own environment, and they are stepped one after the other. Observations, action masks
     (``action_mask`` in the observation or the info) and rewards are the environment's. The agent that moves first in a
-    game is player 0 of that game. ``branch`` and ``get_snapshot`` copy all attributes of the environment, including
+    game is player 0 of that game. ``branch`` and ``state_dict`` copy all attributes of the environment, including
     hidden cards and random generators, and raise :class:`~sb3_ext.vec.snapshots.SnapshotError` if that is impossible.
 
     A game ends when both agents are terminated or truncated; if only one is, the other continues alone. A game that
@@ -117,7 +117,8 @@ class PettingZooGame:
         copy._movers = self._movers[boards]
         return copy
 
-    def get_snapshot(self) -> Any:
+    def state_dict(self) -> dict[str, Any]:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
         return {
             "envs": [freeze_env(env) for env in self._envs],
             "seats": list(self._seats),
@@ -125,12 +126,13 @@ class PettingZooGame:
             "generator": self._generator.bit_generator.state,
         }
 
-    def set_snapshot(self, snapshot: Any) -> None:
-        for env, state in zip(self._envs, snapshot["envs"], strict=True):
-            thaw_env(env, state)
-        self._seats = list(snapshot["seats"])
-        self._movers = snapshot["movers"].copy()
-        self._generator.bit_generator.state = snapshot["generator"]
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
+        for env, frozen in zip(self._envs, state["envs"], strict=True):
+            thaw_env(env, frozen)
+        self._seats = list(state["seats"])
+        self._movers = state["movers"].copy()
+        self._generator.bit_generator.state = state["generator"]
 
     def render(self, board: int) -> str:
         env = self._envs[board]

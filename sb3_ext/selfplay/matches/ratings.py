@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from openskill.models import PlackettLuce
@@ -80,20 +79,16 @@ class OnlineRatings:
             self._ratings[name] = OnlineRating(rated.mu, rated.sigma)
             self._games[name] = self._games.get(name, 0) + 1
 
-    def to_json(self) -> dict[str, Any]:
-        """:return: ``mu``, ``sigma`` and ``games`` by name, the strongest first; plain JSON"""
+    def state_dict(self) -> dict[str, Any]:
+        """
+        See :class:`~sb3_ext.stateful.Stateful`.
+
+        :return: plain JSON values, by name, the strongest first: ``mu``, ``sigma`` and the number of ``games``
+        """
         ranked = sorted(self._ratings.items(), key=lambda item: -item[1].mu)
         return {name: {**rating._asdict(), "games": self._games.get(name, 0)} for name, rating in ranked}
 
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> OnlineRatings:
-        """
-        :param content: from :meth:`to_json`
-        :return: the restored ratings
-        """
-        ratings = cls()
-        for name, values in content.items():
-            ratings._ratings[name] = OnlineRating(values["mu"], values["sigma"])
-            if values["games"]:
-                ratings._games[name] = values["games"]
-        return ratings
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
+        self._ratings = {name: OnlineRating(values["mu"], values["sigma"]) for name, values in state.items()}
+        self._games = {name: values["games"] for name, values in state.items() if values["games"]}

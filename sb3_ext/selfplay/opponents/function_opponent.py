@@ -29,8 +29,9 @@ class FunctionOpponent:
     def act(self, game: Game, boards: Boards) -> NDArray[np.intp]:
         return np.asarray(self._function(game.observe(boards, game.movers[boards]), game.find_legal(boards)))
 
-    def get_state(self) -> None:
-        """:return: ``None``: the state of a function is unknown"""
+    def state_dict(self) -> dict[str, Any]:
+        """See :class:`~sb3_ext.stateful.Stateful`. The state of a function is unknown."""
+        return {}
 
-    def set_state(self, state: Any) -> None:
-        """Do nothing."""
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See :class:`~sb3_ext.stateful.Stateful`."""

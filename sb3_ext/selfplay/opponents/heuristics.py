@@ -27,10 +27,12 @@ class RandomOpponent:
     def act(self, game: Game, boards: Boards) -> NDArray[np.intp]:
         return draw_legal(self._find_candidates(game, boards), self._generator)
 
-    def get_state(self) -> Any:
-        return self._generator.bit_generator.state
+    def state_dict(self) -> dict[str, Any]:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
+        return dict(self._generator.bit_generator.state)
 
-    def set_state(self, state: Any) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
         self._generator.bit_generator.state = state
 
     def _find_candidates(self, game: Game, boards: Boards) -> NDArray[np.bool_]:

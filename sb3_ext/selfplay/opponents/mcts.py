@@ -54,14 +54,12 @@ class MctsOpponent:
         actions = [bot.step(rules.new_initial_state(json.dumps(position))) for position in positions]
         return np.array(actions, dtype=np.intp)
 
-    def get_state(self) -> Any:
-        """:return: the state of the generator"""
-        return self._generator.bit_generator.state
+    def state_dict(self) -> dict[str, Any]:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
+        return dict(self._generator.bit_generator.state)
 
-    def set_state(self, state: Any) -> None:
-        """
-        :param state: from :meth:`get_state`
-        """
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
         self._generator.bit_generator.state = state
 
     def _make_bot(self, rules: Any) -> Any:

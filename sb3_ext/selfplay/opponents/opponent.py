@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sb3_ext.selfplay.games.game import Boards, Game
+from sb3_ext.stateful import Stateful
 
 
 @runtime_checkable
-class Opponent(Protocol):
+class Opponent(Stateful, Protocol):
     """
     Chooses moves for a batch of boards. It receives the game and encodes positions itself, so that searches and
     networks with different observations can play each other.
@@ -25,12 +26,4 @@ class Opponent(Protocol):
         :param game: the game; must not be modified (:meth:`~sb3_ext.selfplay.games.game.Game.branch` makes a copy)
         :param boards: boards whose games are not over
         :return: a legal action of the player to move on each board, shape (boards,)
-        """
-
-    def get_state(self) -> Any:
-        """:return: what an exact resume needs, picklable: the state of the generator, ``None`` if there is none"""
-
-    def set_state(self, state: Any) -> None:
-        """
-        :param state: from :meth:`get_state`
         """

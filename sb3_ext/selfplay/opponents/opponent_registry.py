@@ -13,6 +13,7 @@ from sb3_ext.errors import ConfigError, describe_error
 from sb3_ext.extensions import Registry
 from sb3_ext.selfplay.opponents.function_opponent import FunctionOpponent
 from sb3_ext.selfplay.opponents.opponent import Opponent
+from sb3_ext.stateful import describe_outdated_methods
 
 HEURISTICS = {
     "random": "sb3_ext.selfplay.opponents.heuristics:RandomOpponent",
@@ -25,7 +26,7 @@ HEURISTICS = {
 OPPONENTS = Registry("opponent", HEURISTICS, "sb3_ext.opponents")
 """All opponents except checkpoints and pools."""
 
-_MEMBERS = ("name", "act", "get_state", "set_state")
+_MEMBERS = ("name", "act", "state_dict", "load_state_dict")
 
 
 def make_opponent(
@@ -81,6 +82,9 @@ def _make_from_class(
         raise ConfigError(f"opponent '{name}': {error}") from error
     except Exception as error:  # a user's class may raise anything
         raise ConfigError(f"opponent '{name}' cannot be made: {describe_error(error)}") from error
+    outdated = describe_outdated_methods(opponent_class, "get_state", "set_state")
+    if outdated is not None:
+        raise ConfigError(f"opponent '{name}': {outdated}")
     if not isinstance(opponent, Opponent):
         missing = ", ".join(name for name in _MEMBERS if not hasattr(opponent, name))
         raise ConfigError(f"opponent '{name}': the class lacks {missing}; see sb3_ext.selfplay.Opponent")

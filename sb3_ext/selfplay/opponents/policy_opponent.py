@@ -90,14 +90,12 @@ class PolicyOpponent:
             scores /= scores.sum(axis=1, keepdims=True)
         return np.where(legal, scores, np.nan)
 
-    def get_state(self) -> Any:
-        """:return: the state of its random generator"""
-        return self._generator.bit_generator.state
+    def state_dict(self) -> dict[str, Any]:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
+        return dict(self._generator.bit_generator.state)
 
-    def set_state(self, state: Any) -> None:
-        """
-        :param state: from :meth:`get_state`
-        """
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
         self._generator.bit_generator.state = state
 
     def _observe(self, game: Game, boards: Boards, legal: NDArray[np.bool_]) -> Any:

@@ -11,11 +11,16 @@ from numpy.typing import NDArray
 
 from sb3_ext.errors import SelfPlayError
 from sb3_ext.selfplay.opponents.opponent import Opponent
+from sb3_ext.stateful import Stateful
 
 
 @runtime_checkable
-class OpponentSampler(Protocol):
-    """The interface that :class:`~sb3_ext.selfplay.SelfPlayVecEnv` uses to draw opponents at the end of episodes."""
+class OpponentSampler(Stateful, Protocol):
+    """
+    The interface that :class:`~sb3_ext.selfplay.SelfPlayVecEnv` uses to draw opponents at the end of episodes.
+
+    Its state includes the states of its opponents.
+    """
 
     def draw(self, count: int) -> Sequence[str]:
         """
@@ -40,14 +45,6 @@ class OpponentSampler(Protocol):
         :param seed: seed of all further draws and moves
         """
 
-    def get_state(self) -> Any:
-        """:return: what an exact resume needs, its opponents' states included; picklable, a copy"""
-
-    def set_state(self, state: Any) -> None:
-        """
-        :param state: from :meth:`get_state`
-        """
-
 
 class MixedSampler:
     """
@@ -65,7 +62,7 @@ class MixedSampler:
         self._names = list(self._opponents)
         self._shares = normalize_shares({opponent.name: share for opponent, share in opponents})
         self._generator = np.random.default_rng(seed)
-        self._first_states = {name: opponent.get_state() for name, opponent in self._opponents.items()}
+        self._first_states = {name: opponent.state_dict() for name, opponent in self._opponents.items()}
 
     def draw(self, count: int) -> Sequence[str]:
         if len(self._names) == 1:
@@ -81,19 +78,21 @@ class MixedSampler:
     def restart(self, seed: int) -> None:
         self._generator = np.random.default_rng(seed)
         for name, opponent in self._opponents.items():
-            opponent.set_state(self._first_states[name])
+            opponent.load_state_dict(self._first_states[name])
 
-    def get_state(self) -> Any:
-        opponents = {name: opponent.get_state() for name, opponent in self._opponents.items()}
+    def state_dict(self) -> dict[str, Any]:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
+        opponents = {name: opponent.state_dict() for name, opponent in self._opponents.items()}
         return {"generator": self._generator.bit_generator.state, "opponents": opponents}
 
-    def set_state(self, state: Any) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
         if state["opponents"].keys() != self._opponents.keys():
             found, expected = ", ".join(self._opponents), ", ".join(state["opponents"])
             raise SelfPlayError(f"the opponents are {found}, but those of the checkpoint were {expected}")
         self._generator.bit_generator.state = state["generator"]
         for name, opponent_state in state["opponents"].items():
-            self._opponents[name].set_state(opponent_state)
+            self._opponents[name].load_state_dict(opponent_state)
 
 
 def normalize_shares(shares: Mapping[str, float]) -> NDArray[np.float64]:

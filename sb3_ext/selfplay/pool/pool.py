@@ -201,13 +201,15 @@ class OpponentPool:
             "recent": {group: list(scores) for group, scores in self._recent.items()},
         }
 
-    def set_record(self, record: dict[str, Any]) -> None:
+    def load_record(self, record: dict[str, Any]) -> None:
         """
         Restore a record. Skip damaged snapshots with a warning; remove later ones from the directory.
 
         :param record: from :meth:`get_record`
         :raises SelfPlayError: if a snapshot is of another game
         """
+        if record == self.get_record():
+            return
         self.episodes = record["episodes"]
         self._seen = record["seen"]
         self._retired = dict(record["retired"])
@@ -220,25 +222,25 @@ class OpponentPool:
         self.members = [name for name in record["members"] if self._is_good(name)]
         self._policies.forget()
 
-    def get_state(self) -> Any:
-        """See ``OpponentSampler``."""
+    def state_dict(self) -> dict[str, Any]:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
         return {
             "record": self.get_record(),
             "generators": [generator.bit_generator.state for generator in (self._draws, self._moves)],
-            "heuristics": {name: opponent.get_state() for name, opponent in self._heuristics.items()},
+            "heuristics": {name: opponent.state_dict() for name, opponent in self._heuristics.items()},
         }
 
-    def set_state(self, state: Any) -> None:
-        """See ``OpponentSampler``."""
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
         if state["heuristics"].keys() != self._heuristics.keys():
             found, expected = ", ".join(self._heuristics), ", ".join(state["heuristics"])
             raise SelfPlayError(f"the pool's heuristics are {found}, but those of the checkpoint were {expected}")
-        self.set_record(state["record"])
+        self.load_record(state["record"])
         self._has_missed_learner = False
         for generator, generator_state in zip((self._draws, self._moves), state["generators"], strict=True):
             generator.bit_generator.state = generator_state
         for name, opponent_state in state["heuristics"].items():
-            self._heuristics[name].set_state(opponent_state)
+            self._heuristics[name].load_state_dict(opponent_state)
 
     def _draw_heuristic(self) -> str:
         return self._names[self._draws.choice(len(self._names), p=self._shares)]

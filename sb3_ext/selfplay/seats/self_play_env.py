@@ -20,6 +20,7 @@ from sb3_ext.selfplay.opponents.opponent import Opponent
 from sb3_ext.selfplay.pool.opponent_samplers import MixedSampler, OpponentSampler
 from sb3_ext.selfplay.seats.board_env import BoardVecEnv, pick_observation
 from sb3_ext.selfplay.seats.seat_draw import SeatDraw
+from sb3_ext.stateful import describe_outdated_methods
 
 OpponentLike: TypeAlias = "OpponentSampler | Opponent | Callable[[NDArray[Any], NDArray[np.bool_]], NDArray[Any]]"
 
@@ -275,10 +276,10 @@ class SelfPlayVecEnv(BoardVecEnv):
             self._names.append(name)
         return self._names.index(name)
 
-    def get_snapshot(self) -> dict[str, Any]:
-        """:return: the whole state; picklable"""
+    def state_dict(self) -> dict[str, Any]:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
         return {
-            "game": self.game.get_snapshot(),
+            "game": self.game.state_dict(),
             "seats": self._seats.copy(),
             "returns": self._returns.copy(),
             "totals": self._totals.copy(),
@@ -287,30 +288,31 @@ class SelfPlayVecEnv(BoardVecEnv):
             "opponents": self._opponents.copy(),
             "names": list(self._names),
             "generator": self._generator.bit_generator.state,
-            "sampler": self.sampler.get_state(),
+            "sampler": self.sampler.state_dict(),
         }
 
-    def set_snapshot(self, snapshot: dict[str, Any]) -> None:
-        """
-        :param snapshot: from :meth:`get_snapshot`
-        """
-        self.game.set_snapshot(snapshot["game"])
-        self._seats = snapshot["seats"].copy()
-        self._returns = snapshot["returns"].copy()
-        # Snapshots of 0.1.0 lack these: games that ended before the agent's first move did not exist there.
-        self._totals = snapshot.get("totals", np.zeros_like(self._totals)).copy()
-        self._early = snapshot.get("early", np.zeros_like(self._early)).copy()
-        self._is_over = snapshot.get("is_over", np.zeros_like(self._is_over)).copy()
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
+        self.game.load_state_dict(state["game"])
+        self._seats = state["seats"].copy()
+        self._returns = state["returns"].copy()
+        # States of 0.1.0 lack these: games that ended before the agent's first move did not exist there.
+        self._totals = state.get("totals", np.zeros_like(self._totals)).copy()
+        self._early = state.get("early", np.zeros_like(self._early)).copy()
+        self._is_over = state.get("is_over", np.zeros_like(self._is_over)).copy()
         self._missing = None
-        self._opponents = snapshot["opponents"].copy()
-        self._names = list(snapshot["names"])
-        self._generator.bit_generator.state = snapshot["generator"]
-        self.sampler.set_state(snapshot["sampler"])
+        self._opponents = state["opponents"].copy()
+        self._names = list(state["names"])
+        self._generator.bit_generator.state = state["generator"]
+        self.sampler.load_state_dict(state["sampler"])
         self._note_change()
 
 
 def _make_sampler(opponent: OpponentLike) -> OpponentSampler:
     if isinstance(opponent, OpponentSampler):
         return opponent
+    outdated = describe_outdated_methods(type(opponent), "get_state", "set_state")
+    if outdated is not None:
+        raise SelfPlayError(outdated)
     chosen: Opponent = opponent if isinstance(opponent, Opponent) else FunctionOpponent(opponent)
     return MixedSampler([(chosen, 1.0)])

@@ -30,7 +30,7 @@ class EnvironmentBackend(ABC):
     nothing else.
 
     Checkpoints save and restore the ``VecEnv`` by methods that it may have, see
-    :mod:`sb3_ext.vec.snapshots.vec_env_access`. Without ``get_snapshot()`` and ``set_snapshot(snapshot)`` a resume is
+    :mod:`sb3_ext.vec.snapshots.vec_env_access`. Without ``state_dict()`` and ``load_state_dict(state)`` a resume is
     approximate.
 
     :param num_envs: number of environments

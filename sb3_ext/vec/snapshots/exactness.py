@@ -158,7 +158,7 @@ def choose_action(env: gymnasium.Env[Any, Any], actions: spaces.Space[Any]) -> A
 def _explain_size(size_bytes: int, max_bytes: int) -> str:
     return (
         f"a snapshot of the environment takes {size_bytes / 2**20:.0f} MiB, more than {max_bytes / 2**20:.0f}: give it"
-        " get_snapshot() and set_snapshot(snapshot), which leave out what never changes"
+        " state_dict() and load_state_dict(state), which leave out what never changes"
     )
 
 

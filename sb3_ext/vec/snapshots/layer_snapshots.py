@@ -4,7 +4,8 @@ The state of an environment in the midst of an episode, taken in one process and
 An environment is a stack of layers (wrappers, and the environment itself). Each layer keeps its place in the running
 process, and only what it knows is taken from it and put back into it: by
 
-1. ``get_snapshot()`` and ``set_snapshot(snapshot)``, where its class has them (see :class:`SupportsSnapshot`);
+1. ``state_dict()`` and ``load_state_dict(state)``, where its class has them (:class:`~sb3_ext.stateful.Stateful`): a
+   wrapper's state is its own, without that of what it wraps, a ``VecEnv``'s that of all its environments;
 2. an adapter, for MuJoCo;
 3. its own ``__getstate__`` and ``__setstate__``;
 4. else its attributes, pickled.
@@ -23,7 +24,7 @@ import pickle
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from types import FunctionType, MethodType, ModuleType
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import gymnasium
 from gymnasium import spaces
@@ -32,6 +33,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv,
 
 from sb3_ext.errors import CheckpointError
 from sb3_ext.internals.gymnasium import CONSTRUCTION_ATTRIBUTES, GENERATOR_ATTRIBUTE, GENERATOR_SEED_ATTRIBUTE
+from sb3_ext.stateful import Stateful, describe_outdated_methods
 from sb3_ext.vec.mask_method import MaskMethod
 from sb3_ext.vec.snapshots.mujoco_snapshots import LIVE_ATTRIBUTES, get_physics, is_mujoco, set_physics
 
@@ -44,27 +46,7 @@ class OtherEnvironmentError(SnapshotError):
     """The state is that of another environment, not only of the same one in other wrappers."""
 
 
-@runtime_checkable
-class SupportsSnapshot(Protocol):
-    """
-    What a class of environment, wrapper or ``VecEnv`` has that knows how to save itself.
-
-    A wrapper speaks for itself only, not for what it wraps. A ``VecEnv`` (not a wrapper) speaks for all its
-    environments. The generators of ``np_random`` and of the spaces are saved besides.
-    """
-
-    def get_snapshot(self) -> Any:
-        """
-        :return: everything that the next steps depend on; picklable
-        """
-
-    def set_snapshot(self, snapshot: Any) -> None:
-        """
-        :param snapshot: from :meth:`get_snapshot`, perhaps of another process. May come before the first ``reset``.
-        """
-
-
-_PROTOCOL = "get_snapshot()"
+_STATE_DICT = "get_snapshot()"  # the method's name in version 0.1.0, whose snapshots are read, too
 _PICKLE_METHODS = "__getstate__()"
 _PHYSICS = "physics"
 
@@ -153,9 +135,9 @@ def list_layers(env: gymnasium.Env[Any, Any]) -> list[gymnasium.Env[Any, Any]]:
 def has_protocol(layer: object) -> bool:
     """
     :param layer: any object
-    :return: whether its class, rather than something that it wraps, is a :class:`SupportsSnapshot`
+    :return: whether its class, rather than something that it wraps, is :class:`~sb3_ext.stateful.Stateful`
     """
-    return issubclass(type(layer), SupportsSnapshot)
+    return issubclass(type(layer), Stateful)
 
 
 class _Pickler(pickle.Pickler):
@@ -233,12 +215,15 @@ def _list_counts(names: Sequence[str]) -> str:
 
 def _get_state(layer: Any, past_ez_pickle: bool) -> dict[str, Any]:
     attributes = vars(layer)
+    outdated = describe_outdated_methods(type(layer), "get_snapshot", "set_snapshot")
+    if outdated is not None:
+        raise SnapshotError(outdated)
     if isinstance(layer, spaces.Space):
         return {GENERATOR_ATTRIBUTE: attributes[GENERATOR_ATTRIBUTE]}
     if has_protocol(layer):
         names = (GENERATOR_ATTRIBUTE, GENERATOR_SEED_ATTRIBUTE)
         generator = {name: attributes[name] for name in names if name in attributes}
-        return {**generator, _PROTOCOL: layer.get_snapshot()}
+        return {**generator, _STATE_DICT: layer.state_dict()}
     if is_mujoco(layer):
         return {**_select_attributes(layer), _PHYSICS: get_physics(layer)}
     if _is_ez_pickled(type(layer)):
@@ -254,10 +239,10 @@ def _set_state(layer: Any, state: dict[str, Any]) -> None:
     if _PICKLE_METHODS in state:
         layer.__setstate__(state[_PICKLE_METHODS])
         return
-    if _PROTOCOL in state:
-        snapshot = state.pop(_PROTOCOL)
+    if _STATE_DICT in state:
+        own_state = state.pop(_STATE_DICT)
         vars(layer).update(state)
-        layer.set_snapshot(snapshot)
+        layer.load_state_dict(own_state)
         return
     physics = state.pop(_PHYSICS, None)
     if not isinstance(layer, spaces.Space):

@@ -1,8 +1,7 @@
 """
 How checkpoints reach the state, the episode files and the processes of a ``VecEnv``.
 
-By methods that a ``VecEnv`` may have: those of
-:class:`~sb3_ext.vec.snapshots.layer_snapshots.SupportsSnapshot`, :class:`SupportsMonitorFiles` and
+By methods that a ``VecEnv`` may have: those of :class:`~sb3_ext.stateful.Stateful`, :class:`SupportsMonitorFiles` and
 :class:`SupportsKill`. SB3's own classes have none of them; this module has what they lack.
 """
 
@@ -61,7 +60,7 @@ class VecEnvAccess:
     :param env: without wrappers
     """
 
-    remedy = "give it get_snapshot() and set_snapshot(snapshot)"
+    remedy = "give it state_dict() and load_state_dict(state)"
     """What makes a ``VecEnv`` of this kind one that can be saved."""
 
     def __init__(self, env: VecEnv) -> None:

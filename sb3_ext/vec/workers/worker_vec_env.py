@@ -228,25 +228,25 @@ class WorkerVecEnv(VecEnv):
         """
         return self._ask("is_wrapped", wrapper_class, indices=indices)
 
-    def get_snapshot(self) -> dict[str, Any]:
-        """
-        :return: see :class:`~sb3_ext.vec.snapshots.layer_snapshots.SupportsSnapshot`
-        """
+    def state_dict(self) -> dict[str, Any]:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
         state = {"seeds": self._seeds, "options": self._options, "reset_infos": self.reset_infos}
         return {"workers": self._ask_all("get_snapshot"), **state}
 
-    def set_snapshot(self, snapshot: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """
-        :param snapshot: of as many workers with as many environments
+        See :class:`~sb3_ext.stateful.Stateful`.
+
+        :param state: of as many workers with as many environments
         :raises SnapshotError: if it does not fit
         """
-        workers = snapshot["workers"]
+        workers = state["workers"]
         if len(workers) != len(self._pool.handles):
             raise SnapshotError(f"the snapshot is of {len(workers)} workers, here are {len(self._pool.handles)}")
         questions = [(index, ("set_snapshot", *worker)) for index, worker in enumerate(workers)]
         self._pool.ask(questions, "restoring a snapshot")
-        self._seeds, self._options = list(snapshot["seeds"]), list(snapshot["options"])
-        self.reset_infos = list(snapshot["reset_infos"])
+        self._seeds, self._options = list(state["seeds"]), list(state["options"])
+        self.reset_infos = list(state["reset_infos"])
 
     def set_subproc_snapshot(self, workers: list[bytes]) -> None:
         """
@@ -257,7 +257,7 @@ class WorkerVecEnv(VecEnv):
         :raises SnapshotError: if they do not fit
         """
         used = {"seeds": [None] * len(workers), "options": [{}] * len(workers), "reset_infos": [{}] * len(workers)}
-        self.set_snapshot({"workers": [pickle.loads(worker) for worker in workers], **used})
+        self.load_state_dict({"workers": [pickle.loads(worker) for worker in workers], **used})
 
     def get_monitor_files(self) -> list[MonitorFile | None]:
         """

@@ -64,11 +64,11 @@ class ThreadVecEnv(DummyVecEnv):
         self.buf_infos[index] = info
         self._save_obs(index, observation)
 
-    def get_snapshot(self):
-        return [freeze(list_layers(env)) for env in self.envs]
+    def state_dict(self):
+        return {"envs": [freeze(list_layers(env)) for env in self.envs]}
 
-    def set_snapshot(self, snapshot):
-        for env, layers in zip(self.envs, snapshot, strict=True):
+    def load_state_dict(self, state):
+        for env, layers in zip(self.envs, state["envs"], strict=True):
             thaw(list_layers(env), layers)
 
     def get_monitor_files(self):
@@ -278,7 +278,7 @@ def test_a_batch_that_cannot_be_saved_resumes_approximately() -> None:
     manifest = run.latest.bundle.manifest
     assert not manifest.exact
     assert manifest.exact_reason == (
-        "the environments of VectorVecEnv cannot be saved; give it get_snapshot() and set_snapshot(snapshot)"
+        "the environments of VectorVecEnv cannot be saved; give it state_dict() and load_state_dict(state)"
     )
     assert resumed.record.step == 128
     assert resumed.metrics["last_evaluation"]["episodes"] == 2

@@ -53,30 +53,30 @@ class EzPickledEnv(CountingEnv, EzPickle):
 
 
 class ProtocolEnv(EzPickledEnv):
-    def get_snapshot(self) -> tuple[int, int]:
+    def state_dict(self) -> tuple[int, int]:
         return self.steps, self.length
 
-    def set_snapshot(self, snapshot: tuple[int, int]) -> None:
+    def load_state_dict(self, snapshot: tuple[int, int]) -> None:
         self.steps, self.length = snapshot
 
 
 class ForgetfulEnv(ProtocolEnv):
-    def set_snapshot(self, snapshot: tuple[int, int]) -> None:
+    def load_state_dict(self, snapshot: tuple[int, int]) -> None:
         self.steps = snapshot[0]
 
 
 class CarelessEnv(ProtocolEnv):
-    def set_snapshot(self, snapshot: tuple[int, int]) -> None:
+    def load_state_dict(self, snapshot: tuple[int, int]) -> None:
         self.steps, self.length = 0, snapshot[1]
 
 
 class RaisingEnv(ProtocolEnv):
-    def get_snapshot(self) -> tuple[int, int]:
+    def state_dict(self) -> tuple[int, int]:
         raise RuntimeError("not today")
 
 
 class UnrestorableEnv(ProtocolEnv):
-    def set_snapshot(self, snapshot: tuple[int, int]) -> None:
+    def load_state_dict(self, snapshot: tuple[int, int]) -> None:
         raise RuntimeError("not ever")
 
 
@@ -156,7 +156,7 @@ def test_environment_is_exact(env_class: type[gymnasium.Env[Any, Any]]) -> None:
         (CarelessEnv, "another course 0 steps"),
         (RaisingEnv, "RaisingEnv cannot be saved: not today"),
         (UnrestorableEnv, "cannot be restored: not ever"),
-        (LargeEnv, "takes 128 MiB, more than 64: give it get_snapshot()"),
+        (LargeEnv, "takes 128 MiB, more than 64: give it state_dict()"),
         (HiddenStateEnv, "HiddenStateEnv.secret cannot be saved"),
         (ClosureEnv, "another course 0 steps"),
     ],

@@ -65,11 +65,19 @@ class EzPickledCartPole(CartPoleEnv, EzPickle):
 
 
 class SelfSavingVecEnv(DummyVecEnv):
-    def get_snapshot(self) -> float:
-        return float(self.envs[0].unwrapped.state[0])
+    def state_dict(self) -> dict[str, Any]:
+        return {"position": float(self.envs[0].unwrapped.state[0])}
 
-    def set_snapshot(self, snapshot: float) -> None:
-        self.restored = snapshot
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.restored = state["position"]
+
+
+class OutdatedEnv(GlobalNoiseEnv):
+    def get_snapshot(self) -> int:
+        return 1
+
+    def set_snapshot(self, snapshot: int) -> None:
+        raise AssertionError("called")
 
 
 @pytest.fixture
@@ -189,3 +197,11 @@ def test_a_vec_env_that_saves_itself_speaks_for_all_its_environments(make_venv: 
     position = float(venv.unwrapped.envs[0].unwrapped.state[0])
     set_vec_snapshot(venv, get_vec_snapshot(venv))
     assert venv.unwrapped.restored == position
+
+
+def test_methods_of_version_0_1_are_named_instead_of_ignored(make_venv: MakeVecEnv) -> None:
+    message = (
+        r"rename get_snapshot\(\) and set_snapshot\(\) of OutdatedEnv to state_dict\(\) and load_state_dict\(state\)"
+    )
+    with pytest.raises(SnapshotError, match=message):
+        get_vec_snapshot(make_venv(OutdatedEnv))

@@ -1,0 +1,110 @@
+"""Put a checkpoint of one's own run back into a training that was made anew by the same configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.save_util import recursive_getattr
+
+from sb3_ext.checkpoints.bundle.bundle import Bundle
+from sb3_ext.checkpoints.bundle.replay_files import restore_replay
+from sb3_ext.checkpoints.formats.vecnormalize_file import restore_normalization
+from sb3_ext.checkpoints.model.trust import list_state_dicts, read_tensors
+from sb3_ext.checkpoints.state.replay_buffer import ReplayIndex
+from sb3_ext.checkpoints.state.training_state import restore_at_boundary, restore_before_learn
+from sb3_ext.errors import CheckpointError
+
+_VARIABLES = "pytorch_variables"
+
+
+class Restoration:
+    """
+    Puts a checkpoint back into a training that was made anew: each part once, in two steps::
+
+        restoration = Restoration(bundle)
+        restoration.begin(model)                # then learn(total - model.num_timesteps, reset_num_timesteps=False)
+        restoration.finish(model, callbacks)    # in the last callback's first _on_rollout_start
+
+    The first step restores what ``learn`` counts on from, and what others may want to look at before: weights,
+    optimizers, the statistics of ``VecNormalize``, replay buffer, counters. The second restores what ``learn`` and its
+    callbacks change until they have begun their first rollout: environments, callbacks, logger, random numbers.
+
+    :param bundle: verified, and of one's own: parts of it are pickled
+    :raises CheckpointError: if it has nothing to resume from
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+        self._state = bundle.read_state()
+
+    @property
+    def inexact_reason(self) -> str | None:
+        """Why the resume is approximate, ``None`` if it is exact. Known for sure after :meth:`finish`."""
+        for is_exact, reason in (
+            (self.bundle.manifest.exact, self.bundle.manifest.exact_reason),
+            (self._state.exactness.exact, self._state.exactness.reason),
+        ):
+            if not is_exact:
+                return reason
+        return None
+
+    def begin(self, model: BaseAlgorithm) -> ReplayIndex | None:
+        """
+        :param model: newly made, with its environments, as the first time
+        :return: as from :func:`restore_model`
+        :raises CheckpointError: if the model is another than the checkpoint's
+        """
+        replay = restore_model(model, self.bundle)
+        restore_before_learn(model, self._state)
+        return replay
+
+    def finish(self, model: BaseAlgorithm, callbacks: BaseCallback | Sequence[BaseCallback]) -> None:
+        """
+        :param model: at the first boundary of ``learn``
+        :param callbacks: those of ``learn``
+        :raises CheckpointError: if the environments are others than the checkpoint's, or ``learn`` was called without
+            ``reset_num_timesteps=False``
+        """
+        restore_at_boundary(model, self._state, callbacks)
+
+
+def restore_model(model: BaseAlgorithm, bundle: Bundle) -> ReplayIndex | None:
+    """
+    Restore weights, optimizers, normalisation statistics and replay buffer, to the bit.
+
+    :param model: newly made, with its environments, by the configuration that the bundle's model was made by
+    :param bundle: verified, of one's own: HER's info dictionaries are pickled
+    :return: what ``continue_from`` needs; ``None`` without a replay buffer
+    :raises CheckpointError: if the model or its environments are others
+    """
+    trained = bundle.manifest.model.algorithm_class.rpartition(".")[2]
+    if trained != type(model).__name__:
+        raise CheckpointError(f"checkpoint {bundle.path} is of a {trained}, but the model is a {type(model).__name__}")
+    _restore_parameters(model, bundle)
+    normalize, statistics = model.get_vec_normalize_env(), bundle.read_normalization()
+    if (normalize is None) != (statistics is None):
+        has, lacks = ("checkpoint", "model") if normalize is None else ("model", "checkpoint")
+        raise CheckpointError(
+            f"checkpoint {bundle.path} does not fit: the {has} has a VecNormalize, the {lacks} has none"
+        )
+    if normalize is not None and statistics is not None:
+        restore_normalization(normalize, statistics)
+    buffer = getattr(model, "replay_buffer", None)
+    return restore_replay(buffer, bundle.path) if buffer is not None and bundle.has_replay else None
+
+
+def _restore_parameters(model: BaseAlgorithm, bundle: Bundle) -> None:
+    path = bundle.model_path
+    parameters: dict[str, Any] = {name: read_tensors(path, name) for name in list_state_dicts(path)}
+    variables = parameters.pop(_VARIABLES, {})
+    try:
+        model.set_parameters(parameters, exact_match=True, device=model.device)
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"checkpoint {bundle.path} does not fit the model: {reason}") from error
+    for name, variable in variables.items():
+        # In place: SAC's optimizer of the entropy coefficient holds on to this tensor.
+        recursive_getattr(model, name).data.copy_(variable.data)
