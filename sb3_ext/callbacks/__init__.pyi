@@ -30,3 +30,4 @@ from .stops.stop_file import StopFileCallback as StopFileCallback
 from .stops.time_budget import TimeBudgetCallback as TimeBudgetCallback
 from .stops.trial_pruning import TrialPruningCallback as TrialPruningCallback
 from .timings import TimingsCallback as TimingsCallback
+from .tracking_values import TrackingCallback as TrackingCallback

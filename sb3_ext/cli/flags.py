@@ -58,6 +58,35 @@ FLAGS = (
 )
 
 
+TRACKER_FLAGS = {
+    "mlflow": (("--mlflow",), "Log to MLflow: the server of MLFLOW_TRACKING_URI, or mlflow.db beside the runs."),
+    "trackio": (("--trackio",), "Log to Trackio, on this machine."),
+    "wandb": (("--wandb", "--use-wandb"), "Log to Weights & Biases."),
+}
+"""Trackers that a flag switches on: the names of the flag, and its help."""
+
+
+def with_tracker_flags(command: Command) -> Command:
+    """Add the flags of trackers to a command, which receives them as keyword arguments by the trackers' names."""
+    for tracker, (names, text) in reversed(TRACKER_FLAGS.items()):
+        command = click.option(*names, tracker, is_flag=True, help=text)(command)
+    return command
+
+
+def parse_tracker_flags(given: Mapping[str, Any]) -> list[Override]:
+    """
+    :param given: what a command with :func:`with_tracker_flags` received
+    :return: the trackers that are switched on, with the arguments that the configuration has, or none
+    """
+    from sb3_ext.config import Override
+
+    return [
+        Override(("tracking", tracker), {}, names[0], is_default=True)
+        for tracker, (names, _) in TRACKER_FLAGS.items()
+        if given.get(tracker)
+    ]
+
+
 def with_flags(flags: Iterable[Flag]) -> Callable[[Command], Command]:
     """:return: a decorator that adds flags to a command, which receives them as keyword arguments"""
 
@@ -114,6 +143,8 @@ def join_overrides(flags: Iterable[Override], assignments: Iterable[str]) -> lis
 
 
 def _contradict(flag: Override, assignment: Override) -> bool:
+    if flag.is_default:
+        return False
     size = min(len(flag.key), len(assignment.key))
     is_same = (flag.key, flag.value) == (assignment.key, assignment.value)
     return flag.key[:size] == assignment.key[:size] and not is_same

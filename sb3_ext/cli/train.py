@@ -12,7 +12,15 @@ import click
 
 from sb3_ext.cli.console import show_log
 from sb3_ext.cli.enjoy import check_display, enjoy
-from sb3_ext.cli.flags import FLAGS, join_overrides, parse_flags, with_assignments, with_flags
+from sb3_ext.cli.flags import (
+    FLAGS,
+    join_overrides,
+    parse_flags,
+    parse_tracker_flags,
+    with_assignments,
+    with_flags,
+    with_tracker_flags,
+)
 from sb3_ext.cli.options import ruled_option
 from sb3_ext.formatting import format_duration
 
@@ -42,6 +50,7 @@ EXIT_ERROR, EXIT_REQUEUE, EXIT_INTERRUPTED = 1, 75, 130  # 75: EX_TEMPFAIL of sy
     "--force-cpu", is_flag=True, excludes={"--device": "leave out one of them"}, help="The same as --device cpu."
 )
 @with_assignments
+@with_tracker_flags
 @click.option(
     "--run-dir", "--output", "-o", "--output-dir", type=click.Path(path_type=Path), metavar="DIR",
     help="Where the run goes; must not exist.  [default: runs/<config>_<UTC time>]",
@@ -116,7 +125,7 @@ def train(
     from sb3_ext.training.start import start_run
 
     cpu = [Override(("agent", "device"), "cpu", "--force-cpu")] if force_cpu else []
-    overrides = join_overrides([*parse_flags(flags), *cpu], assignments)
+    overrides = join_overrides([*parse_flags(flags), *parse_tracker_flags(flags), *cpu], assignments)
     target = _find_resume_target(resume, run_dir)
     command = shlex.join(["sb3-ext", *sys.argv[1:]])
     try:

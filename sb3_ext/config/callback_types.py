@@ -56,6 +56,7 @@ SET_ELSEWHERE = {
     "SignalStopCallback": "always on",
     "TimeBudgetCallback": "train.duration",
     "TimingsCallback": "train.track_timings",
+    "TrackingCallback": "tracking",
     "TrialPruningCallback": "sb3-ext tune",
 }
 """The other public callbacks of the package: the setting that switches each on."""

@@ -30,7 +30,9 @@ def apply_override(data: dict[str, Any], override: Override) -> tuple[Key, Probl
         if not isinstance(target, list | dict):
             return tuple(key), Problem(tuple(key), f"{expected('a mapping', target)} above this key")
         container: Any = target  # a list with a position, or a mapping with a name
-        if is_last:
+        if is_last and override.is_default and isinstance(container, dict) and container.get(part) is not None:
+            pass
+        elif is_last:
             container[part] = override.value
         elif isinstance(container, dict) and container.get(part) is None:
             container[part] = [] if part == "callbacks" else {}

@@ -43,11 +43,13 @@ class Override:
     :param key: from the outermost key inwards; integers index lists; a callback can also be named by its type
     :param value: plain data
     :param place: the name of its origin in messages, such as ``--seed``
+    :param is_default: leave a value that the configuration has
     """
 
     key: Key
     value: Any
     place: str
+    is_default: bool = False
 
 
 def read_source(config: str | Path | Mapping[str, Any] | None) -> ConfigSource:

@@ -171,6 +171,9 @@ class Delivery:
         run = replace(self._run, id=state.id, logged=state.logged, parent_id=state.parent_id, tags=tags)
         found = self._tracker.start(run)
         self._states.update(self.name, id=found, url=self._tracker.url)
+        stored = self._tracker.count_stored()
+        if stored is not None and stored != state.logged:
+            self._states.update(self.name, position=self._journal.find_position(stored), logged=stored)
         self._tracker.log_parameters(self._parameters)
         self._tracker.flush()
         self._is_started = True

@@ -133,6 +133,18 @@ class Journal:
         """
         return self._scan(position, limit)
 
+    def find_position(self, count: int) -> int:
+        """
+        :param count: of records with metrics
+        :return: the position after so many of them; the last one, if there are fewer
+        """
+        position = 0
+        for record, end in self._scan() if self._size and count else ():
+            position, count = end, count - bool(record.values)
+            if count == 0:
+                break
+        return position
+
     def _scan(self, position: int = 0, limit: int | None = None) -> Iterator[tuple[Record, int]]:
         if limit is not None and position >= limit:
             return

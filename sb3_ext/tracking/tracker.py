@@ -17,8 +17,8 @@ class TrackedRun:
     :param name: of the run, as people know it
     :param directory: the run directory
     :param id: what :meth:`Tracker.start` returned earlier: continue that run; ``None``: begin a new one
-    :param logged: how often :meth:`Tracker.log_metrics` was called for this id, as far as that is known: calls after
-        an error or a kill may repeat later ones
+    :param logged: how many calls of :meth:`Tracker.log_metrics` the run has had; those after them may come again after
+        an error or a kill
     :param step: environment transitions after which the training resumes; ``None`` if it begins
     :param parent_id: the id of the tracker's run from which this one branched, or which it replaces after a rewind
     :param tags: facts about the run, such as ``git_commit``; after a branch or a rewind ``parent_step``
@@ -65,6 +65,15 @@ class Tracker(ABC):
     @property
     def url(self) -> str | None:
         """Where people look at the run, after :meth:`start`; ``None`` if there is no such place."""
+        return None
+
+    def count_stored(self) -> int | None:
+        """
+        Say what the place has of this run, after :meth:`start`, if it can lose what was logged.
+
+        :return: how many calls of :meth:`log_metrics` it has; the next call is the one after them. ``None``: it has
+            what was logged until the last :meth:`flush`, and recognises what is logged again
+        """
         return None
 
     def log_parameters(self, parameters: Mapping[str, Any]) -> None:

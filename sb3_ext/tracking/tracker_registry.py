@@ -17,6 +17,7 @@ TRACKERS = Registry(
         "mlflow": "sb3_ext.tracking.mlflow:MlflowTracker",
         TENSORBOARD: "sb3_ext.tracking.tensorboard:TensorBoardTracker",
         "trackio": "sb3_ext.tracking.trackio:TrackioTracker",
+        "wandb": "sb3_ext.tracking.wandb:WandbTracker",
     },
     "sb3_ext.trackers",
 )

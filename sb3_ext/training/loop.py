@@ -30,6 +30,7 @@ from sb3_ext.callbacks import (
     LightCallbackList,
     NanStopCallback,
     RenderCallback,
+    TrackingCallback,
     TrainingStopped,
 )
 from sb3_ext.callbacks.stops.trial_pruning import PrunableTrial
@@ -109,9 +110,11 @@ def _train(
                 closing(callbacks),
                 using_threads(_choose_threads(threads, model)),
             ):
-                begin = FirstRolloutCallback(starting.close)
+                first: list[BaseCallback] = [FirstRolloutCallback(starting.close)]
+                if trackers.has_journal:
+                    first.append(TrackingCallback(trackers))
                 try:
-                    ending = _learn_and_save(model, config, session, callbacks, phases, [begin, *callbacks.all])
+                    ending = _learn_and_save(model, config, session, callbacks, phases, [*first, *callbacks.all])
                     if ending.status == "completed":
                         _evaluate(config, callbacks, session.interruption)
                 finally:

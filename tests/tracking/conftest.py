@@ -63,6 +63,25 @@ class ServiceTracker(Tracker):
         self._service.runs[self._id].append(("finish", status, dict(summary)))
 
 
+class ForgetfulTracker(ServiceTracker):
+    """Its service loses the last entries with the process, and says how many it has."""
+
+    def __init__(self, service: Service, lost: int) -> None:
+        super().__init__(service)
+        self._lost = lost
+
+    def start(self, run: TrackedRun) -> str:
+        run_id = super().start(run)
+        entries = self._service.runs[run_id]
+        for _ in range(self._lost):
+            entries.remove([entry for entry in entries if entry[0] == "metrics"][-1])
+        self._lost = 0
+        return run_id
+
+    def count_stored(self) -> int:
+        return len(self._service.get_steps(self._id))
+
+
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Service:
     monkeypatch.setattr("sb3_ext.tracking.delivery._FIRST_RETRY_SECONDS", 0.01)

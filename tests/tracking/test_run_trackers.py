@@ -16,7 +16,7 @@ from sb3_ext.errors import Sb3ExtError
 from sb3_ext.tracking.run_trackers import RunTrackers
 from sb3_ext.tracking.tracker import TrackedRun, Tracker
 
-from .conftest import Service, ServiceTracker
+from .conftest import ForgetfulTracker, Service, ServiceTracker
 
 DOWN = ConnectionError("no route to http://me:secret@host")
 
@@ -118,6 +118,25 @@ def test_what_was_sent_just_before_a_kill_is_recognised(tmp_path: Path, service:
     resumed.save()
     resumed.finish()
     assert service.get_steps() == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("position", ["written", "not written"])
+def test_what_a_service_has_lost_with_the_process_is_sent_again(
+    tmp_path: Path, service: Service, position: str
+) -> None:
+    training = Training(tmp_path, {"memory": ForgetfulTracker(service, lost=0)})
+    training.train(5)
+    training.save()
+    training.finish("stopped")
+    if position == "not written":
+        path = tmp_path / "tracking" / "state.json"
+        state = json.loads(path.read_text())
+        path.write_text(json.dumps({"memory": {**state["memory"], "position": 0, "logged": 0}}))
+    resumed = Training(tmp_path, {"memory": ForgetfulTracker(service, lost=2)}, 5)
+    resumed.train(7)
+    resumed.save()
+    resumed.finish()
+    assert service.get_steps() == [*range(1, 8)]
 
 
 def test_a_run_that_is_extended_goes_on_in_the_same_tracker_run(tmp_path: Path, service: Service) -> None:

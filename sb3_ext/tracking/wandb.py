@@ -1,0 +1,192 @@
+"""Weights & Biases: on its service, or in files that ``wandb sync`` sends later."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from sb3_ext.errors import MissingExtraError, Sb3ExtError
+from sb3_ext.tracking.redaction import hide_secrets
+from sb3_ext.tracking.tracker import TrackedRun, Tracker
+from sb3_ext.tracking.wandb_files import count_rows, count_rows_when_still
+
+if TYPE_CHECKING:
+    from wandb import Run
+
+logger = logging.getLogger(__name__)
+
+STEP_NAME = "global_step"
+"""The name of the environment transitions in each row; W&B's own step is the number of the row."""
+
+_INIT_TIMEOUT_SECONDS = 20
+_WRITE_TIMEOUT_SECONDS = 20.0
+_REFUSALS = ("Error 401", "Error 403", "Error 404", "ermission denied", "not found")
+
+
+class WandbTracker(Tracker):
+    """
+    Logs parameters, metrics, files and a summary to Weights & Biases.
+
+    A row of W&B's history is one dump of the log, and ``global_step`` its horizontal axis: W&B drops a row whose own
+    step is behind the last one, as that of an evaluation in the background would be.
+
+    :param project: its name
+    :param entity: user or team; ``None`` takes the default of the login
+    :param run_name: ``None`` takes the name of the run directory
+    :param group: of runs that belong together
+    :param mode: ``online``; ``offline`` writes files for ``wandb sync``; ``disabled`` does nothing
+    :param tags: labels of the run
+    :raises MissingExtraError: if ``wandb`` is not installed
+    """
+
+    def __init__(
+        self,
+        project: str = "sb3_ext",
+        entity: str | None = None,
+        run_name: str | None = None,
+        group: str | None = None,
+        mode: Literal["online", "offline", "disabled"] = "online",
+        tags: list[str] | None = None,
+    ) -> None:
+        if importlib.util.find_spec("wandb") is None:
+            raise MissingExtraError("tracking with Weights & Biases", "wandb")
+        if mode not in ("online", "offline", "disabled"):
+            raise ValueError(f"mode: expected online, offline or disabled, found '{mode}'")
+        self._project = project
+        self._entity = entity
+        self._run_name = run_name
+        self._group = group
+        self._mode = mode
+        self._labels = tags
+        self._run: Run | None = None
+        self._row = 0
+        self._files: dict[str, Path] = {}
+
+    def start(self, run: TrackedRun) -> str:
+        """
+        :param run: the run
+        :return: W&B's id of the run
+        :raises Sb3ExtError: if there is no login, or W&B refuses the run
+        """
+        self._files.clear()
+        run_id = run.id or uuid.uuid4().hex[:12]
+        folder = run.directory / "tracking"
+        folder.mkdir(exist_ok=True)
+        # Before W&B makes files for this process.
+        rows = count_rows_when_still(folder, run_id, _WRITE_TIMEOUT_SECONDS)
+        with self._translating_refusals():
+            import wandb
+
+            if self._run is not None:  # after an error
+                self._run.finish(exit_code=1)
+            self._run = wandb.init(
+                project=self._project,
+                entity=self._entity,
+                id=run_id,
+                name=self._run_name or run.name,
+                group=self._group,
+                mode=self._mode,
+                tags=self._labels,
+                dir=str(folder),
+                config={"sb3_ext": {**run.tags, **({} if run.parent_id is None else {"parent_id": run.parent_id})}},
+                resume="allow",
+                reinit="create_new",
+                settings=wandb.Settings(
+                    console="off", disable_code=True, init_timeout=_INIT_TIMEOUT_SECONDS, save_code=False, silent=True
+                ),
+            )
+            self._run.define_metric("*", step_metric=STEP_NAME)
+        self._row = self._run.step if self._mode == "online" else rows
+        return run_id
+
+    @property
+    def url(self) -> str | None:
+        """The page of the run; ``None`` unless it is online."""
+        if self._run is None or self._mode != "online":
+            return None
+        url: str | None = self._run.url
+        return None if url is None else hide_secrets(url)
+
+    def count_stored(self) -> int | None:
+        """:return: the number of rows that W&B has: what it has in memory is lost with the process"""
+        return None if self._mode == "disabled" else self._row
+
+    def log_parameters(self, parameters: Mapping[str, Any]) -> None:
+        """:param parameters: nested; those that a resume has changed replace the earlier ones"""
+        self._get_run().config.update(dict(parameters), allow_val_change=True)
+
+    def log_metrics(self, values: Mapping[str, Any], step: int, time_seconds: float) -> None:
+        """
+        :param values: numbers by name
+        :param step: environment transitions so far
+        :param time_seconds: when they were measured
+        """
+        row = {**values, STEP_NAME: step, "_timestamp": time_seconds}
+        self._get_run().log(row, step=self._row, commit=True)
+        self._row += 1
+
+    def log_artifact(self, path: Path, name: str) -> None:
+        """
+        :param path: the file
+        :param name: its path in the artifact of the run
+        """
+        self._files[name] = path
+
+    def flush(self) -> None:
+        """Log the files as a version of one artifact, ``run-<id>``. W&B sends by itself."""
+        if not self._files:
+            return
+        import wandb
+
+        run = self._get_run()
+        artifact = wandb.Artifact(f"run-{run.id}", type="run")
+        for name, path in self._files.items():
+            artifact.add_file(str(path), name)
+        run.log_artifact(artifact, aliases=["latest"])
+        self._files.clear()
+
+    def finish(self, status: str, summary: Mapping[str, Any]) -> None:
+        """
+        Send what is left, and wait for it.
+
+        :param status: ``failed`` marks the run so
+        :param summary: becomes the run's
+        """
+        self.flush()
+        run = self._get_run()
+        run.summary.update({**summary, "status": status})
+        run.finish(exit_code=1 if status == "failed" else 0)
+        self._run = None
+        if self._mode == "offline":
+            # W&B's own process writes the file, a moment after it has said that it has.
+            deadline = time.monotonic() + _WRITE_TIMEOUT_SECONDS
+            while count_rows(Path(run.settings.sync_dir).parents[1], run.id) < self._row:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"W&B has not written all rows to {run.settings.sync_dir}")
+                time.sleep(0.05)
+
+    def _get_run(self) -> Run:
+        assert self._run is not None, "started before"
+        return self._run
+
+    @contextmanager
+    def _translating_refusals(self) -> Iterator[None]:
+        from wandb.errors import AuthenticationError, CommError, UsageError
+
+        try:
+            yield
+        except (CommError, UsageError) as error:
+            text = hide_secrets(" ".join(str(error).split()))
+            if isinstance(error, UsageError | AuthenticationError):
+                raise Sb3ExtError(
+                    f"tracking.wandb: {text}; run `wandb login`, set WANDB_API_KEY, or set mode: offline"
+                ) from error
+            if any(part in text for part in _REFUSALS):
+                raise Sb3ExtError(f"tracking.wandb: refused: {text}") from error
+            raise
