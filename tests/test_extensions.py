@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 import sb3_ext
 from sb3_ext.algorithms.algorithm_registry import ALGORITHM_NAMES, Algorithm, get_algorithm
 from sb3_ext.algorithms.parameters import fill_parameters, find_parameter_problems
-from sb3_ext.checkpoints.bundle.state_files import read_state
+from sb3_ext.checkpoints.bundle.bundle import open_bundle
 from sb3_ext.cli import cli
 from sb3_ext.config.callback_types import CALLBACKS
 from sb3_ext.config.json_schema import make_json_schema
@@ -293,8 +293,8 @@ def test_a_tracker_of_an_installed_package_logs_a_run_and_continues_it() -> None
     assert any(line.startswith("metrics 32 ") and "eval/mean_return" in line for line in first)
     assert any(line.startswith("metrics 32 ") and "train/loss" in line for line in first)
     assert any("episode/return_mean" in line for line in first)
-    state = read_state(sb3_ext.load_run("run").latest.path)
-    assert {"journal": "id-1"} in [callback.get("ids") for callback in state.values["callbacks"].values()]
+    entries = open_bundle(sb3_ext.load_run("run").latest.path).read_state().values["callbacks"]
+    assert {"journal": "id-1"} in [(entry["state"] or {}).get("ids") for entry in entries]
     assert not any("time/total_timesteps" in line for line in first)  # excluded from TensorBoard, so from all
     assert {"artifact config.resolved.yaml True", "artifact metrics.json True"} <= set(first)
     assert first[-1] == "finish completed"

@@ -25,6 +25,8 @@ class TrackingCallback(EpisodeCallback):
     :param trackers: of the run
     """
 
+    state_key = "tracking"
+
     def __init__(self, trackers: RunTrackers) -> None:
         super().__init__()
         self._trackers = trackers
@@ -34,21 +36,13 @@ class TrackingCallback(EpisodeCallback):
         self._system: dict[str, float] = {}
         self._look_at = 0.0
 
-    def state(self) -> dict[str, Any]:
-        """
-        Capture what a resumed training has to know.
+    def state_dict(self) -> dict[str, Any]:
+        """See :class:`~sb3_ext.stateful.Stateful`."""
+        return {**super().state_dict(), "ids": self._trackers.ids, "returns": [*self._returns], "lengths": [*self._lengths]}
 
-        :return: plain JSON values for :meth:`restore`
-        """
-        return {**super().state(), "ids": self._trackers.ids, "returns": self._returns, "lengths": self._lengths}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """
-        Continue from where an earlier training was; the trackers have found their ids in the run directory.
-
-        :param state: what :meth:`state` gave then
-        """
-        super().restore(state)
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See :class:`~sb3_ext.stateful.Stateful`. The trackers have found their ids in the run directory."""
+        super().load_state_dict(state)
         self._returns, self._lengths = list(state["returns"]), list(state["lengths"])
 
     def _on_training_start(self) -> None:
