@@ -38,7 +38,8 @@ class TrackingCallback(EpisodeCallback):
 
     def state_dict(self) -> dict[str, Any]:
         """See :class:`~sb3_ext.stateful.Stateful`."""
-        return {**super().state_dict(), "ids": self._trackers.ids, "returns": [*self._returns], "lengths": [*self._lengths]}
+        pending = {"returns": [*self._returns], "lengths": [*self._lengths]}
+        return {**super().state_dict(), "ids": self._trackers.ids, **pending}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """See :class:`~sb3_ext.stateful.Stateful`. The trackers have found their ids in the run directory."""
