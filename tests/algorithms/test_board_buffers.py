@@ -1,4 +1,4 @@
-"""Boards on which the agent plays both seats: their discounts. Positions in a mirror."""
+"""Discounts of mirror boards, and mirror images of positions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GAMMA, LAMBDA, STEPS, BOARDS, MIRRORS = 0.9, 0.8, 30, 5, 2
 
 
 def fill_rollout(buffer: RolloutBuffer, seed: int = 0) -> None:
-    """Random games with rewards at their ends only."""
+    """Make random games with rewards only at the end."""
     generator = np.random.default_rng(seed)
     starts = np.ones(BOARDS, dtype=bool)
     for _ in range(STEPS):
@@ -38,7 +38,7 @@ def fill_rollout(buffer: RolloutBuffer, seed: int = 0) -> None:
 
 
 def reckon_negamax_returns(buffer: RolloutBuffer, board: int, last_value: float, ended: bool) -> list[float]:
-    """The λ-return of the player to move: what the move brings, minus what the other player can then expect."""
+    """Compute the λ-return of the player to move: the reward minus the discounted value for the other player."""
     gamma, lambda_ = math.sqrt(GAMMA), math.sqrt(LAMBDA)
     returns: list[float] = []
     following, is_over, next_value = last_value, ended, last_value
@@ -62,7 +62,7 @@ def test_mirror_boards_get_the_returns_of_the_negamax_recursion(buffer_class: ty
         np.testing.assert_allclose(buffer.returns[:, board], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_boards_with_an_opponent_get_what_stock_sb3_gives_them() -> None:
+def test_boards_with_an_opponent_get_the_returns_of_stock_sb3() -> None:
     arguments = {"gamma": GAMMA, "gae_lambda": LAMBDA, "n_envs": BOARDS, "device": "cpu"}
     stock, ours = (
         RolloutBuffer(STEPS, PLANES, COLUMNS, **arguments),
@@ -94,7 +94,7 @@ def test_a_replayed_transition_has_the_discount_of_its_board() -> None:
     torch.testing.assert_close(samples.discounts, expected)
 
 
-def test_what_is_replayed_is_what_stock_sb3_replays() -> None:
+def test_replayed_transitions_equal_those_of_stock_sb3() -> None:
     buffer, rows = make_replay(num_mirrors=1), np.arange(100)
     np.random.seed(3)
     ours, after = buffer._get_samples(rows), np.random.random()
@@ -105,7 +105,7 @@ def test_what_is_replayed_is_what_stock_sb3_replays() -> None:
     assert after == stock_after
 
 
-def test_a_mirror_shows_half_of_the_positions_with_all_that_belongs_to_them() -> None:
+def test_half_of_the_replayed_transitions_are_reflected_completely() -> None:
     reflection = make_game("connect4", 1, {}).find_reflection()  # type: ignore[attr-defined]
     buffer = make_replay(reflection=[list(places) for places in reflection])
     np.random.seed(3)
@@ -120,7 +120,7 @@ def test_a_mirror_shows_half_of_the_positions_with_all_that_belongs_to_them() ->
     assert 0.3 < is_mirrored.float().mean() < 0.55  # the middle column is its own image
 
 
-def test_rollouts_are_seen_in_a_mirror_too() -> None:
+def test_half_of_a_rollout_is_reflected() -> None:
     reflection = [list(places) for places in make_game("connect4", 1, {}).find_reflection()]  # type: ignore[attr-defined]
     buffer = MaskableBoardRolloutBuffer(STEPS, PLANES, COLUMNS, device="cpu", n_envs=BOARDS, reflection=reflection)
     fill_rollout(buffer)

@@ -1,4 +1,4 @@
-"""BoardCNN: any board, with or without a Dict around it."""
+"""BoardCNN: boards of any shape, alone or in a Dict."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sb3_ext.algorithms.board_networks import BoardCNN
 
 @pytest.mark.parametrize("arguments", [{}, {"channels": [8], "kernel_size": 4, "padding": 0}, {"channels": []}])
 @pytest.mark.parametrize("shape", [(2, 6, 7), (3, 4, 4)])
-def test_it_gives_features_of_any_board(shape: tuple[int, ...], arguments: dict[str, object]) -> None:
+def test_boards_of_any_shape_give_features(shape: tuple[int, ...], arguments: dict[str, object]) -> None:
     space = spaces.Box(0, 1, shape, np.int8)
     network = BoardCNN(space, features_dim=5, **arguments)  # type: ignore[arg-type]
     observations = torch.rand(3, *shape)
@@ -33,6 +33,6 @@ def test_it_gives_features_of_any_board(shape: tuple[int, ...], arguments: dict[
         (spaces.Box(0, 1, (2, 3, 3), np.int8), {"kernel_size": 4, "padding": 0}),
     ],
 )
-def test_what_it_cannot_read_is_said(space: spaces.Space[torch.Tensor], arguments: dict[str, object]) -> None:
+def test_unsupported_observations_are_refused(space: spaces.Space[torch.Tensor], arguments: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="BoardCNN"):
         BoardCNN(space, **arguments)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""IMPALA's network: its shape, its name in configurations, and that it is loaded without running code."""
+"""The IMPALA network: its layers, its name in configurations, and loading without pickled code."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def make_model() -> PPO:
     )
 
 
-def test_it_is_the_network_of_the_papers() -> None:
+def test_the_network_equals_that_of_the_papers() -> None:
     network = ImpalaCNN(IMAGES)
     convolutions = [module for module in network.modules() if isinstance(module, torch.nn.Conv2d)]
 
@@ -42,7 +42,7 @@ def test_it_is_the_network_of_the_papers() -> None:
     assert network(torch.rand(5, 3, 64, 64)).shape == (5, 256)
 
 
-def test_a_block_with_weights_of_zero_changes_nothing() -> None:
+def test_a_residual_block_with_zero_weights_is_the_identity() -> None:
     block = ImpalaCNN(IMAGES).stages[2]
     for parameter in block.parameters():
         torch.nn.init.zeros_(parameter)
@@ -51,16 +51,16 @@ def test_a_block_with_weights_of_zero_changes_nothing() -> None:
     assert torch.equal(block(inputs), inputs)
 
 
-def test_odd_sizes_are_halved_upwards() -> None:
+def test_odd_sizes_are_halved_and_rounded_up() -> None:
     assert ImpalaCNN(spaces.Box(0, 255, (3, 37, 45), np.uint8))(torch.rand(1, 3, 37, 45)).shape == (1, 256)
 
 
-def test_what_is_no_picture_is_refused() -> None:
+def test_observations_other_than_images_are_refused() -> None:
     with pytest.raises(ValueError, match="ImpalaCNN is for pictures"):
         ImpalaCNN(spaces.Box(-1, 1, (4,)))
 
 
-def test_it_goes_by_its_name() -> None:
+def test_a_configuration_finds_it_by_its_name() -> None:
     assert find_named_class("ImpalaCNN") is ImpalaCNN
     assert find_class("ImpalaCNN") is ImpalaCNN
     described = describe_model(make_model())

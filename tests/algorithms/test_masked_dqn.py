@@ -21,7 +21,7 @@ ALGORITHMS = [MaskedDQN, MaskedQRDQN]
 
 
 def make_env(num_boards: int = 4) -> SelfPlayVecEnv:
-    """An illegal move is an error there."""
+    """Make boards on which an illegal move is an error."""
     game = make_game("connect4", num_boards, SMALL)
     return SelfPlayVecEnv(game, make_opponent("random", seed=0), masks_in_observation=True, seed=0)
 
@@ -39,7 +39,7 @@ def read_values(model: Any, observations: Any) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_no_move_is_illegal_while_it_learns(algorithm: type[Any]) -> None:
+def test_all_moves_in_training_are_legal(algorithm: type[Any]) -> None:
     model = make_model(algorithm, exploration_final_eps=0.5)
     model.learn(600)
     assert model._n_updates > 0
@@ -62,7 +62,7 @@ def test_illegal_moves_have_finite_values_below_all_others(algorithm: type[Any])
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_exploration_is_uniform_over_legal_moves_and_each_board_its_own(algorithm: type[Any]) -> None:
+def test_each_board_explores_its_legal_moves_uniformly(algorithm: type[Any]) -> None:
     model = make_model(algorithm)
     model.exploration_rate = 0.5
     masks = np.tile(np.array([1, 0, 1, 1], dtype=np.int8), (4000, 1))
@@ -77,8 +77,8 @@ def test_exploration_is_uniform_over_legal_moves_and_each_board_its_own(algorith
     assert model.predict(single)[0].shape == ()
 
 
-def test_the_target_takes_the_best_of_the_legal_moves() -> None:
-    """With one transition in the buffer, over and over, the value of its action goes to what the target says."""
+def test_the_target_uses_the_best_legal_move() -> None:
+    """With a single transition in the buffer, the value of its action converges to the target."""
     model = make_model(MaskedDQN, learning_rate=1e-2, gamma=0.5, batch_size=8, target_update_interval=10**6)
     first, after = model.env.reset(), model.env.reset()
     after["action_mask"][:, :3] = 0
@@ -101,7 +101,7 @@ def make_silent_logger() -> Any:
 @pytest.mark.parametrize(
     ("stock", "policy", "ours"), [(DQN, MaskedPolicy, MaskedDQN), (QRDQN, MaskedQuantilePolicy, MaskedQRDQN)]
 )
-def test_stock_algorithms_load_what_was_saved_without_this_package(
+def test_stock_algorithms_load_a_saved_model_without_this_package(
     stock: type[Any], policy: type[Any], ours: type[Any], tmp_path: Path
 ) -> None:
     model = make_model(ours)

@@ -1,4 +1,4 @@
-"""From plain YAML values to what an algorithm's constructor expects."""
+"""Convert plain YAML values to the constructor arguments of algorithms."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_schedules_are_stock_classes() -> None:
 @pytest.mark.parametrize(
     "text", ["linear", "linear()", "linear(1,2,3)", "constant(a)", "exp(1)", "linear(inf)", "1e-x"]
 )
-def test_what_is_no_schedule_is_refused(text: str) -> None:
+def test_invalid_schedules_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="expected linear"):
         parse_schedule(text)
 
@@ -47,7 +47,7 @@ def test_only_linear_schedules_need_an_end() -> None:
     assert [is_linear(value) for value in ("linear(1)", "constant(1)", 1.0, "linear")] == [True, False, False, False]
 
 
-def test_classes_and_tuples() -> None:
+def test_classes_and_tuples_are_converted() -> None:
     built = build(
         "sac",
         train_freq=[1, "episode"],
@@ -88,7 +88,7 @@ def test_action_noise_has_the_shape_of_the_actions(kind: str, expected: type) ->
     assert noise().shape == (3,)
 
 
-def test_no_action_noise() -> None:
+def test_action_noise_can_be_null() -> None:
     assert "action_noise" not in build("td3", action_noise=None)
 
 
@@ -102,12 +102,12 @@ def test_every_algorithm_loads_and_its_own_defaults_are_valid(algorithm: Any) ->
     assert required == required & {"policy", "env", "device", "seed", "tensorboard_log", "verbose", "_init_setup_model"}
 
 
-def test_unknown_algorithm() -> None:
+def test_an_unknown_algorithm_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(ConfigError, match="unknown algorithm 'sacc'; did you mean 'sac'"):
         get_algorithm("sacc")
 
 
-def test_algorithms_for_an_action_space() -> None:
+def test_algorithms_are_found_by_action_space() -> None:
     assert "sac" in find_algorithms_for("Box")
     assert "dqn" not in find_algorithms_for("Box")
     assert "maskable_ppo" not in find_algorithms_for("Discrete")

@@ -1,4 +1,4 @@
-"""Which policy fits an observation, and what is said when nothing fits."""
+"""Choose the policy for an observation, and refuse what does not fit."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ DICT = spaces.Dict({"a": FLAT})
         ("ars", FLAT, "MlpPolicy"),
     ],
 )
-def test_policy_by_observation(algorithm: str, space: spaces.Space, policy: str) -> None:
+def test_the_policy_follows_from_the_observation(algorithm: str, space: spaces.Space, policy: str) -> None:
     assert choose_policy(get_algorithm(algorithm), space) == policy
 
 
-def test_no_policy_for_an_image() -> None:
+def test_an_algorithm_without_a_policy_for_images_is_refused() -> None:
     with pytest.raises(ConfigError, match="ars has no policy for an image observation; it has MlpPolicy, LinearPolicy"):
         choose_policy(get_algorithm("ars"), IMAGE)
 
@@ -47,14 +47,16 @@ def test_no_policy_for_an_image() -> None:
         ("maskable_ppo", "MlpPolicy", "CartPole-v1", "maskable_ppo needs an environment with a method action_masks"),
     ],
 )
-def test_what_does_not_fit(algorithm: str, policy: str, env_id: str, message: str) -> None:
+def test_policies_and_spaces_that_do_not_fit_are_refused(
+    algorithm: str, policy: str, env_id: str, message: str
+) -> None:
     env = DummyVecEnv([lambda: gymnasium.make(env_id)])
     with pytest.raises(ConfigError, match=message):
         validate_fit(get_algorithm(algorithm), policy, env)
     env.close()
 
 
-def test_what_fits() -> None:
+def test_policies_and_spaces_that_fit_are_accepted() -> None:
     env = DummyVecEnv([lambda: gymnasium.make("CartPole-v1")])
     validate_fit(get_algorithm("dqn"), "MlpPolicy", env)
     validate_fit(get_algorithm("dqn"), "my_package:MyPolicy", env)

@@ -1,4 +1,4 @@
-"""Every number that an algorithm takes has a range, and what is outside it is refused."""
+"""Every number that an algorithm takes has a range, and values outside of it are refused."""
 
 from __future__ import annotations
 
@@ -68,14 +68,14 @@ def find_numeric(functions: Collection[Callable[..., Any]], owned: Collection[st
     ],
     ids=["algorithms", "policies", "extractors", "optimizers", "buffers"],
 )
-def test_every_number_has_a_range_and_no_range_is_left_over(
+def test_every_number_has_a_range_and_every_range_a_number(
     functions: Collection[Callable[..., Any]], owned: Collection[str], ranges: Mapping[str, Range]
 ) -> None:
     assert find_numeric(functions, owned) == ranges.keys()
 
 
 @pytest.mark.parametrize("algorithm", ALL, ids=lambda algorithm: algorithm.id)
-def test_nan_and_what_is_just_outside_are_refused_everywhere(algorithm: Any) -> None:
+def test_nan_and_values_just_outside_the_range_are_refused(algorithm: Any) -> None:
     parameters = read_parameters(algorithm.load_class())
     for name in parameters.keys() & ALGORITHM_RANGES.keys():
         for wrong in find_outside(ALGORITHM_RANGES[name]):
@@ -213,11 +213,11 @@ def test_each_number_out_of_its_range_has_one_line(algorithm: str, params: dict[
     ],
     ids=str,
 )
-def test_what_is_unusual_but_right_is_accepted(algorithm: str, params: dict[str, Any]) -> None:
+def test_unusual_but_valid_values_are_accepted(algorithm: str, params: dict[str, Any]) -> None:
     assert find_parameter_problems(get_algorithm(algorithm), params, num_envs=1) == []
 
 
-def test_episodes_are_counted_in_one_environment() -> None:
+def test_a_train_freq_in_episodes_needs_a_single_environment() -> None:
     params = {"train_freq": [1, "episode"]}
     [problem] = find_parameter_problems(get_algorithm("sac"), params, num_envs=2)
     assert "episodes can be counted in one environment only, and there are 2 (parallel.num_envs)" in problem.message

@@ -22,7 +22,7 @@ DICT = spaces.Dict({"image": IMAGES, "speed": spaces.Box(-1.0, 1.0, (2,))})
 
 @pytest.fixture(autouse=True)
 def _pretend_two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Torch only notes how many it is to use: on a busy machine two that wait for each other are very slow."""
+    """Torch only stores the number: on a busy machine, two threads that wait for each other are very slow."""
     noted = [2]
     monkeypatch.setattr(torch, "get_num_threads", lambda: noted[0])
     monkeypatch.setattr(torch, "set_num_threads", lambda count: noted.__setitem__(0, count))
@@ -49,7 +49,7 @@ def read_generators() -> list[Any]:
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
-def test_answers_for_every_algorithm_and_leaves_nothing_behind(name: str) -> None:
+def test_measuring_works_for_every_algorithm_and_changes_no_state(name: str) -> None:
     model = make_timed_model(name)
     weights = {key: value.clone() for key, value in model.policy.state_dict().items()}
     sample_state = str(model.observation_space.np_random.bit_generator.state)
@@ -78,12 +78,12 @@ def test_answers_for_every_algorithm_and_leaves_nothing_behind(name: str) -> Non
         ("dqn", None, {"gradient_steps": -1}),
     ],
 )
-def test_answers_for_every_kind_of_network(name: str, observation_space: Any, params: dict[str, Any]) -> None:
+def test_measuring_works_for_every_kind_of_network(name: str, observation_space: Any, params: dict[str, Any]) -> None:
     assert measure_threads(make_timed_model(name, observation_space, **params), budget_seconds=0.01) in {1, 2}
 
 
 @pytest.mark.parametrize("slow_with", [1, 2])
-def test_gives_the_faster_number(slow_with: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_faster_number_of_threads_is_returned(slow_with: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def forward(policy: Any, observations: Any) -> list[torch.Tensor]:
         time.sleep(0.02 if torch.get_num_threads() == slow_with else 0.0)
         return []
@@ -92,14 +92,14 @@ def test_gives_the_faster_number(slow_with: int, monkeypatch: pytest.MonkeyPatch
     assert measure_threads(make_timed_model("ppo"), budget_seconds=0.01) == 3 - slow_with
 
 
-def test_weighs_steps_and_minibatches_as_training_does() -> None:
+def test_steps_and_minibatches_are_weighted_as_in_training() -> None:
     # 2 environments x 64 steps, minibatches of 32, 4 epochs: 64 steps for 16 minibatches.
     assert threads._count_steps_per_minibatch(make_timed_model("ppo", n_steps=64, batch_size=32, n_epochs=4)) == 4
     assert threads._count_steps_per_minibatch(make_timed_model("a2c", n_steps=5)) == 5
     assert threads._count_steps_per_minibatch(make_timed_model("dqn", train_freq=256, gradient_steps=128)) == 2
 
 
-def test_measures_real_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_real_threads_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     before = torch.get_num_threads()
     torch.set_num_threads(2)
@@ -110,6 +110,6 @@ def test_measures_real_threads(monkeypatch: pytest.MonkeyPatch) -> None:
         torch.set_num_threads(before)
 
 
-def test_has_nothing_to_choose_with_one_thread() -> None:
+def test_nothing_is_measured_with_one_thread() -> None:
     torch.set_num_threads(1)
     assert measure_threads(make_timed_model("ppo"), budget_seconds=1000) == 1

@@ -1,4 +1,4 @@
-"""Distributions without torch's checks."""
+"""Skip torch's checks of distributions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NO_NUMBERS = torch.tensor([[torch.nan, 0.0]])
 
 
 class Spoiler(BaseCallback):
-    """Makes the weights no numbers between a rollout and its update."""
+    """Sets the weights to NaN between a rollout and its update."""
 
     def _on_step(self) -> bool:
         return True
@@ -25,7 +25,7 @@ class Spoiler(BaseCallback):
         torch.nn.init.constant_(self.model.policy.action_net.weight, torch.nan)
 
 
-def test_checks_are_left_out_inside_only() -> None:
+def test_checks_are_skipped_only_inside_the_block() -> None:
     with skip_distribution_checks():
         assert Categorical(logits=NO_NUMBERS).log_prob(torch.tensor([0])).isnan().all()
 
@@ -33,7 +33,7 @@ def test_checks_are_left_out_inside_only() -> None:
         Categorical(logits=NO_NUMBERS)
 
 
-def test_weights_that_are_no_numbers_are_found_all_the_same(tmp_path: Path) -> None:
+def test_nan_weights_are_still_found(tmp_path: Path) -> None:
     config = {
         "seed": 1,
         "env": {"id": "CartPole-v1"},

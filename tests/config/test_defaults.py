@@ -1,4 +1,4 @@
-"""Defaults and lists of words are written once, and what is written of them elsewhere agrees."""
+"""Defaults and lists of words are written once, and the README agrees with them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ SAME_NAMES = [
     (CheckpointOpponentParams, load_opponent),
     (ParallelConfig, WorkerVecEnv),
 ]
-"""A section, and what is made with its values: parameters of the same name have the same default."""
+"""A section and a function that takes its values: parameters of the same name must have the same default."""
 
 OTHER_NAMES = [
     (TrainConfig, "log_every_episodes", callbacks.EpisodeLoggingCallback, "every_episodes"),
@@ -58,13 +58,13 @@ OTHER_NAMES = [
 DIFFERENT = {
     (callbacks.RunCheckpointCallback, "best_by"): "null in the configuration means what the callback cannot know",
 }
-"""Parameters whose default is another one, and why."""
+"""Parameters that have another default than the key, and why."""
 
 WRITTEN_AGAIN = {
     "EpisodeLoggingCallback.every_steps": "of the logger, not of evaluations",
     "load_model.device": "SB3's own default",
 }
-"""Literal defaults of parameters that have the name of a key, but mean something else."""
+"""Parameters with a literal default that have the name of a key but another meaning, and which."""
 
 
 @pytest.mark.parametrize(("section", "function"), SAME_NAMES, ids=lambda item: item.__name__)
@@ -85,7 +85,7 @@ def test_defaults_by_another_name_are_the_same(section: type[Section], key: str,
     assert read_parameters(function)[name].default == section.model_fields[key].default
 
 
-def test_no_default_is_written_again() -> None:
+def test_no_default_is_written_twice() -> None:
     names = {
         name for section in find_sections(Section) for name, field in section.model_fields.items() if is_word(field)
     }
@@ -145,8 +145,8 @@ def is_literal(node: ast.expr | None) -> bool:
     return isinstance(node, ast.Constant) and not isinstance(node.value, bool) and bool(node.value)
 
 
-def test_no_list_of_words_is_written_again() -> None:
-    """A second ``Literal`` of the same words would need the same change."""
+def test_no_list_of_words_is_written_twice() -> None:
+    """A second ``Literal`` of the same words could get out of step with the first."""
     found: dict[frozenset[str], list[str]] = {}
     for path, module in parse_package():
         for node in ast.walk(module):
@@ -159,11 +159,11 @@ def test_no_list_of_words_is_written_again() -> None:
     assert again == {}
 
 
-def test_every_objective_is_calculated() -> None:
+def test_every_objective_is_computed() -> None:
     assert {*objective._JUDGES, "fps"} == {*get_args(Objective)}
 
 
-def test_the_readme_names_the_defaults() -> None:
+def test_the_readme_agrees_with_the_defaults() -> None:
     text = " ".join((Path(__file__).parents[2] / "README.md").read_text().split())
     checkpoint, judged, plateau = CheckpointParams(), EvalConfig(), PlateauConfig()
     for pattern in (

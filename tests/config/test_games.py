@@ -1,4 +1,4 @@
-"""Configurations of games: what they need, and every mistake by its place."""
+"""Configurations of games: required keys, and the message for each mistake."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def make_pool(**params: Any) -> dict[str, Any]:
 
 
 def make_games() -> ModuleType:
-    """:return: a module with games that are refused, or cannot have mirror boards"""
+    """:return: a module of games that are refused, or do not support mirror boards"""
 
     class Ante(Connect4):
-        """Who moves pays 1, and gets it back in the end."""
+        """A player pays 1 for each move, and gets it back at the end."""
 
         def play(self, boards: Any, actions: Any) -> MoveResults:
             movers = self.movers[boards]
@@ -67,13 +67,13 @@ def make_games() -> ModuleType:
     return found
 
 
-def test_games_that_cannot_have_mirror_boards_train_without(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_games_without_mirror_boards_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "my_games", make_games())
     for name in ("Ante", "TwoMoves"):
         load_config({**GAME, "game": {"id": f"my_games:{name}"}})
 
 
-def test_both_kinds_of_opponents_load_and_survive_a_dump(tmp_path: Path) -> None:
+def test_opponents_and_pools_load_and_dump(tmp_path: Path) -> None:
     for more in ({}, POOL, make_pool(self_play={"save_every": 7}, heuristic_distribution={"heuristic": 2})):
         loaded = load_config({**GAME, **more})
         (tmp_path / "dumped.yaml").write_text(dump_config(loaded))
@@ -149,14 +149,14 @@ def test_both_kinds_of_opponents_load_and_survive_a_dump(tmp_path: Path) -> None
         ),
     ],
 )
-def test_mistakes(changes: dict[str, Any], expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_mistake_has_its_message(changes: dict[str, Any], expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "my_games", make_games())
     with pytest.raises(ConfigError) as caught:
         load_config({**copy.deepcopy(GAME), **changes})
     assert any(expected in line for line in caught.value.problems), caught.value.problems
 
 
-def test_a_pool_of_oneself_alone() -> None:
+def test_a_pool_without_heuristics_is_accepted() -> None:
     only_self = {"start_episode": 0, "current_self_fraction": 0.4, "past_self_fraction": 0.6}
     load_config({**GAME, **make_pool(self_play=only_self, heuristic_distribution={})})
 
@@ -170,7 +170,7 @@ def test_the_command_line_shows_and_checks_games() -> None:
     assert "heuristic_distribution" in CliRunner().invoke(cli, ["config", "schema"]).output
 
 
-def test_a_game_has_no_mock_environment(tmp_path: Path) -> None:
+def test_a_mock_environment_is_refused_for_a_game(tmp_path: Path) -> None:
     command = ["train", "connect4_maskable_ppo", "--mock-env", "--run-dir", str(tmp_path / "run")]
     result = CliRunner().invoke(cli, command)
     assert result.exit_code == 2

@@ -1,4 +1,4 @@
-"""Third-party code that fails while it is imported or made: one line, under the key that names it."""
+"""Third-party code that fails on import or in its constructor: one line, with the key that names it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def in_folder_of_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     ],
     ids=["env", "wrapper", "policy", "activation", "callback", "game", "pettingzoo", "opponent"],
 )
-def test_a_module_that_cannot_be_imported(module: str, key: str, config: dict[str, Any], tmp_path: Path) -> None:
+def test_a_module_whose_import_fails_is_one_line(module: str, key: str, config: dict[str, Any], tmp_path: Path) -> None:
     package = tmp_path / "package"
     package.mkdir()
     (package / f"{module}.py").write_text(FAILURES[module][0])
@@ -89,7 +89,7 @@ def insert(value: Any, module: str) -> Any:
         ("Exception()", "Exception ("),
     ],
 )
-def test_an_environment_that_cannot_be_made(error: str, message: str, tmp_path: Path) -> None:
+def test_an_environment_whose_constructor_fails_is_one_line(error: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "broken_env.py").write_text(
         "import gymnasium\n"
         "class Broken(gymnasium.Env):\n"
@@ -107,7 +107,7 @@ def test_an_environment_that_cannot_be_made(error: str, message: str, tmp_path: 
     assert "\n" not in str(caught.value)
 
 
-def test_a_game_that_cannot_be_made(tmp_path: Path) -> None:
+def test_a_game_whose_constructor_fails_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "broken_game.py").write_text("class Broken:\n    def __init__(self, num_boards):\n        1 / 0\n")
     (tmp_path / "broken_aec.py").write_text("def env():\n    raise OSError('no file\\nhere')\n")
     (tmp_path / "inner").mkdir()
@@ -138,6 +138,6 @@ def test_a_game_without_its_package_is_one_line_of_config_check(
     assert len(result.output.splitlines()) == 1
 
 
-def test_environments_of_known_packages_say_which() -> None:
+def test_an_unregistered_environment_names_its_package() -> None:
     with pytest.raises(ConfigError, match=r"'ALE/Pong-v5' comes with the package ale-py: .*'ale_py:ALE/Pong-v5'"):
         load_config({**MINIMAL, "env": {"id": "ALE/Pong-v5"}})

@@ -1,4 +1,4 @@
-"""What editors know of a configuration: names, types and ranges."""
+"""The JSON Schema of a configuration: names, types and ranges of parameters."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_every_type_has_its_parameters() -> None:
             find_params(section, name)
 
 
-def test_entries_of_a_type_with_its_own_section_fit_no_other() -> None:
+def test_an_entry_matches_only_the_section_of_its_type() -> None:
     sections = read_sections()
     for union, others in (("callbacks", ["checkpoint"]), ("opponent_sampler", ["pool", "checkpoint"])):
         found = sections["TrainConfig"]["properties"][union]

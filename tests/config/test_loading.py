@@ -1,4 +1,4 @@
-"""From YAML and overrides to one object, or every mistake at once."""
+"""Load configurations from YAML and overrides, with a message for each mistake."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def test_each_mistake_has_its_line(changes: dict[str, Any], message: str) -> Non
     assert message in problems[0]
 
 
-def test_overrides_win_and_are_named_in_errors() -> None:
+def test_overrides_replace_values_and_are_named_in_errors() -> None:
     config = load_config(MINIMAL, ["agent.params.gamma=0.9", "train.total_steps=1e6", Override(("seed",), 7, "--seed")])
     assert (config.agent.params["gamma"], config.train.total_steps, config.seed) == (0.9, 1_000_000, 7)
     assert sorted(problems_of(MINIMAL, ["agent.parms=0.9", Override(("seed",), "x", "--seed")]), reverse=True) == [
@@ -192,7 +192,7 @@ def test_overrides_win_and_are_named_in_errors() -> None:
         ("env.wrappers.3=x", "env.wrappers.3: no item '3' in a list of 0"),
     ],
 )
-def test_overrides_that_cannot_be(override: str, message: str) -> None:
+def test_invalid_overrides_are_refused(override: str, message: str) -> None:
     config = {**MINIMAL, "seed": 1, "env": {"id": "CartPole-v1", "wrappers": []}}
     assert message in problems_of(config, [override])[0]
 
@@ -202,7 +202,7 @@ def test_another_bound_replaces_the_default_number_of_steps() -> None:
     assert load_config({**MINIMAL, "train": {"duration": "10m", "total_steps": 5}}).train.total_steps == 5
 
 
-def test_two_numbers_of_workers_and_environments_make_the_third() -> None:
+def test_mode_and_number_of_environments_follow_from_workers() -> None:
     parallel = load_config({**MINIMAL, "parallel": {"num_workers": 2, "num_envs_per_worker": 4}}).parallel
     assert (parallel.mode, parallel.num_envs) == ("workers", 8)
     parallel = load_config({**MINIMAL, "parallel": {"num_envs": 8}}, ["parallel.num_envs_per_worker=2"]).parallel
@@ -212,11 +212,11 @@ def test_two_numbers_of_workers_and_environments_make_the_third() -> None:
 @pytest.mark.parametrize(
     ("text", "seconds"), [("90s", 90), ("10m", 600), ("1.5h", 5400), (2, 7200), (0.5, 1800), ("2", 7200)]
 )
-def test_durations(text: object, seconds: float) -> None:
+def test_durations_are_converted_to_seconds(text: object, seconds: float) -> None:
     assert load_config({**MINIMAL, "train": {"duration": text}}).train.duration_seconds == seconds
 
 
-def test_what_is_dumped_loads_to_the_same() -> None:
+def test_a_dumped_configuration_loads_to_an_equal_one() -> None:
     config = load_config(
         {
             "seed": 3,
@@ -236,7 +236,7 @@ def test_what_is_dumped_loads_to_the_same() -> None:
     assert load_config(yaml.safe_load(dump_config(config))) == config
 
 
-def test_the_object_is_frozen() -> None:
+def test_a_loaded_configuration_is_frozen() -> None:
     config = load_config(MINIMAL)
     with pytest.raises(ValueError, match="frozen"):
         config.seed = 3  # type: ignore[misc]
@@ -246,19 +246,19 @@ def test_the_object_is_frozen() -> None:
     ("content", "message"),
     [("", "env: required"), ("[]", "expected a mapping with the keys env and agent, found a list"), ("5", "found 5")],
 )
-def test_files_that_are_no_configuration(tmp_path: Path, content: str, message: str) -> None:
+def test_files_without_a_mapping_are_refused(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(content)
     assert message in "\n".join(problems_of(path))
 
 
-def test_files_that_are_not_there(tmp_path: Path) -> None:
+def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     assert problems_of(tmp_path / "no.yaml") == [f"{tmp_path}/no.yaml: cannot be read: No such file or directory"]
     assert problems_of(tmp_path) == [f"{tmp_path}: cannot be read: Is a directory"]
     assert "did you mean 'cartpole_ppo'?" in problems_of("cartpol_ppo")[0]
 
 
-def test_line_breaks_in_keys_and_values_do_not_break_the_line() -> None:
+def test_line_breaks_in_keys_and_values_are_escaped_in_messages() -> None:
     policy_kwargs = {"optimizer_class": "p7\x85"}
     [problem] = problems_of({**MINIMAL, "agent": {"id": "ppo", "params": {"policy_kwargs": policy_kwargs}}})
     assert "unknown class 'p7\\x85'" in problem
@@ -298,7 +298,7 @@ def test_wrong_types_inside_sections_get_messages(section: str, key: str, value:
         load_config(data)
 
 
-def test_callbacks_go_by_their_type_in_overrides() -> None:
+def test_overrides_name_callbacks_by_type() -> None:
     overrides = ["train.callbacks.checkpoint.params.interval=50", "train.callbacks.checkpoint.params.keep_last=1"]
     checkpoint = load_config(MINIMAL, overrides).train.checkpoint
     assert (checkpoint.interval, checkpoint.keep_last) == (50, 1)

@@ -157,11 +157,11 @@ def test_each_number_out_of_its_range_has_one_line(changes: dict[str, Any], mess
     ],
     ids=str,
 )
-def test_what_is_unusual_but_right_is_accepted(changes: dict[str, Any]) -> None:
+def test_unusual_but_valid_values_are_accepted(changes: dict[str, Any]) -> None:
     load_config({**MINIMAL, **changes})
 
 
-def test_parameters_of_other_classes_have_no_range_by_their_names() -> None:
+def test_parameters_of_unknown_classes_have_no_range() -> None:
     load_config({**MINIMAL, "env": {"id": "CartPole-v1", "wrappers": [{f"{__name__}:Elastic": {"stack_size": -1}}]}})
 
 

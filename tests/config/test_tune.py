@@ -1,4 +1,4 @@
-"""The section ``tune``: every mistake in it is found when the configuration is loaded, with its line."""
+"""The section ``tune``: each mistake in it is reported with its line when the configuration is loaded."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def find_mistakes(text: str, tmp_path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("dimension", MISTAKES)
-def test_a_dimension_says_what_is_wrong_with_it(dimension: str, tmp_path: Path) -> None:
+def test_each_mistake_in_a_dimension_has_its_message(dimension: str, tmp_path: Path) -> None:
     [found] = find_mistakes(f"{HEAD}    agent.params.ent_coef: {dimension}\n", tmp_path)
 
     assert found.startswith("5: tune.space.agent.params.ent_coef")
@@ -67,14 +67,14 @@ def test_a_dimension_says_what_is_wrong_with_it(dimension: str, tmp_path: Path) 
         ("agent.id.foo: {type: int, low: 1, high: 2}", "above this key"),
     ],
 )
-def test_keys_and_values_are_those_of_the_configuration(entry: str, message: str, tmp_path: Path) -> None:
+def test_keys_and_values_are_validated_in_the_configuration(entry: str, message: str, tmp_path: Path) -> None:
     [found] = find_mistakes(f"{HEAD}    {entry}\n", tmp_path)
 
     assert found.startswith(f"5: tune.space.{entry.partition(':')[0]}: ")
     assert message in found
 
 
-def test_a_condition_names_a_key_further_up(tmp_path: Path) -> None:
+def test_a_condition_must_name_a_key_further_up(tmp_path: Path) -> None:
     later = "agent.params.use_sde: {type: categorical, choices: [true, false]}"
     freq = "agent.params.sde_sample_freq: {type: int, low: 1, high: 9, when: {%s: true}}"
 
@@ -85,8 +85,8 @@ def test_a_condition_names_a_key_further_up(tmp_path: Path) -> None:
     assert "this one does not" in below
 
 
-def test_a_value_is_tried_under_its_condition(tmp_path: Path) -> None:
-    """SAC's parameters are none of PPO's."""
+def test_a_value_is_validated_together_with_its_conditions(tmp_path: Path) -> None:
+    """SAC's parameters are valid only with SAC."""
     algorithm = "agent.id: {type: categorical, choices: [ppo, a2c]}"
     rms = "agent.params.use_rms_prop: {type: categorical, choices: [true, false]"
     path = tmp_path / "my.yaml"
@@ -115,14 +115,14 @@ def test_a_value_is_tried_under_its_condition(tmp_path: Path) -> None:
         ({"space": "defualt"}, "tune.space: expected a mapping"),
     ],
 )
-def test_the_rest_of_the_section_is_checked_too(section: dict[str, Any], message: str) -> None:
+def test_each_mistake_in_the_rest_of_the_section_has_its_message(section: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load_config({"env": {"id": "CartPole-v1"}, "agent": {"id": "ppo"}, "tune": section})
 
     assert message in str(caught.value)
 
 
-def test_short_forms() -> None:
+def test_short_forms_of_sampler_pruner_and_objective() -> None:
     section = {"sampler": "random", "objective": "best", "space": "default", "pruner": "none"}
 
     tune = load_config({"env": {"id": "CartPole-v1"}, "agent": {"id": "ppo"}, "tune": section}).tune

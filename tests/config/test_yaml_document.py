@@ -1,4 +1,4 @@
-"""YAML as plain data with line numbers; hostile input gets a message."""
+"""Parse YAML into plain data and line numbers; malicious input is refused."""
 
 from __future__ import annotations
 
@@ -76,12 +76,12 @@ def test_lines_of_keys_and_items() -> None:
     ],
     ids=lambda value: repr(value)[:20],
 )
-def test_hostile_input_gets_one_message(content: str | bytes, message: str) -> None:
+def test_malicious_input_is_refused_with_one_message(content: str | bytes, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         parse_document(content, "f")
 
 
-def test_duplicate_keys_and_tags_leave_the_rest_readable() -> None:
+def test_the_rest_is_read_after_duplicate_keys_and_tags() -> None:
     document = parse_document("a: 1\nb: !!python/object/apply:os.system [ls]\na: 2\n<<: {c: 3}\n", "f")
     assert [(problem.key, problem.message) for problem in document.problems] == [
         (("b",), "tag 'tag:yaml.org,2002:python/object/apply:os.system' is not accepted; write a plain value"),
