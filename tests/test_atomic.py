@@ -1,4 +1,4 @@
-"""A file or a folder is written whole, or not at all."""
+"""Files and folders are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_file_is_created_and_replaced(tmp_path: Path, durable: bool) -> None:
     assert list_names(tmp_path) == ["status.json"]
 
 
-def test_a_reader_who_has_the_old_file_open_keeps_it_whole(tmp_path: Path) -> None:
+def test_an_open_file_keeps_its_old_content(tmp_path: Path) -> None:
     path = tmp_path / "status.json"
     write_text(path, "old")
 
@@ -93,7 +93,7 @@ def test_permissions_are_those_of_an_ordinary_new_file(
 
 @pytest.mark.parametrize(("owner", "operation"), [(os, "fchmod"), (os, "fsync"), (Path, "replace")])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
-def test_a_failing_disk_leaves_the_old_file_and_nothing_else(
+def test_after_a_disk_error_only_the_old_file_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: object, operation: str, number: int
 ) -> None:
     path = tmp_path / "status.json"
@@ -109,7 +109,7 @@ def test_a_failing_disk_leaves_the_old_file_and_nothing_else(
     assert len(list_names(Path("/proc/self/fd"))) == descriptors_before
 
 
-def test_a_write_that_breaks_off_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+def test_after_an_incomplete_write_only_the_old_file_is_left(tmp_path: Path) -> None:
     path = tmp_path / "status.json"
     write_text(path, "old")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -143,12 +143,12 @@ def test_an_interruption_before_the_rename_leaves_the_old_file(
     assert list_names(tmp_path) == ["status.json"]
 
 
-def test_a_missing_directory_is_an_error_of_the_caller(tmp_path: Path) -> None:
+def test_a_missing_directory_raises(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         write_text(tmp_path / "nowhere" / "file", "")
 
 
-def test_a_directory_appears_whole(tmp_path: Path) -> None:
+def test_a_directory_appears_complete(tmp_path: Path) -> None:
     path = tmp_path / "step_000010000"
 
     with write_directory(path) as directory:
@@ -161,7 +161,7 @@ def test_a_directory_appears_whole(tmp_path: Path) -> None:
     assert list_names(tmp_path) == ["step_000010000"]
 
 
-def test_a_directory_whose_filling_fails_never_appears(tmp_path: Path) -> None:
+def test_a_directory_does_not_appear_after_an_exception(tmp_path: Path) -> None:
     def fill_half() -> None:
         with write_directory(tmp_path / "step_1") as directory:
             (directory / "weights").write_text("half")
@@ -174,7 +174,7 @@ def test_a_directory_whose_filling_fails_never_appears(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("owner", "operation"), [(os, "fsync"), (Path, "rename")])
-def test_a_failing_disk_leaves_no_directory(
+def test_a_directory_does_not_appear_after_a_disk_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: object, operation: str
 ) -> None:
     monkeypatch.setattr(owner, operation, fail_with(errno.ENOSPC))
@@ -195,7 +195,7 @@ def test_a_directory_that_exists_is_not_replaced(tmp_path: Path) -> None:
     assert list_names(tmp_path) == ["step_1"]
 
 
-def test_everything_in_a_directory_is_on_the_disk_before_its_name_is(
+def test_the_content_of_a_directory_is_flushed_before_the_rename(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "step_1"
@@ -218,7 +218,7 @@ def test_everything_in_a_directory_is_on_the_disk_before_its_name_is(
     assert flushed == [tmp_path.name]
 
 
-def test_a_file_that_need_not_be_durable_is_not_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_not_flushed_unless_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", fail_with(errno.EIO))
 
     write_text(tmp_path / "status.json", "new", durable=False)

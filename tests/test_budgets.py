@@ -1,4 +1,4 @@
-"""Runs that are bound by episodes or time: what their schedules follow, and whether they resume exactly."""
+"""Runs bounded by episodes or time: what their schedules follow, and whether they resume exactly."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def find_manifest(run: sb3_ext.TrainedRun) -> Manifest:
 
 
 @pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
-def test_a_run_of_episodes_resumes_exactly(algorithm: str, tmp_path: Path) -> None:
+def test_a_run_bounded_by_episodes_resumes_exactly(algorithm: str, tmp_path: Path) -> None:
     config = make_config(algorithm, total_episodes=8)
     whole = sb3_ext.train(config, run_dir=tmp_path / "whole")
     assert (whole.status, whole.record.stop_reason) == ("completed", "total_episodes")
@@ -74,7 +74,7 @@ def test_a_run_of_episodes_resumes_exactly(algorithm: str, tmp_path: Path) -> No
     assert (parts.record.step, hash_weights(parts)) == (whole.record.step, hash_weights(whole))
 
 
-def test_exploration_ends_with_the_episodes(tmp_path: Path) -> None:
+def test_exploration_follows_the_share_of_episodes(tmp_path: Path) -> None:
     watch = Watch()
     run = sb3_ext.train(make_config("dqn", total_episodes=10), run_dir=tmp_path / "run", callback=watch)
     rates = [
@@ -87,14 +87,14 @@ def test_exploration_ends_with_the_episodes(tmp_path: Path) -> None:
     assert run.record.epsilon < 0.15
 
 
-def test_a_bound_of_steps_keeps_its_rates_next_to_a_time(tmp_path: Path) -> None:
+def test_schedules_follow_steps_if_there_is_also_a_bound_of_time(tmp_path: Path) -> None:
     watch = Watch()
     config = make_config("dqn", total_steps=100, duration="1h")
     sb3_ext.train(config, run_dir=tmp_path / "run", callback=watch)
     assert watch.rates[51] == 1.0 + 50 / 100 / 1.0 * (0.05 - 1.0)
 
 
-def test_checkpoints_say_that_rates_follow_the_time(tmp_path: Path) -> None:
+def test_checkpoints_are_approximate_if_schedules_follow_time(tmp_path: Path) -> None:
     run = sb3_ext.train(make_config("dqn", duration="0.3s"), run_dir=tmp_path / "run")
     assert run.record.epsilon is not None
     assert run.record.epsilon < 0.2  # at the last heartbeat
@@ -118,7 +118,7 @@ def test_checkpoints_say_that_rates_follow_the_time(tmp_path: Path) -> None:
         ("dqn", {"duration": "1m", "callbacks": [{"type": "epsilon_decay"}]}, None),
     ],
 )
-def test_says_what_follows_the_time(algorithm: str, train: dict[str, Any], names: str | None) -> None:
+def test_each_schedule_that_follows_time_is_named(algorithm: str, train: dict[str, Any], names: str | None) -> None:
     reason = explain_inexact_schedules(load_config(make_config(algorithm, **train)))
     assert (reason is None) == (names is None)
     assert reason is None or reason == f"it depends on the time used: {names}"

@@ -12,13 +12,13 @@ from sb3_ext.config import find_shipped_configs, load_config
 CONFIGS = sorted(path.stem for path in (Path(__file__).parents[1] / "configs").iterdir())
 
 
-def test_every_file_is_found_by_its_name() -> None:
+def test_every_shipped_file_is_found_by_its_name() -> None:
     assert CONFIGS
     assert list(find_shipped_configs()) == CONFIGS
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_it_loads_by_name_and_is_reproducible(name: str) -> None:
+def test_a_shipped_configuration_loads_by_name_and_has_a_seed(name: str) -> None:
     assert load_config(name).seed is not None
 
 
@@ -34,7 +34,7 @@ UPDATES = {
 
 # Procgen's are tried out in tests/procgen, where the library is.
 @pytest.mark.parametrize("name", [name for name in CONFIGS if not name.startswith("procgen_")])
-def test_it_trains(name: str, tmp_path: Path) -> None:
+def test_a_shipped_configuration_trains(name: str, tmp_path: Path) -> None:
     config = load_config(name)
     cut_short = [] if config.env is None else ["env.max_steps=20"]
     run = train(name, run_dir=tmp_path / name, overrides=BRIEF + cut_short + UPDATES[config.agent.id])

@@ -365,6 +365,6 @@ def test_two_thousand_configurations_train_or_are_refused(drawn: tuple[dict[str,
 
 
 @pytest.mark.parametrize("algorithm", ["ppo", "dqn", "sac"])
-def test_what_the_fuzz_begins_with_trains(algorithm: str) -> None:
+def test_the_base_configurations_of_the_fuzz_train(algorithm: str) -> None:
     outcome = try_out(make_base(algorithm, find_tasks(algorithm)[0]))
     assert (outcome.kind, outcome.reason) == ("trained", "few steps"), outcome

@@ -122,7 +122,7 @@ def test_callbacks_of_an_earlier_run_go_on_where_they_were() -> None:
     assert "approximate" not in read_resumes(run)[-1]
 
 
-def test_where_the_environments_do_not_fit_everything_else_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_everything_but_the_environments_is_restored_if_they_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layer_snapshots, "_OPTIONAL_LAYERS", frozenset())
     run = unpack("sequential")
     saved = PPO.load(run.paths.checkpoints / "latest" / "model.zip", device="cpu")

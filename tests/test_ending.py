@@ -1,4 +1,4 @@
-"""How runs end: where, for which reason, and whether something was learned and saved."""
+"""The end of runs: at which step, for which reason, with which checkpoints."""
 
 from __future__ import annotations
 
@@ -108,7 +108,9 @@ def test_a_bound_inside_a_rollout_ends_the_run_after_the_update(algorithm: str, 
         ({"total_steps": 1000}, {"plateau": {"window": 1, "patience": 1, "min_delta": 100}}, "plateau"),
     ],
 )
-def test_every_bound_waits_for_the_update(bounds: dict[str, Any], stopping: dict[str, Any], reason: str) -> None:
+def test_every_bound_ends_the_run_after_an_update(
+    bounds: dict[str, Any], stopping: dict[str, Any], reason: str
+) -> None:
     run = train(make_config(train=bounds, early_stopping=stopping))
     assert (run.status, run.record.stop_reason, run.record.step) == ("completed", reason, 32)
     assert load_latest(run)._n_updates == 1
@@ -122,7 +124,7 @@ def test_a_converged_run_names_the_mean_that_met_the_target() -> None:
     assert run.record.stop_detail == f"mean return {sum(first_two) / 2:.2f} of the last 2 episodes, target -100"
 
 
-def test_a_resume_begins_where_a_bound_has_ended_the_run_and_is_exact() -> None:
+def test_a_resume_after_a_bound_is_exact() -> None:
     callbacks = [{"type": "checkpoint", "params": {"every_episodes": 10}}]
     whole = train(make_config(train={"total_steps": 1000, "total_episodes": 15, "callbacks": callbacks}), "whole")
     run = train(make_config(train={"total_steps": 1000, "total_episodes": 3, "callbacks": callbacks}), "parts")
@@ -140,7 +142,7 @@ def test_checkpoints_by_episodes_are_made_at_the_end_of_the_rollout() -> None:
 
 
 @pytest.mark.parametrize("bounds", [{"total_episodes": 3, "total_steps": 1000}, {"total_steps": 30}])
-def test_a_run_without_an_update_has_failed_and_says_why(bounds: dict[str, Any]) -> None:
+def test_a_run_without_an_update_fails_with_a_reason(bounds: dict[str, Any]) -> None:
     config = make_config("dqn", train=bounds)
     config["agent"]["params"]["learning_starts"] = 500
     run = train(config)
@@ -153,7 +155,7 @@ def test_a_run_without_an_update_has_failed_and_says_why(bounds: dict[str, Any])
     assert "last_evaluation" not in run.metrics
 
 
-def test_a_run_that_failed_to_learn_goes_on_with_further_bounds() -> None:
+def test_a_run_without_an_update_resumes_with_larger_bounds() -> None:
     config = make_config("dqn", train={"total_steps": 16})
     config["agent"]["params"]["learning_starts"] = 20
     assert train(config).status == "failed"
@@ -162,21 +164,21 @@ def test_a_run_that_failed_to_learn_goes_on_with_further_bounds() -> None:
     assert run.record.stop_detail is None
 
 
-def test_a_signal_does_not_wait_for_a_long_rollout_and_the_lost_steps_are_named() -> None:
+def test_a_signal_ends_a_long_rollout_and_reports_the_lost_steps() -> None:
     run = train(make_config(train={"total_episodes": 1000}), callback=AtStep(20))
     assert (run.status, run.record.stop_reason, run.record.step) == ("stopped", "signal SIGTERM", 20)
     assert run.latest.step == 0
     assert run.record.stop_detail == ("in the middle of a rollout, whose 20 steps are not in the checkpoint of step 0")
 
 
-def test_a_rollout_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_rollout_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rollout_watch, "_OVERLONG_SECONDS", 0.0)
     endless = {**MOCK, "params": {"shortest_episode_steps": 10**9, "longest_episode_steps": 10**9}}
     run = train(make_config("ars", train={"duration": "0.1s"}, env=endless))
     assert (run.status, run.record.stop_reason) == ("failed", "no update")
 
 
-def test_a_stop_callback_in_a_list_of_the_users_is_found() -> None:
+def test_a_stop_callback_in_a_nested_list_is_found() -> None:
     class Count(BaseCallback):
         closed = 0
 
@@ -228,7 +230,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return tried
 
 
-def test_a_run_whose_last_checkpoint_is_not_on_the_disk_has_failed(full_disk: list[int]) -> None:
+def test_a_run_whose_last_checkpoint_cannot_be_written_fails(full_disk: list[int]) -> None:
     arguments = ["train", "--algo", "ppo", "--env", "CartPole-v1", "--total-steps", "32", "--run-dir", "run"]
     result = CliRunner().invoke(cli, [*arguments, "--set", "agent.params={n_steps: 32, batch_size: 16}"])
     assert result.exit_code == 1, result.output
@@ -240,13 +242,13 @@ def test_a_run_whose_last_checkpoint_is_not_on_the_disk_has_failed(full_disk: li
     assert "No space left on device" in result.output
 
 
-def test_a_stopped_run_without_a_checkpoint_has_failed(full_disk: list[int]) -> None:
+def test_a_stopped_run_without_a_checkpoint_fails(full_disk: list[int]) -> None:
     run = train(make_config(), callback=AtStep(20))
     assert (run.status, run.record.stop_reason) == ("failed", "no checkpoint")
     assert full_disk == [0]
 
 
-def test_weights_that_are_not_finite_at_the_end_are_a_failure() -> None:
+def test_a_run_with_nan_weights_at_the_end_fails() -> None:
     class Poison(BaseCallback):
         def _on_step(self) -> bool:
             return True
@@ -259,7 +261,7 @@ def test_weights_that_are_not_finite_at_the_end_are_a_failure() -> None:
     assert run.record.stop_detail == "the weights are not finite at step 32"
 
 
-def test_the_step_of_a_run_that_an_error_ends_is_that_of_its_model() -> None:
+def test_a_run_that_an_error_ended_has_the_step_of_its_model() -> None:
     class Fails(BaseCallback):
         def _on_step(self) -> bool:
             if self.num_timesteps == 25:

@@ -1,4 +1,4 @@
-"""What other packages add to a configuration: found as entry points and as ``module:Name``, without a change here."""
+"""Extensions of other packages, as entry points and as ``module:Name``, without a change in this package."""
 
 from __future__ import annotations
 
@@ -305,7 +305,7 @@ def test_a_tracker_of_an_installed_package_logs_a_run_and_continues_it() -> None
 
 
 @pytest.mark.parametrize("call", ["start", "metrics", "artifact", "finish"])
-def test_a_tracker_that_fails_costs_a_warning_only(
+def test_a_failing_tracker_causes_only_a_warning(
     call: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sb3_ext.tracking.delivery._FIRST_RETRY_SECONDS", 0.01)
@@ -318,7 +318,7 @@ def test_a_tracker_that_fails_costs_a_warning_only(
     assert "what it has missed stays in" in warning
 
 
-def test_a_mistake_that_a_tracker_finds_leaves_no_run_directory() -> None:
+def test_a_mistake_found_by_a_tracker_leaves_no_run_directory() -> None:
     for call, message in (("__init__", "the path is wrong"), ("start", "no permission")):
         with pytest.MonkeyPatch.context() as patch:
             error = ValueError(message) if call == "__init__" else sb3_ext.Sb3ExtError(message)
@@ -370,7 +370,7 @@ def test_an_algorithm_has_the_properties_of_its_built_in_base_class() -> None:
     ("name", "is_off_policy", "can_collect_deterministically"),
     [("OnPolicy", False, True), ("OffPolicy", True, False), ("Base", False, False)],
 )
-def test_of_an_algorithm_without_a_built_in_base_class_little_is_assumed(
+def test_an_algorithm_without_a_built_in_base_class_has_safe_properties(
     name: str, is_off_policy: bool, can_collect_deterministically: bool
 ) -> None:
     found = describe(name)
@@ -390,7 +390,7 @@ def test_parameters_have_the_ranges_of_the_built_in_base_class() -> None:
     assert find_parameter_problems(describe("OffPolicy"), {"tau": 7.0}) == []
 
 
-def test_defaults_of_the_base_class_are_estimates_only() -> None:
+def test_defaults_of_the_base_class_are_used_only_for_estimates() -> None:
     ppo = describe("SmoothPPO")
 
     assert fill_parameters(ppo, {"n_steps": 8}) == {"n_steps": 8, "smoothing": 0.5}
@@ -410,7 +410,7 @@ def test_installed_algorithms_are_in_the_json_schema() -> None:
     assert own == {"pattern": "^[^:]+:[^:]+$"}
 
 
-def test_a_built_in_name_always_means_the_built_in_object() -> None:
+def test_a_built_in_name_cannot_be_replaced() -> None:
     assert CALLBACKS.find("lr_decay") == "sb3_ext.callbacks.lr_decay:LearningRateDecayCallback"
     assert CALLBACKS.list_installed() == ["broken", "trace"]
 
@@ -508,7 +508,7 @@ def test_a_name_that_two_packages_register_is_refused(tmp_path: Path, monkeypatc
     assert games.find("same") == "common:Same"
 
 
-def test_names_that_are_built_in_or_written_out_read_no_entry_points(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_built_in_and_module_names_do_not_read_entry_points(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.metadata.entry_points", None)
     games = Registry("game", {"connect4": "sb3_ext.selfplay.games.connect4:Connect4"}, "sb3_ext.games")
 

@@ -1,4 +1,4 @@
-"""How durations, sizes and long names are written."""
+"""Format durations, sizes and long names."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sb3_ext.formatting import (
     ("seconds", "text"),
     [(0, "0.0s"), (3.29, "3.2s"), (59.9, "59s"), (60, "1m 0s"), (5025, "1h 23m 45s"), (90061, "1d 1h 1m 1s")],
 )
-def test_durations(seconds: float, text: str) -> None:
+def test_durations_are_formatted(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
 
 
@@ -30,7 +30,7 @@ def test_durations(seconds: float, text: str) -> None:
     ("size", "text"),
     [(0, "0 bytes"), (999, "999 bytes"), (12_345, "12.3 kB"), (5_000_000, "5.0 MB"), (2e15, "2000.0 TB")],
 )
-def test_sizes(size: float, text: str) -> None:
+def test_sizes_are_formatted(size: float, text: str) -> None:
     assert format_bytes(size) == text
 
 
@@ -56,7 +56,7 @@ def test_shortened_names_stay_different() -> None:
     assert shorten_names(["ppo_lr_1_long_seed_1", "ppo_lr_2_long_seed_1"], 3) == ["p…1", "p…1"]
 
 
-def test_groups_are_named_by_what_their_names_begin_with() -> None:
+def test_groups_are_named_by_the_common_beginning() -> None:
     groups = [["ppo_lr_1e-3_seed_1", "ppo_lr_1e-3_seed_2"], ["dqn-2026-11-20", "dqn-2026-11-21"], ["sac_baseline"]]
     assert name_groups(groups) == ["ppo_lr_1e-3", "dqn-2026-11", "sac_baseline"]
     assert name_groups([["s1", "s2"], ["s10", "s11"]]) == ["s1, s2", "s10, s11"]
@@ -64,7 +64,7 @@ def test_groups_are_named_by_what_their_names_begin_with() -> None:
     assert name_groups([[f"{n:020}" for n in range(5)]]) == [f"{0:020} … {4:020}"]
 
 
-def test_paths_are_named_by_what_tells_them_apart() -> None:
+def test_paths_are_named_by_their_unique_end() -> None:
     paths = [Path("/runs/a/ppo"), Path("/runs/b/ppo"), Path("/runs/dqn"), Path("/old/b/ppo"), Path("/runs/dqn")]
     assert name_paths(paths) == ["a/ppo", "runs/b/ppo", "dqn", "old/b/ppo", "dqn"]
     assert name_paths([Path("/ppo"), Path("/b/ppo")]) == ["/ppo", "b/ppo"]

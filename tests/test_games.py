@@ -1,4 +1,4 @@
-"""Self-play from a configuration: trained, resumed, branched, judged."""
+"""Self-play from a configuration: train, resume, branch, evaluate."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def assert_same_runs(first: Path, second: Path) -> None:
     assert runs[0].record.rating == runs[1].record.rating
 
 
-def test_it_trains_with_a_pool(whole: Path) -> None:
+def test_a_game_trains_with_a_pool(whole: Path) -> None:
     run = sb3_ext.load_run(whole)
     assert run.record.stop_reason == "total_steps"
     assert len(list((whole / "opponents").iterdir())) >= 3
@@ -86,7 +86,7 @@ def test_it_trains_with_a_pool(whole: Path) -> None:
     assert "evaluations are against random (50%), heuristic (50%), half of the games in either seat" in log
 
 
-def test_a_run_in_parts_is_the_same_run(whole: Path, tmp_path: Path) -> None:
+def test_a_resumed_game_equals_an_uninterrupted_one(whole: Path, tmp_path: Path) -> None:
     parts = tmp_path / "parts"
     with pytest.raises(KeyError):
         sb3_ext.train(CONFIG, run_dir=parts, callback=stop_at(400))
@@ -97,7 +97,7 @@ def test_a_run_in_parts_is_the_same_run(whole: Path, tmp_path: Path) -> None:
     assert_same_runs(whole, parts)
 
 
-def test_a_run_killed_before_its_first_checkpoint_begins_with_an_empty_pool(whole: Path, tmp_path: Path) -> None:
+def test_a_run_killed_before_its_first_checkpoint_restarts_with_an_empty_pool(whole: Path, tmp_path: Path) -> None:
     parts = tmp_path / "parts"
     with pytest.raises(KeyError):
         sb3_ext.train(CONFIG, run_dir=parts, callback=stop_at(400))
@@ -107,7 +107,7 @@ def test_a_run_killed_before_its_first_checkpoint_begins_with_an_empty_pool(whol
     assert_same_runs(whole, parts)
 
 
-def test_a_branch_takes_its_opponents_along(whole: Path, tmp_path: Path) -> None:
+def test_a_branch_copies_the_opponents(whole: Path, tmp_path: Path) -> None:
     copied = tmp_path / "moved elsewhere"
     shutil.copytree(whole, copied)
     older = CheckpointStore(copied / "checkpoints").list_bundles()[2]
@@ -120,7 +120,7 @@ def test_a_branch_takes_its_opponents_along(whole: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
-def test_algorithms_without_masks_train_too(algorithm: str, tmp_path: Path) -> None:
+def test_algorithms_without_masks_train(algorithm: str, tmp_path: Path) -> None:
     params = {"learning_starts": 16} if algorithm == "dqn" else {"n_steps": 16}
     agent = {"id": algorithm, "device": "cpu", "threads": 1, "params": params}
     sampler = {"opponent_sampler": {"type": "heuristic"}, "total_steps": 128}
@@ -128,7 +128,7 @@ def test_algorithms_without_masks_train_too(algorithm: str, tmp_path: Path) -> N
     assert run.record.stop_reason == "total_steps"
 
 
-def test_against_a_checkpoint(whole: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_can_be_the_opponent(whole: Path, tmp_path: Path) -> None:
     sampler = {"type": "checkpoint", "params": {"path": str(whole)}}
     train = {"opponent_sampler": sampler, "total_steps": 128}
     run = sb3_ext.train({**CONFIG, "train": train}, run_dir=tmp_path / "run")
@@ -136,14 +136,14 @@ def test_against_a_checkpoint(whole: Path, tmp_path: Path) -> None:
     assert {row.split(",")[3] for row in rows} == {CheckpointStore(whole / "checkpoints").resolve("best").path.name}
 
 
-def test_an_evaluation_is_repeated_by_its_seed(whole: Path) -> None:
+def test_an_evaluation_is_reproducible_from_its_seed(whole: Path) -> None:
     run = sb3_ext.load_run(whole)
     first, again, other = (run.evaluate(episodes=20, seed=seed) for seed in (5, 5, 6))
     assert first.returns == again.returns
     assert (first.returns, first.lengths) != (other.returns, other.lengths)
 
 
-def test_enjoy_against(whole: Path, tmp_path: Path) -> None:
+def test_enjoy_plays_against_named_opponents(whole: Path, tmp_path: Path) -> None:
     def enjoy(*options: str) -> Any:
         return CliRunner().invoke(cli, ["enjoy", str(whole), *options])
 
@@ -191,7 +191,7 @@ def learn_both_seats(algorithm: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("algorithm", ["maskable_ppo", "dqn"])
-def test_mirror_boards_in_parts_are_the_same_run(algorithm: str, tmp_path: Path) -> None:
+def test_a_resumed_run_with_mirror_boards_equals_an_uninterrupted_one(algorithm: str, tmp_path: Path) -> None:
     config = learn_both_seats(algorithm)
     sb3_ext.train(config, run_dir=tmp_path / "whole")
     with pytest.raises(KeyError):
@@ -204,7 +204,7 @@ def test_mirror_boards_in_parts_are_the_same_run(algorithm: str, tmp_path: Path)
     assert len(rows) == Run(tmp_path / "whole").record.episode > 0
 
 
-def test_a_run_of_nothing_but_mirror_boards_is_evaluated(tmp_path: Path) -> None:
+def test_a_run_with_only_mirror_boards_is_evaluated(tmp_path: Path) -> None:
     config = learn_both_seats("ppo")
     config["train"]["opponent_sampler"]["params"]["self_play"]["mirror_fraction"] = 1.0
     run = sb3_ext.train(config, run_dir=tmp_path / "run")
@@ -219,12 +219,12 @@ def test_a_run_of_nothing_but_mirror_boards_is_evaluated(tmp_path: Path) -> None
         ({"id": "dqn", "params": {"replay_buffer_class": "ReplayBuffer"}}, "replay_buffer_class: cannot be set"),
     ],
 )
-def test_algorithms_that_cannot_learn_both_seats_are_named(agent: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_algorithms_without_mirror_boards_are_refused(agent: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=message):
         sb3_ext.train({**learn_both_seats("ppo"), "agent": agent}, run_dir=tmp_path / "run")
 
 
-def test_a_game_that_has_no_mirror_image_says_so(tmp_path: Path) -> None:
+def test_symmetry_is_refused_for_a_game_without_mirror_images(tmp_path: Path) -> None:
     config = learn_both_seats("ppo")
     config["game"] = {"id": "pettingzoo.classic.tictactoe_v3"}
     with pytest.raises(ConfigError, match=r"train.symmetry: .*tictactoe_v3 does not say how it looks in a mirror"):

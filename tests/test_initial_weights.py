@@ -1,4 +1,4 @@
-"""``agent.init_from``: begin a run with the weights of a run, a checkpoint or any zip that SB3 has saved."""
+"""``agent.init_from``: start a run with the weights of a run, a checkpoint or a zip saved by SB3."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def assert_same(weights: dict[str, torch.Tensor], expected: dict[str, torch.Tens
         assert torch.equal(weights[name], tensor), name
 
 
-def test_a_zip_of_plain_sb3_without_its_pickles() -> None:
+def test_a_zip_of_stock_sb3_is_read_without_pickles() -> None:
     weights = save_zip()
     with zipfile.ZipFile("theirs.zip") as source, zipfile.ZipFile("weights.zip", "w") as target:
         for name in source.namelist():  # what is pickled in data cannot be unpickled
@@ -70,7 +70,7 @@ def test_a_zip_of_plain_sb3_without_its_pickles() -> None:
     assert_same(read_weights("run"), weights)
 
 
-def test_the_flag() -> None:
+def test_init_from_on_the_command_line() -> None:
     weights = save_zip()
     arguments = ["--algo", "ppo", "--env", "CartPole-v1", "--total-steps", "8", "--run-dir", "run", "--quiet"]
     params = ["n_steps=8", "batch_size=8", "learning_rate=0.0", "policy_kwargs.net_arch=[8]"]
@@ -80,7 +80,7 @@ def test_the_flag() -> None:
     assert_same(read_weights("run"), weights)
 
 
-def test_a_run_by_its_name_and_a_copied_checkpoint() -> None:
+def test_weights_of_a_run_by_name_and_of_a_copied_checkpoint() -> None:
     train(make_config(), "runs/first")
     weights = read_weights("runs/first")
     shutil.copytree("runs/first/checkpoints/latest", "elsewhere/copied")
@@ -106,7 +106,7 @@ def test_a_run_resumes_and_plays_after_its_initial_weights_are_gone() -> None:
         ("empty.zip", b"PK\5\6" + bytes(18), r"empty\.zip is no model of SB3's: it has no member policy\.pth"),
     ],
 )
-def test_what_cannot_be_read_is_refused_before_a_run_is_made(name: str, content: bytes | None, message: str) -> None:
+def test_unreadable_weights_are_refused_before_a_run_is_made(name: str, content: bytes | None, message: str) -> None:
     if content is not None:
         Path(name).write_bytes(content)
     with pytest.raises(ConfigError, match=r"agent\.init_from: " + message):

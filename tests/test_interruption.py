@@ -1,4 +1,4 @@
-"""Loops that step environments whose episodes never end: bounded by steps, and ended by signals and stop files."""
+"""Loops that step environments with endless episodes: truncated by steps, ended by signals and stop files."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def train_plainly(config: dict[str, Any], directory: Path) -> TrainedRun:
         ("at the end, in the background", "SIGTERM"),
     ],
 )
-def test_a_run_ends_in_the_midst_of_an_evaluation_and_goes_on_exactly(
+def test_a_run_stopped_during_an_evaluation_resumes_exactly(
     make_config: MakeConfig, tmp_path: Path, when: str, asked: str
 ) -> None:
     directory = tmp_path / "run"
@@ -102,7 +102,7 @@ def test_a_run_ends_in_the_midst_of_an_evaluation_and_goes_on_exactly(
     assert again.record.best_evaluation == 9.0
 
 
-def test_what_an_evaluation_has_broken_off_changes_no_weight(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_an_interrupted_evaluation_does_not_change_the_weights(make_config: MakeConfig, tmp_path: Path) -> None:
     parts, whole = tmp_path / "parts", tmp_path / "whole"
     train_plainly(make_config({"at_step": 10, "sent": "SIGTERM"}), parts)
     train_run(resume_run(parts, ["eval.max_steps=9"]), draws_curves=False)
@@ -113,7 +113,7 @@ def test_what_an_evaluation_has_broken_off_changes_no_weight(make_config: MakeCo
 
 @pytest.mark.timeout(PATIENCE_SECONDS)
 @pytest.mark.parametrize("mode", ["sequential", "auto"])
-def test_a_stop_file_ends_what_is_tried_out_before_training(
+def test_a_stop_file_ends_the_self_tests_before_training(
     make_config: MakeConfig, tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sb3_ext.interruption._LOOK_EVERY_SECONDS", 0.0)
@@ -157,7 +157,7 @@ def enjoy(*arguments: str) -> Result:
     return CliRunner().invoke(cli, ["enjoy", *arguments])
 
 
-def test_a_truncated_evaluation_says_so_wherever_it_is_shown(bounded_run: TrainedRun, tmp_path: Path) -> None:
+def test_a_truncated_evaluation_is_marked_everywhere(bounded_run: TrainedRun, tmp_path: Path) -> None:
     run = bounded_run
     assert run.status == "completed"
     lines = read_evaluations(run.paths.evaluations)
@@ -180,7 +180,7 @@ def test_a_truncated_evaluation_says_so_wherever_it_is_shown(bounded_run: Traine
 
 
 @pytest.mark.parametrize(("sent", "exit_code"), [("SIGTERM", 143), ("SIGINT", 130)])
-def test_enjoy_says_what_was_played_until_a_signal(
+def test_enjoy_reports_the_episodes_played_before_a_signal(
     bounded_run: TrainedRun, tmp_path: Path, sent: str, exit_code: int
 ) -> None:
     copied = RunPaths(Path(shutil.copytree(bounded_run.paths.root, tmp_path / "run")))
@@ -195,7 +195,7 @@ def test_enjoy_says_what_was_played_until_a_signal(
 
 
 @pytest.mark.parametrize("other", ["--human", "--against=random"])
-def test_enjoy_bounds_no_games(bounded_run: TrainedRun, other: str) -> None:
+def test_enjoy_does_not_truncate_games(bounded_run: TrainedRun, other: str) -> None:
     found = enjoy(str(bounded_run.paths.root), other, "--max-steps", "5")
     assert found.exit_code == 2
     assert "--max-steps" in found.stderr
@@ -214,7 +214,7 @@ def test_the_first_reason_ends_a_loop() -> None:
     assert caught.value.reason == "stop file"
 
 
-def test_a_watched_loop_gets_no_item_after_there_is_a_reason() -> None:
+def test_a_watched_loop_ends_before_the_next_item() -> None:
     reasons = iter([None, None, "duration"])
     items = Interruption(lambda: next(reasons)).watch(range(5))
     assert [next(items), next(items)] == [0, 1]
@@ -222,7 +222,7 @@ def test_a_watched_loop_gets_no_item_after_there_is_a_reason() -> None:
         next(items)
 
 
-def test_a_stop_file_is_looked_for_ten_times_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_file_is_checked_at_most_ten_times_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr("sb3_ext.interruption.time.monotonic", lambda: now[0])
     file = StopFile(tmp_path / "stop")

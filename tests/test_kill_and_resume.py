@@ -1,4 +1,4 @@
-"""Runs that are killed again and again; see ``tests/harness/kill_and_resume.py``."""
+"""Kill and resume runs repeatedly; see ``tests/harness/kill_and_resume.py``."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def kill_while_creating(directory: Path, moment: int) -> None:
 
 
 @pytest.mark.parametrize("moment", MOMENTS_OF_CREATION)
-def test_a_creation_that_was_killed_begins_again(moment: int, tmp_path: Path) -> None:
+def test_a_run_killed_while_it_was_created_is_created_again(moment: int, tmp_path: Path) -> None:
     kill_while_creating(tmp_path / "run", moment)
     with RunSession.create(tmp_path / "run", config_text="seed: 2", resolved_config_text="", meta={}) as session:
         session.finish("total_steps")
@@ -62,7 +62,7 @@ def test_a_creation_that_was_killed_begins_again(moment: int, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("moment", [1, 5])
-def test_the_same_command_begins_a_run_whose_creation_was_killed(moment: int, tmp_path: Path) -> None:
+def test_the_same_command_restarts_a_run_killed_while_it_was_created(moment: int, tmp_path: Path) -> None:
     kill_while_creating(tmp_path / "run", moment)
     result = CliRunner().invoke(cli, [*COMMAND, "--run-dir", str(tmp_path / "run")])
     assert result.exit_code == 0, result.output
@@ -70,7 +70,7 @@ def test_the_same_command_begins_a_run_whose_creation_was_killed(moment: int, tm
 
 
 @pytest.mark.parametrize("strange", ["notes.txt", ".git", "checkpoints"])
-def test_what_somebody_has_put_there_is_not_taken_for_a_killed_creation(strange: str, tmp_path: Path) -> None:
+def test_other_directories_are_not_taken_for_unfinished_runs(strange: str, tmp_path: Path) -> None:
     kill_while_creating(tmp_path / "run", 3)
     (tmp_path / "run" / strange).mkdir()
     with pytest.raises(RunError, match="not empty"):
@@ -99,20 +99,20 @@ def ledger(run: Run) -> CheckpointLedger:
     return made
 
 
-def test_the_ledger_misses_a_checkpoint_that_is_gone(ledger: CheckpointLedger) -> None:
+def test_the_ledger_reports_a_missing_checkpoint(ledger: CheckpointLedger) -> None:
     shutil.rmtree(ledger.directory / "step_000000080")
     assert ledger.check() == ["the checkpoint of step 80 is lost"]
     shutil.rmtree(ledger.directory / "step_000000096")
     assert "the newest step went back from 96 to 64" in ledger.check()
 
 
-def test_the_ledger_notices_a_checkpoint_that_is_damaged(ledger: CheckpointLedger) -> None:
+def test_the_ledger_reports_a_damaged_checkpoint(ledger: CheckpointLedger) -> None:
     weights = ledger.directory / "step_000000096" / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
     assert any("damaged" in problem for problem in ledger.check())
 
 
-def test_the_ledger_lets_go_what_the_rule_lets_go(ledger: CheckpointLedger) -> None:
+def test_the_ledger_accepts_deletions_by_the_retention_rule(ledger: CheckpointLedger) -> None:
     prunable = CheckpointStore(ledger.directory).find_prunable(Retention())
     assert prunable
     for bundle in prunable:
@@ -120,7 +120,7 @@ def test_the_ledger_lets_go_what_the_rule_lets_go(ledger: CheckpointLedger) -> N
     assert ledger.check() == []
 
 
-def test_the_ledger_sees_a_save_under_way(ledger: CheckpointLedger) -> None:
+def test_the_ledger_accepts_an_unfinished_save(ledger: CheckpointLedger) -> None:
     assert ledger.find_save() is None
     (ledger.directory / ".step_000000080.abcdefgh").mkdir()
     assert ledger.find_save() is None
@@ -130,7 +130,7 @@ def test_the_ledger_sees_a_save_under_way(ledger: CheckpointLedger) -> None:
     assert ledger.find_save() is None
 
 
-def test_digests_tell_runs_apart(run: Run) -> None:
+def test_digests_of_different_runs_differ(run: Run) -> None:
     before = digest_run(run.paths.root)
     assert digest_run(run.paths.root) == before
     (monitor,) = run.paths.monitor.iterdir()

@@ -1,4 +1,4 @@
-"""Imports point down, and what must answer at once loads nothing heavy. The rules stand in pyproject.toml."""
+"""Imports follow the layers in pyproject.toml, and light modules load nothing heavy."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def list_imported_modules(statement: str) -> set[str]:
     return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
 
 
-def test_imports_obey_every_contract() -> None:
+def test_imports_satisfy_every_contract() -> None:
     result = lint_imports(ROOT)
 
     assert result.returncode == 0, result.stdout + result.stderr
@@ -62,7 +62,7 @@ def test_importing_loads_nothing_heavy(module: str) -> None:
 
 
 @pytest.mark.parametrize("stub", sorted((ROOT / "sb3_ext").rglob("__init__.pyi")), ids=lambda path: path.parent.name)
-def test_public_names_are_there_and_are_no_modules(stub: Path) -> None:
+def test_public_names_exist_and_are_not_modules(stub: Path) -> None:
     package = importlib.import_module(".".join(stub.parent.relative_to(ROOT).parts))
 
     assert len(package.__all__) > 2

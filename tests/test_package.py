@@ -1,4 +1,4 @@
-"""What an ordinary installation gets: both packages, their types, the configurations, the command."""
+"""The content of an installation: both packages, their types, the configurations, the command."""
 
 from __future__ import annotations
 
@@ -67,14 +67,14 @@ def is_required(requirement: Requirement, extra: str) -> bool:
     return requirement.marker.evaluate({"extra": extra}) if requirement.marker else not extra
 
 
-def test_it_holds_both_packages_and_says_that_they_are_typed(names: set[str]) -> None:
+def test_the_wheel_has_both_packages_with_type_markers(names: set[str]) -> None:
     sources = [*(ROOT / "sb3_ext").rglob("*.py"), *(ROOT / "envs" / "sb3_ext_envs").rglob("*.py")]
     expected = {str(path.relative_to(ROOT)).removeprefix("envs/") for path in sources}
 
     assert expected | {"sb3_ext/py.typed", "sb3_ext_envs/py.typed"} <= names
 
 
-def test_it_holds_nothing_but_them(names: set[str]) -> None:
+def test_the_wheel_has_nothing_else(names: set[str]) -> None:
     assert {name.split("/")[0] for name in names} == {"sb3_ext", "sb3_ext_envs", f"sb3_ext-{__version__}.dist-info"}
     assert f"sb3_ext-{__version__}.dist-info/licenses/LICENSE" in names
 
@@ -96,7 +96,7 @@ def test_shipped_configurations_are_found_after_an_ordinary_installation(wheel: 
     assert result.stdout.splitlines() == [str(tmp_path / "sb3_ext" / "configs" / name) for name in shipped]
 
 
-def test_it_installs_the_command(wheel: Path) -> None:
+def test_the_wheel_installs_the_command(wheel: Path) -> None:
     with ZipFile(wheel) as archive:
         entry_points = archive.read(f"sb3_ext-{__version__}.dist-info/entry_points.txt").decode()
 
@@ -114,7 +114,7 @@ def test_dependencies_have_a_lower_bound_and_an_upper_one_where_private_names_ar
         assert operators == (["<", ">="] if is_bounded else [">="]), str(requirement)
 
 
-def test_all_is_every_extra_for_users_but_procgen_which_holds_numpy_back_and_what_servers_need(
+def test_the_extra_all_has_every_extra_but_procgen_and_those_for_servers(
     metadata: Message,
 ) -> None:
     extras = find_extras(metadata) - {"procgen", "dashboard", "mysql", "postgresql"}
@@ -122,7 +122,7 @@ def test_all_is_every_extra_for_users_but_procgen_which_holds_numpy_back_and_wha
     assert find_requirements(metadata, {"all"}).keys() == find_requirements(metadata, extras).keys()
 
 
-def test_both_constraints_name_the_same_versions_but_for_what_procgen_holds_back() -> None:
+def test_both_constraints_files_agree_except_for_procgen() -> None:
     usual, procgen = (read_pins(name) for name in ("constraints.txt", "constraints-procgen.txt"))
     differing = {name for name in usual.keys() & procgen.keys() if usual[name] != procgen[name]}
 

@@ -7,13 +7,13 @@ import pytest
 from sb3_ext.phases import Phases
 
 
-def test_starts_in_starting() -> None:
+def test_the_first_phase_is_starting() -> None:
     phases = Phases()
     assert phases.current == "starting"
     assert list(phases.seconds) == ["starting"]
 
 
-def test_adds_up_the_time_of_each_phase() -> None:
+def test_the_time_of_each_phase_is_summed() -> None:
     phases = Phases()
     phases.enter("collecting")
     time.sleep(0.02)
@@ -24,14 +24,14 @@ def test_adds_up_the_time_of_each_phase() -> None:
     assert phases.seconds["updating"] < phases.seconds["collecting"]
 
 
-def test_counts_the_running_phase() -> None:
+def test_the_current_phase_is_included() -> None:
     phases = Phases()
     before = phases.seconds["starting"]
     time.sleep(0.01)
     assert phases.seconds["starting"] >= before + 0.01
 
 
-def test_tells_listeners_of_changes_only() -> None:
+def test_listeners_are_called_only_on_changes() -> None:
     phases = Phases()
     names: list[str] = []
     phases.listeners.append(names.append)
@@ -40,7 +40,7 @@ def test_tells_listeners_of_changes_only() -> None:
     assert names == ["collecting", "updating", "collecting"]
 
 
-def test_during_goes_back_to_the_phase_before() -> None:
+def test_during_returns_to_the_previous_phase() -> None:
     phases = Phases()
     phases.enter("updating")
     with phases.during("evaluating"):
@@ -51,14 +51,14 @@ def test_during_goes_back_to_the_phase_before() -> None:
     assert phases.current == "updating"
 
 
-def test_during_goes_back_after_an_exception() -> None:
+def test_during_returns_to_the_previous_phase_after_an_exception() -> None:
     phases = Phases()
     with pytest.raises(KeyError), phases.during("saving"):
         raise KeyError
     assert phases.current == "starting"
 
 
-def test_goes_on_from_an_earlier_process() -> None:
+def test_the_time_of_an_earlier_process_is_added() -> None:
     phases = Phases()
     phases.enter("collecting")
     for _ in range(2):

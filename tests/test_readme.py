@@ -1,4 +1,4 @@
-"""What the documents say is true: their links lead somewhere, their commands parse, their examples run."""
+"""The documents are right: links lead to files, commands parse, examples run."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_mistakes_are_reported_as_shown(tmp_path: Path, monkeypatch: pytest.Monk
     assert f"```\n{caught.value}\n```" in README
 
 
-def test_it_names_every_shipped_configuration() -> None:
+def test_every_shipped_configuration_is_named() -> None:
     assert [name for name in find_shipped_configs() if f"`{name}`" not in README] == []
 
 

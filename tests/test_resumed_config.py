@@ -1,4 +1,4 @@
-"""A configuration that is given again to a run: what may change does, anything else is refused where it stands."""
+"""A configuration given to a resumed run: permitted changes are made, others are refused with their line."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def give_again(run: Run, text: str, *overrides: str, is_mock: bool = False) -> R
     return load_resumed_config(run, Restatement("mine.yaml", parsed, is_mock))
 
 
-def test_the_same_text_changes_nothing_even_where_a_flag_is_left_out() -> None:
+def test_the_same_file_changes_nothing_without_the_first_flags() -> None:
     assert give_again(begin_run("seed=3"), MINE).seed == 3
 
 
-def test_new_bounds_in_the_file_act() -> None:
+def test_new_bounds_in_the_file_are_used() -> None:
     run = begin_run()
     longer = give_again(run, MINE.replace("100", "300") + "  duration: 5m\n")
     assert (longer.train.total_steps, longer.train.duration_seconds) == (300, 300)
@@ -60,7 +60,7 @@ def test_new_bounds_in_the_file_act() -> None:
     assert give_again(run, MINE.replace("100", "300"), "train.total_steps=500").train.total_steps == 500
 
 
-def test_the_checkpoints_may_be_kept_otherwise() -> None:
+def test_parameters_of_checkpoints_may_change() -> None:
     changed = give_again(begin_run(), MINE + "  callbacks: [{type: checkpoint, params: {interval: 50}}]\n")
     assert changed.train.checkpoint.interval == 50
 
@@ -74,7 +74,7 @@ def test_the_checkpoints_may_be_kept_otherwise() -> None:
         ("seed: 1", "seed: 2", "mine.yaml:1: seed: cannot be changed"),
     ],
 )
-def test_another_past_is_refused_where_it_stands(old: str, new: str, message: str) -> None:
+def test_a_change_of_past_training_is_refused_with_its_line(old: str, new: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         give_again(begin_run(), MINE.replace(old, new))
     [problem] = caught.value.problems
@@ -90,13 +90,13 @@ def test_another_past_is_refused_where_it_stands(old: str, new: str, message: st
     ],
     ids=["spelling", "a default", "tune"],
 )
-def test_another_text_with_the_same_values_is_no_change(text: str) -> None:
+def test_the_same_values_in_another_form_are_accepted(text: str) -> None:
     run = begin_run()
     before = load_resumed_config(run, Restatement())
     assert give_again(run, text).model_copy(update={"tune": None}) == before
 
 
-def test_a_flag_that_moved_into_the_file_is_no_change() -> None:
+def test_a_flag_may_move_into_the_file() -> None:
     assert give_again(begin_run("seed=3"), MINE.replace("seed: 1", "seed: 3")).seed == 3
 
 
@@ -119,12 +119,12 @@ def test_a_mock_run_is_resumed_with_the_flag_that_began_it() -> None:
         give_again(run, MINE, "env.params.sutton_barto_reward=true", is_mock=True)
 
 
-def test_another_run_does_not_become_a_mock_run() -> None:
+def test_a_real_run_does_not_become_a_mock_run() -> None:
     with pytest.raises(RunError, match=r"--mock-env: .*run was begun without it; leave it out to resume the run"):
         load_resumed_config(begin_run(), Restatement(is_mock=True))
 
 
-def test_rewinding_needs_a_checkpoint_and_a_new_run_needs_one_to_go_on_from() -> None:
+def test_rewinding_and_branching_need_a_checkpoint() -> None:
     begin_run()
     with pytest.raises(RunError, match=r"--rewind needs a checkpoint to go back to: --resume .*run/checkpoints/NAME"):
         resume_run("run", is_rewinding=True)

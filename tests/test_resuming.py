@@ -1,4 +1,4 @@
-"""Carrying runs on: the same weights, curves and files as if nothing had happened."""
+"""Resume runs: the same weights, curves and files as without an interruption."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def read_monitor(run: Run, index: int) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
-def test_a_stopped_run_goes_on_as_if_nothing_had_happened(algorithm: str) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one(algorithm: str) -> None:
     whole = train(make_config(algorithm), run_dir="whole")
     stopped = train(make_config(algorithm), run_dir="parts", callback=SignalCallback(230))
     assert stopped.record.stop_reason == "signal SIGTERM"
@@ -162,7 +162,7 @@ def test_another_checkpoint_directory_is_refused_of_a_completed_run_too() -> Non
     assert not Path("elsewhere").exists()
 
 
-def test_what_would_alter_the_past_is_refused_and_what_is_no_change_is_not() -> None:
+def test_changes_of_past_training_are_refused_and_equal_values_accepted() -> None:
     train(make_config(), run_dir="run", callback=SignalCallback(100))
     before = Path("run/status.json").read_text()
     with pytest.raises(ConfigError, match=r"agent.params.gamma: cannot be changed .*--init-from") as caught:
@@ -212,7 +212,7 @@ def test_another_run_directory_is_a_new_run_from_the_newest_checkpoint_too() -> 
     assert (run.status, Path("run/resumes.jsonl").exists()) == ("completed", False)
 
 
-def test_a_branch_that_was_killed_before_its_first_checkpoint_begins_where_it_branched_off() -> None:
+def test_a_branch_killed_before_its_first_checkpoint_restarts_from_its_origin() -> None:
     run = train(make_config(), run_dir="run")
     oldest = CheckpointStore(run.paths.checkpoints).list_bundles()[-1]
     with resume_run(oldest.path, run_dir="branch").session as session:
@@ -223,7 +223,7 @@ def test_a_branch_that_was_killed_before_its_first_checkpoint_begins_where_it_br
     assert branch.metrics["episodes"]["return"] == run.metrics["episodes"]["return"]
 
 
-def test_a_branch_whose_origin_is_gone_says_so() -> None:
+def test_a_branch_whose_origin_is_missing_is_refused() -> None:
     run = train(make_config(), run_dir="run")
     oldest = CheckpointStore(run.paths.checkpoints).list_bundles()[-1]
     with resume_run(oldest.path, run_dir="branch").session as session:
@@ -234,7 +234,7 @@ def test_a_branch_whose_origin_is_gone_says_so() -> None:
 
 
 @pytest.mark.parametrize("place", ["run/checkpoints", "elsewhere/run"])
-def test_a_checkpoint_kept_elsewhere_is_known_as_its_runs(place: str) -> None:
+def test_a_checkpoint_in_another_directory_belongs_to_its_run(place: str) -> None:
     train_run(start_run(make_config(train={"total_steps": 200}), "run", checkpoint_dir=Path("elsewhere")))
     (newest, *_) = CheckpointStore(Path(place)).list_bundles()
     assert find_resume_point(newest.path).run.paths.root.samefile("run")
@@ -242,14 +242,14 @@ def test_a_checkpoint_kept_elsewhere_is_known_as_its_runs(place: str) -> None:
     assert find_agent(newest.path).config.seed == 1
 
 
-def test_a_checkpoint_of_no_run_cannot_go_on() -> None:
+def test_a_checkpoint_without_a_run_cannot_be_resumed() -> None:
     run = train(make_config(), run_dir="run")
     shutil.copytree(run.paths.checkpoints, "copied/checkpoints", symlinks=True)
     with pytest.raises(RunError, match="belongs to no run"):
         resume("copied/checkpoints/latest")
 
 
-def test_rewinding_goes_back_in_place() -> None:
+def test_rewinding_rolls_back_in_place() -> None:
     run = train(make_config(), run_dir="run")
     hash_before = hash_weights(run)
     bundles = CheckpointStore(run.paths.checkpoints).list_bundles()
@@ -262,7 +262,7 @@ def test_rewinding_goes_back_in_place() -> None:
     assert hash_weights(run) == hash_before
 
 
-def test_a_run_without_a_checkpoint_begins_again() -> None:
+def test_a_run_without_a_checkpoint_restarts() -> None:
     with pytest.raises(RuntimeError):
         train(make_config(), run_dir="run", callback=RaiseAtOnce())
     for path in Path("run/checkpoints").iterdir():
@@ -277,7 +277,7 @@ class RaiseAtOnce(BaseCallback):
         raise RuntimeError
 
 
-def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_is_used() -> None:
+def test_the_previous_checkpoint_replaces_a_damaged_one() -> None:
     whole = train(make_config(), run_dir="whole")
     train(make_config(), run_dir="run", callback=SignalCallback(230))
     latest = Path("run/checkpoints/latest").resolve()
@@ -288,7 +288,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_is_used() -> None:
     assert hash_weights(run) == hash_weights(whole)
 
 
-def test_weights_of_another_run_to_begin_with() -> None:
+def test_a_run_starts_with_the_weights_of_another() -> None:
     first = train(make_config(train={"total_steps": 64}), run_dir="first")
     config = make_config(train={"total_steps": 64})
     config["agent"]["init_from"] = "first/checkpoints/latest"
@@ -299,7 +299,7 @@ def test_weights_of_another_run_to_begin_with() -> None:
         train(make_config(), run_dir="third", overrides=["agent.init_from=nope"])
 
 
-def test_what_is_no_run_cannot_be_resumed() -> None:
+def test_only_runs_can_be_resumed() -> None:
     Path("empty").mkdir()
     with pytest.raises(RunError):
         resume("empty")
@@ -318,7 +318,7 @@ def test_a_failed_resume_leaves_the_run_as_it_was() -> None:
     assert CheckpointStore(run.paths.checkpoints).find_latest() is not None
 
 
-def test_threads_are_put_back() -> None:
+def test_the_number_of_threads_is_restored() -> None:
     before = torch.get_num_threads()
     train_run(start_run(make_config(train={"total_steps": 64}), "run"))
     assert torch.get_num_threads() == before

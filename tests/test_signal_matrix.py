@@ -1,4 +1,4 @@
-"""Runs that are signalled in the midst of anything; see ``tests/harness/signal_matrix.py``."""
+"""Send signals to runs at any moment; see ``tests/harness/signal_matrix.py``."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def learn(model: BaseAlgorithm, directory: Path, interrupted_at: int | None = No
 
 
 @pytest.mark.parametrize("kind", [PPO, DQN])
-def test_what_is_half_updated_is_not_saved(kind: type[BaseAlgorithm], tmp_path: Path) -> None:
+def test_a_half_updated_model_is_not_saved(kind: type[BaseAlgorithm], tmp_path: Path) -> None:
     whole, parts = make_model(kind), make_model(kind)
     learn(whole, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
@@ -131,7 +131,7 @@ def test_an_interrupted_step_does_not_hang(tmp_path: Path, monkeypatch: pytest.M
     assert multiprocessing.active_children() == []
 
 
-def test_after_a_signal_no_time_is_spent_on_drawing(tmp_path: Path) -> None:
+def test_no_curves_are_drawn_after_a_signal(tmp_path: Path) -> None:
     def signal_at_once(metrics: dict[str, Any]) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 

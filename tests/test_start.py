@@ -1,4 +1,4 @@
-"""What ends a run between the claim of its directory and its first step, and what is left then."""
+"""Interrupt a run between the creation of its directory and its first step."""
 
 from __future__ import annotations
 

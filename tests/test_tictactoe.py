@@ -57,7 +57,7 @@ class PerfectPlayer:
         pass
 
 
-def test_nobody_beats_the_perfect_player() -> None:
+def test_the_perfect_player_never_loses() -> None:
     game = make_game("pettingzoo.classic.tictactoe_v3", 40)
     generator = np.random.default_rng(0)
     tally = play_match(game, PerfectPlayer(), PerfectPlayer(), generator=generator, opening_plies=(0, 0)).total

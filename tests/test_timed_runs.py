@@ -1,4 +1,4 @@
-"""Runs that are bound by a time, from the configuration to the file that says how fast they were."""
+"""Runs bounded by time, and their benchmark file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def train_timed(run_dir: Path, duration: str, **params: Any) -> TrainedRun:
     return sb3_ext.train(config, run_dir=run_dir)
 
 
-def test_a_resumed_run_does_not_get_its_time_again(tmp_path: Path) -> None:
+def test_a_resumed_run_has_the_remaining_time(tmp_path: Path) -> None:
     run = train_timed(tmp_path / "run", "1s")
     first = run.benchmark
     assert (run.record.stop_reason, run.status) == ("duration", "completed")
@@ -44,7 +44,7 @@ def test_a_resumed_run_does_not_get_its_time_again(tmp_path: Path) -> None:
     assert second["steps"] - first["steps"] < first["steps"] / 2
 
 
-def test_the_rollout_in_which_the_time_is_up_is_finished_and_learned_from(tmp_path: Path) -> None:
+def test_the_last_rollout_of_a_timed_run_is_finished_and_learned_from(tmp_path: Path) -> None:
     run = train_timed(tmp_path / "run", "0.001s", n_steps=1024, batch_size=2048)
     assert (run.status, run.record.stop_reason) == ("completed", "duration")
     assert run.benchmark["steps"] == 2048

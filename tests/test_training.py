@@ -1,4 +1,4 @@
-"""Training from a configuration: what is left in the run directory, however it ends."""
+"""Training from a configuration, and the content of the run directory at every kind of end."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def toy_envs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_every_algorithm_trains_through_the_same_door(algorithm: str, tmp_path: Path) -> None:
+def test_every_algorithm_trains(algorithm: str, tmp_path: Path) -> None:
     spec = ALGORITHMS[algorithm]
     env = "CartPole-v1" if "Discrete" in spec.action_spaces else "Pendulum-v1"
     run = train(make_config(algorithm, "toy_envs:Masked-v0" if spec.needs_action_masks else env), run_dir="run")
@@ -160,7 +160,7 @@ def test_every_algorithm_trains_through_the_same_door(algorithm: str, tmp_path: 
         ("recurrent_ppo", {"id": "CartPole-v1", "normalize": {"norm_obs": False}}, {}, "MlpLstmPolicy"),
     ],
 )
-def test_kinds_of_environments(algorithm: str, env: Any, changes: dict[str, Any], policy: str) -> None:
+def test_every_kind_of_environment_trains(algorithm: str, env: Any, changes: dict[str, Any], policy: str) -> None:
     config = make_config(algorithm, env if isinstance(env, dict) else {"id": env}, **changes)
     if policy == "CnnPolicy":
         config["agent"]["params"]["policy_kwargs"] = {"features_extractor_kwargs": {"features_dim": 8}}
@@ -170,7 +170,7 @@ def test_kinds_of_environments(algorithm: str, env: Any, changes: dict[str, Any]
     assert run.metrics["last_evaluation"]["episodes"] == 2
 
 
-def test_what_a_run_leaves_behind() -> None:
+def test_the_files_of_a_run() -> None:
     run = train(make_config("dqn"), run_dir="run", overrides=["agent.params.gamma=0.9"], command="me --now")
     left = {str(path.relative_to(run.paths.root)) for path in run.paths.root.rglob("*") if path.is_file()}
     [events] = [name for name in left if name.startswith("tensorboard/events")]
@@ -294,7 +294,7 @@ def test_every_callback_that_has_a_name_can_be_part_of_a_run() -> None:
     assert run.record.epsilon == pytest.approx(0.9995**40)
 
 
-def test_a_stop_file_of_the_users_own_stops_the_run_between_two_rollouts() -> None:
+def test_a_configured_stop_file_stops_the_run_between_two_rollouts() -> None:
     Path("stop_all").touch()
     entry = {"type": "stop_file", "params": {"path": "stop_all"}}
     run = train(make_config("ppo", train={"total_steps": 64, "callbacks": [entry]}), run_dir="run")
@@ -312,7 +312,7 @@ def test_mock_environment_has_the_same_spaces() -> None:
 
 
 @pytest.mark.parametrize("is_mock", [False, True])
-def test_a_run_in_noise_says_so_wherever_it_is_looked_at(is_mock: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_in_the_mock_environment_is_marked_everywhere(is_mock: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     titles = []
     monkeypatch.setattr(sys, "argv", ["sb3-ext"])
     monkeypatch.setattr("sb3_ext.reports.curves.plot_curves", lambda *_, title, **__: titles.append(title))
@@ -379,7 +379,7 @@ def test_an_exception_leaves_a_failed_run_with_a_model_and_is_raised_again() -> 
     PPO.load(run.paths.latest_model)
 
 
-def test_a_callback_of_the_users_that_stops_is_named_as_the_reason() -> None:
+def test_a_user_callback_that_stops_training_is_named_as_the_reason() -> None:
     class Enough(BaseCallback):
         def _on_step(self) -> bool:
             return self.num_timesteps < 20
@@ -418,7 +418,7 @@ def test_the_same_seed_gives_the_same_weights() -> None:
         (make_config("ppo", agent={"device": "cuda:99"}), "agent.device: 'cuda:99' asked for"),
     ],
 )
-def test_what_does_not_fit_leaves_no_directory(config: dict[str, Any], message: str) -> None:
+def test_a_refused_configuration_leaves_no_directory(config: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         train(config, run_dir="run")
     assert not Path("run").exists()
@@ -439,7 +439,7 @@ def test_runs_are_named_after_their_configuration(tmp_path: Path) -> None:
     assert len(set(names)) == 3
 
 
-def test_nothing_of_the_run_stays_open() -> None:
+def test_all_resources_of_a_run_are_closed() -> None:
     me = psutil.Process()
     train(make_config(parallel={"mode": "subproc", "num_envs": 2}), run_dir="run")
     assert [file.path for file in me.open_files() if "/run/" in file.path] == []

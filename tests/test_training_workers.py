@@ -1,4 +1,4 @@
-"""Trainings whose environments live in workers, and what becomes of them when those fail."""
+"""Training with environments in workers, and failures of workers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def make_config(env: dict[str, Any], **parallel: Any) -> dict[str, Any]:
     }
 
 
-def test_what_really_ran_is_written_down_and_carried_on() -> None:
+def test_the_chosen_mode_is_recorded_and_resumed() -> None:
     config = make_config({"at_step": None})
     del config["parallel"]["num_envs_per_worker"]
     run = train({**config, "parallel": {"mode": "workers", "num_envs": 4, "num_workers": 2}}, run_dir="run")
@@ -79,7 +79,7 @@ def test_a_lost_worker_ends_the_run(fault: str) -> None:
 
 
 @pytest.mark.parametrize(("fault", "expected"), [("exit", "ended with exit status 3"), ("hang", "hangs")])
-def test_an_environment_that_is_lost_from_the_first_steps_on_is_lost_in_a_worker(fault: str, expected: str) -> None:
+def test_an_environment_that_crashes_in_its_first_steps_crashes_in_a_worker(fault: str, expected: str) -> None:
     with pytest.raises(WorkerError):
         train(make_config({"fault": fault, "at_step": 3}, step_timeout_seconds=1), run_dir="run")
     run = Run(Path("run"))
@@ -102,7 +102,7 @@ def test_a_lost_worker_is_replaced_if_allowed(caplog: pytest.LogCaptureFixture) 
 
 
 @pytest.mark.parametrize("where", ["make", "reset"])
-def test_an_environment_that_fails_at_once_says_so_itself(where: str) -> None:
+def test_an_environment_that_fails_immediately_reports_its_own_error(where: str) -> None:
     with pytest.raises((ConfigError, WorkerError), match="the engine is on fire"):
         train(make_config({"where": where}), run_dir="run")
     assert list_workers() == []

@@ -30,7 +30,7 @@ def test_fires_when_a_multiple_is_reached(
 
 
 @given(interval=INTERVALS, counts=COUNTS)
-def test_fires_once_a_multiple_at_most_and_misses_none(interval: int, counts: list[int]) -> None:
+def test_fires_once_whenever_a_multiple_was_passed(interval: int, counts: list[int]) -> None:
     trigger = EverySteps(interval)
     last_fired = 0
     for count in counts:
