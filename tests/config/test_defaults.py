@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
@@ -86,10 +86,17 @@ def test_defaults_by_another_name_are_the_same(section: type[Section], key: str,
 
 
 def test_no_default_is_written_twice() -> None:
-    names = {
-        name for section in find_sections(Section) for name, field in section.model_fields.items() if is_word(field)
+    """A number under the name of a key could get out of step with the key; a text could only if it is the same now."""
+    defaults: dict[str, list[Any]] = {}
+    for section in find_sections(Section):
+        for name, field in section.model_fields.items():
+            defaults.setdefault(name, []).append(field.default)
+    again = {
+        where
+        for where, value in find_literal_defaults()
+        for known in [defaults.get(where.partition(".")[2], [])]
+        if value in known or (not isinstance(value, str) and any(is_number(default) for default in known))
     }
-    again = {where for where in find_literal_defaults() if where.partition(".")[2] in names}
     assert again == WRITTEN_AGAIN.keys()
 
 
@@ -99,8 +106,8 @@ def find_sections(base: type[Section]) -> Iterator[type[Section]]:
         yield from find_sections(section)
 
 
-def is_word(field: Any) -> bool:
-    return isinstance(field.default, int | float | str) and not isinstance(field.default, bool)
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 @cache
@@ -109,40 +116,38 @@ def parse_package() -> list[tuple[Path, ast.Module]]:
     return [(path.relative_to(root), ast.parse(path.read_text())) for path in sorted(root.rglob("*.py"))]
 
 
-def find_literal_defaults() -> Iterator[str]:
-    """Each parameter, or field of a class, outside of the configuration, whose default is a literal number or text."""
+def find_literal_defaults() -> Iterator[tuple[str, Any]]:
+    """Each parameter or field of a class, outside of the configuration, whose default is a literal; and the default."""
     for path, module in parse_package():
         if path.parts[0] == "config":
             continue
         for node in ast.walk(module):
             if isinstance(node, ast.ClassDef):
-                for inner in node.body:
-                    if (
-                        isinstance(inner, ast.AnnAssign)
-                        and isinstance(inner.target, ast.Name)
-                        and is_literal(inner.value)
-                    ):
-                        yield f"{node.name}.{inner.target.id}"
-                    if isinstance(inner, ast.FunctionDef):
-                        owner = node.name if inner.name == "__init__" else inner.name
-                        yield from (f"{owner}.{name}" for name in find_parameters(inner))
-        for node in module.body:
-            if isinstance(node, ast.FunctionDef):
-                yield from (f"{node.name}.{name}" for name in find_parameters(node))
+                fields = [inner for inner in node.body if isinstance(inner, ast.AnnAssign) and inner.value is not None]
+                methods = [inner for inner in node.body if isinstance(inner, ast.FunctionDef)]
+                yield from select_literals(node.name, [(ast.unparse(item.target), item.value) for item in fields])
+                for method in methods:
+                    yield from select_literals(
+                        node.name if method.name == "__init__" else method.name, zip_defaults(method)
+                    )
+        for function in module.body:
+            if isinstance(function, ast.FunctionDef):
+                yield from select_literals(function.name, zip_defaults(function))
 
 
-def find_parameters(function: ast.FunctionDef) -> Iterator[str]:
+def zip_defaults(function: ast.FunctionDef) -> list[tuple[str, ast.expr | None]]:
     arguments = function.args
     positional = [*arguments.posonlyargs, *arguments.args]
     defaults = [*[None] * (len(positional) - len(arguments.defaults)), *arguments.defaults, *arguments.kw_defaults]
-    for argument, default in zip([*positional, *arguments.kwonlyargs], defaults, strict=True):
-        if is_literal(default):
-            yield argument.arg
+    names = [argument.arg for argument in (*positional, *arguments.kwonlyargs)]
+    return list(zip(names, defaults, strict=True))
 
 
-def is_literal(node: ast.expr | None) -> bool:
-    """Whether it is a number or a text, other than one that switches off, such as 0."""
-    return isinstance(node, ast.Constant) and not isinstance(node.value, bool) and bool(node.value)
+def select_literals(owner: str, defaults: Sequence[tuple[str, ast.expr | None]]) -> Iterator[tuple[str, Any]]:
+    """Numbers and texts, other than those that switch off, such as 0."""
+    for name, default in defaults:
+        if isinstance(default, ast.Constant) and not isinstance(default.value, bool) and default.value:
+            yield f"{owner}.{name}", default.value
 
 
 def test_no_list_of_words_is_written_twice() -> None:
