@@ -83,7 +83,7 @@ def test_a_game_trains_with_a_pool(whole: Path) -> None:
     assert header == "r,l,t,opponent,seat"
     assert {"random", "heuristic", "self"} <= {row.split(",")[3] for row in rows}
     log = (whole / "logs" / "training.log").read_text()
-    assert "evaluations are against random (50%), heuristic (50%), half of the games in either seat" in log
+    assert "evaluations are against random (50%), heuristic (50%), half of the games in each seat" in log
 
 
 def test_a_resumed_game_equals_an_uninterrupted_one(whole: Path, tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_a_run_with_only_mirror_boards_is_evaluated(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("agent", "message"),
     [
-        ({"id": "recurrent_ppo"}, "mirror_fraction: recurrent_ppo cannot learn so; agent.id could be ppo, a2c, dqn"),
+        ({"id": "recurrent_ppo"}, "mirror_fraction: recurrent_ppo has no buffer for this; use agent.id: ppo, a2c, dqn"),
         ({"id": "dqn", "params": {"replay_buffer_class": "ReplayBuffer"}}, "replay_buffer_class: cannot be set"),
     ],
 )
@@ -227,5 +227,5 @@ def test_algorithms_without_mirror_boards_are_refused(agent: dict[str, Any], mes
 def test_symmetry_is_refused_for_a_game_without_mirror_images(tmp_path: Path) -> None:
     config = learn_both_seats("ppo")
     config["game"] = {"id": "pettingzoo.classic.tictactoe_v3"}
-    with pytest.raises(ConfigError, match=r"train.symmetry: .*tictactoe_v3 does not say how it looks in a mirror"):
+    with pytest.raises(ConfigError, match=r"train.symmetry: .*tictactoe_v3 has no method find_reflection"):
         sb3_ext.train(config, run_dir=tmp_path / "run")

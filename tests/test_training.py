@@ -409,13 +409,13 @@ def test_the_same_seed_gives_the_same_weights() -> None:
         (make_config("maskable_ppo"), "action_masks"),
         (
             make_config("sac", "Pendulum-v1", agent={"params": {"replay_buffer_class": "HerReplayBuffer"}}),
-            "sac cannot be made with these parameters",
+            "cannot make sac with these parameters",
         ),
         (
             make_config("ppo", {"id": "CartPole-v1", "wrappers": ["gymnasium.wrappers.GrayscaleObservation"]}),
             "env.wrappers.0: gymnasium.wrappers.GrayscaleObservation cannot be put around the environment: ",
         ),
-        (make_config("ppo", agent={"device": "cuda:99"}), "agent.device: 'cuda:99' asked for"),
+        (make_config("ppo", agent={"device": "cuda:99"}), "agent.device: found 'cuda:99', but torch has"),
     ],
 )
 def test_a_refused_configuration_leaves_no_directory(config: dict[str, Any], message: str) -> None:

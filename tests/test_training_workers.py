@@ -84,7 +84,7 @@ def test_an_environment_that_crashes_in_its_first_steps_crashes_in_a_worker(faul
         train(make_config({"fault": fault, "at_step": 3}, step_timeout_seconds=1), run_dir="run")
     run = Run(Path("run"))
     assert expected in run.record.stop_reason
-    assert "will be approximate: the environment failed while this was tried out" in run.paths.log.read_text()
+    assert "will be approximate: the environment failed in the self-test" in run.paths.log.read_text()
     assert list_workers() == []
 
 
@@ -93,7 +93,7 @@ def test_a_lost_worker_is_replaced_if_allowed(caplog: pytest.LogCaptureFixture) 
     env = {"fault": "kill", "at_step": 50, "seed": 1, "marker": str(Path("marker").absolute())}
     run = train(make_config(env, max_worker_restarts=1), run_dir="run")
     assert (run.status, run.record.step) == ("completed", 256)
-    assert "worker 0 (environments 0 to 1) was killed by SIGKILL while stepping; it is replaced (1 of at most 1)" in (
+    assert "worker 0 (environments 0 to 1) was killed by SIGKILL while stepping; replacing it (1 of at most 1)" in (
         run.paths.log.read_text()
     )
     rows = [len(path.read_text().splitlines()) for path in sorted(run.paths.monitor.iterdir())]

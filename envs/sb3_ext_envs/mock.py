@@ -1,4 +1,4 @@
-"""An environment of noise: it takes the place of a slow or expensive one while a set-up is being checked."""
+"""An environment of noise that replaces a slow or expensive one, to check a set-up."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-# Bounds like these (3.4e38, say) mean "none". Uniform samples between them would overflow in any network.
+# Larger bounds, such as 3.4e38, mean "none". Uniform samples between them would overflow in any network.
 _NO_BOUND = 1e6
 _FRAME_SHAPE = (64, 64, 3)
 
 
 class MockEnv(gymnasium.Env[Any, Any]):
     """
-    Random observations and rewards of any spaces, for episodes of random length.
+    Return random observations and rewards, for any spaces, in episodes of random length.
 
     Observations are samples of the space, normally distributed along unbounded directions; rewards are uniform in
     [-1, 1) and do not depend on the actions; every other episode, on average, is truncated rather than terminated.
-    After ``reset(seed=…)`` everything is determined, and a pickled copy carries on exactly where the original was.
+    ``reset(seed=…)`` determines everything that follows, and a pickled copy continues exactly.
 
     :param observation_space: four numbers between -1 and 1 by default
     :param action_space: two discrete actions by default
-    :param like: id of an environment whose spaces, and action masks, to take instead; it is made once, and closed
+    :param like: id of an environment whose spaces and action masks are used instead; it is made once and closed
     :param like_params: keyword arguments of that environment's constructor
     :param shortest_episode_steps: length of the shortest episodes; must be positive
     :param longest_episode_steps: length of the longest episodes
     :param has_action_masks: have a method ``action_masks()``, for MaskablePPO, whose masks change at every step;
-        needs a discrete action space. An action that is masked out does no harm
+        needs a discrete action space. Masked actions are accepted
     :param render_mode: ``"rgb_array"`` or ``None``
     :raises ValueError: if the lengths do not fit each other, or the action space cannot be masked
     """
@@ -62,7 +62,7 @@ class MockEnv(gymnasium.Env[Any, Any]):
         self.action_space = spaces.Discrete(2) if action_space is None else action_space
         self.render_mode = render_mode
         self._length_range = (shortest_episode_steps, longest_episode_steps)
-        # A copy of its own: whoever samples the public space does not disturb the episodes.
+        # A copy, so that samples of the public space do not change the episodes.
         self._sampled_space = _widen(self.observation_space)
         self._masks: list[Any] = []
         self._choices = _list_choices(self.action_space) if has_action_masks else []
@@ -101,10 +101,9 @@ class MockEnv(gymnasium.Env[Any, Any]):
 
     def render(self) -> Any:
         """
-        Draw nothing in particular.
+        Draw a grey image.
 
-        :return: an image of shape (64, 64, 3), dtype uint8, that brightens as the episode goes on; ``None`` without
-            a render mode
+        :return: shape (64, 64, 3), dtype uint8, brighter with each step; ``None`` without a render mode
         """
         if self.render_mode is None:
             return None
@@ -135,7 +134,7 @@ def _list_choices(space: spaces.Space[Any]) -> list[int]:
 
 
 def _widen(space: spaces.Space[Any]) -> spaces.Space[Any]:
-    """:return: a copy in which bounds too far away to matter are none"""
+    """:return: a copy in which huge bounds are infinite"""
     if isinstance(space, spaces.Dict):
         return spaces.Dict({name: _widen(part) for name, part in space.spaces.items()})
     if isinstance(space, spaces.Tuple):

@@ -14,34 +14,33 @@ from sb3_ext_envs.procgen_games import ProcgenOptions
 
 class ProcgenEnv(gymnasium.Env[Any, Any]):
     """
-    A game whose every episode is another level.
+    One game, with another level in each episode.
 
-    Observations are pictures of shape (64, 64, 3), dtype uint8. Of the 15 actions 0 to 8 are the joystick's, by
-    columns: left (down, middle, up), middle, right; 9 to 14 are buttons, and do nothing in most games.
+    Observations are pictures of shape (64, 64, 3), dtype uint8. Actions 0 to 8 are the joystick's, by columns: left
+    (down, middle, up), middle, right; 9 to 14 are buttons, without effect in most games.
 
-    The library begins the next episode by itself, and never draws the last picture of one. What the last step returns
-    is therefore the picture before it. Nothing is to be learned from that one, and no algorithm of SB3 does: every
-    episode ends as terminated. That includes those that end because the game's own time is up, after 1,000 steps in
-    most games: the library does not tell them apart.
+    The library starts the next episode by itself and never draws the last picture of an episode. The last step
+    therefore returns the picture before it. No algorithm of SB3 learns from that one, since every episode ends as
+    terminated, also when the game's time is up (after 1,000 steps in most games): the library does not distinguish.
 
-    ``info`` of the last step has ``is_success`` and ``prev_level_complete`` (the level was solved), ``prev_level_seed``
-    (which it was) and ``level_seed`` (the next); that of ``reset`` has ``level_seed``.
+    ``info`` of the last step has ``is_success`` and ``prev_level_complete`` (whether the level was solved),
+    ``prev_level_seed`` (of that level) and ``level_seed`` (of the next); that of ``reset`` has ``level_seed``.
 
     :param game: one of the sixteen
     :param distribution_mode: ``"easy"`` or ``"hard"``; some games also have ``"extreme"``, ``"memory"`` or
         ``"exploration"``
     :param num_levels: how many different levels there are; 0 for all of them
     :param start_level: the seed of the first of these levels
-    :param use_sequential_levels: see :class:`~sb3_ext_envs.procgen_games.ProcgenOptions`, as for all that follow
-    :param center_agent: likewise
-    :param use_backgrounds: likewise
-    :param use_monochrome_assets: likewise
-    :param restrict_themes: likewise
-    :param use_generated_assets: likewise
-    :param paint_vel_info: likewise
+    :param use_sequential_levels: see :class:`~sb3_ext_envs.procgen_games.ProcgenOptions`
+    :param center_agent: see there
+    :param use_backgrounds: see there
+    :param use_monochrome_assets: see there
+    :param restrict_themes: see there
+    :param use_generated_assets: see there
+    :param paint_vel_info: see there
     :param render_mode: ``"rgb_array"``, for pictures of shape (512, 512, 3), or ``None``
     :raises ValueError: if the game has no such levels
-    :raises gymnasium.error.DependencyNotInstalled: if the library is not installed
+    :raises MissingProcgenError: if the library is not installed
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012 (as in the base class)
@@ -50,7 +49,7 @@ class ProcgenEnv(gymnasium.Env[Any, Any]):
     }
 
     native_vec_env = "sb3_ext_envs.procgen_vec_env:ProcgenVecEnv"
-    """A ``VecEnv`` of the same games that is faster than one around this class."""
+    """A faster ``VecEnv`` of the same games."""
 
     def __init__(
         self,
@@ -110,7 +109,7 @@ class ProcgenEnv(gymnasium.Env[Any, Any]):
         Take one step.
 
         :param action: 0 to 14
-        :return: picture, reward, whether the episode is over, ``False``, and after the last step what became of it
+        :return: picture, reward, whether the episode is over, ``False``, and an info, empty except after the last step
         """
         frame = self.render()
         self._batch.act(np.array([action]))

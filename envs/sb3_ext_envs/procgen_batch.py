@@ -1,4 +1,4 @@
-"""Procgen's library: several games of one kind, stepped side by side in its own threads."""
+"""Several Procgen games of one kind, stepped in the library's own threads."""
 
 from __future__ import annotations
 
@@ -16,9 +16,21 @@ from numpy.typing import NDArray
 from sb3_ext_envs.procgen_games import ProcgenOptions
 
 FRAMES_PER_SECOND = 15
-"""At which people play the games."""
+"""The speed at which people play."""
 
-_NEW_LEVEL = -1  # as an action: this episode is over
+_NEW_LEVEL = -1  # as an action: end the episode
+
+
+class MissingProcgenError(error.DependencyNotInstalled):
+    """
+    The package ``procgen`` is not installed.
+
+    :ivar extra: of ``sb3-ext``, which installs it
+    :ivar condition: what else it requires
+    """
+
+    extra = "procgen"
+    condition = "it needs NumPy 1, and so best an environment of its own"
 
 
 def make_observation_space() -> spaces.Box:
@@ -30,25 +42,25 @@ def make_observation_space() -> spaces.Box:
 
 def make_action_space() -> spaces.Discrete:
     """
-    :return: 0 to 8, the joystick by columns: left (down, middle, up), middle, right; 9 to 14, buttons, which most games
-        do without
+    :return: 0 to 8, the joystick by columns: left (down, middle, up), middle, right; 9 to 14, buttons, without effect
+        in most games
     """
     return spaces.Discrete(15)
 
 
 class ProcgenBatch:
     """
-    Games whose episodes follow each other without a pause: what is seen after the last step of one is already the
-    first picture of the next. Its last picture is never drawn.
+    Games whose episodes follow each other: the observation after the last step of an episode is the first picture of
+    the next. The last picture is never drawn.
 
-    Levels are drawn from a generator in each game. They depend on the seed and on a game's place in the batch only,
-    neither on the number of threads nor on what other games do.
+    Levels depend only on the seed and on the position of a game in the batch, neither on the number of threads nor on
+    other games.
 
-    :param options: which levels are played, and how they look
-    :param num_games: how many
-    :param num_threads: that step them; with 0 the caller's own does
-    :param has_frames: draw large pictures for people too
-    :raises gymnasium.error.DependencyNotInstalled: if the library is not installed
+    :param options: levels and graphics
+    :param num_games: number of games
+    :param num_threads: threads of the library; 0 steps the games in the calling thread
+    :param has_frames: also draw large pictures
+    :raises MissingProcgenError: if the library is not installed
     """
 
     def __init__(self, options: ProcgenOptions, num_games: int, *, num_threads: int, has_frames: bool = False) -> None:
@@ -64,7 +76,7 @@ class ProcgenBatch:
 
     def restart(self, seed: int) -> None:
         """
-        Begin anew with other games.
+        Replace all games by new ones.
 
         :param seed: determines the levels of this episode and of all that follow
         """
@@ -73,13 +85,13 @@ class ProcgenBatch:
             replaced.close()
 
     def begin_levels(self) -> None:
-        """Give up the episodes in progress: each game has a new one, unless it has just begun one."""
+        """Begin a new episode in each game, unless all have just begun one."""
         if not self.observe()[2].all():
             self._games.act(np.full(self._games.num, _NEW_LEVEL, dtype=np.int32))
 
     def act(self, actions: NDArray[np.integer[Any]]) -> None:
         """
-        Take a step in each game. Does not wait until it is taken; :meth:`observe` does.
+        Start a step in each game; :meth:`observe` waits for its end.
 
         :param actions: one a game, shape (num_games,)
         """
@@ -95,14 +107,14 @@ class ProcgenBatch:
 
     def list_levels(self) -> list[dict[str, int]]:
         """
-        :return: for each game the seed of its level, and of the one before it: ``level_seed``, ``prev_level_seed``,
-            and whether that one was solved: ``prev_level_complete``
+        :return: of each game the seed of its level (``level_seed``) and of the previous one (``prev_level_seed``), and
+            whether that one was solved (``prev_level_complete``)
         """
         return [{name: int(info[name]) for name in info if name != "rgb"} for info in self._games.get_info()]
 
     def draw_frames(self) -> list[NDArray[np.uint8]]:
         """
-        :return: a large picture of each game, shape (512, 512, 3); only ``has_frames``
+        :return: a large picture of each game, shape (512, 512, 3); requires ``has_frames``
         """
         return [info["rgb"] for info in self._games.get_info()]
 
@@ -130,7 +142,7 @@ class ProcgenBatch:
 @cache
 def _load_library() -> ModuleType:
     """
-    Import ``procgen``. Its shared library, whose pictures take a second to load, then stays in the process.
+    Import ``procgen``, and keep its shared library loaded: its pictures take a second to load.
 
     :return: the module that makes games
     """
@@ -139,7 +151,7 @@ def _load_library() -> ModuleType:
             warnings.simplefilter("ignore", ResourceWarning)  # it leaves a file open
             library = import_module("procgen.env")
     except ImportError as reason:
-        raise error.DependencyNotInstalled(f"Procgen's games need the package procgen: {reason}") from reason
+        raise MissingProcgenError(f"Procgen's games need the package procgen: {reason}") from reason
     _keep_loaded(library)
     return library
 

@@ -1,5 +1,5 @@
 """
-Procgen's games, and what they can be asked for: known without the library, which ends the process if asked wrongly.
+Procgen's games and their options, validated without the library, which ends the process for invalid ones.
 
 Cobbe et al. 2020, "Leveraging Procedural Generation to Benchmark Reinforcement Learning", arXiv:1912.01588.
 """
@@ -37,8 +37,8 @@ def name_environment(game: str) -> str:
 
 def explain_unknown_game(env_id: str) -> str | None:
     """
-    :param env_id: of no registered environment
-    :return: for what looks like one of Procgen's, a message that lists the games; ``None`` for any other
+    :param env_id: an id that is not registered
+    :return: a message that lists the games, if the id looks like one of Procgen; ``None`` for any other
     """
     if not env_id.startswith(_PREFIX):
         return None
@@ -51,9 +51,9 @@ def explain_unknown_game(env_id: str) -> str | None:
 
 class OptionError(ValueError):
     """
-    An option has a value that the game does not know.
+    An option has a value that the game does not support.
 
-    :param parameter: its name
+    :param parameter: the name of the option
     :param message: what was expected and found
     """
 
@@ -65,20 +65,20 @@ class OptionError(ValueError):
 @dataclass(frozen=True)
 class ProcgenOptions:
     """
-    Which levels are played, and how they look.
+    Levels and graphics of a game.
 
     :param game: one of :data:`GAMES`
-    :param distribution_mode: ``"easy"`` or ``"hard"``; some games also have ``"extreme"``, ``"memory"`` (they show
-        only what is near) or ``"exploration"`` (a single level that is hard to explore)
+    :param distribution_mode: ``"easy"`` or ``"hard"``; some games also have ``"extreme"``, ``"memory"`` (only the
+        surroundings are visible) or ``"exploration"`` (a single level that is hard to explore)
     :param num_levels: how many different levels there are; 0 for all of them
     :param start_level: the seed of the first of these levels
-    :param use_sequential_levels: a level that is solved is followed by the next one in the same episode
-    :param center_agent: the picture follows the agent, in the games that know it
+    :param use_sequential_levels: a solved level is followed by the next one in the same episode
+    :param center_agent: the picture follows the agent, in games that support it
     :param use_backgrounds: draw pictures behind the levels instead of black
     :param use_monochrome_assets: draw rectangles in one colour each instead of pictures
-    :param restrict_themes: draw always the same pictures where a game has several for one thing
-    :param use_generated_assets: draw random pictures instead of those made by people
-    :param paint_vel_info: paint the agent's velocity into the corner, in the games where it matters
+    :param restrict_themes: always draw the same picture where a game has several
+    :param use_generated_assets: draw random pictures instead of designed ones
+    :param paint_vel_info: paint the agent's velocity into the corner, in games where it matters
     :raises OptionError: if the game does not exist or has no such mode, or a level's number is negative or too large
     """
 

@@ -1,4 +1,4 @@
-"""Many Procgen games as one ``VecEnv``, stepped by the library's own threads: no Python between the games."""
+"""Many Procgen games as one ``VecEnv``, stepped in the library's own threads."""
 
 from __future__ import annotations
 
@@ -20,19 +20,18 @@ _MAX_THREADS = 4  # the library's own default; a step of 32 games takes less tha
 
 class ProcgenVecEnv(VecEnv):
     """
-    The same games as in as many :class:`~sb3_ext_envs.procgen.ProcgenEnv`, with less work between the steps.
+    The same games as several :class:`~sb3_ext_envs.procgen.ProcgenEnv`, with less overhead.
 
-    ``terminal_observation`` is the picture before the last step, and no episode is ever truncated: see there. Of the
-    infos only those of a last step have anything in them. A seed determines all levels that follow; which they are
-    depends on the number of games.
+    ``terminal_observation`` is the picture before the last step, and no episode is truncated, see there. Only infos of
+    a last step have content. A seed and the number of games determine all levels that follow.
 
-    :param num_envs: how many games
-    :param game: which
-    :param num_threads: that step them; by default as many as there are processors, at most four
+    :param num_envs: number of games
+    :param game: its name
+    :param num_threads: threads of the library; ``None`` for one a core, at most four
     :param render_mode: ``"rgb_array"`` or ``None``
     :param options: as for :class:`~sb3_ext_envs.procgen_games.ProcgenOptions`
     :raises ValueError: if the game has no such levels
-    :raises gymnasium.error.DependencyNotInstalled: if the library is not installed
+    :raises MissingProcgenError: if the library is not installed
     """
 
     def __init__(
@@ -73,7 +72,7 @@ class ProcgenVecEnv(VecEnv):
 
     def step_async(self, actions: NDArray[np.integer[Any]]) -> None:
         """
-        Let the library's threads take a step.
+        Start a step in the library's threads.
 
         :param actions: shape (num_envs,), 0 to 14
         """
@@ -81,9 +80,9 @@ class ProcgenVecEnv(VecEnv):
 
     def step_wait(self) -> VecEnvStepReturn:
         """
-        Wait for them.
+        Wait for the end of the step.
 
-        :return: pictures, rewards, which episodes are over, and what became of those
+        :return: pictures, rewards, whether each episode is over, and infos
         """
         rewards, observations, dones = self._batch.observe()
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
@@ -124,15 +123,15 @@ class ProcgenVecEnv(VecEnv):
         self._batch.close()
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
-        """All games have the same attributes: those of this object."""
+        """Return the attributes of this object, which all games share."""
         return [getattr(self, attr_name) for _ in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
-        """Not for a single game, nor for all: they take no further arguments once they are made."""
+        """Not supported: games have no attributes of their own."""
         raise AttributeError(f"the games of a ProcgenVecEnv have no attributes of their own, such as {attr_name!r}")
 
     def env_method(self, method_name: str, *args: Any, indices: VecEnvIndices = None, **kwargs: Any) -> list[Any]:
-        """The games are no Python objects, so there are no methods to call."""
+        """Not supported: games are not Python objects."""
         raise AttributeError(f"the games of a ProcgenVecEnv have no methods of their own, such as {method_name!r}")
 
     def env_is_wrapped(

@@ -1,1 +1,1 @@
-"""Where environments are stepped fastest: chosen in a moment for ``parallel.mode: auto``, tried out by ``advise``."""
+"""Choose where environments are stepped: in a fraction of a second for ``auto``, by measurements for ``advise``."""

@@ -1,4 +1,4 @@
-"""Sequential or parallel, and how many workers: tried out, and explained."""
+"""Measure the ways to step environments, recommend one, and explain why."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _LOOK_SECONDS = 0.5
 @dataclass(frozen=True)
 class Advice:
     """
-    What was measured, and what follows from it.
+    Measurements, and the recommendation that follows.
 
     :param cores: of this process
-    :param busy_percent: how busy the machine was with other things
-    :param env_step_seconds: of one environment
-    :param agent: what it costs
+    :param busy_percent: CPU use of the machine before the measurements
+    :param env_step_seconds: a step of one environment
+    :param agent: its cost
     :param trials: sequential first
     """
 
@@ -42,8 +42,8 @@ class Advice:
 
     def predict_fps(self, trial: Trial) -> float:
         """
-        :param trial: one of them
-        :return: the steps per second of training, from its parts: stepping, choosing actions, learning
+        :param trial: one of the trials
+        :return: steps per second of training: stepping, choosing actions and learning
         """
         return trial.parallel.num_envs / self._predict_step_seconds(trial)
 
@@ -52,28 +52,28 @@ class Advice:
 
     @property
     def sequential(self) -> Trial:
-        """The first one."""
+        """The trial of ``sequential``."""
         return self.trials[0]
 
     @property
     def best(self) -> Trial:
-        """The fastest; sequential, if no other one is a tenth faster."""
+        """The fastest trial; sequential, unless another is at least a tenth faster."""
         fastest = max(self.trials, key=self.predict_fps)
         is_worth_it = self.predict_fps(fastest) >= _WORTH_IT * self.predict_fps(self.sequential)
         return fastest if is_worth_it else self.sequential
 
     @property
     def stepping_share(self) -> float:
-        """Of the time of a sequential training, what is spent in the environments: all that workers can save."""
+        """The share of a sequential training that is spent in the environments: the most that workers can save."""
         return self.sequential.step_seconds / self._predict_step_seconds(self.sequential)
 
 
 def measure_advice(config: RunConfig, seconds: float, on_trial: Callable[[str], None] = lambda name: None) -> Advice:
     """
-    Measure an environment, an agent, and the ways to step the environments, on this machine as busy as it is.
+    Measure an environment, the agent, and the ways to step the environments, on this machine under its current load.
 
     :param config: the whole configuration
-    :param seconds: for each way
+    :param seconds: for each measurement
     :param on_trial: called with the name of each way before it is measured
     :return: the advice
     :raises ConfigError: if environments or agent cannot be made
@@ -92,17 +92,20 @@ def measure_advice(config: RunConfig, seconds: float, on_trial: Callable[[str], 
 
 def explain_advice(advice: Advice) -> Iterator[str]:
     """
-    :param advice: measured
-    :return: why it is as it is, a sentence a line
+    :param advice: the measurements
+    :return: the reasons for the recommendation, a paragraph each
     """
     if advice.busy_percent > _BUSY_PERCENT:
         yield (
-            f"Other processes kept {advice.busy_percent:.0f} % of this machine busy: workers compete with them. "
-            "Measure again when it is free."
+            f"Other processes used {advice.busy_percent:.0f} % of the CPU: workers compete with them. Measure again "
+            "when the machine is idle."
         )
     sequential, best = advice.sequential, advice.best
     if len(advice.trials) == 1 and sequential.parallel.num_envs == 1:
-        yield "There is nothing to share: one environment. More of them change what is learned: try --num-envs 8."
+        yield (
+            "There is only one environment, so nothing can run in parallel. More environments change what is "
+            "learned; try --num-envs 8."
+        )
         return
     if best is not sequential:
         gain = advice.predict_fps(best) / advice.predict_fps(sequential)
@@ -113,9 +116,9 @@ def explain_advice(advice: Advice) -> Iterator[str]:
         yield from _explain_slower(advice, slower)
     if advice.stepping_share < _SMALL_SHARE:
         yield (
-            f"The environments take {advice.stepping_share:.0%} of the time, the agent the rest: however they are "
-            f"stepped, training gets {1 / (1 - advice.stepping_share):.2f} times as fast at best. A larger batch_size, "
-            "fewer n_epochs or gradient_steps, or a smaller network save more."
+            f"The environments take {advice.stepping_share:.0%} of the time, the agent the rest. Stepping them in "
+            f"parallel makes training at most {1 / (1 - advice.stepping_share):.2f} times as fast. A larger "
+            "batch_size, fewer n_epochs or gradient_steps, or a smaller network save more."
         )
 
 
@@ -129,14 +132,14 @@ def _explain_slower(advice: Advice, slower: list[Trial]) -> Iterator[str]:
     if messages > own and is_dominated_by_messages(quickest.backend, step):
         yield (
             f"A step of an environment takes {_format_time(step)}, and {quickest.backend.name} adds "
-            f"{_format_time(messages)} of messages to each step of all. Environments that are this fast are best left "
-            "in one process."
+            f"{_format_time(messages)} of messages to each step of all environments. Keep such fast environments in "
+            "one process."
         )
     if any(trial.backend.concurrency > advice.cores for trial in slower):
-        yield f"More workers than cores, here {advice.cores}, take turns, and switching between them takes time."
+        yield f"More workers than cores ({advice.cores}) take turns, and switching between them takes time."
     with_messages = [trial.backend for trial in slower if trial.backend.round_trip_seconds > 0]
     if any(backend.concurrency == num_envs for backend in with_messages):
-        yield "With one environment a worker, every environment costs a message a step."
+        yield "With one environment per worker, each environment costs a message per step."
 
 
 def _format_time(seconds: float) -> str:

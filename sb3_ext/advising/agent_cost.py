@@ -1,4 +1,4 @@
-"""What the agent costs beside its environments: choosing actions, storing what comes of them, learning from it."""
+"""Measure what the agent costs without its environments: choosing actions, storing transitions, learning."""
 
 from __future__ import annotations
 
@@ -27,13 +27,12 @@ from sb3_ext.vec.closing import closing_environments
 @dataclass(frozen=True)
 class AgentCost:
     """
-    For each call of ``env.step``, whatever the number of environments.
+    Seconds for each call of ``env.step`` of all environments.
 
-    :param collecting_seconds: of collecting, the environments in one process included; ``None`` where that would have
-        taken too long to measure
-    :param action_seconds: of choosing actions, from the network alone
-    :param update_seconds: of learning
-    :param threads: torch's, as training chooses them
+    :param collecting_seconds: collecting, with the environments in one process; ``None`` if no rollout was finished
+    :param action_seconds: choosing actions, estimated from the network
+    :param update_seconds: learning
+    :param threads: torch's threads, as training chooses them
     """
 
     collecting_seconds: float | None
@@ -43,9 +42,9 @@ class AgentCost:
 
     def predict_step_seconds(self, env_step_seconds: float, sequential_step_seconds: float) -> float:
         """
-        :param env_step_seconds: of the environments, as they are to be stepped
+        :param env_step_seconds: of the environments, in some mode
         :param sequential_step_seconds: of the environments in one process
-        :return: of training, collecting and learning together
+        :return: of training: collecting and learning
         """
         beside = self.action_seconds
         if self.collecting_seconds is not None:
@@ -55,11 +54,11 @@ class AgentCost:
 
 def measure_agent(config: RunConfig, seconds: float) -> AgentCost:
     """
-    Train for a moment in one process; where not even a rollout fits in, estimate from the network alone.
+    Train for some seconds in one process; if not even a rollout is finished, estimate the cost from the network.
 
     :param config: the whole configuration
-    :param seconds: for how long
-    :return: what the agent costs
+    :param seconds: length of the training
+    :return: the cost
     :raises ConfigError: if environments or agent cannot be made
     """
     parallel = ParallelConfig(mode=SEQUENTIAL, num_envs=config.parallel.num_envs)
@@ -80,7 +79,7 @@ def measure_agent(config: RunConfig, seconds: float) -> AgentCost:
 
 
 class _IterationWatch(PhaseCallback):
-    """Steps and seconds of whole iterations: rollouts with their updates."""
+    """Count steps and seconds of complete iterations: rollouts with their updates."""
 
     def __init__(self) -> None:
         super().__init__(Phases())
@@ -103,7 +102,7 @@ def _train(model: BaseAlgorithm, seconds: float) -> _IterationWatch:
 
 @contextmanager
 def _without_log_lines() -> Iterator[None]:
-    """The end of this training is no news."""
+    """Do not log the end of this training."""
     stopping = logging.getLogger(StopCallback.__module__)
     level = stopping.level
     stopping.setLevel(logging.WARNING)

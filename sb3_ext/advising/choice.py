@@ -1,4 +1,4 @@
-"""``parallel.mode: auto``: where the environments are stepped, chosen in a fraction of a second."""
+"""Choose a mode for ``parallel.mode: auto`` in a fraction of a second."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from sb3_ext.vec.workers.worker_split import count_cores
 logger = logging.getLogger(__name__)
 
 _MIN_SPEED_UP = 1.3
-_MIN_SAVING = 2.0  # in starts: processes have to be started, and to be worth it
+_MIN_SAVING = 2.0  # in starts of processes
 
 
 @dataclass(frozen=True)
 class ParallelChoice:
     """
-    :param parallel: the section ``parallel``, with a mode that is none but itself
-    :param reason: why, one line
+    :param parallel: the section ``parallel`` with the chosen mode
+    :param reason: the reason, one line
     """
 
     parallel: ParallelConfig
@@ -35,15 +35,15 @@ class ParallelChoice:
 
 def resolve_parallel(config: RunConfig, *, is_rendered: bool = False, interruption: Interruption = NEVER) -> RunConfig:
     """
-    Replace ``parallel.mode: auto`` by what it is in this run, and say why in the log.
+    Replace ``parallel.mode: auto`` by a mode, and log the reason.
 
-    Which of those that give the same results it is depends on the machine: sequential or workers. Native batches are
-    chosen wherever there are some. A resume finds the choice in the run's resolved configuration.
+    Sequential or workers, which have the same results, depends on the speed of the machine. Native batches are chosen
+    on every machine if the environment has them. A resume reads the choice from the run's resolved configuration.
 
     :param config: the whole configuration
-    :param is_rendered: whether windows are shown, which needs the environments in this process
+    :param is_rendered: whether windows are shown; they need the environments in this process
     :param interruption: checked before each step
-    :return: the same, with another mode if that was ``auto``
+    :return: the configuration, with another mode if that was ``auto``
     :raises StopRequested: if ``interruption`` says so
     """
     if config.parallel.mode != AUTO:
@@ -83,8 +83,8 @@ def choose_parallel(
         return _choose_sequential(config, few)
     try:
         step_seconds = measure_step_seconds(factory, interruption=interruption)
-    except Exception as error:  # whatever a user's environment raises, training is to show it, not this
-        return _choose_sequential(config, f"one that was tried failed: {error!r}")
+    except Exception as error:  # the user's environment may raise anything; training reports it
+        return _choose_sequential(config, f"an environment failed when it was tried: {error!r}")
     return _compare(config, parallel, step_seconds)
 
 

@@ -1,4 +1,4 @@
-"""How long a step of an environment takes: tried on a throwaway copy."""
+"""Measure on a temporary copy how long a step of an environment takes."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def measure_step_seconds(
     env_fn: Callable[[], gymnasium.Env[Any, Any]], budget_seconds: float = 0.2, interruption: Interruption = NEVER
 ) -> float:
     """
-    Step one environment with random actions.
+    Step one environment with random actions and time it.
 
-    The median of ten steps at a time, the resets among them included: what a busy machine or a rare long step adds is
-    left out. Global random number generators are afterwards what they were.
+    The median over samples of ten steps, with resets: a busy machine or a rare long step has little effect. The global
+    random number generators are restored at the end.
 
     :param env_fn: makes the environment
-    :param budget_seconds: how long to measure, at most, beside making it; one sample is always taken
+    :param budget_seconds: longest time to measure, without making the environment; at least one sample is taken
     :param interruption: checked before each step
-    :return: seconds a step
+    :return: seconds per step
     :raises StopRequested: if ``interruption`` says so
     """
     random_state = get_global_random_state()
@@ -54,7 +54,7 @@ def measure_step_seconds(
 def _time_steps(
     env: gymnasium.Env[Any, Any], actions: gymnasium.Space[Any], until: float, interruption: Interruption
 ) -> float:
-    """:return: seconds a step, of ten or, where that would take too long, of fewer"""
+    """:return: seconds per step, over ten steps, or fewer if time is up"""
     began_at = time.perf_counter()
     steps = 0
     while steps < _STEPS_PER_SAMPLE and (steps == 0 or time.perf_counter() < until):

@@ -1,4 +1,4 @@
-"""Stepping the environments of a configuration in several ways, for some seconds each."""
+"""Step the environments of a configuration in several modes, for some seconds each."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Trial:
 
 def list_sections(config: RunConfig, cores: int) -> list[ParallelConfig]:
     """
-    List what is worth a trial: what the modes propose for these environments, and the mode that is configured.
+    List what to measure: what the modes propose for these environments, and the configured mode.
 
     :param config: the whole configuration, with a section ``env``
     :param cores: of this process
@@ -70,12 +70,12 @@ def list_sections(config: RunConfig, cores: int) -> list[ParallelConfig]:
 
 def try_section(config: RunConfig, parallel: ParallelConfig, seconds: float) -> Trial:
     """
-    Step the environments with random actions, in the way that training does.
+    Step the environments with random actions, made as for training.
 
     :param config: the whole configuration
     :param parallel: another section ``parallel``
     :param seconds: for how long
-    :return: how fast that was
+    :return: the measurement
     :raises ConfigError: if the environments cannot be made
     """
     with TemporaryDirectory() as directory:

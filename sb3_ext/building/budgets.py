@@ -1,8 +1,7 @@
 """
-Which bound of a training its schedules follow.
+Choose the bound that the schedules of a training follow.
 
-Steps and episodes come first: a seeded training then has the same rates in every run. Time is followed where nothing
-else bounds the training.
+Steps or episodes, if they are bounded: then a seeded training has the same rates in every run. Otherwise time.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ def choose_total_steps(config: RunConfig, model: BaseAlgorithm, callbacks: Seque
     :param config: the whole configuration
     :param model: about to learn; perhaps resumed
     :param callbacks: those of ``learn``
-    :return: how many steps to ``learn`` at most, on top of those of a resumed model. Schedules follow the share of them
-        that is used or, where episodes or time are bounded, what :mod:`this module <sb3_ext.building.budgets>` says
+    :return: ``total_timesteps`` for ``learn``, without the steps of a resumed model; an ``EstimatedSteps`` if schedules
+        follow episodes or time
     """
     total_steps = config.train.total_steps
     bound = (sys.maxsize if total_steps is None else total_steps) - model.num_timesteps
@@ -37,7 +36,7 @@ def choose_total_steps(config: RunConfig, model: BaseAlgorithm, callbacks: Seque
 def follows_time(config: RunConfig) -> bool:
     """
     :param config: the whole configuration
-    :return: whether schedules follow the time used: it alone bounds the training
+    :return: whether schedules follow the time used, as the only bound
     """
     return config.train.total_steps is None and config.train.total_episodes is None
 
@@ -45,7 +44,7 @@ def follows_time(config: RunConfig) -> bool:
 def explain_inexact_schedules(config: RunConfig) -> str | None:
     """
     :param config: the whole configuration
-    :return: why a resumed run has other rates than one that was never interrupted; ``None`` if it has the same
+    :return: why the rates of a resumed run differ from those of an uninterrupted one; ``None`` if they are the same
     """
     if not follows_time(config):
         return None

@@ -1,4 +1,4 @@
-"""What goes on beside training: reports, evaluations, reasons to stop, and the user's own."""
+"""Make the callbacks of a run: reports, evaluations, stop conditions, and those of the user."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_ext.arguments import read_parameters
 from sb3_ext.building.budgets import explain_inexact_schedules
-from sb3_ext.building.game_environments import EVAL_OPENING_PLIES, find_eval_shares
+from sb3_ext.building.game_environments import EVAL_OPENING_PLIES, compute_eval_shares
 from sb3_ext.building.training_environments import choose_eval_seed, make_eval_env, try_exactness
 from sb3_ext.callbacks import (
     BenchmarkCallback,
@@ -64,14 +64,14 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Callbacks:
     """
-    What goes on beside training.
+    The callbacks of a run.
 
-    :param checkpoints: keeps the latest and the best state
-    :param metrics: keeps every episode and every logged number
-    :param evaluation: judges the agent
-    :param timings: knows where the time went, if that was asked for
-    :param reports: writes what the metrics are
-    :param all: these and the others, in the order in which they are called
+    :param checkpoints: saves the latest and the best state
+    :param metrics: records every episode and every logged number
+    :param evaluation: evaluates the agent
+    :param timings: measures the phases; ``None`` without ``train.track_timings``
+    :param reports: writes the metrics to files
+    :param all: these and the others, in the order of their calls
     """
 
     checkpoints: RunCheckpointCallback
@@ -82,7 +82,7 @@ class Callbacks:
     all: list[BaseCallback]
 
     def write_reports(self) -> None:
-        """Write metrics and curves as of now, when there is time."""
+        """Write metrics and curves in the background."""
         self.reports.submit(self.metrics.history, self._make_sections())
 
     def finish_reports(self, *, is_hurried: bool = False) -> None:
@@ -95,9 +95,9 @@ class Callbacks:
 
     def close(self) -> None:
         """
-        Close every callback that has a method ``close``, the user's among them, wherever it is nested, and the reports.
+        Close the reports and every callback with a method ``close``, also nested ones and those of the user.
 
-        An error in one of them is logged and keeps none of the others from being closed.
+        An error in one of them is logged; the others are closed all the same.
         """
         for callback in list_callbacks(self.all):
             close = getattr(callback, "close", None)
@@ -128,10 +128,10 @@ def make_callbacks(
     """
     :param config: the whole configuration
     :param session: the run that trains
-    :param phases: what the run is doing; shared with whoever goes on after ``learn``
-    :param extra_callbacks: the caller's own
+    :param phases: of the run; also used after ``learn``
+    :param extra_callbacks: of the caller
     :param trial: of a tuner that judges the training
-    :return: the callbacks; the stop file is looked at before the signals, since ``runs stop`` uses both
+    :return: the callbacks; the stop file is checked before signals, since ``runs stop`` uses both
     :raises ConfigError: if one cannot be made with its parameters
     """
     train = config.train
@@ -165,7 +165,7 @@ def make_callbacks(
             HeartbeatCallback(session.status, train.status_every_steps, phases, train.total_steps),
             ProgressCallback(train.total_steps),
             *extra_callbacks,
-            NanStopCallback(),  # before an evaluation is tried with such weights
+            NanStopCallback(),  # before an evaluation with such weights
             evaluation,
             *stops,
             *_make_stop_callbacks(config, evaluation, checkpoints),
@@ -190,11 +190,11 @@ def _make_checkpoints(
 ) -> RunCheckpointCallback:
     section = config.train.checkpoint
     has_evaluations = config.eval.every_steps is not None or config.eval.every_episodes is not None
-    exactness = Exactness(True, "not tried out, as configured")
+    exactness = Exactness(True, "not tested, as configured")
     if section.self_test:
         exactness = try_exactness(config, session.interruption)
         label = "exact" if exactness.exact else "approximate"
-        logger.info("carrying this run on from its checkpoints will be %s: %s", label, exactness.reason)
+        logger.info("resuming from checkpoints will be %s: %s", label, exactness.reason)
     inexact_because = explain_inexact_schedules(config)
     if inexact_because is not None:
         logger.info("resuming from checkpoints will be approximate: %s", inexact_because)
@@ -244,12 +244,12 @@ def _make_evaluation(
 def _make_outside_stops(
     config: RunConfig, session: RunSession, find_checkpoints: Callable[[], RunCheckpointCallback]
 ) -> Iterator[StopCallback]:
-    """Reasons that come at any moment, in the midst of an evaluation, too."""
-    # Who asks a run to stop waits for it: no longer than a second.
+    """Make the callbacks whose reasons may arise at any moment, also during an evaluation."""
+    # Users wait for the stop that they requested: at most about a second.
     yield StopFileCallback(session.paths.stop, at_boundary=lambda: find_checkpoints().is_boundary_near())
     yield SignalStopCallback(session.signals, at_boundary=lambda: find_checkpoints().is_boundary_near())
     if config.train.duration_seconds is not None:
-        # What was collected until a bound is learned from first.
+        # The rollout that reaches the bound is learned from first.
         at_boundary = lambda: find_checkpoints().is_boundary_ahead()  # noqa: E731
         yield TimeBudgetCallback(config.train.duration_seconds, at_boundary=at_boundary)
 
@@ -257,7 +257,7 @@ def _make_outside_stops(
 def _make_stop_callbacks(
     config: RunConfig, evaluation: EvaluationCallback, checkpoints: RunCheckpointCallback
 ) -> Iterator[StopCallback]:
-    # What was collected until a bound is learned from first.
+    # The rollout that reaches the bound is learned from first.
     at_boundary = checkpoints.is_boundary_ahead
     if config.train.total_episodes is not None:
         yield EpisodeBudgetCallback(config.train.total_episodes, at_boundary=at_boundary)
@@ -282,11 +282,11 @@ def _make_game_callbacks(config: RunConfig, session: RunSession) -> Iterator[Bas
     ratings = RatingCallback(past_self_prefix=SNAPSHOT_PREFIX, unrated={CURRENT_SELF})
     ratings.on_rating.append(lambda found: session.status.update(rating=found.mu, rating_sigma=found.sigma))
     yield ratings
-    against = ", ".join(f"{name} ({share:.0%})" for name, share in find_eval_shares(config).items())
+    against = ", ".join(f"{name} ({share:.0%})" for name, share in compute_eval_shares(config).items())
     least, most = EVAL_OPENING_PLIES
     logger.info(
-        "evaluations are against %s, half of the games in either seat, from random openings of %d to %d moves; "
-        "their mean return is the rate of wins minus that of losses",
+        "evaluations are against %s, half of the games in each seat, from random openings of %d to %d moves; "
+        "their mean return is the win rate minus the loss rate",
         *(against, least, most),
     )
 

@@ -1,4 +1,4 @@
-"""Whether a configuration can be trained: found out with one environment, before a run is begun."""
+"""Validate a configuration with one environment, before a run starts."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ logger = logging.getLogger(__name__)
 
 def validate_setup(config: RunConfig, source: ConfigSource | None = None, overrides: Iterable[Override] = ()) -> None:
     """
-    Make one environment, compare its spaces with what algorithm, policy, normalisation and frame stack can take, and
-    close it. Make the trackers. Read the initial weights, if there are any; whether they fit shows when the model is
-    made.
+    Make one environment, compare its spaces with what algorithm, policy, normalisation and frame stack support, and
+    close it. Make the trackers. Read the initial weights, if there are any; whether they fit is checked when the model
+    is made.
 
-    An environment that fails for reasons of its own is left to the training, which records how.
+    Other errors of the environment are ignored here: training reports them.
 
     :param config: the whole configuration
-    :param source: where it comes from, for messages with file and line; keys alone when left out
-    :param overrides: what was changed in it
-    :raises ConfigError: if they do not fit, the environment cannot be made with these arguments, or the initial weights
-        cannot be read
+    :param source: of the configuration, for messages with file and line; ``None`` for keys alone
+    :param overrides: that were applied to it
+    :raises ConfigError: if the spaces do not fit, the environment cannot be made with these arguments, or the initial
+        weights cannot be read
     :raises MissingExtraError: if the environment or a tracker needs an extra that is not installed
     """
     try:
@@ -48,7 +48,7 @@ def validate_setup(config: RunConfig, source: ConfigSource | None = None, overri
     except Sb3ExtError:
         raise
     except Exception as error:  # the code of any environment runs here
-        logger.debug("the environment could not be tried out: %r", error)
+        logger.debug("cannot validate the configuration with an environment: %r", error)
 
 
 def _validate_initial_weights(config: RunConfig) -> None:

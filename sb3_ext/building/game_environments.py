@@ -1,4 +1,4 @@
-"""Training's and evaluation's boards, for a configuration that has a game."""
+"""Make the boards of training and of evaluations, for a configuration with a game."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from sb3_ext.vec.monitor_files import continue_vec_monitor
 from sb3_ext.vec.snapshots.exactness import Exactness, self_test
 
 EVAL_OPENING_PLIES = (2, 4)
-"""Of an evaluation's games: without them, two players without chance would play the same game every time."""
+"""Random moves at the start of an evaluation's games: deterministic players would otherwise repeat one game."""
 
 
 def make_configured_game(config: RunConfig, num_boards: int) -> Game:
     """
     :param config: the whole configuration, with a section ``game``
-    :param num_boards: games that are played side by side
+    :param num_boards: games that are played at the same time
     :return: the game
     :raises ConfigError: if it cannot be made
     """
@@ -46,9 +46,9 @@ def make_game_env(
 ) -> VecEnv:
     """
     :param config: the whole configuration, with a section ``game``
-    :param monitor_file: where episodes go
-    :param opponents_directory: where a pool keeps its snapshots
-    :param is_resumed: append to the file instead of beginning it
+    :param monitor_file: of the episodes
+    :param opponents_directory: of the snapshots of a pool
+    :param is_resumed: append to the file instead of replacing it
     :return: ``parallel.num_envs`` boards
     :raises ConfigError: if game or opponents cannot be made
     """
@@ -63,11 +63,13 @@ def make_game_env(
 
 def make_game_eval_env(config: RunConfig, num_boards: int) -> VecEnv:
     """
-    Against fixed opponents, since nobody could compare scores against a pool that grows: the heuristics of the pool, or
-    the opponent of training. Half of the games in either seat, each from a random opening.
+    Make the boards of an evaluation: half of the games in each seat, from random openings.
+
+    The opponents are fixed, since scores against a growing pool cannot be compared: the heuristics of the pool, or the
+    opponent of training.
 
     :param config: the whole configuration, with a section ``game``
-    :param num_boards: games that are played side by side
+    :param num_boards: games that are played at the same time
     :return: the boards; an episode's return is 1, 0 or -1 in a game of win and loss
     :raises ConfigError: if game or opponents cannot be made
     """
@@ -89,7 +91,7 @@ def try_game_exactness(config: RunConfig, interruption: Interruption = NEVER) ->
     """
     :param config: the whole configuration, with a section ``game``
     :param interruption: checked before each step
-    :return: whether a training on these boards can be resumed exactly
+    :return: whether boards of this game resume exactly
     """
     return self_test(lambda: make_trial_boards(config, config.parallel.num_envs), interruption=interruption)
 
@@ -97,8 +99,8 @@ def try_game_exactness(config: RunConfig, interruption: Interruption = NEVER) ->
 def make_trial_boards(config: RunConfig, num_boards: int) -> VecEnv:
     """
     :param config: the whole configuration, with a section ``game``
-    :param num_boards: games that are played side by side
-    :return: boards like training's, with an opponent that makes random moves
+    :param num_boards: games that are played at the same time
+    :return: boards like those of training, with an opponent that moves at random
     """
     return SelfPlayVecEnv(
         make_configured_game(config, num_boards),
@@ -109,10 +111,10 @@ def make_trial_boards(config: RunConfig, num_boards: int) -> VecEnv:
     )
 
 
-def find_eval_shares(config: RunConfig) -> Mapping[str, float]:
+def compute_eval_shares(config: RunConfig) -> Mapping[str, float]:
     """
     :param config: the whole configuration, with a section ``game``
-    :return: whom an evaluation is against, each with its share; they add up to 1
+    :return: share of an evaluation's games by opponent; they add up to 1
     """
     sampler = config.train.opponent_sampler
     assert sampler is not None
@@ -126,7 +128,7 @@ def find_eval_shares(config: RunConfig) -> Mapping[str, float]:
 def count_mirrors(config: RunConfig) -> int:
     """
     :param config: the whole configuration
-    :return: on how many of the boards the agent plays both seats
+    :return: number of boards on which the agent plays both seats
     """
     sampler = config.train.opponent_sampler
     if not isinstance(sampler, PoolConfig):
@@ -173,7 +175,7 @@ def _make_eval_sampler(config: RunConfig, game: Game) -> OpponentSampler:
     assert section is not None
     if not isinstance(section, PoolConfig):
         return MixedSampler([(_make_fixed_opponent(config, game, section), 1.0)])
-    shares = find_eval_shares(config)
+    shares = compute_eval_shares(config)
     seeds = np.random.SeedSequence(config.seed).spawn(len(shares))
     return MixedSampler(make_opponents(shares, seeds), seed=config.seed)
 

@@ -1,4 +1,4 @@
-"""Whether a training fits into the memory that there is: estimated before anything large is allocated."""
+"""Validate that a training fits into memory, before anything large is allocated."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ _NO_MEMORY = ("can't allocate memory", "cannot allocate memory", "not enough mem
 _GUESS = EnvironmentSize(spaces.Box(0, 255, (2**10,), np.uint8), spaces.Discrete(2), 2**20)
 
 
-def check_memory(config: RunConfig, *, copies: int = 1) -> None:
+def validate_memory(config: RunConfig, *, copies: int = 1) -> None:
     """
-    Refuse a training that needs more memory than there is. An environment is made only if the numbers are large.
+    Refuse a training that needs more memory than is available. Makes environments only if the numbers are large.
 
     :param config: the whole configuration
-    :param copies: how many such trainings run at the same time
-    :raises ConfigError: with the figures and the key to change
+    :param copies: number of such trainings at the same time
+    :raises ConfigError: if memory does not suffice; with the figures and the key to change
     """
     limits = find_memory_limits()
     guessed = copies * sum(part.size_bytes for part in estimate_memory(config, _GUESS))
@@ -58,12 +58,12 @@ def check_memory(config: RunConfig, *, copies: int = 1) -> None:
         _compare(estimate_memory(config, size), limits, copies)
 
 
-def check_buffers(config: RunConfig, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> None:
+def validate_buffers(config: RunConfig, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> None:
     """
-    :func:`check_memory` for environments that are there already.
+    :func:`validate_memory` for environments that exist already.
 
     :param config: the whole configuration
-    :param observation_space: of one environment, as the algorithm sees it
+    :param observation_space: of one environment, as the algorithm receives it
     :param action_space: of one environment
     :raises ConfigError: with the figures and the key to change
     """
@@ -77,10 +77,10 @@ def check_buffers(config: RunConfig, observation_space: spaces.Space[Any], actio
 @contextmanager
 def explaining_memory_errors(config: RunConfig) -> Iterator[None]:
     """
-    Turn a failed allocation inside into a mistake of the configuration.
+    Translate a failed allocation into an error of the configuration.
 
     :param config: the whole configuration
-    :raises ConfigError: if memory did not suffice
+    :raises ConfigError: if an allocation fails
     """
     try:
         yield
@@ -93,31 +93,31 @@ def explaining_memory_errors(config: RunConfig) -> Iterator[None]:
         )
         advice = ", ".join(list(keys)[:3])
         raise ConfigError(
-            f"there is not enough memory for this training: {text or 'an allocation failed'}; lower {advice}"
+            f"not enough memory for this training: {text or 'an allocation failed'}; lower {advice}"
         ) from error
 
 
 def measure_environment(config: RunConfig) -> EnvironmentSize | None:
     """
-    Make some environments, for half a second at most, and look how much memory they take.
+    Make some environments, for at most half a second, and measure the memory that they take.
 
     :param config: the whole configuration
-    :return: of one of them; ``None`` if it fails, which training is to show
+    :return: the size of one environment; ``None`` if it fails, which training reports
     """
     random_state = get_global_random_state()
     try:
         if config.game is not None:
             return _measure_boards(config)
         return _measure_environments(make_environment_factory(config.require_env("training")))
-    except Exception as error:  # whatever a user's environment raises
-        logger.debug("the memory of an environment cannot be measured: %r", error)
+    except Exception as error:  # the user's environment may raise anything
+        logger.debug("cannot measure the memory of an environment: %r", error)
         return None
     finally:
         set_global_random_state(random_state)
 
 
 def _measure_environments(factory: EnvironmentFactory) -> EnvironmentSize:
-    made = [factory()]  # the first one brings imports along
+    made = [factory()]  # the first one also imports modules
     try:
         made[0].reset()
         before, until = _measure_own_bytes(), time.monotonic() + _MAX_TRYING_SECONDS
@@ -147,11 +147,11 @@ def _measure_own_bytes() -> int:
 
 
 def _compare(parts: Sequence[MemoryPart], limits: Sequence[MemoryLimit], copies: int) -> None:
-    for limit in sorted(limits, key=lambda limit: limit.free_bytes):  # a message names the tightest
+    for limit in sorted(limits, key=lambda limit: limit.free_bytes):  # so that a message names the tightest
         counted = [part for part in parts if part.is_own or limit.has_children]
         times = copies if limit.has_children else 1
         at_once = [part for part in counted if part.is_filled_at_once]
-        # Address space is taken at once, whether filled or not.
+        # Address space counts when it is allocated, not when it is filled.
         capacity = limit.total_bytes if limit.has_children else limit.free_bytes
         if times * _sum_up(counted) > capacity:
             raise ConfigError(_explain(counted, limit, times))

@@ -1,4 +1,4 @@
-"""What of a training takes memory, and about how much."""
+"""Estimate the memory that each part of a training takes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def estimate_memory(config: RunConfig, size: EnvironmentSize) -> list[MemoryPart
     """
     :param config: the whole configuration
     :param size: of one environment
-    :return: what takes memory, the estimate of each
+    :return: an estimate of each part
     """
     stack = (config.env.frame_stack if config.env is not None else None) or 1
     observation_bytes = stack * _count_observation_bytes(size.observation_space)
@@ -59,7 +59,7 @@ def estimate_memory(config: RunConfig, size: EnvironmentSize) -> list[MemoryPart
 
 def _estimate_environments(config: RunConfig, env_bytes: int, observation_bytes: int) -> Iterator[MemoryPart]:
     noun = "environments" if config.game is None else "boards"
-    each = env_bytes + 4 * observation_bytes  # in the environment, in the VecEnv, in the stack, and the last ones
+    each = env_bytes + 4 * observation_bytes  # in the environment, the VecEnv, the stack, and the last observations
     yield from make_configured_backend(config.parallel).estimate_memory(each, noun)
     judging = count_eval_envs(config)
     yield MemoryPart(
@@ -95,7 +95,7 @@ def _estimate_buffers(
         if config.env is not None and config.env.normalize:
             observation_bytes = max(observation_bytes, inputs * _FLOAT_BYTES)
         masks = outputs if algorithm.needs_action_masks else 0
-        states = 4 * _find_policy_int(params, "lstm_hidden_size", 256) if algorithm.family == "recurrent_ppo" else 0
+        states = 4 * _get_policy_int(params, "lstm_hidden_size", 256) if algorithm.family == "recurrent_ppo" else 0
         each = observation_bytes + (6 + outputs + masks + states) * _FLOAT_BYTES
         yield MemoryPart(
             "agent.params.n_steps" if n_steps >= num_envs else "parallel.num_envs",
@@ -106,10 +106,10 @@ def _estimate_buffers(
 
 def _estimate_learning(config: RunConfig, params: Mapping[str, Any], inputs: int, outputs: int) -> Iterator[MemoryPart]:
     algorithm = get_algorithm(config.agent.id)
-    layers = list(_find_layers(params))
-    quantiles = _find_policy_int(params, "n_quantiles", 1)
+    layers = list(_get_layers(params))
+    quantiles = _get_policy_int(params, "n_quantiles", 1)
     parameters = sum(_count_parameters([inputs, *sizes, outputs * quantiles]) for sizes in layers)
-    hidden = _find_policy_int(params, "lstm_hidden_size", 0)
+    hidden = _get_policy_int(params, "lstm_hidden_size", 0)
     parameters += 2 * 4 * hidden * (hidden + inputs)
     if parameters:
         yield MemoryPart(
@@ -142,7 +142,7 @@ def _count_numbers(space: spaces.Space[Any]) -> int:
         return sum(map(_count_numbers, space.spaces.values()))
     try:
         shape = get_obs_shape(space)
-    except NotImplementedError:  # SB3 refuses it later
+    except NotImplementedError:  # SB3 refuses such a space later
         return 1
     return math.prod(shape) if isinstance(shape, tuple) else 1
 
@@ -158,8 +158,8 @@ def _count_actions(space: spaces.Space[Any]) -> int:
         return 1
 
 
-def _find_layers(params: Mapping[str, Any]) -> Iterator[list[int]]:
-    """The hidden layers of each network that ``net_arch`` gives."""
+def _get_layers(params: Mapping[str, Any]) -> Iterator[list[int]]:
+    """List the hidden layers of each network in ``net_arch``."""
     policy_kwargs = params.get("policy_kwargs")
     net_arch = policy_kwargs.get("net_arch") if isinstance(policy_kwargs, Mapping) else None
     for sizes in net_arch.values() if isinstance(net_arch, Mapping) else [net_arch]:
@@ -171,7 +171,7 @@ def _count_parameters(sizes: Sequence[int]) -> int:
     return sum(before * after for before, after in pairwise(sizes))
 
 
-def _find_policy_int(params: Mapping[str, Any], name: str, default: int) -> int:
+def _get_policy_int(params: Mapping[str, Any], name: str, default: int) -> int:
     policy_kwargs = params.get("policy_kwargs")
     return (_get_int(policy_kwargs, name) if isinstance(policy_kwargs, Mapping) else 0) or default
 

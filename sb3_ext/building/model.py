@@ -1,4 +1,4 @@
-"""The algorithm, ready to learn."""
+"""Make the algorithm from the configuration."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from sb3_ext.errors import ConfigError, Sb3ExtError, describe_error
 
 def make_model(config: RunConfig, env: VecEnv) -> BaseAlgorithm:
     """
-    The algorithm, ready to learn.
+    Make the algorithm.
 
     :param config: the whole configuration
     :param env: the training environments
-    :return: a stock SB3 model
-    :raises ConfigError: if policy, action space, environment and parameters do not fit each other
+    :return: an SB3 model, ready to learn
+    :raises ConfigError: if algorithm, policy, spaces and parameters do not fit each other
     """
     agent = config.agent
     algorithm = get_algorithm(agent.id)
@@ -47,10 +47,10 @@ def make_model(config: RunConfig, env: VecEnv) -> BaseAlgorithm:
     except Sb3ExtError:
         raise
     except Exception as error:
-        # SB3 checks its arguments by assertions and by failing, in torch say.
+        # SB3 raises assertions, or fails in torch.
         is_worded = isinstance(error, AssertionError | NotImplementedError | TypeError | ValueError) and str(error)
         message = " ".join(str(error).split()) if is_worded else describe_error(error)
-        raise ConfigError(f"agent: {agent.id} cannot be made with these parameters: {message}") from error
+        raise ConfigError(f"agent: cannot make {agent.id} with these parameters: {message}") from error
 
 
 def fill_defaults(config: RunConfig) -> RunConfig:
@@ -58,7 +58,7 @@ def fill_defaults(config: RunConfig) -> RunConfig:
     Write out what is not in the schema, every parameter of the algorithm, and the checkpoints.
 
     :param config: the whole configuration
-    :return: the same with these
+    :return: the configuration with these
     """
     agent = config.agent
     params = fill_parameters(get_algorithm(agent.id), agent.params)
@@ -68,11 +68,11 @@ def fill_defaults(config: RunConfig) -> RunConfig:
 
 def fill_config(config: RunConfig, model: BaseAlgorithm) -> RunConfig:
     """
-    The configuration with what was left to the program filled in: what really runs.
+    Fill in everything that the configuration left open: what really runs.
 
     :param config: the whole configuration
     :param model: made from it
-    :return: the same with the policy chosen, every parameter of the algorithm, what is normalised, and the number of
+    :return: the configuration with the policy, every parameter of the algorithm, what is normalised, and the number of
         workers
     """
     filled = fill_defaults(config)
@@ -102,5 +102,5 @@ def _check_device(device: str) -> str:
         index = int(device.partition(":")[2] or 0)
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if index >= count:
-            raise ConfigError(f"agent.device: '{device}' asked for, but torch sees {count} such devices; use cpu")
+            raise ConfigError(f"agent.device: found '{device}', but torch has {count} such devices; use cpu")
     return device

@@ -1,4 +1,4 @@
-"""What goes around all environments together and changes their observations: stacks of frames, normalisation."""
+"""Stack and normalise the observations of all environments."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _KEYS = "norm_obs_keys"
 def stack_frames(env: VecEnv, count: int) -> VecEnv:
     """
     :param env: environments
-    :param count: of observations that are stacked
+    :param count: number of observations to stack
     :return: the environments in a ``VecFrameStack``
-    :raises ConfigError: if such observations cannot be stacked
+    :raises ConfigError: if the observations cannot be stacked
     """
     for name, part in get_parts(env.observation_space).items():
         if not isinstance(part, spaces.Box):
@@ -43,18 +43,18 @@ def stack_frames(env: VecEnv, count: int) -> VecEnv:
 
 def choose_normalization(setting: bool | Mapping[str, Any], space: spaces.Space[Any]) -> dict[str, Any]:
     """
-    Decide what ``VecNormalize`` normalises: rewards, and all observations that it can, but no images.
+    Choose what ``VecNormalize`` normalises: rewards, and all observations that it supports, except images.
 
     :param setting: ``env.normalize``: ``True``, or arguments of ``VecNormalize``, which are kept
     :param space: of the observations
     :return: arguments of ``VecNormalize``, with ``norm_obs`` and ``norm_obs_keys``
-    :raises ConfigError: if the arguments ask for what cannot be normalised
+    :raises ConfigError: if the arguments include what cannot be normalised
     """
     arguments = {} if isinstance(setting, bool) else dict(setting)
     if arguments.get("norm_obs") is False:
         return arguments
     if arguments.get(_KEYS) is not None:
-        _check_keys(arguments[_KEYS], space)
+        _validate_keys(arguments[_KEYS], space)
         return arguments
     is_required = arguments.get("norm_obs") is True
     boxes = [name for name, part in get_parts(space).items() if isinstance(part, spaces.Box)]
@@ -78,7 +78,7 @@ def describe_normalization(normalize: VecNormalize) -> dict[str, Any]:
     return {"norm_obs": normalize.norm_obs, _KEYS: normalize.norm_obs_keys}
 
 
-def _check_keys(keys: list[str], space: spaces.Space[Any]) -> None:
+def _validate_keys(keys: list[str], space: spaces.Space[Any]) -> None:
     place = f"env.normalize.{_KEYS}"
     if not isinstance(space, spaces.Dict):
         raise ConfigError(f"{place}: is for Dict observations, but they are {describe_space(space)}; leave it out")

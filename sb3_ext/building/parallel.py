@@ -1,4 +1,4 @@
-"""The section ``parallel`` and its back end."""
+"""Make the back end of the section ``parallel``, and fill the section in."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sb3_ext.vec.backends.parallel_modes import AUTO, load_backend_class, make_b
 def make_configured_backend(parallel: ParallelConfig) -> EnvironmentBackend:
     """
     :param parallel: the section ``parallel``
-    :return: the back end of its mode; that of ``sequential`` as long as the mode is ``auto``
+    :return: the back end of its mode; that of ``sequential`` while the mode is ``auto``
     :raises ConfigError: if there is no such mode, or its settings contradict each other
     """
     return make_backend(parallel.mode, parallel.num_envs, parallel.settings)
@@ -21,7 +21,7 @@ def use_mode(parallel: ParallelConfig, mode: str) -> ParallelConfig:
     """
     :param parallel: the section ``parallel``
     :param mode: another mode
-    :return: the section with this mode, as many environments, and those of its settings that the mode takes
+    :return: the section with this mode, the same number of environments, and the settings that the mode takes
     """
     taken = read_parameters(load_backend_class(mode))
     settings = {name: value for name, value in parallel.settings.items() if name in taken}
@@ -31,8 +31,8 @@ def use_mode(parallel: ParallelConfig, mode: str) -> ParallelConfig:
 def fill_parallel(parallel: ParallelConfig) -> ParallelConfig:
     """
     :param parallel: the section ``parallel``
-    :return: the same with everything that follows from this machine written out, so that a resume elsewhere has it too,
-        and with the defaults of ``params``
+    :return: the section with the values that follow from this machine, so that a resume elsewhere has them too, and
+        with the defaults of ``params``
     """
     if parallel.mode == AUTO:
         return parallel

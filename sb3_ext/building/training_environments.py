@@ -1,4 +1,4 @@
-"""Training's and evaluation's environments."""
+"""Make the environments of training and of evaluations."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from sb3_ext.vec.snapshots.exactness import Exactness
 _MAX_EVAL_ENVS = 8
 _MAX_EVAL_BOARDS = 64
 _EVAL_SEED_DISTANCE = 10_000
-_VEC_NORMALIZE_GAMMA = 0.99  # for an algorithm without a discount of its own (ARS)
+_VEC_NORMALIZE_GAMMA = 0.99  # for an algorithm without a discount (ARS)
 
 
 def make_environment_factory(config: EnvConfig, render_mode: str | None = None) -> EnvironmentFactory:
@@ -44,12 +44,12 @@ def make_environment_factory(config: EnvConfig, render_mode: str | None = None) 
     return EnvironmentFactory(config.id, config.params, config.max_steps, tuple(wrappers), render_mode)
 
 
-def check_environment(config: RunConfig) -> None:
+def validate_environment(config: RunConfig) -> None:
     """
-    Make the environment once and run SB3's ``check_env`` on it; of a game, try whether boards can be resumed.
+    Make the environment once and run SB3's ``check_env`` on it; for a game, test whether boards resume exactly.
 
     :param config: the whole configuration
-    :raises ConfigError: with what SB3 finds wrong
+    :raises ConfigError: with the mistake that is found
     """
     if config.game is not None:
         exactness = try_game_exactness(config)
@@ -69,17 +69,17 @@ def check_environment(config: RunConfig) -> None:
 
 def make_env(config: RunConfig, paths: RunPaths, *, render_mode: str | None = None, is_resumed: bool = False) -> VecEnv:
     """
-    The training environments, with everything that the section ``env`` puts around them.
+    Make the training environments, with the wrappers of the section ``env``.
 
     :param config: the whole configuration
-    :param paths: where each environment's ``N.monitor.csv`` goes, and the pool of opponents of a game
+    :param paths: of the run, for ``N.monitor.csv`` and the opponent pool of a game
     :param render_mode: as in Gymnasium
-    :param is_resumed: append to those files instead of beginning them
+    :param is_resumed: append to those files instead of replacing them
     :return: ``parallel.num_envs`` environments
     :raises ConfigError: if they cannot be made
     """
     if config.game is not None:
-        _check_not_shown(config, render_mode)
+        _validate_not_shown(config, render_mode)
         return make_game_env(config, paths.monitor / "0", paths.opponents, is_resumed=is_resumed)
     factory = make_environment_factory(config.require_env("training"), render_mode)
     with killing_new_processes():
@@ -93,7 +93,7 @@ def try_exactness(config: RunConfig, interruption: Interruption = NEVER) -> Exac
     """
     :param config: the whole configuration
     :param interruption: checked before each step
-    :return: whether training's environments can be resumed exactly
+    :return: whether the training environments resume exactly
     :raises StopRequested: if ``interruption`` says so
     """
     if config.game is not None:
@@ -104,17 +104,17 @@ def try_exactness(config: RunConfig, interruption: Interruption = NEVER) -> Exac
 
 def make_eval_env(config: RunConfig, *, num_envs: int | None = None, render_mode: str | None = None) -> VecEnv:
     """
-    Environments of an evaluation's own, built like those of training, in the calling process.
+    Make the environments of an evaluation, like those of training, in the calling process.
 
     :param config: the whole configuration
-    :param num_envs: how many; as in training's evaluations when left out
+    :param num_envs: number of environments; ``None``: as in the evaluations during training
     :param render_mode: as in Gymnasium
-    :return: environments with unscaled rewards; a ``VecNormalize`` among them stands still, and has no statistics yet
+    :return: environments with unscaled rewards; a ``VecNormalize`` among them does not update and has no statistics yet
     :raises ConfigError: if they cannot be made
     """
     num_envs = num_envs or count_eval_envs(config)
     if config.game is not None:
-        _check_not_shown(config, render_mode)
+        _validate_not_shown(config, render_mode)
         return make_game_eval_env(config, num_envs)
     trained = config.require_env("an evaluation")
     section = trained.model_copy(update={"params": {**trained.params, **config.eval.env.params}})
@@ -128,8 +128,8 @@ def make_eval_env(config: RunConfig, *, num_envs: int | None = None, render_mode
 def count_eval_envs(config: RunConfig, episodes: int | None = None) -> int:
     """
     :param config: the whole configuration
-    :param episodes: of the evaluation; as many as in training when left out
-    :return: in how many environments they are played; which episodes a seed gives depends on it
+    :param episodes: of the evaluation; ``None``: as during training
+    :return: number of environments; the episodes of a seed depend on it
     """
     most = _MAX_EVAL_ENVS if config.game is None else _MAX_EVAL_BOARDS
     return config.eval.num_envs or min(episodes or config.eval.episodes, most)
@@ -138,24 +138,25 @@ def count_eval_envs(config: RunConfig, episodes: int | None = None) -> int:
 def choose_eval_seed(config: RunConfig) -> int:
     """
     :param config: the whole configuration
-    :return: the seed of every evaluation in training: always the same episodes, and none of training's
+    :return: the seed of every evaluation during training: always the same episodes, different from those of training
     """
     return (config.seed or 0) + _EVAL_SEED_DISTANCE
 
 
 def wrap_vec_env(env: VecEnv, config: RunConfig, is_training: bool) -> VecEnv:
     """
-    Put around environments a check for NaN, and what the section ``env`` asks for: a stack of frames, normalisation.
+    Add the check for NaN, and the frame stack and normalisation of the section ``env``.
 
     :param env: the environments
     :param config: the whole configuration
-    :param is_training: whether they are training's; an evaluation's rewards and statistics stay as they are
+    :param is_training: whether they are for training; in an evaluation, rewards are not scaled and statistics not
+        updated
     :return: the environments
     :raises ConfigError: if their observations cannot be stacked or normalised
     """
     section = config.require_env("what goes around environments")
-    env = VecCheckFinite(env, section.id)  # innermost: a stack and statistics would keep a NaN
-    # Normalisation goes around the stack: off-policy algorithms store what is just inside it.
+    env = VecCheckFinite(env, section.id)  # innermost: the stack and statistics would keep a NaN
+    # Normalisation outside the stack: off-policy algorithms store the observations just inside it.
     if section.frame_stack is not None:
         env = stack_frames(env, section.frame_stack)
     if section.normalize:
@@ -173,11 +174,11 @@ def wrap_vec_env(env: VecEnv, config: RunConfig, is_training: bool) -> VecEnv:
             arguments["norm_reward"] = False
         # Images are transposed inside: off-policy algorithms store them as they come from there.
         env = VecNormalize(wrap_env(env), training=is_training, **arguments)
-    # What SB3 puts around the training environments itself, it is to find around these too.
+    # SB3 wraps the training environments itself; these need the same.
     return env if is_training else wrap_env(env)
 
 
-def _check_not_shown(config: RunConfig, render_mode: str | None) -> None:
+def _validate_not_shown(config: RunConfig, render_mode: str | None) -> None:
     if render_mode is not None:
         raise ConfigError(
             f"--render and --video show Gymnasium environments, but this is the game {config.task_id}; "

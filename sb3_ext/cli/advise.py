@@ -40,9 +40,9 @@ def advise(config: str | None, assignments: tuple[str, ...], seconds: float, **f
     loaded = load_config(read_source(config), overrides)
 
     from sb3_ext.advising.advice import explain_advice, measure_advice
-    from sb3_ext.building.memory import check_memory
+    from sb3_ext.building.memory import validate_memory
 
-    check_memory(loaded)
+    validate_memory(loaded)
 
     def show(name: str) -> None:
         click.echo(f"trying {name} …", err=True)

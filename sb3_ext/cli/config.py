@@ -33,9 +33,9 @@ def check(file: str, checks_env: bool) -> None:
     except MissingExtraError as error:  # the file may be for another machine
         verdict = f"valid, but its environment cannot be made here: {error}"
     if checks_env:
-        from sb3_ext.building.training_environments import check_environment
+        from sb3_ext.building.training_environments import validate_environment
 
-        check_environment(loaded)
+        validate_environment(loaded)
     click.echo(f"{file}: {verdict}")
 
 

@@ -73,7 +73,7 @@ def league(
     for path in (output, json_path):
         if path is not None and not os.access(path.absolute().parent, os.W_OK):  # before any game is played
             raise click.UsageError(f"{path}: cannot be written: there is no such directory, or it is write-protected")
-    from sb3_ext.building.game_environments import find_eval_shares, make_configured_game
+    from sb3_ext.building.game_environments import compute_eval_shares, make_configured_game
     from sb3_ext.config import load_config
     from sb3_ext.errors import RunError
     from sb3_ext.evaluation.league_players import load_agents, make_anchors
@@ -87,7 +87,7 @@ def league(
     with show_log(is_quiet=False, is_verbose=False):
         board = make_configured_game(config, 1)
         agents = load_agents(found.paths, board, checkpoints, seed=seed, trust=trust)
-        anchors = make_anchors(board, against or None, trained_against=find_eval_shares(config), seed=seed)
+        anchors = make_anchors(board, against or None, trained_against=compute_eval_shares(config), seed=seed)
         players = len(agents) + len(anchors)
         pairings = players * (players - 1) // 2
         click.echo(f"{players} players: {pairings} pairings of {games:,} games, {pairings * games:,} in all", err=True)

@@ -120,7 +120,7 @@ def _find_env_problems(env: Mapping[str, Any]) -> Iterator[Problem]:
 def _find_env_id_problems(env_id: str, params: Mapping[str, Any]) -> Iterator[Problem]:
     import gymnasium
     from gymnasium.envs.registration import load_env_creator
-    from sb3_ext_envs.procgen_games import explain_unknown_game
+    from sb3_ext_envs import explain_unknown_environment
 
     from sb3_ext.vec.environment_factory import describe_missing_dependency
 
@@ -136,7 +136,7 @@ def _find_env_id_problems(env_id: str, params: Mapping[str, Any]) -> Iterator[Pr
         yield Problem(key, str(describe_missing_dependency(env_id, error)).removeprefix("env.id: "))
     except gymnasium.error.Error:
         known = (
-            explain_unknown_game(name)
+            explain_unknown_environment(name)
             or explain_unregistered(name)
             or f"unknown environment '{env_id}'; {suggest_name(name, gymnasium.registry)}"
         )

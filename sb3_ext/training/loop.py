@@ -20,7 +20,7 @@ from sb3_ext.algorithms.unchecked import skip_distribution_checks
 from sb3_ext.atomic import write_text
 from sb3_ext.building.budgets import choose_total_steps
 from sb3_ext.building.callbacks import Callbacks, make_callbacks
-from sb3_ext.building.memory import check_buffers, explaining_memory_errors
+from sb3_ext.building.memory import explaining_memory_errors, validate_buffers
 from sb3_ext.building.model import fill_config, make_model
 from sb3_ext.building.trackers import log_files, start_trackers, summarize_run
 from sb3_ext.building.training_environments import make_env
@@ -164,7 +164,7 @@ def _make(
     trial: PrunableTrial | None,
 ) -> tuple[BaseAlgorithm, Callbacks, Phases]:
     session, phases = start.session, Phases()
-    check_buffers(config, env.observation_space, env.action_space)
+    validate_buffers(config, env.observation_space, env.action_space)
     model = make_model(config, env)
     write_text(session.paths.resolved_config, dump_config(fill_config(config, model)))
     logger.info("run directory: %s", session.paths.root)

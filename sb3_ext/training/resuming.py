@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sb3_ext.building.memory import check_memory
+from sb3_ext.building.memory import validate_memory
 from sb3_ext.checkpoints.bundle.bundle import Bundle, verify_bundle
 from sb3_ext.checkpoints.model_source import find_target
 from sb3_ext.checkpoints.state.captured_state import CapturedState
@@ -149,7 +149,7 @@ def resume_run(
         _check_checkpoint_dir(point.run, checkpoint_dir)
     if point.is_newest and _is_done(point.run, resumed):
         raise AlreadyCompleted(point.run)
-    check_memory(resumed)
+    validate_memory(resumed)
     make_trackers(resumed.tracking)  # report mistakes before anything changes
     if is_branching:
         start = _branch(point, resumed, run_dir, command)

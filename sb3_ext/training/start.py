@@ -13,7 +13,7 @@ from typing import Any
 from stable_baselines3.common.utils import get_device
 
 from sb3_ext.building.fit import validate_setup
-from sb3_ext.building.memory import check_memory
+from sb3_ext.building.memory import validate_memory
 from sb3_ext.checkpoints.bundle.bundle import Bundle
 from sb3_ext.config import (
     ConfigSource,
@@ -81,7 +81,7 @@ def start_run(
     loaded = load_config(source, parsed)
     if is_mock:
         loaded = mock_environment(loaded)
-    check_memory(loaded)
+    validate_memory(loaded)
     validate_setup(loaded, source, parsed)
     session = RunSession.create(
         name_run_directory(loaded, source.path) if run_dir is None else Path(run_dir),

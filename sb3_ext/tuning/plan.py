@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sb3_ext.building.fit import validate_setup
-from sb3_ext.building.memory import check_memory
+from sb3_ext.building.memory import validate_memory
 from sb3_ext.config import ConfigSource, Override, RunConfig, load_config, parse_override, read_source
 from sb3_ext.config.space_checks import make_override
 from sb3_ext.config.tune_schema import TuneConfig
@@ -133,7 +133,7 @@ def make_plan(
     parsed = tuple(parse_override(item) if isinstance(item, str) else item for item in overrides)
     loaded = load_config(source, parsed)
     settings = loaded.tune or TuneConfig()
-    check_memory(loaded, copies=settings.jobs)
+    validate_memory(loaded, copies=settings.jobs)
     validate_setup(loaded, source, parsed)
     stem = f"{loaded.task_id}_{loaded.agent.id}" if source.path is None else source.path.stem
     name = settings.study or "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in stem)

@@ -1,4 +1,4 @@
-"""Environments: many at once, in other processes, saved and restored."""
+"""Environments: made, combined, stepped in other processes, saved and restored."""
 
 import lazy_loader
 

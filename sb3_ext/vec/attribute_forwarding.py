@@ -1,4 +1,4 @@
-"""Attributes of an environment, within reach of the wrappers around it."""
+"""Give wrappers access to the attributes of the environment inside."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import gymnasium
 
 class AttributeForwarding(gymnasium.Wrapper[Any, Any, Any, Any]):
     """
-    Give a wrapper the public attributes of the environment as attributes of ``self.env``.
+    Expose the public attributes of the environment as attributes of ``self.env`` of the wrapper outside.
 
-    Since Gymnasium 1.0 its wrappers, of which ``gymnasium.make`` puts several around each environment, have only
-    attributes of their own. A wrapper that reads ``self.env.name`` fails then, such as sb3_contrib's ``ActionMasker``
-    with the name of a method. With this one in between it works::
+    Since Gymnasium 1.0, wrappers no longer forward attributes, and ``gymnasium.make`` puts several around each
+    environment. A wrapper that reads ``self.env.name`` fails, for example sb3_contrib's ``ActionMasker`` with the name
+    of a method. With this wrapper in between it works::
 
         env = ActionMasker(AttributeForwarding(gymnasium.make("My-v0")), "find_legal_actions")
 

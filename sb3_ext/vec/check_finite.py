@@ -1,4 +1,4 @@
-"""NaN and infinity are refused where they come from, before networks and statistics take them in."""
+"""Raise an error for NaN and infinity from an environment, before networks and statistics receive them."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from sb3_ext.vec.unpicklable import find_unpicklable
 
 
 class NonFiniteError(Sb3ExtError):
-    """An environment has given an observation or a reward that is NaN or infinite."""
+    """An environment returned an observation or a reward that is NaN or infinite."""
 
 
 class VecCheckFinite(VecEnvWrapper):
     """
-    Raise an error when an environment gives an observation or a reward that is NaN or infinite.
+    Raise an error when an environment returns an observation or a reward that is NaN or infinite.
 
-    Unlike SB3's ``VecCheckNan`` it says which environment it was, in which step, and which part of a ``Dict``
-    observation; it looks at the last observations of episodes, too, and takes some microseconds a step. Put it directly
-    around the environments, inside ``VecNormalize``::
+    Unlike that of SB3's ``VecCheckNan``, the error names the environment, the step and the part of a ``Dict``
+    observation, and terminal observations are checked too. Costs a few microseconds a step. Put it directly around the
+    environments, inside ``VecNormalize``::
 
         env = VecNormalize(VecCheckFinite(make_vec_env("CartPole-v1", 8), "CartPole-v1"))
 
     :param venv: the environments
-    :param name: of them, for the error
+    :param name: of the environments, for the error
     """
 
     def __init__(self, venv: VecEnv, name: str = "") -> None:
         super().__init__(venv)
         self._name = name
         self._steps = 0
-        self._began_at = np.zeros(self.num_envs, dtype=int)  # in terms of _steps, each environment's episode
+        self._began_at = np.zeros(self.num_envs, dtype=int)  # the value of _steps when each episode began
 
     def reset(self) -> VecEnvObs:
         """
@@ -52,7 +52,7 @@ class VecCheckFinite(VecEnvWrapper):
         """
         :return: observations, rewards, dones and infos
         :raises NonFiniteError: if an observation or a reward is NaN or infinite
-        :raises TypeError: if ``DummyVecEnv`` cannot copy an info: which part of which
+        :raises TypeError: if ``DummyVecEnv`` cannot copy an info; names the environment and the part
         """
         try:
             observations, rewards, dones, infos = self.venv.step_wait()
@@ -71,7 +71,7 @@ class VecCheckFinite(VecEnvWrapper):
         return observations, rewards, dones, infos
 
     def _explain_copying(self, error: TypeError) -> None:
-        """``DummyVecEnv`` copies infos, as other processes would have to send them."""
+        """Name the part of an info that ``DummyVecEnv`` could not copy."""
         if not isinstance(self.unwrapped, DummyVecEnv):
             return
         for index, info in enumerate(self.unwrapped.buf_infos):
@@ -79,7 +79,7 @@ class VecCheckFinite(VecEnvWrapper):
                 copy.deepcopy(info)
             except TypeError:
                 part = find_unpicklable(info, "info")
-                raise TypeError(f"{self._name_owner(index)}: {part} cannot be copied: {error}") from error
+                raise TypeError(f"{self._name_environment(index)}: {part} cannot be copied: {error}") from error
 
     def _check_ends(self, dones: NDArray[np.bool_], infos: list[dict[str, Any]]) -> None:
         for index in np.flatnonzero(dones):
@@ -107,9 +107,9 @@ class VecCheckFinite(VecEnvWrapper):
         else:
             episode_step = self._steps - self._began_at[index]
             when = f"at step {self._steps * self.num_envs:,}, step {episode_step:,} of its episode"
-        raise NonFiniteError(f"{self._name_owner(index)}: the {subject} is {value}{where}, {when}")
+        raise NonFiniteError(f"{self._name_environment(index)}: the {subject} is {value}{where}, {when}")
 
-    def _name_owner(self, index: int) -> str:
+    def _name_environment(self, index: int) -> str:
         return f"environment {index}" if not self._name else f"environment {index} of {self._name}"
 
 

@@ -16,11 +16,11 @@ def closing_environments(env: VecEnv) -> Iterator[VecEnv]:
     """
     Close environments at the end of the block.
 
-    After an exception their processes are killed: a step that broke off has taken the answers of some and not of
-    others, and ``SubprocVecEnv.close`` would wait for all of them, for ever.
+    After an exception their processes are killed: an interrupted step has received the results of some of them only,
+    and ``SubprocVecEnv.close`` would wait for the others for ever.
 
-    :param env: with its wrappers
-    :return: the same
+    :param env: environments with their wrappers
+    :return: the same environments
     """
     try:
         yield env
@@ -33,7 +33,7 @@ def closing_environments(env: VecEnv) -> Iterator[VecEnv]:
 
 @contextmanager
 def killing_new_processes() -> Iterator[None]:
-    """Kill the processes that the block has started if it raises: half of a ``VecEnv`` cannot be closed."""
+    """Kill the processes that the block started if it raises: an incomplete ``VecEnv`` cannot be closed."""
     before = multiprocessing.active_children()
     try:
         yield

@@ -1,4 +1,4 @@
-"""One environment with everything that is put around it, as a picklable function for any ``VecEnv``."""
+"""Make one environment with its wrappers: a picklable function for any ``VecEnv``."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from sb3_ext.vec.mask_method import replace_mask_method
 from sb3_ext.vec.plain_spaces import use_plain_spaces
 from sb3_ext.vec.process_lifetime import prepare_worker_process
 
-_EXTRA_OF_MODULE = {"box2d": "box2d", "mujoco": "mujoco", "procgen": "procgen", "pygame": "video"}
-_CONDITION_OF_EXTRA = {"procgen": "it needs NumPy 1, and so best an environment of its own"}
+_EXTRA_OF_MODULE = {"box2d": "box2d", "mujoco": "mujoco", "pygame": "video"}
 
 
 @dataclass(frozen=True)
 class EnvironmentFactory:
     """
-    Makes one environment, in whichever process it is called, with spaces that SB3 can take where that is possible: see
+    Make one environment with its wrappers, in the process that calls it.
+
+    Spaces that SB3 does not support are converted where possible, see
     :class:`~sb3_ext.vec.plain_spaces.PlainSpacesWrapper`.
 
     :param env_id: Gymnasium id; ``module:Name-v0`` imports the module first
@@ -61,7 +62,7 @@ class EnvironmentFactory:
 
 def _wrap(env: gymnasium.Env[Any, Any], key: str, name: str, arguments: Mapping[str, Any]) -> gymnasium.Env[Any, Any]:
     wrapper_class = import_name(name)
-    # Gymnasium's own wrappers and SB3's ask no environment for attributes of its own.
+    # Wrappers of Gymnasium and SB3 read no attributes that only some environments have.
     is_known = str(wrapper_class.__module__).partition(".")[0] in ("gymnasium", "stable_baselines3")
     try:
         arguments = replace_mask_method(wrapper_class, env, convert_lists(wrapper_class, arguments))
@@ -80,9 +81,9 @@ def _wrap(env: gymnasium.Env[Any, Any], key: str, name: str, arguments: Mapping[
 @contextmanager
 def explaining_failures(env_id: str) -> Iterator[None]:
     """
-    Make an environment inside.
+    Translate the errors of making an environment.
 
-    :param env_id: which
+    :param env_id: of the environment
     :raises ConfigError: if it cannot be made with these arguments
     :raises MissingExtraError: if it needs an extra that is not installed
     """
@@ -93,7 +94,7 @@ def explaining_failures(env_id: str) -> Iterator[None]:
     except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
         raise describe_missing_dependency(env_id, error) from error
     except (gymnasium.error.Error, AssertionError, LookupError, TypeError, ValueError) as error:
-        parameter = getattr(error, "parameter", None)  # an environment of ours says which
+        parameter = getattr(error, "parameter", None)  # of an OptionError of sb3_ext_envs
         key = "env.id" if parameter is None else f"env.params.{parameter}"
         raise ConfigError(f"{key}: '{env_id}' cannot be made: {_describe(error)}") from error
     except Exception as error:
@@ -105,16 +106,19 @@ def describe_missing_dependency(
 ) -> Sb3ExtError:
     """
     :param env_id: of the environment that cannot be made
-    :param error: why
-    :return: the same with the line that installs what is missing, where an extra of ours brings it
+    :param error: what its code raised
+    :return: an error with the command that installs the missing package, if one of our extras contains it
     """
+    own_extra = getattr(error, "extra", None)  # of an error of sb3_ext_envs
+    if own_extra is not None:
+        return MissingExtraError(f"environment '{env_id}'", own_extra, getattr(error, "condition", None))
     text = describe_error(error) if isinstance(error, ImportError) else _describe(error)
     for module, extra in _EXTRA_OF_MODULE.items():
         if module in text.lower():
-            return MissingExtraError(f"environment '{env_id}'", extra, _CONDITION_OF_EXTRA.get(extra))
+            return MissingExtraError(f"environment '{env_id}'", extra)
     return ConfigError(f"env.id: '{env_id}' cannot be made: {text}")
 
 
 def _describe(error: Exception) -> str:
-    # Gymnasium's wrappers check by assertions, some of which have no message.
+    # Gymnasium's wrappers use assertions, some without a message.
     return " ".join(str(error).split()) or type(error).__name__

@@ -1,4 +1,4 @@
-"""sb3_contrib's ``ActionMasker`` with the name of a method, as its documentation describes it."""
+"""Make sb3_contrib's ``ActionMasker`` work with the name of a method, as its documentation promises."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 import gymnasium
 from numpy.typing import NDArray
 
-# By name: workers would import all of sb3_contrib to compare the class.
+# Compared by name, so that workers need not import sb3_contrib.
 _ACTION_MASKER = "sb3_contrib.common.wrappers.action_masker.ActionMasker"
 _ARGUMENT = "action_mask_fn"
 
 
 class MaskMethod:
     """
-    A function for ``ActionMasker`` that calls a method of the environment.
+    Call a method of the environment: a mask function for ``ActionMasker``.
 
-    ``ActionMasker`` itself passes the environment to the method a second time, and does not find a method behind
+    ``ActionMasker`` itself passes the environment to the method a second time, and does not find a method inside
     Gymnasium's wrappers.
 
-    :param name: of the method, which takes no argument, or the environment as its only one
+    :param name: of the method, which takes no argument, or only the environment
     """
 
     def __init__(self, name: str) -> None:
@@ -33,7 +33,7 @@ class MaskMethod:
         :return: its action mask
         """
         method = env.get_wrapper_attr(self.name)
-        mask: NDArray[Any] = method() if _takes_nothing(method) else method(env)
+        mask: NDArray[Any] = method() if _takes_no_argument(method) else method(env)
         return mask
 
 
@@ -41,10 +41,12 @@ def replace_mask_method(
     wrapper_class: Any, env: gymnasium.Env[Any, Any], arguments: Mapping[str, Any]
 ) -> Mapping[str, Any]:
     """
-    :param wrapper_class: of a wrapper
-    :param env: what it is put around
-    :param arguments: of its constructor
-    :return: the same, of an ``ActionMasker`` with a :class:`MaskMethod` in the place of a method's name
+    Replace the name of a method in the arguments of an ``ActionMasker`` by a :class:`MaskMethod`.
+
+    :param wrapper_class: any wrapper
+    :param env: the environment inside
+    :param arguments: of the wrapper's constructor
+    :return: the arguments, changed only for an ``ActionMasker``
     :raises AttributeError: if the environment has no such method
     """
     name = arguments.get(_ARGUMENT)
@@ -56,7 +58,7 @@ def replace_mask_method(
     return {**arguments, _ARGUMENT: MaskMethod(name)}
 
 
-def _takes_nothing(method: Any) -> bool:
+def _takes_no_argument(method: Any) -> bool:
     try:
         inspect.signature(method).bind()
     except TypeError:

@@ -1,7 +1,7 @@
 """
-The CSV file that SB3's ``Monitor`` and ``VecMonitor`` write a line an episode to, across a resume.
+Continue the CSV files of SB3's ``Monitor`` and ``VecMonitor``, one line an episode, across a resume.
 
-For a resumed run open it with ``override_existing=False``: SB3's default empties it.
+A resumed run opens them with ``override_existing=False``: SB3's default empties them.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 logger = logging.getLogger(__name__)
 
 
-class PatientWriter(ResultsWriter):
+class FullDiskResultsWriter(ResultsWriter):
     """
-    Writes a line an episode to a disk that may be full: the first kilobytes that do not fit wait for room.
+    Write episodes to a disk that may be full: the first kilobytes that do not fit stay in the buffer until there is
+    room.
 
-    :param writer: what it takes the place of
+    :param writer: the writer that it replaces
     """
 
     def __init__(self, writer: ResultsWriter) -> None:
@@ -42,33 +43,33 @@ class PatientWriter(ResultsWriter):
             super().write_row(epinfo)
         except OSError as error:
             if not self._is_failing:
-                logger.warning("%s cannot be written; training goes on: %s", self.file_handler.name, error.strerror)
+                logger.warning("cannot write %s; training continues: %s", self.file_handler.name, error.strerror)
             self._is_failing = True
         else:
             self._is_failing = False
 
     def close(self) -> None:
-        """Close the file; what did not fit is lost."""
+        """Close the file; rows that did not fit are lost."""
         with suppress(OSError):
             super().close()
 
 
 def tolerate_full_disk(monitor: Monitor[Any, Any] | VecMonitor | None) -> None:
     """
-    Let training go on when a monitor cannot write an episode.
+    Let training continue when a monitor cannot write an episode.
 
-    :param monitor: any; one that writes no file is left as it is
+    :param monitor: any monitor; without a file, nothing changes
     """
     writer = None if monitor is None else monitor.results_writer
-    if monitor is not None and writer is not None and not isinstance(writer, PatientWriter):
-        monitor.results_writer = PatientWriter(writer)
+    if monitor is not None and writer is not None and not isinstance(writer, FullDiskResultsWriter):
+        monitor.results_writer = FullDiskResultsWriter(writer)
 
 
 @dataclass(frozen=True)
 class MonitorFile:
     """
     :param path: the file
-    :param size_bytes: how much has been written to it
+    :param size_bytes: its size
     """
 
     path: str
@@ -77,7 +78,7 @@ class MonitorFile:
 
 def get_monitor_file(monitor: Monitor[Any, Any] | VecMonitor) -> MonitorFile | None:
     """
-    :param monitor: the one that writes the file
+    :param monitor: any monitor
     :return: its file, ``None`` if it writes none
     """
     if monitor.results_writer is None:
@@ -88,11 +89,11 @@ def get_monitor_file(monitor: Monitor[Any, Any] | VecMonitor) -> MonitorFile | N
 
 def cut_monitor_file(monitor: Monitor[Any, Any] | VecMonitor, size_bytes: int) -> MonitorFile | None:
     """
-    Cut off the episodes that a resumed run is going to play again, and count time from the file's beginning.
+    Remove the episodes after a checkpoint from a file, and continue the file's clock.
 
-    :param monitor: the one that writes the file
-    :param size_bytes: the file's size at the moment that the run goes back to
-    :return: the file as it is now (shorter than ``size_bytes`` if it had lost lines), ``None`` if none is written
+    :param monitor: any monitor
+    :param size_bytes: the file's size at the checkpoint
+    :return: the file as it is now, shorter than ``size_bytes`` if lines were lost; ``None`` if there is none
     """
     if monitor.results_writer is None:
         return None
@@ -123,10 +124,11 @@ def make_vec_monitor(env: VecEnv, path: Path | None = None, is_resumed: bool = F
 
 def continue_vec_monitor(monitor: VecMonitor, path: Path) -> None:
     """
-    Let a ``VecMonitor`` go on with a file that is there; its constructor, unlike ``Monitor``'s, can only begin one.
+    Let a ``VecMonitor`` append to an existing file; its constructor, unlike that of ``Monitor``, can only start a new
+    one.
 
     :param monitor: made without a file
-    :param path: the file, as ``VecMonitor`` takes it: with or without ``.monitor.csv``; begun if it is missing
+    :param path: the file, with or without ``.monitor.csv``; created if it is missing
     """
     is_whole = path.name.endswith(Monitor.EXT)
     file = path if is_whole else path.with_name(f"{path.name}.{Monitor.EXT}")
@@ -138,10 +140,9 @@ def continue_vec_monitor(monitor: VecMonitor, path: Path) -> None:
 @contextmanager
 def appending_monitor_files() -> Iterator[None]:
     """
-    Let every ``Monitor`` made inside go on with the file that it finds, whatever its ``override_existing`` says.
+    Make every ``Monitor`` that is made inside append to its file, whatever its ``override_existing`` says.
 
-    For the environments of a worker process that takes the place of one that died: the functions that make them are
-    the user's, and would empty the files.
+    Needed when a worker process replaces a lost one: the functions that make its environments would empty the files.
     """
 
     class AppendingWriter(ResultsWriter):

@@ -1,4 +1,4 @@
-"""Spaces that Stable-Baselines3 cannot take, as others that hold the same and that it can."""
+"""Convert spaces that Stable-Baselines3 does not support to equivalent ones that it supports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Convert = Callable[[Any], Any]
 
 class PlainSpacesWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
     """
-    Replace spaces that Stable-Baselines3 refuses, or takes and then treats wrongly::
+    Replace spaces that Stable-Baselines3 refuses or handles wrongly::
 
         model = PPO("MultiInputPolicy", PlainSpacesWrapper(gymnasium.make("Blackjack-v1")))
 
@@ -34,7 +34,7 @@ class PlainSpacesWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
     or ``Tuple`` inside another
     ============================================  =====================================================
 
-    All other spaces stay as they are, those that Stable-Baselines3 cannot take at all too.
+    All other spaces stay as they are, also those that have no supported equivalent.
 
     :param env: any environment
     :raises ValueError: if two parts of a nested observation would have the same key
@@ -57,7 +57,7 @@ class PlainSpacesWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """
         :param action: of this wrapper's action space
-        :return: observation, converted, and the rest as it comes from the environment
+        :return: observation, converted, and the rest unchanged
         """
         observation, reward, terminated, truncated, info = self.env.step(self._convert_action(action))
         return self._convert_observation(observation), reward, terminated, truncated, info
@@ -66,7 +66,7 @@ class PlainSpacesWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
 def use_plain_spaces(env: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any]:
     """
     :param env: any environment
-    :return: the same, in a :class:`PlainSpacesWrapper` if that changes something
+    :return: the environment, in a :class:`PlainSpacesWrapper` if that changes a space
     """
     wrapped = PlainSpacesWrapper(env)
     is_same = (wrapped.observation_space, wrapped.action_space) == (env.observation_space, env.action_space)
@@ -83,7 +83,7 @@ def _plan_observations(space: spaces.Space[Any]) -> tuple[spaces.Space[Any], Con
     if not is_nested and not isinstance(space, spaces.Tuple | spaces.Dict):
         return _plan_part(space)
     if not is_nested and isinstance(space, spaces.Dict):
-        # Gymnasium sorts the keys of a mapping, not of pairs: the order stays the environment's.
+        # From pairs, since Gymnasium sorts the keys of a mapping: the environment's order is kept.
         plans = {key: _plan_part(part) for key, part in space.spaces.items()}
         return spaces.Dict([(key, plan[0]) for key, plan in plans.items()]), partial(
             _convert_parts, {key: _Part((key,), plan[1]) for key, plan in plans.items()}
@@ -114,7 +114,7 @@ def _is_composite(space: spaces.Space[Any]) -> bool:
 
 
 def _plan_part(space: spaces.Space[Any]) -> tuple[spaces.Space[Any], Convert]:
-    """Of an observation that is no Dict and no Tuple."""
+    """Convert an observation that is neither a Dict nor a Tuple."""
     if isinstance(space, spaces.Discrete) and space.start != 0:
         return spaces.Discrete(int(space.n)), partial(_subtract, int(space.start))
     if isinstance(space, spaces.MultiDiscrete) and (space.nvec.ndim > 1 or space.start.any()):

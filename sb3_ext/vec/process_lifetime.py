@@ -1,4 +1,4 @@
-"""Workers outlive signals that go to the whole process group, and do not outlive the process that they work for."""
+"""Protect worker processes from signals to the process group, and end them with the training process."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _LISTENER = "sigterm-listener"
 @contextmanager
 def shield_new_processes() -> Iterator[None]:
     """
-    Start processes inside: they hear nothing of SIGINT and SIGTERM, from their first instruction on.
+    Block SIGINT and SIGTERM in processes that are started inside, from their first instruction on.
 
-    Ctrl+C in a terminal, a job scheduler and ``timeout`` signal the whole process group. The training decides when its
-    workers end: it still wants to save. That includes the server that forks them, which would take them along.
+    Ctrl+C in a terminal, a job scheduler and ``timeout`` signal the whole process group. The training process needs its
+    workers until it has saved, and then ends them. The same holds for the server that forks them: they end with it.
     """
-    resource_tracker.ensure_running()  # when it starts, it lifts the mask
+    resource_tracker.ensure_running()  # its start resets the mask
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, _GROUP_SIGNALS)
     try:
         yield
@@ -35,18 +35,18 @@ def shield_new_processes() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def prepare_processes() -> None:
-    """Let the server that forks the workers import what they need, once for all."""
+def preload_workers() -> None:
+    """Let the server that forks the workers import their modules once for all of them."""
     multiprocessing.set_forkserver_preload(["sb3_ext.vec.workers.worker_loop"])
 
 
 def prepare_worker_process() -> None:
     """
-    Prepare the current process, if it is a worker; in the main process, do nothing.
+    Prepare the current process if it is a worker; in the main process, do nothing.
 
-    It ignores SIGINT, and obeys SIGTERM only if it comes from the process that it works for, where multiprocessing
-    sends it on exit. A worker whose parent was killed is ended by the kernel (on Linux; elsewhere it ends when it next
-    reads from its closed pipe).
+    A worker ignores SIGINT, and ends on SIGTERM only if its parent sends it, as multiprocessing does on exit. If the
+    parent was killed, the kernel kills the worker (on Linux; elsewhere it ends when it next reads from its closed
+    pipe).
     """
     parent = multiprocessing.parent_process()
     if parent is None:
@@ -56,26 +56,27 @@ def prepare_worker_process() -> None:
         return
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     _end_when_closed(parent.sentinel)
-    if not parent.is_alive():  # it died before that took effect
+    if not parent.is_alive():  # the parent died before that took effect
         os.kill(os.getpid(), signal.SIGKILL)
     if all(thread.name != _LISTENER for thread in threading.enumerate()):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_obey, args=(parent.pid,), name=_LISTENER, daemon=True).start()
+        threading.Thread(target=_end_on_sigterm, args=(parent.pid,), name=_LISTENER, daemon=True).start()
 
 
 def _end_when_closed(pipe: int) -> None:
     """
-    To the kernel the parent of a worker is the server that forked it, which lives on as long as any worker does. This
-    pipe's other end belongs to the process that it works for: when that is gone, the kernel sends SIGKILL, where a
-    thread that watches the pipe might never have its turn.
+    Let the kernel send SIGKILL when the other end of a pipe is closed.
+
+    To the kernel, the parent of a worker is the server that forked it, which runs as long as any worker does. The other
+    end of this pipe belongs to the training process. A thread that watches the pipe might never be scheduled.
     """
     fcntl.fcntl(pipe, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(pipe, fcntl.F_SETSIG, signal.SIGKILL)
     fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
 
 
-def _obey(parent_pid: int | None) -> None:
-    """A handler would not know who has sent the signal."""
+def _end_on_sigterm(parent_pid: int | None) -> None:
+    """Wait for SIGTERM from the parent; a signal handler would not know the sender."""
     while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent_pid:
         pass
     os.kill(os.getpid(), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Which part of an object it is that cannot be sent to another process."""
+"""Find the part of an object that cannot be sent to another process."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import cloudpickle  # type: ignore[import-untyped]
 
 def find_unpicklable(value: Any, name: str) -> str:
     """
-    :param value: what cannot be sent to another process
-    :param name: of it
-    :return: the innermost part of it that is to blame, with the path to it
+    :param value: an object that cannot be pickled
+    :param name: of the object
+    :return: the innermost part that cannot be pickled, with the path to it
     """
     for part_name, part in _list_parts(value):
         if not _is_picklable(part):

@@ -1,4 +1,4 @@
-"""What is tried, what is recommended, and what is said about it."""
+"""What ``sb3-ext advise`` measures, recommends and explains."""
 
 from __future__ import annotations
 
@@ -58,7 +58,9 @@ def explain(advice: Advice) -> str:
         (2, 1, [None, 2]),
     ],
 )
-def test_what_is_tried(num_envs: int, cores: int, workers: list[int | None]) -> None:
+def test_sequential_and_sensible_numbers_of_workers_are_measured(
+    num_envs: int, cores: int, workers: list[int | None]
+) -> None:
     sections = list_sections(load(num_envs=num_envs), cores)
     assert [section.num_workers for section in sections] == workers
     for parallel in sections:
@@ -66,9 +68,9 @@ def test_what_is_tried(num_envs: int, cores: int, workers: list[int | None]) -> 
         assert (parallel.num_workers or 1) * (parallel.num_envs_per_worker or num_envs) == num_envs
 
 
-def test_the_fastest_is_recommended() -> None:
+def test_the_fastest_mode_is_recommended() -> None:
     advice = make_advice({None: 8e-3, 2: 4.2e-3, 4: 2.3e-3})
-    # 8 ms of environments, 0.5 ms beside them, 1 ms of learning.
+    # 8 ms stepping, 0.5 ms collecting besides, 1 ms learning.
     assert advice.predict_fps(advice.sequential) == pytest.approx(8 / 9.5e-3)
     assert advice.predict_fps(advice.trials[2]) == pytest.approx(8 / 3.8e-3)
     assert advice.best.backend.name == "4 x 2"
@@ -78,7 +80,7 @@ def test_the_fastest_is_recommended() -> None:
     )
 
 
-def test_native_batches_are_tried_too() -> None:
+def test_native_batches_are_measured_too() -> None:
     advice = make_advice({None: 8e-3})
     native = Trial(ParallelConfig(mode="native", num_envs=8), 1e-3, 1.0)
     advice = Advice(4, 0.0, 1e-3, advice.agent, (advice.sequential, native))
@@ -87,28 +89,28 @@ def test_native_batches_are_tried_too() -> None:
     assert explain(advice).startswith("Native batches train 3.80 times as fast")
 
 
-def test_a_little_faster_is_not_worth_it() -> None:
+def test_workers_that_are_less_than_a_tenth_faster_are_not_recommended() -> None:
     assert make_advice({None: 8e-3, 2: 7.5e-3}).best.backend.name == "sequential"
 
 
-def test_too_little_work_for_a_message() -> None:
+def test_fast_environments_are_slower_in_workers_because_of_messages() -> None:
     text = explain(make_advice({None: 0.08e-3, 4: 0.25e-3, 8: 0.5e-3}, step=10e-6, update=10e-3))
     assert "Slower than one process: 4 x 2, 8 x 1." in text
     assert "A step of an environment takes 10 µs, and 4 x 2 adds 230 µs of messages" in text
-    assert "More workers than cores, here 4, take turns" in text
-    assert "every environment costs a message" in text
+    assert "More workers than cores (4) take turns" in text
+    assert "each environment costs a message" in text
     assert "The environments take 1% of the time" in text
     assert "batch_size" in text
 
 
-def test_slow_environments_are_not_blamed_on_messages() -> None:
+def test_messages_are_not_the_reason_when_environments_are_slow() -> None:
     text = explain(make_advice({None: 8e-3, 4: 9e-3}, busy=95.0))
     assert "messages" not in text
-    assert "Other processes kept 95 % of this machine busy" in text
+    assert "Other processes used 95 % of the CPU" in text
 
 
-def test_one_environment() -> None:
-    assert "nothing to share" in explain(make_advice({None: 1e-3}, num_envs=1))
+def test_one_environment_cannot_be_divided() -> None:
+    assert "only one environment" in explain(make_advice({None: 1e-3}, num_envs=1))
 
 
 @pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
@@ -128,7 +130,7 @@ def test_an_agent_whose_rollouts_are_long_is_estimated() -> None:
     assert cost.predict_step_seconds(1.0, 0.0) == 1.0 + cost.action_seconds + cost.update_seconds
 
 
-def test_environments_are_really_stepped() -> None:
+def test_a_trial_steps_the_environments() -> None:
     trial = try_section(load(), make_section(2, 2), 0.05)
     assert trial.step_seconds > 0
     assert trial.start_seconds > 0

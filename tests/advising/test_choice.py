@@ -1,4 +1,4 @@
-"""``parallel.mode: auto``: what is chosen, and that it changes nothing but the speed."""
+"""``parallel.mode: auto``: the choice, which changes only the speed."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def load(num_envs: int, total_steps: int | None = None, **parallel: Any) -> RunC
 
 @pytest.fixture
 def set_machine(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Set the number of cores, and how long a step of the environment takes; ``None``: nobody may measure."""
+    """Set the number of cores, and how long a step of the environment takes; ``None``: measuring is an error."""
 
     def set_to(cores: int, step_seconds: float | None = None) -> None:
         for module in (choice, worker_split):
             monkeypatch.setattr(module, "count_cores", lambda: cores)
 
         def measure(env_fn: Any, **_: Any) -> float:
-            assert step_seconds is not None, "measured needlessly"
+            assert step_seconds is not None, "measured without need"
             return step_seconds
 
         monkeypatch.setattr(choice, "measure_step_seconds", measure)
@@ -71,7 +71,7 @@ def set_machine(monkeypatch: pytest.MonkeyPatch) -> Any:
         (8, 4, 1e-3, 1_000_000, 4, "4 workers of 2"),
     ],
 )
-def test_what_is_chosen(
+def test_the_choice_depends_on_cores_step_time_and_steps(
     set_machine: Any,
     num_envs: int,
     cores: int,
@@ -88,12 +88,12 @@ def test_what_is_chosen(
     assert load_config({**make_config(), "parallel": chosen.parallel.model_dump()}).parallel == chosen.parallel
 
 
-def test_windows_need_the_environments_here(set_machine: Any) -> None:
+def test_environments_with_windows_stay_in_the_training_process(set_machine: Any) -> None:
     set_machine(4)
     assert choose_parallel(load(8), is_rendered=True).parallel.mode == "sequential"
 
 
-def test_native_batches_are_chosen_wherever_there_are_some(set_machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_native_batches_are_chosen_on_every_machine(set_machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     set_machine(1)  # the results must not depend on the machine
     monkeypatch.setattr(native, "has_native_vec_env", lambda env_id: env_id == "CartPole-v1")
     assert choose_parallel(load(8)).parallel.mode == "native"
@@ -102,36 +102,39 @@ def test_native_batches_are_chosen_wherever_there_are_some(set_machine: Any, mon
     assert choose_parallel(load(8).model_copy(update={"env": truncated})).parallel.mode == "sequential"
 
 
-def test_a_mode_that_was_asked_for_stays(set_machine: Any) -> None:
+def test_a_configured_mode_is_kept(set_machine: Any) -> None:
     set_machine(4)
     config = load(8, mode="subproc")
     assert resolve_parallel(config) is config
 
 
-def test_what_concerns_workers_is_kept_for_them(set_machine: Any) -> None:
+def test_settings_of_workers_are_kept_only_if_workers_are_chosen(set_machine: Any) -> None:
     set_machine(4, 1e-3)
     assert choose_parallel(load(8, max_worker_restarts=5)).parallel.max_worker_restarts == 5
     set_machine(4, 1e-6)
     assert choose_parallel(load(8, max_worker_restarts=5)).parallel.max_worker_restarts == 0
 
 
-def test_numbers_of_workers_decide_the_mode() -> None:
+def test_a_number_of_workers_implies_the_mode_workers() -> None:
     assert load(8, num_workers=2).parallel.mode == "workers"
     with pytest.raises(ConfigError, match="num_workers is for mode workers, but the mode is auto"):
         load(8, mode="auto", num_workers=2)
 
 
-def test_a_failing_environment_fails_in_training(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_environment_that_fails_while_it_is_measured_is_left_to_training(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(env_fn: Any, **_: Any) -> Any:
         raise ZeroDivisionError
 
     monkeypatch.setattr(choice, "measure_step_seconds", fail)
     monkeypatch.setattr(worker_split, "count_cores", lambda: 2)
     chosen = choose_parallel(load(8))
-    assert (chosen.parallel.mode, chosen.reason) == ("sequential", "one that was tried failed: ZeroDivisionError()")
+    assert (chosen.parallel.mode, chosen.reason) == (
+        "sequential",
+        "an environment failed when it was tried: ZeroDivisionError()",
+    )
 
 
-def test_a_run_remembers_what_was_chosen(set_machine: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_resume_keeps_the_choice(set_machine: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     set_machine(2, 1e-3)
     config = {**make_config(num_envs=2), "train": {"total_episodes": 3}}
     with caplog.at_level(logging.INFO, "sb3_ext"):
@@ -140,7 +143,7 @@ def test_a_run_remembers_what_was_chosen(set_machine: Any, tmp_path: Path, caplo
     resolved = yaml.safe_load(run.paths.resolved_config.read_text())["parallel"]
     assert (resolved["mode"], resolved["num_workers"]) == ("workers", 2)
 
-    set_machine(1)  # elsewhere; and nobody may measure again
+    set_machine(1)  # on another machine, where measuring is an error
     overrides = ["train.total_episodes=6", "parallel.mode=auto"]
     resumed = sb3_ext.resume(tmp_path / "run", overrides=overrides)
     assert resumed.record.episode >= 6

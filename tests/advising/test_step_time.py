@@ -1,4 +1,4 @@
-"""How long a step takes, measured on throwaway environments."""
+"""The step time, measured on a temporary environment."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sb3_ext.interruption import Interruption, StopRequested
 
 
 class Env(gymnasium.Env[np.ndarray, int]):
-    """Episodes of seven steps; uses the global generators, and notes what happens to it."""
+    """Episodes of seven steps; uses the global generators, and records its calls."""
 
     observation_space = spaces.Box(-1.0, 1.0, (1,))
     action_space = spaces.Discrete(3)
@@ -57,13 +57,13 @@ def test_a_fast_environment_is_stepped_some_hundred_times() -> None:
     assert env.is_closed
 
 
-def test_a_slow_environment_is_stepped_as_long_as_there_is_time() -> None:
+def test_a_slow_environment_is_stepped_until_time_is_up() -> None:
     env = Env(sleep_seconds=0.05)
     assert measure_step_seconds(lambda: env, budget_seconds=0.01) >= 0.05
     assert env.steps == 1
 
 
-def test_random_numbers_are_left_alone() -> None:
+def test_the_global_random_state_is_restored() -> None:
     random.seed(1)
     np.random.seed(1)
     expected = random.Random(1).random(), np.random.RandomState(1).random()
@@ -71,7 +71,7 @@ def test_random_numbers_are_left_alone() -> None:
     assert (random.random(), np.random.random()) == expected
 
 
-def test_only_allowed_actions_are_taken() -> None:
+def test_only_legal_actions_are_taken() -> None:
     env = MaskedEnv()
     measure_step_seconds(lambda: env)
     assert env.actions == {2}
@@ -85,7 +85,7 @@ def test_a_failing_environment_is_closed() -> None:
     assert env.is_closed
 
 
-def test_a_reason_to_end_ends_it_before_the_next_step_and_closes_the_environment() -> None:
+def test_an_interruption_ends_it_before_the_next_step_and_closes_the_environment() -> None:
     env = Env()
     interruption = Interruption(lambda: "signal SIGTERM" if env.steps == 3 else None)
     with pytest.raises(StopRequested, match="signal SIGTERM"):

@@ -261,7 +261,7 @@ def test_an_off_policy_algorithm_with_normalisation_and_a_discrete_observation_i
 
 @pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_whatever_fits_trains(algorithm: str) -> None:
+def test_configurations_that_are_valid_train(algorithm: str) -> None:
     for observation in OBSERVATIONS:
         refusal = judge_observation(algorithm, observation)
         try_out(make_config(algorithm, observation), refusal)
@@ -292,7 +292,7 @@ def test_whatever_fits_trains(algorithm: str) -> None:
         ("tuple", True, True, ["1"]),
     ],
 )
-def test_what_is_normalised_is_written_down(
+def test_the_resolved_configuration_has_what_is_normalised(
     observation: str, setting: Any, norm_obs: bool, keys: list[str] | None
 ) -> None:
     config = make_config("ppo", observation, normalize=setting)

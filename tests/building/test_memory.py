@@ -16,7 +16,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 import sb3_ext
 from sb3_ext.building import memory
-from sb3_ext.building.memory import check_memory, explaining_memory_errors, measure_environment
+from sb3_ext.building.memory import explaining_memory_errors, measure_environment, validate_memory
 from sb3_ext.building.memory_estimate import EnvironmentSize, estimate_memory
 from sb3_ext.building.model import make_model
 from sb3_ext.config import RunConfig, load_config
@@ -30,7 +30,7 @@ SetFree = Callable[..., None]
 
 @pytest.fixture
 def set_memory(monkeypatch: pytest.MonkeyPatch) -> SetFree:
-    """Set what memory there is, in bytes."""
+    """Set the free memory in bytes."""
 
     def set_limit(total: float, free: float | None = None, *, has_children: bool = True) -> None:
         limit = MemoryLimit("this machine", int(total), int(total if free is None else free), has_children)
@@ -78,7 +78,7 @@ SELF_PLAY = {
         ({**SELF_PLAY, "parallel": {"num_envs": 10**9}}, "parallel.num_envs", "1,000,000,000 boards"),
     ],
 )
-def test_what_does_not_fit_is_refused_before_anything_is_made(
+def test_a_training_that_does_not_fit_is_refused_before_anything_is_made(
     data: dict[str, Any], key: str, figure: str, set_memory: SetFree, tmp_path: Path
 ) -> None:
     set_memory(2**34, 2**33)
@@ -111,17 +111,17 @@ def test_buffers_may_fill_later_but_environments_must_fit_now(
 ) -> None:
     set_memory(2**34, 2**20)
     with caplog.at_level(logging.WARNING):
-        check_memory(make_config("dqn"))  # 46 MiB
+        validate_memory(make_config("dqn"))  # 46 MiB
     assert "agent.params.buffer_size: this training needs about" in caplog.text
     with pytest.raises(ConfigError, match=r"parallel\.num_envs"):
-        check_memory(make_config("a2c", parallel={"num_envs": 1000, "mode": "sequential"}))
+        validate_memory(make_config("a2c", parallel={"num_envs": 1000, "mode": "sequential"}))
 
 
-def test_address_space_is_taken_at_once_and_by_each_process(set_memory: SetFree) -> None:
+def test_address_space_is_counted_at_once_and_for_each_process(set_memory: SetFree) -> None:
     set_memory(2**40, 2**24, has_children=False)
     with pytest.raises(ConfigError, match=r"agent\.params\.buffer_size"):
-        check_memory(make_config("dqn"))
-    check_memory(make_config("a2c", parallel={"num_envs": 1000, "mode": "subproc"}))
+        validate_memory(make_config("dqn"))
+    validate_memory(make_config("a2c", parallel={"num_envs": 1000, "mode": "subproc"}))
 
 
 def test_the_tightest_of_several_limits_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,21 +131,21 @@ def test_the_tightest_of_several_limits_is_named(monkeypatch: pytest.MonkeyPatch
     ]
     monkeypatch.setattr(memory, "find_memory_limits", lambda: limits)
     with pytest.raises(ConfigError, match=r"but this process \(ulimit -v\) has 8\.0 GiB, 5\.0 GiB of it free"):
-        check_memory(make_config(parallel={"num_envs": 99_999_999}))
+        validate_memory(make_config(parallel={"num_envs": 99_999_999}))
 
 
 def test_trainings_at_the_same_time_add_up(set_memory: SetFree) -> None:
     set_memory(2**26)
-    check_memory(make_config("dqn"))
+    validate_memory(make_config("dqn"))
     with pytest.raises(ConfigError, match=r"tune\.jobs: 4 times that"):
-        check_memory(make_config("dqn"), copies=4)
+        validate_memory(make_config("dqn"), copies=4)
 
 
 def test_small_numbers_make_no_environment(monkeypatch: pytest.MonkeyPatch, set_memory: SetFree) -> None:
     set_memory(2**34)
     monkeypatch.setattr(memory, "measure_environment", lambda config: pytest.fail("an environment was made"))
-    check_memory(make_config())
-    check_memory(make_config("dqn"))
+    validate_memory(make_config())
+    validate_memory(make_config("dqn"))
 
 
 def test_an_environment_that_fails_is_left_to_the_training(set_memory: SetFree) -> None:
@@ -153,7 +153,7 @@ def test_an_environment_that_fails_is_left_to_the_training(set_memory: SetFree) 
     config = make_config(env="CartPole-v1")
     assert config.env is not None
     broken = config.env.model_copy(update={"params": {"no_such_parameter": 1}})
-    check_memory(config.model_copy(update={"env": broken}))
+    validate_memory(config.model_copy(update={"env": broken}))
 
 
 CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
@@ -208,12 +208,12 @@ class Large(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
         super().__init__(env)
-        # Not an array: that may come from memory which the process has already had.
+        # Not an array: the process may already have had its memory.
         self._block = mmap.mmap(-1, 2**22)
         self._block.write(bytes(2**22))
 
 
-def test_the_memory_of_an_environment_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_memory_of_an_environment_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "large_environment", SimpleNamespace(Large=Large))
     size = measure_environment(make_config(env={"id": "CartPole-v1", "wrappers": ["large_environment.Large"]}))
     assert size is not None
@@ -231,7 +231,7 @@ def test_the_memory_of_an_environment_is_seen(monkeypatch: pytest.MonkeyPatch) -
         OSError(12, "Cannot allocate memory"),
     ],
 )
-def test_a_failed_allocation_is_a_mistake_of_the_configuration(error: Exception) -> None:
+def test_a_failed_allocation_is_an_error_of_the_configuration(error: Exception) -> None:
     with (
         pytest.raises(
             ConfigError, match=r"not enough memory for this training: .*; lower agent\.params\.buffer_size, "
@@ -241,7 +241,7 @@ def test_a_failed_allocation_is_a_mistake_of_the_configuration(error: Exception)
         raise error
 
 
-def test_other_errors_stay_what_they_are() -> None:
+def test_other_errors_are_not_translated() -> None:
     with pytest.raises(RuntimeError, match="something else"), explaining_memory_errors(make_config()):
         raise RuntimeError("something else")
 

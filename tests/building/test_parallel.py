@@ -1,4 +1,4 @@
-"""What goes wrong in an environment is named alike, wherever it is stepped."""
+"""Errors of an environment name it in every mode."""
 
 from __future__ import annotations
 
@@ -83,12 +83,12 @@ def step(config: RunConfig) -> None:
         ("raise", "the engine is on fire"),
     ],
 )
-def test_a_faulty_environment_is_named(mode: str, fault: str, message: str) -> None:
+def test_the_error_names_the_environment(mode: str, fault: str, message: str) -> None:
     with pytest.raises(Exception, match=message):
         step(make_config(fault, mode))
 
 
-def test_the_info_of_a_reset_is_named_too() -> None:
+def test_the_error_names_the_info_of_a_reset() -> None:
     message = r"environment 1 .*: reset_info\['cache'\]\[0\] \(_thread.lock\) cannot be sent"
     with pytest.raises(WorkerError, match=message):
         step(make_config("reset", "subproc"))

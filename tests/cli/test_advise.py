@@ -43,7 +43,7 @@ def test_a_table_and_what_to_paste(width: int, monkeypatch: pytest.MonkeyPatch, 
 def test_one_environment() -> None:
     result = advise(*PPO)
     assert result.exit_code == 0, result.output
-    assert "nothing to share" in " ".join(result.stdout.split())
+    assert "only one environment" in " ".join(result.stdout.split())
     assert result.stdout.endswith("parallel:\n  mode: sequential\n  num_envs: 1\n")
 
 

@@ -152,7 +152,7 @@ REPLACED: dict[str, list[str]] = {
         ),
         *(
             "evaluation.league_players:make_anchors",
-            "building.game_environments:find_eval_shares",
+            "building.game_environments:compute_eval_shares",
             "building.game_environments:make_configured_game",
         ),
         *("selfplay.matches.round_robin:play_league", "cli.league:_write"),
@@ -175,7 +175,7 @@ REPLACED: dict[str, list[str]] = {
             "advising.advice:measure_advice",
             "advising.advice:explain_advice",
         ),
-        *("building.memory:check_memory", "cli.advise:_print_table", "cli.advise:_print_section"),
+        *("building.memory:validate_memory", "cli.advise:_print_table", "cli.advise:_print_section"),
     ],
     "runs logs": ["cli.runs:LogTail.follow"],
     "runs stop": ["cli.runs:stop_run"],

@@ -73,7 +73,7 @@ def test_sampling_the_public_spaces_does_not_disturb_the_episodes() -> None:
 
 
 @pytest.mark.parametrize("params", [{}, {"has_action_masks": True}, {"observation_space": SPACES["dict"]}])
-def test_a_pickled_copy_carries_on_in_mid_episode(params: dict[str, Any]) -> None:
+def test_a_pickled_copy_continues_in_the_middle_of_an_episode(params: dict[str, Any]) -> None:
     env = make_mock(**params)
     env.reset(seed=7)
     record_steps(env, 5)
@@ -100,7 +100,7 @@ def test_episodes_have_lengths_between_the_bounds_and_end_in_both_ways() -> None
     assert endings == {(True, False), (False, True)}
 
 
-def test_bounds_that_mean_none_give_moderate_numbers() -> None:
+def test_huge_bounds_count_as_unbounded() -> None:
     far = np.finfo(np.float32).max
     env = make_mock(observation_space=spaces.Box(-far, far, (100,)))
     observation, _ = env.reset(seed=1)
@@ -127,7 +127,7 @@ def test_masks_always_leave_a_choice_in_each_dimension(action_space: spaces.Spac
     assert len(seen) > 1
 
 
-def test_has_no_masks_unless_asked() -> None:
+def test_has_no_masks_by_default() -> None:
     assert not hasattr(make_mock().unwrapped, "action_masks")
 
 
@@ -139,7 +139,7 @@ def test_has_no_masks_unless_asked() -> None:
         ({"action_space": spaces.Box(-1.0, 1.0, (2,)), "has_action_masks": True}, "has_action_masks needs a Discrete"),
     ],
 )
-def test_says_what_is_wrong(params: dict[str, Any], message: str) -> None:
+def test_invalid_parameters_are_refused(params: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make_mock(**params)
 

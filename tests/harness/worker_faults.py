@@ -29,7 +29,7 @@ import psutil
 
 from faulty_env import FAULTS, FaultyEnv
 from sb3_ext.vec import WorkerVecEnv
-from sb3_ext.vec.process_lifetime import prepare_processes
+from sb3_ext.vec.process_lifetime import preload_workers
 
 NUM_ENVS, NUM_WORKERS = 4, 2
 FAULT_STEP, STEPS = 3, 6
@@ -170,7 +170,7 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--timeout-seconds", type=float, default=2.0)
     options = parser.parse_args()
-    prepare_processes()
+    preload_workers()
     logging.getLogger("sb3_ext").setLevel(logging.ERROR)
     number_of_problems = 0
     print(f"{'fault':<38}{'noticed after':>14}{'closed in':>12}  problems")

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.procgen
 
 
 @pytest.mark.parametrize("game", GAMES)
-def test_every_game_is_a_sound_environment_whose_snapshots_are_exact(game: str) -> None:
+def test_every_game_passes_the_checks_and_its_snapshots_are_exact(game: str) -> None:
     env = gymnasium.make(f"procgen-{game}-v0", distribution_mode="easy")
     check_env_for_sb3(env)
     check_env(env.unwrapped, skip_render_check=True)
@@ -54,7 +54,7 @@ def test_a_seed_determines_all_levels_and_another_gives_others() -> None:
     assert first[0] != other[0]
 
 
-def test_levels_are_those_that_were_asked_for() -> None:
+def test_levels_are_those_of_the_parameters() -> None:
     env = ProcgenEnv("dodgeball", "easy", num_levels=3, start_level=100)
     levels = play(env, 3, 600)[0]
     env.close()
@@ -63,7 +63,7 @@ def test_levels_are_those_that_were_asked_for() -> None:
     assert len(set(levels)) > 1
 
 
-def test_a_reset_in_the_midst_of_an_episode_begins_another() -> None:
+def test_a_reset_in_the_middle_of_an_episode_begins_another() -> None:
     env = ProcgenEnv("coinrun", "easy")
     _, before = env.reset(seed=1)
     env.step(7)
@@ -72,7 +72,7 @@ def test_a_reset_in_the_midst_of_an_episode_begins_another() -> None:
     env.close()
 
     assert before != after
-    assert after == again  # it had only just begun
+    assert after == again  # the episode had only just begun
 
 
 def test_the_last_step_shows_the_picture_before_it_and_says_how_the_level_ended() -> None:
@@ -96,7 +96,7 @@ def test_the_last_step_shows_the_picture_before_it_and_says_how_the_level_ended(
     env.close()
 
 
-def test_nobody_sees_the_banner_of_the_old_gym_and_gym_still_works() -> None:
+def test_the_banner_of_the_old_gym_is_not_printed_and_gym_works() -> None:
     code = """
 import sb3_ext_envs
 from sb3_ext_envs.procgen import ProcgenEnv

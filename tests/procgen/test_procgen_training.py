@@ -70,11 +70,11 @@ def test_every_shipped_configuration_trains(name: str, tmp_path: Path) -> None:
     )
 
     assert run.record.stop_reason == "total_steps"
-    assert "from its checkpoints will be exact" in run.paths.log.read_text()
+    assert "resuming from checkpoints will be exact" in run.paths.log.read_text()
     assert is_native or run.metrics["last_evaluation"]["episodes"] == 2
 
 
-def test_a_native_run_that_is_killed_again_and_again_ends_as_one_that_is_not(
+def test_a_native_run_that_is_killed_repeatedly_equals_an_uninterrupted_one(
     tmp_path: Path, run_harness: Callable[..., str]
 ) -> None:
     path = tmp_path / "tiny.yaml"
@@ -83,7 +83,7 @@ def test_a_native_run_that_is_killed_again_and_again_ends_as_one_that_is_not(
     run_harness("kill_and_resume.py", str(path), "--kills", "2")
 
 
-def test_evaluations_are_native_too_and_on_levels_of_their_own() -> None:
+def test_evaluations_are_native_and_have_their_own_levels() -> None:
     config = load_config(TINY)
     assert try_exactness(config).exact
     with closing(make_eval_env(config, num_envs=3)) as env:

@@ -87,7 +87,7 @@ def test_a_reset_without_a_seed_begins_other_episodes() -> None:
     env.close()
 
 
-def test_snapshots_are_exact_with_everything_around() -> None:
+def test_snapshots_are_exact_with_wrappers() -> None:
     def make_wrapped() -> VecNormalize:
         return VecNormalize(VecFrameStack(VecMonitor(make()), 2), norm_obs=False)
 
@@ -105,7 +105,7 @@ def test_a_snapshot_does_not_fit_another_number_of_games() -> None:
     many.close()
 
 
-def test_large_pictures_are_drawn_when_asked_for() -> None:
+def test_large_pictures_need_a_render_mode() -> None:
     env = make(2, render_mode="rgb_array")
     env.reset()
     assert [image.shape for image in env.get_images()] == [(512, 512, 3)] * 2
@@ -114,7 +114,7 @@ def test_large_pictures_are_drawn_when_asked_for() -> None:
     env.close()
 
 
-def test_there_is_nothing_to_call_in_a_single_game() -> None:
+def test_single_games_have_no_methods_and_attributes() -> None:
     env = make(2)
     assert not env.has_attr("action_masks")
     assert env.env_is_wrapped(VecMonitor) == [False, False]

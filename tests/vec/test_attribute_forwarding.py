@@ -76,7 +76,7 @@ def test_action_masker_takes_the_name_of_a_method_of_the_environment(method: str
     env.close()
 
 
-def test_each_wrapper_reaches_through_the_other_ones() -> None:
+def test_attributes_are_forwarded_through_several_wrappers() -> None:
     wrappers = [
         (f"{__name__}:SpeedWrapper", {}),
         ("stable_baselines3.common.monitor:Monitor", {}),
@@ -96,7 +96,7 @@ def test_a_wrapper_calls_a_method_of_the_environment_in_each_step() -> None:
     assert env.step(1)[1] == 1
 
 
-def test_what_is_no_attribute_of_the_environment_is_none_here() -> None:
+def test_a_missing_attribute_is_an_error() -> None:
     env = AttributeForwarding(Monitor(gymnasium.make("CartPole-v1")))
     assert env.gravity == env.unwrapped.gravity  # type: ignore[attr-defined]
     env.mine = 1
@@ -107,7 +107,7 @@ def test_what_is_no_attribute_of_the_environment_is_none_here() -> None:
     assert env.action_space == spaces.Discrete(2)
 
 
-def test_a_wrapper_that_cannot_be_made_is_named_by_its_key() -> None:
+def test_the_error_of_a_wrapper_names_its_key() -> None:
     wrappers = [("gymnasium.wrappers.FlattenObservation", {}), (MASKER, {"action_mask_fn": "find_leagl"})]
     with pytest.raises(ConfigError, match=rf"^env\.wrappers\.1: {MASKER} cannot be put .*'find_leagl'") as caught:
         EnvironmentFactory("Counting-v0", wrappers=wrappers)()

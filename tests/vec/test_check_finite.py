@@ -1,4 +1,4 @@
-"""NaN and infinite observations and rewards, named where they come from."""
+"""NaN and infinite observations and rewards are errors that name their source."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def step_until_it_fails(env: Any) -> None:
         ),
     ],
 )
-def test_environment_part_and_step_are_named(where: str, arguments: dict[str, Any], message: str) -> None:
+def test_the_error_names_environment_part_and_step(where: str, arguments: dict[str, Any], message: str) -> None:
     config = load_config(make_config(where, only_seed=6, **arguments))
     env = make_env(config, RunPaths(Path("run").absolute()))
     with pytest.raises(NonFiniteError) as caught:
@@ -140,7 +140,7 @@ def test_in_a_script() -> None:
     assert np.isfinite(env.ret_rms.mean)
 
 
-def test_in_a_training_which_keeps_its_last_checkpoint() -> None:
+def test_in_a_training_that_keeps_its_last_checkpoint() -> None:
     with pytest.raises(NonFiniteError, match="environment 2 of Sick-v0: the reward is nan"):
         sb3_ext.train(make_config("reward", only_seed=7, at_episode=4), run_dir="run")
     run = sb3_ext.load_run("run")
@@ -183,7 +183,7 @@ def test_in_games(masks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
         env.close()
 
 
-def test_integers_are_not_looked_at() -> None:
+def test_integers_are_not_checked() -> None:
     env = VecCheckFinite(make_vec_env("FrozenLake-v1", 2))
     assert env.reset().dtype.kind == "i"
     env.close()

@@ -1,4 +1,4 @@
-"""One environment with everything around it, as a picklable function."""
+"""The picklable function that makes one environment with its wrappers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sb3_ext.errors import ConfigError, MissingExtraError
 from sb3_ext.vec.environment_factory import EnvironmentFactory
 
 
-def test_everything_is_around_it_and_it_survives_pickling() -> None:
+def test_a_pickled_factory_makes_all_wrappers() -> None:
     wrappers = [("gymnasium.wrappers.TimeAwareObservation", {}), ("gymnasium.wrappers:ClipReward", {"max_reward": 0.5})]
     factory = EnvironmentFactory("CartPole-v1", {"sutton_barto_reward": False}, 7, wrappers, "rgb_array")
     env = pickle.loads(pickle.dumps(factory))()
@@ -29,7 +29,7 @@ def test_everything_is_around_it_and_it_survives_pickling() -> None:
     ("env_id", "modules", "extra"),
     [("LunarLander-v3", ["Box2D"], "box2d"), ("InvertedPendulum-v5", ["mujoco"], "mujoco")],
 )
-def test_a_missing_extra_is_named_with_the_line_that_brings_it(
+def test_the_error_of_a_missing_extra_has_the_command_that_installs_it(
     env_id: str, modules: list[str], extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in modules:
@@ -44,7 +44,7 @@ def test_a_missing_extra_is_named_with_the_line_that_brings_it(
     assert len(caught.value.problems) == 1
 
 
-def test_what_the_environment_refuses_is_the_users_mistake() -> None:
+def test_refused_arguments_are_an_error_of_the_configuration() -> None:
     with pytest.raises(ConfigError, match=r"'CartPole-v1' cannot be made: .*colour"):
         EnvironmentFactory("CartPole-v1", {"colour": 1})()
     assert isinstance(EnvironmentFactory("CartPole-v1")(), gymnasium.Env)

@@ -16,7 +16,7 @@ def draw() -> tuple[Any, ...]:
     return random.gauss(0, 1), random.random(), np.random.normal(), np.random.random(), torch.randn(3).tolist()
 
 
-def test_all_generators_go_on_where_they_were() -> None:
+def test_all_generators_are_restored() -> None:
     draw()
     state = pickle.loads(pickle.dumps(get_global_random_state()))
     expected = [draw() for _ in range(5)]
@@ -33,7 +33,7 @@ def test_a_state_does_not_change_with_the_generators() -> None:
     assert draw() == expected
 
 
-def test_devices_are_restored_as_far_as_there_are_any(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_existing_devices_are_restored(monkeypatch: pytest.MonkeyPatch) -> None:
     restored: dict[int, list[int]] = {}
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_rng_state_all", lambda: [torch.tensor([n], dtype=torch.uint8) for n in (7, 8)])

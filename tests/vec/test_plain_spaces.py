@@ -1,4 +1,4 @@
-"""Spaces that Stable-Baselines3 cannot take, and what the environment and the algorithm then get."""
+"""Spaces that Stable-Baselines3 does not support are converted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BOX = spaces.Box(-1.0, 1.0, (2,))
 
 
 class EchoEnv(gymnasium.Env[Any, Any]):
-    """Shows what it is told to show, and keeps the action that it gets."""
+    """Returns the given observation, and records the action."""
 
     def __init__(self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any], shown: Any) -> None:
         self.observation_space, self.action_space = observation_space, action_space
@@ -95,7 +95,7 @@ def test_observations(space: spaces.Space[Any], plain: spaces.Space[Any], shown:
     "space",
     [BOX, spaces.Discrete(3), spaces.MultiBinary((2, 3)), spaces.Dict({"b": BOX, "a": spaces.Discrete(2)})],
 )
-def test_what_is_plain_stays_as_it_is(space: spaces.Space[Any]) -> None:
+def test_supported_spaces_are_not_changed(space: spaces.Space[Any]) -> None:
     env = EchoEnv(space, spaces.Discrete(2), None)
     assert use_plain_spaces(env) is env
 

@@ -38,7 +38,7 @@ def test_workers_outlive_a_signal_to_the_whole_group(start_python: StartPython, 
     assert (stdout, parent.returncode) == ("(2, 4)\n", 0), stderr
 
 
-def test_workers_that_nobody_closed_do_not_keep_python_from_ending(start_python: StartPython) -> None:
+def test_python_ends_although_workers_were_not_closed(start_python: StartPython) -> None:
     parent = start_python(SCRIPT)
     _, stderr = parent.communicate("\n", timeout=60)
     assert parent.returncode == 0, stderr

@@ -1,1 +1,1 @@
-"""Connect4 on boards of any size: rules for many boards at once, and two environments that play by them."""
+"""Connect4 on boards of any size: vectorised rules, and two environments."""

@@ -1,8 +1,8 @@
 """
-Boards as bits: which cells a player's stones are on, and whether they make a line.
+Boards as bits: the cells of a player's stones, and whether they form a line.
 
-A column has a bit for each row, from the bottom up, and one more that stays empty, so that no line runs on from the
-top of a column into the next one. Columns follow each other; boards of more than 64 bits take several words.
+A column has a bit for each row, from the bottom up, and one more that stays empty, so that no line continues from
+the top of a column into the next one. Columns follow each other; boards of more than 64 bits take several words.
 (The layout is the well-known one of John Tromp's Fhourstones, https://tromp.github.io/c4/fhour.html.)
 """
 
@@ -20,12 +20,12 @@ Bitboards = NDArray[np.uint64]
 
 class BitLayout:
     """
-    Where each cell has its bit, and which distances between bits make a line.
+    The bit of each cell, and the distances between bits in a line.
 
     :param rows: of the board, at least 1, at most 60
     :param cols: of the board, at least 1
     :param in_a_row: stones in a line that win, at least 2 and at most the longer side of the board
-    :raises ValueError: if the numbers are not as they should be
+    :raises ValueError: if a number is out of range
     """
 
     def __init__(self, rows: int, cols: int, in_a_row: int) -> None:
@@ -52,7 +52,7 @@ class BitLayout:
         """
         lines = np.zeros_like(stones)
         for step in self._line_steps:
-            starts, length = stones, 1  # bits at which a line of this length begins
+            starts, length = stones, 1  # bits where a line of this length begins
             while length < self.in_a_row:
                 longer = min(length, self.in_a_row - length)
                 starts = starts & _shift_down(starts, longer * step)
@@ -76,7 +76,7 @@ class BitLayout:
 
 
 def _shift_down(words: Bitboards, distance: int) -> Bitboards:
-    """:return: the bits moved towards the first one, across words; what leaves is lost"""
+    """:return: the bits shifted towards the first one, across words; bits beyond it are dropped"""
     if words.shape[-1] == 1 and distance < WORD_BITS:
         return words >> np.uint64(distance)
     skipped, bits = divmod(distance, WORD_BITS)

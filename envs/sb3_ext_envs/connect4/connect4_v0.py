@@ -73,7 +73,7 @@ class raw_env(AECEnv):  # type: ignore[misc]
         """
         Begin a game.
 
-        :param seed: not used: there is no chance in it
+        :param seed: not used, since the game is deterministic
         :param options: not used
         """
         self._rules.reset(_BOARD)
@@ -108,8 +108,8 @@ class raw_env(AECEnv):  # type: ignore[misc]
 
     def observe(self, agent: str) -> dict[str, Any]:
         """
-        :param agent: who looks
-        :return: the board from its side, and its legal moves
+        :param agent: the player
+        :return: the board with its own stones first, and its legal moves
         """
         player = self.possible_agents.index(agent)
         legal = self._rules.find_legal(_BOARD)[0].astype(np.int8)

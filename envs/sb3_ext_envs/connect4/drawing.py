@@ -1,4 +1,4 @@
-"""Pictures of a position."""
+"""Draw a position."""
 
 from __future__ import annotations
 

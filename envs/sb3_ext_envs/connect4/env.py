@@ -1,4 +1,4 @@
-"""Connect4 as an ordinary environment: the opponent is a part of it."""
+"""Connect4 as a Gymnasium environment that contains the opponent."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ class Connect4Env(gymnasium.Env[NDArray[np.int8], Any]):
     game: reward -1, and ``illegal_move`` in the info. ``action_masks()``, and ``action_mask`` in the info, say which
     moves are legal.
 
-    For many games at once, and for opponents that grow, there is ``sb3_ext.selfplay``.
+    ``sb3_ext.selfplay`` plays many games at once, also against past selves.
 
     :param rows: of the board, from 1 to 60
     :param cols: of the board, at least 1
     :param in_a_row: stones in a line that win: at least 2, at most the longer side of the board
-    :param opponent: ``"random"``, a function ``(observation, legal) -> action``, or one's name, ``"module:function"``;
-        it sees the board from its own side
+    :param opponent: ``"random"``, a function ``(observation, legal) -> action``, or its name, ``"module:function"``;
+        its observation begins with its own stones
     :param start: ``"random"`` (drawn for each game), ``"agent_first"`` or ``"opponent_first"``
     :param render_mode: ``"ansi"``, ``"rgb_array"`` or ``None``
-    :raises ValueError: if the numbers, or ``start``, are not as they should be, or the opponent is none
+    :raises ValueError: if a number or ``start`` is out of range, or there is no such opponent
     """
 
     metadata: dict[str, Any] = {"render_modes": ["ansi", "rgb_array"], "render_fps": 2}  # noqa: RUF012 (as in the base)
@@ -67,9 +67,9 @@ class Connect4Env(gymnasium.Env[NDArray[np.int8], Any]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.int8], dict[str, Any]]:
         """
-        Begin a game; if it is the opponent who begins, its first stone is there.
+        Begin a game; if the opponent begins, it has made its first move.
 
-        :param seed: of who begins, and of the random opponent
+        :param seed: determines who begins, and the moves of the random opponent
         :param options: not used
         :return: observation and info
         """
@@ -82,7 +82,7 @@ class Connect4Env(gymnasium.Env[NDArray[np.int8], Any]):
 
     def step(self, action: int) -> tuple[NDArray[np.int8], float, bool, bool, dict[str, Any]]:
         """
-        Make a move, and let the opponent answer.
+        Make a move and receive the answer of the opponent.
 
         :param action: a column
         :return: observation, reward, whether the game is over, ``False``, and info
@@ -125,7 +125,7 @@ class Connect4Env(gymnasium.Env[NDArray[np.int8], Any]):
 
 
 def _load_opponent(opponent: str | OpponentFunction) -> OpponentFunction | None:
-    """:return: the function; ``None`` stands for the environment's own random moves"""
+    """:return: the function; ``None`` for random moves"""
     if opponent == "random":
         return None
     found: Any = opponent

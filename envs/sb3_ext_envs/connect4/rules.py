@@ -1,4 +1,4 @@
-"""The rules, for many boards at once: no loop over boards anywhere."""
+"""The rules of Connect4 for many boards at once, without a loop over boards."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class Connect4Rules:
     """
     Two players in turn drop a stone into a column; the first line of ``in_a_row`` wins, a full board is a draw.
 
-    A line made by the last stone on a full board is a win. On 64 boards of 6 by 7 a random game, choice included, goes
-    at about a million moves a second.
+    A line by the last stone on a full board wins. 64 boards of 6 by 7 make about a million random moves a second,
+    including the choice of moves.
 
-    :param num_boards: games that are played side by side
+    :param num_boards: games that are played at the same time
     :param rows: at least 1, at most 60
     :param cols: at least 1
     :param in_a_row: at least 2, at most the longer side of the board
-    :raises ValueError: if the numbers are not as they should be
+    :raises ValueError: if a number is out of range
     """
 
     def __init__(self, num_boards: int, rows: int = 6, cols: int = 7, in_a_row: int = 4) -> None:
@@ -59,7 +59,7 @@ class Connect4Rules:
 
     def play(self, boards: Boards, cols: NDArray[np.integer[Any]]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """
-        Drop one stone on each board, of the player to move; whether there is room is the caller's business.
+        Drop one stone on each board, of the player to move. The column must have room, which is not checked.
 
         :param boards: each at most once
         :param cols: where, shape (boards,)
@@ -78,8 +78,8 @@ class Connect4Rules:
     def draw_planes(self, boards: Boards, players: NDArray[np.integer[Any]]) -> NDArray[np.int8]:
         """
         :param boards: which
-        :param players: who looks, 0 or 1, shape (boards,)
-        :return: 1 where a stone is, else 0: the own ones, then the other's; row 0 is the top; a new array of shape
+        :param players: the player whose stones come first, 0 or 1, shape (boards,)
+        :return: 1 where a stone is, else 0: own stones, then the opponent's; row 0 is the top; a new array of shape
             (boards, 2, rows, cols)
         """
         seats = np.asarray(players, dtype=np.intp)[:, None] ^ np.arange(2)
@@ -87,7 +87,7 @@ class Connect4Rules:
 
     def copy_boards(self, boards: Boards) -> Connect4Rules:
         """
-        :param boards: which; here one may stand several times
+        :param boards: which; repetitions are allowed
         :return: independent copies
         """
         copy = object.__new__(Connect4Rules)

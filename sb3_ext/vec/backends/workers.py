@@ -14,7 +14,7 @@ from sb3_ext.interruption import NEVER, Interruption
 from sb3_ext.vec.backends.memory_part import MemoryPart
 from sb3_ext.vec.backends.separate_backend import EnvFn, SeparateBackend
 from sb3_ext.vec.environment_factory import EnvironmentFactory
-from sb3_ext.vec.process_lifetime import prepare_processes
+from sb3_ext.vec.process_lifetime import preload_workers
 from sb3_ext.vec.snapshots.exactness import Exactness, self_test
 from sb3_ext.vec.workers.worker_split import STEP_TIMEOUT_SECONDS, split_environments
 from sb3_ext.vec.workers.worker_vec_env import WorkerVecEnv
@@ -71,7 +71,7 @@ class WorkersBackend(SeparateBackend):
         is_resumed: bool = False,
     ) -> VecEnv:
         factory().close()  # a mistake shows here as itself, not as a closed pipe
-        prepare_processes()
+        preload_workers()
         return super().make_env(factory, seed=seed, monitor_directory=monitor_directory, is_resumed=is_resumed)
 
     def test_exactness(self, factory: EnvironmentFactory, interruption: Interruption = NEVER) -> Exactness:

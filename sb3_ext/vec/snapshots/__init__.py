@@ -1,1 +1,1 @@
-"""The state of environments in the midst of their episodes: taken, restored, and tried out."""
+"""Save and restore environments in the middle of their episodes, and test whether that is exact."""

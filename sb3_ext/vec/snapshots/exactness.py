@@ -1,4 +1,4 @@
-"""Whether an environment can be resumed exactly: tried out on a throwaway copy, rather than believed."""
+"""Test on a temporary copy whether an environment resumes exactly."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from sb3_ext.vec.global_random import get_global_random_state, set_global_random
 from sb3_ext.vec.snapshots.layer_snapshots import SnapshotError, freeze, list_layers, thaw
 from sb3_ext.vec.snapshots.vec_snapshots import get_vec_snapshot, set_vec_snapshot
 
-_WALKS = 3  # before the snapshot, after it, and the repetition of that
+_WALKS = 3  # before the snapshot, after it, and again from the restored snapshot
 
 
 @dataclass(frozen=True)
 class Exactness:
     """
-    :param exact: whether a restored environment goes on as if nothing had happened
-    :param reason: one line for people
+    :param exact: whether a restored environment continues exactly as the original
+    :param reason: one line for messages
     """
 
     exact: bool
@@ -42,19 +42,18 @@ def self_test(
     interruption: Interruption = NEVER,
 ) -> Exactness:
     """
-    Step an environment, take a snapshot, step on; put the snapshot into a new environment, and step that the same way.
+    Step an environment, take a snapshot and step further; restore it in a new environment and repeat the same steps.
 
-    The global random number generators are left as they were.
+    The global random number generators are restored at the end.
 
-    :param env_fn: makes the environment with its wrappers, or several as a ``VecEnv``; called twice, so without a
-        ``Monitor`` that writes a file
-    :param steps: environment steps to compare, half of them after one reset more
+    :param env_fn: makes an environment with its wrappers, or a ``VecEnv``; is called twice, so its ``Monitor`` must not
+        write a file
+    :param steps: environment steps to compare, half of them after another reset
     :param seed: of the first reset and of the random actions
-    :param max_bytes: an environment whose snapshot is larger, for tables that never change, say, is better reset than
-        copied at every checkpoint
-    :param max_seconds: a slow environment is stepped less often, so that stepping takes about this long at most
+    :param max_bytes: a larger snapshot counts as not exact: at every checkpoint it would cost more than a reset
+    :param max_seconds: about the longest time for all steps; a slow environment takes fewer
     :param interruption: checked before each step
-    :return: exact, if every observation, reward and end of an episode was the same
+    :return: exact if every observation, reward and end of an episode was the same
     :raises StopRequested: if ``interruption`` says so
     """
     random_state = get_global_random_state()
@@ -73,8 +72,8 @@ def self_test(
         return _compare(interruption.watch(kind.walk(restored, steps, seed + 1)), expected)
     except SnapshotError as error:
         return Exactness(False, str(error))
-    except Exception as error:  # whatever a user's environment raises, training is to show it, not this
-        return Exactness(False, f"the environment failed while this was tried out: {error!r}")
+    except Exception as error:  # the user's environment may raise anything; training reports it
+        return Exactness(False, f"the environment failed in the self-test: {error!r}")
     finally:
         set_global_random_state(random_state)
         original.close()
@@ -82,7 +81,7 @@ def self_test(
 
 
 def _take(walk: Iterator[tuple[Any, ...]], seconds: float) -> list[tuple[Any, ...]]:
-    """:return: the results of as many steps as the time allows, at least of one"""
+    """:return: the results of as many steps as the time allows, at least one"""
     until = time.monotonic() + seconds
     results = []
     for result in walk:
@@ -94,7 +93,7 @@ def _take(walk: Iterator[tuple[Any, ...]], seconds: float) -> list[tuple[Any, ..
 
 @dataclass(frozen=True)
 class _Kind:
-    """What a test needs of environments of one kind."""
+    """Operations on a Gymnasium environment, or on a ``VecEnv``."""
 
     begin: Callable[[Any, int], object]
     walk: Callable[[Any, int, int], Iterator[tuple[Any, ...]]]
@@ -106,11 +105,11 @@ def _compare(walk: Iterator[tuple[Any, ...]], expected: list[tuple[Any, ...]]) -
     for step, wanted in enumerate(expected):
         try:
             found = next(walk)
-        except Exception as error:  # an environment that is half restored may do anything
+        except Exception as error:  # an incompletely restored environment may raise anything
             return Exactness(False, f"the environment failed {step} steps after it was restored: {error!r}")
         if not _is_same(found, wanted):
-            return Exactness(False, f"the environment took another course {step} steps after it was restored")
-    return Exactness(True, f"{len(expected)} steps were the same after a snapshot was restored")
+            return Exactness(False, f"the environment diverged {step} steps after it was restored")
+    return Exactness(True, f"{len(expected)} steps after a restored snapshot were identical")
 
 
 def _walk(env: gymnasium.Env[Any, Any], steps: int, seed: int) -> Iterator[tuple[Any, ...]]:
@@ -146,9 +145,9 @@ def _begin_vec_env(env: VecEnv, seed: int) -> None:
 
 def choose_action(env: gymnasium.Env[Any, Any], actions: spaces.Space[Any]) -> Any:
     """
-    :param env: where it is to be taken
-    :param actions: its action space, or a copy with a generator of its own
-    :return: a random action that is allowed
+    :param env: an environment, perhaps with ``action_masks()``
+    :param actions: its action space, or a copy with its own generator
+    :return: a random legal action
     """
     if isinstance(actions, spaces.Discrete) and env.has_wrapper_attr("action_masks"):
         return actions.sample(np.asarray(env.get_wrapper_attr("action_masks")(), dtype=np.int8))

@@ -1,8 +1,8 @@
 """
-The state of an environment in the midst of an episode, taken in one process and restored in another.
+Save the state of an environment in the middle of an episode, and restore it, also in another process.
 
-An environment is a stack of layers (wrappers, and the environment itself). Each layer keeps its place in the running
-process, and only what it knows is taken from it and put back into it: by
+An environment is a stack of layers: wrappers, and the environment itself. The layer objects of the restoring process
+are kept; only their state is replaced, by
 
 1. ``state_dict()`` and ``load_state_dict(state)``, where its class has them (:class:`~sb3_ext.stateful.Stateful`): a
    wrapper's state is its own, without that of what it wraps, a ``VecEnv``'s that of all its environments;
@@ -10,11 +10,10 @@ process, and only what it knows is taken from it and put back into it: by
 3. its own ``__getstate__`` and ``__setstate__``;
 4. else its attributes, pickled.
 
-A snapshot of an earlier version is restored, too, where its stack has other layers than today's only among those that
-no step depends on.
+A snapshot of an earlier version can also be restored if its stack differs only in layers that no step depends on.
 
-A class that inherits ``EzPickle`` pickles only the arguments of its constructor: a new environment would come back,
-in another state. Such a layer needs 1 or 2.
+A class that inherits ``EzPickle`` pickles only the arguments of its constructor: unpickling makes a new environment, in
+another state. Such a layer needs 1 or 2.
 """
 
 from __future__ import annotations
@@ -39,23 +38,23 @@ from sb3_ext.vec.snapshots.mujoco_snapshots import LIVE_ATTRIBUTES, get_physics,
 
 
 class SnapshotError(CheckpointError):
-    """The state of an environment cannot be taken, or does not fit the environment that it is put into."""
+    """The state of an environment cannot be saved, or does not fit the environment to restore."""
 
 
 class OtherEnvironmentError(SnapshotError):
-    """The state is that of another environment, not only of the same one in other wrappers."""
+    """The snapshot is of another environment, not of the same one in other wrappers."""
 
 
 _STATE_DICT = "get_snapshot()"  # the method's name in version 0.1.0, whose snapshots are read, too
 _PICKLE_METHODS = "__getstate__()"
 _PHYSICS = "physics"
 
-# What a layer was made with; unchanged in the process that restores it.
+# Arguments of the constructor; the same in the restoring process.
 _ARGUMENTS = CONSTRUCTION_ATTRIBUTES | {"spec", "class_attributes"}
-# No step depends on them. Not every version of this package has put them around environments.
+# No step depends on them, and earlier versions of this package did not use all of them.
 _OPTIONAL_LAYERS = frozenset({"AttributeForwarding", "SnapshotWrapper", "VecCheckFinite"})
-# What belongs to its process, or is made anew by every step. Monitor's lists of all episodes grow with the run, and
-# its file has them.
+# Attributes that belong to their process, or that every step replaces. Monitor's lists of all episodes grow with the
+# run, and its file has them too.
 _LIVE_ATTRIBUTES: tuple[tuple[type, frozenset[str]], ...] = (
     (gymnasium.Wrapper, frozenset({"env"})),
     (VecEnvWrapper, frozenset({"venv"})),
@@ -68,13 +67,13 @@ _LIVE_ATTRIBUTES: tuple[tuple[type, frozenset[str]], ...] = (
 
 def freeze(layers: Sequence[object], *, past_ez_pickle: bool = False) -> bytes:
     """
-    Take the state of a stack of layers. References to a layer or to a space of theirs stay references.
+    Save the state of a stack of layers. References to a layer or to a space of theirs stay references.
 
     :param layers: environments, wrappers and ``VecEnv``s
-    :param past_ez_pickle: whether to take the attributes of a layer that inherits ``EzPickle``, too: for games whose
-        state is known to be in their attributes
-    :return: opaque; unpickling it runs code, so only ever :func:`thaw` what comes from one's own run
-    :raises SnapshotError: if a layer's state cannot be taken: which, and why
+    :param past_ez_pickle: whether to save the attributes of a layer that inherits ``EzPickle``: for games whose state
+        is known to be in their attributes
+    :return: opaque; unpickling it runs code, so only :func:`thaw` snapshots of your own runs
+    :raises SnapshotError: if a layer's state cannot be saved
     """
     live = [*layers, *_find_spaces(layers)]
     buffer = io.BytesIO()
@@ -97,13 +96,13 @@ def freeze(layers: Sequence[object], *, past_ez_pickle: bool = False) -> bytes:
 
 def thaw(layers: Sequence[object], snapshot: bytes, *, left_out: Collection[str] = ()) -> None:
     """
-    Put a state back.
+    Restore a state.
 
-    :param layers: like those that were frozen, as a rule in a new process; after an error, as they were before
+    :param layers: like those that were saved, as a rule in a new process; unchanged after an error
     :param snapshot: from :func:`freeze`
-    :param left_out: names of classes whose layers are in the snapshot and not among these
-    :raises OtherEnvironmentError: if an environment among the layers is none of those that were frozen
-    :raises SnapshotError: if these are not the same kinds of layers, or one cannot be restored
+    :param left_out: names of classes whose layers are only in the snapshot
+    :raises OtherEnvironmentError: if the snapshot is of another environment
+    :raises SnapshotError: if the layers differ, or one cannot be restored
     """
     live = [*layers, *_find_spaces(layers)]
     unpickler = _Unpickler(io.BytesIO(snapshot))
@@ -156,15 +155,15 @@ class _Pickler(pickle.Pickler):
 
 class _Unpickler(pickle.Unpickler):
     live: Sequence[object | None] = ()
-    has_met_missing = False
+    refers_to_missing = False
 
     def persistent_load(self, pid: Any) -> object:
-        self.has_met_missing |= self.live[pid] is None
+        self.refers_to_missing |= self.live[pid] is None
         return self.live[pid]
 
 
 def _align(live: Sequence[object], saved: Sequence[str], optional: Collection[str]) -> list[object | None]:
-    """Which of the live layers each of the saved ones is; ``None`` where an optional one is missing today."""
+    """Find the live layer of each saved one; ``None`` for an optional one that is missing."""
     rest = list(live)
     aligned: list[object | None] = []
     for name in saved:
@@ -186,11 +185,11 @@ def _load_state(unpickler: _Unpickler, item: object | None) -> dict[str, Any]:
     live_attributes = _list_live_attributes(item)
     state = {}
     for name in unpickler.load():
-        unpickler.has_met_missing = False
+        unpickler.refers_to_missing = False
         value = unpickler.load()
         if item is None or name in live_attributes:
             continue
-        if unpickler.has_met_missing:
+        if unpickler.refers_to_missing:
             raise SnapshotError(f"its attribute {_describe(item)}.{name} refers to a wrapper that is missing now")
         state[name] = value
     return state
@@ -266,7 +265,7 @@ def _list_live_attributes(layer: object) -> frozenset[str]:
 def _is_resource(value: object) -> bool:
     if isinstance(value, FunctionType | MethodType | MaskMethod | ModuleType | io.IOBase):
         return True
-    return type(value).__module__.partition(".")[0] == "pygame"  # windows and clocks of a rendered environment
+    return type(value).__module__.partition(".")[0] == "pygame"  # windows and clocks of rendered environments
 
 
 def _has_pickle_methods(layer: object) -> bool:
@@ -277,7 +276,7 @@ def _has_pickle_methods(layer: object) -> bool:
 
 
 def _is_ez_pickled(kind: type) -> bool:
-    # By name: Gym, Gymnasium and PettingZoo each have their own.
+    # By name, since Gym, Gymnasium and PettingZoo have a class each.
     return any(base.__name__ == "EzPickle" for base in kind.__mro__)
 
 
@@ -294,7 +293,7 @@ def _find_spaces(layers: Sequence[object]) -> list[spaces.Space[Any]]:
 def walk_spaces(value: object) -> Iterator[spaces.Space[Any]]:
     """
     :param value: any object
-    :return: the value itself if it is a space, and the spaces that it is composed of
+    :return: the value itself if it is a space, and its subspaces
     """
     if not isinstance(value, spaces.Space):
         return

@@ -1,9 +1,9 @@
 """
-The state of Gymnasium's MuJoCo environments, whose pickling silently starts them anew.
+Save and restore Gymnasium's MuJoCo environments; pickling would silently reset them.
 
-``mjSTATE_INTEGRATION`` is what the next step of the simulation is computed from. Environments also look at what the
-*last* step computed (Ant and Humanoid take a position before and after a step), so those results are kept besides;
-recomputing them would give the positions of another moment.
+The next step of the simulation depends on ``mjSTATE_INTEGRATION``. Environments also read results of the *last* step
+(Ant and Humanoid compare positions before and after a step), so these are saved too; recomputed, they would be of
+another moment.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 LIVE_ATTRIBUTES = frozenset({"model", "data", "mujoco_renderer"})
 
-# Sized by the contacts of the moment; the next step computes them anew.
+# Their size depends on the current contacts, and the next step recomputes them.
 _TRANSIENT_PREFIXES = ("efc_", "iefc_", "efm_", "island_", "map_")
 
 
@@ -31,12 +31,12 @@ def is_mujoco(layer: object) -> bool:
 def get_physics(layer: Any) -> dict[str, np.ndarray]:
     """
     :param layer: an environment for which :func:`is_mujoco` holds
-    :return: the simulation's state, and the results of its last step by the names that MuJoCo gives them
+    :return: the simulation's state, and the results of its last step by MuJoCo's names
     """
     mujoco = sys.modules["mujoco"]
     state = np.empty(mujoco.mj_stateSize(layer.model, mujoco.mjtState.mjSTATE_INTEGRATION))
     mujoco.mj_getState(layer.model, layer.data, state, mujoco.mjtState.mjSTATE_INTEGRATION)
-    return {"": state, **{name: results.copy() for name, results in _find_results(layer.data).items()}}
+    return {"": state, **{name: results.copy() for name, results in _get_results(layer.data).items()}}
 
 
 def set_physics(layer: Any, physics: dict[str, np.ndarray]) -> None:
@@ -46,12 +46,12 @@ def set_physics(layer: Any, physics: dict[str, np.ndarray]) -> None:
     """
     mujoco = sys.modules["mujoco"]
     mujoco.mj_setState(layer.model, layer.data, physics[""], mujoco.mjtState.mjSTATE_INTEGRATION)
-    for name, results in _find_results(layer.data).items():
+    for name, results in _get_results(layer.data).items():
         if name in physics and physics[name].shape == results.shape:
             results[...] = physics[name]
 
 
-def _find_results(data: Any) -> dict[str, np.ndarray]:
+def _get_results(data: Any) -> dict[str, np.ndarray]:
     arrays = {name: getattr(data, name) for name in dir(data) if not name.startswith(("_", *_TRANSIENT_PREFIXES))}
     return {
         name: array for name, array in arrays.items() if isinstance(array, np.ndarray) and array.dtype == np.float64

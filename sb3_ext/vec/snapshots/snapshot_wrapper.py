@@ -1,4 +1,4 @@
-"""An environment's snapshots inside its worker process, behind stock ``SubprocVecEnv``."""
+"""Save and restore an environment inside its worker process, for SB3's ``SubprocVecEnv``."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from sb3_ext.vec.snapshots.layer_snapshots import SnapshotError, freeze, list_la
 
 class SnapshotWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
     """
-    Lets the training process save and restore an environment that lives in a worker process, together with the
-    worker's global random number generators. Outermost in ``env_fn``::
+    Save and restore an environment in a worker process on request of the training process, with the worker's global
+    random number generators. The outermost wrapper in ``env_fn``::
 
         make_vec_env("CartPole-v1", 4, vec_env_cls=SubprocVecEnv, wrapper_class=SnapshotWrapper)
 
-    Without it such a run resumes approximately: with new episodes. The worker ignores Ctrl+C, which reaches it too,
-    and ends with its parent. An exception would end the worker, so these methods return what went wrong.
+    Without it such a run resumes approximately: with new episodes. The worker ignores Ctrl+C and ends with its parent.
+    An exception would end the worker, so these methods return a message instead.
 
     :param env: the environment with all its other wrappers
     """
@@ -34,7 +34,7 @@ class SnapshotWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def get_worker_snapshot(self) -> tuple[bytes | None, str]:
         """
-        :return: the state of the environment and of this process's generators, or ``None`` and why it cannot be taken
+        :return: the state of the environment and of this process's generators, or ``None`` and why it cannot be saved
         """
         try:
             return pickle.dumps((freeze(list_layers(self)), get_global_random_state())), ""
@@ -63,9 +63,9 @@ class SnapshotWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def cut_monitor_file(self, size_bytes: int) -> MonitorFile | None:
         """
-        Go on writing where an earlier process stood: see :func:`sb3_ext.vec.monitor_files.cut_monitor_file`.
+        Remove later episodes from the file: see :func:`sb3_ext.vec.monitor_files.cut_monitor_file`.
 
-        :param size_bytes: what the file's size was then
+        :param size_bytes: the file's size at the checkpoint
         :return: the file as it is now, ``None`` if ``Monitor`` writes none
         """
         monitor = self._find_monitor()

@@ -1,7 +1,6 @@
 """
-How checkpoints reach the state, the episode files and the processes of a ``VecEnv``.
-
-By methods that a ``VecEnv`` may have: those of :class:`~sb3_ext.stateful.Stateful`, :class:`SupportsMonitorFiles` and
+Access the state, the episode files and the processes of a ``VecEnv``, by methods that it may have: those of
+:class:`~sb3_ext.stateful.Stateful`, :class:`SupportsMonitorFiles` and
 :class:`SupportsKill`. SB3's own classes have none of them; this module has what they lack.
 """
 

@@ -1,5 +1,5 @@
 """
-The state of all environments of a ``VecEnv``, with its wrappers: stacked frames, running statistics, partial episodes.
+Save and restore a ``VecEnv`` with its wrappers: stacked frames, running statistics, partial episodes.
 
 Possible for ``DummyVecEnv``, for ``SubprocVecEnv`` whose environments are in a ``SnapshotWrapper``, and for a
 ``VecEnv`` that can save itself, as ``WorkerVecEnv`` does.
@@ -22,8 +22,8 @@ from sb3_ext.vec.snapshots.vec_env_access import SupportsSubprocSnapshot, get_ac
 def get_vec_snapshot(venv: VecEnv) -> bytes:
     """
     :param venv: with its wrappers
-    :return: opaque; unpickling it runs code, so only ever restore what comes from one's own run
-    :raises SnapshotError: if the state cannot be taken: why
+    :return: opaque; unpickling it runs code, so only restore snapshots of your own runs
+    :raises SnapshotError: if the state cannot be saved
     """
     access = get_access(venv)
     if not access.can_be_saved:
@@ -41,7 +41,7 @@ def set_vec_snapshot(venv: VecEnv, snapshot: bytes) -> None:
     access, layers = get_access(venv), _list_vec_layers(venv)
     saved, workers = pickle.loads(snapshot)
     access.validate_worker_snapshots(workers)
-    if workers and isinstance(access.env, SupportsSubprocSnapshot):  # 0.1.0 has used SubprocVecEnv for mode subproc
+    if workers and isinstance(access.env, SupportsSubprocSnapshot):  # from 0.1.0, whose mode subproc used SubprocVecEnv
         thaw([layer for layer in layers if layer is not access.env], saved, left_out=[SubprocVecEnv.__name__])
     else:
         thaw(layers, saved)
@@ -68,10 +68,11 @@ def tolerate_full_disks(venv: VecEnv) -> None:
 
 def cut_monitor_files(venv: VecEnv, sizes_bytes: Sequence[int | None]) -> list[MonitorFile | None]:
     """
-    Continue files where an earlier process stood.
+    Remove episodes after a checkpoint from the files.
 
     :param venv: with the same monitors
-    :param sizes_bytes: what the sizes were, in the order of :func:`get_monitor_files`; ``None`` leaves a file alone
+    :param sizes_bytes: the sizes at the checkpoint, in the order of :func:`get_monitor_files`; ``None`` leaves a file
+        alone
     :return: the files as they are now
     """
     monitors = _list_monitors(venv)

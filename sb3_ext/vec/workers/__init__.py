@@ -1,1 +1,1 @@
-"""Worker processes that step several environments each, and ``WorkerVecEnv``, which combines them."""
+"""Worker processes, each with several environments, and the ``VecEnv`` that uses them."""

@@ -25,11 +25,11 @@ StepInfo = tuple[int, dict[str, Any], dict[str, Any] | None]
 
 class EnvironmentGroup:
     """
-    Steps, resets, asks and saves environments exactly as SB3's ``DummyVecEnv`` does.
+    Step, reset, query and save environments, with the same results as SB3's ``DummyVecEnv``.
 
-    :ivar envs: as many as were made
-    :ivar arrays: where actions come from, and results go to
-    :ivar current: position of the environment that is at work, to be named if it fails
+    :ivar envs: the environments that were made
+    :ivar arrays: actions and results, in shared memory
+    :ivar current: position of the environment being called, for errors
     """
 
     arrays: StepArrays
@@ -41,13 +41,13 @@ class EnvironmentGroup:
     def make(self, env_fns: Sequence[EnvFn]) -> None:
         """
         :param env_fns: make the environments
-        :raises ValueError: if two of them give the same environment
+        :raises ValueError: if two of them return the same environment
         """
         for self.current, env_fn in enumerate(env_fns):
             self.envs.append(patch_env(env_fn()))
             tolerate_full_disk(_find_monitor(self.envs[-1]))
         if len({id(env.unwrapped) for env in self.envs}) != len(self.envs):
-            raise ValueError("two functions have returned the same environment; each must make one of its own")
+            raise ValueError("two functions returned the same environment; each must make a new one")
         self._keys = obs_space_info(self.envs[0].observation_space)[0]
 
     def describe(self) -> tuple[list[spaces.Space[Any]], list[spaces.Space[Any]], dict[str, Any]]:
@@ -61,15 +61,15 @@ class EnvironmentGroup:
         """
         Step every environment; one whose episode ends is reset at once.
 
-        :param actions: one each; ``None``, if they are in the shared array
-        :return: every info that says more than ``TimeLimit.truncated: False``, ``None`` if there is none
+        :param actions: one each; ``None`` if they are in the shared array
+        :return: infos with more than ``TimeLimit.truncated: False``; ``None`` if there are none
         """
         arrays = self.arrays
         if actions is None:
             assert arrays.actions is not None
-            actions = arrays.actions.copy()  # an environment may keep its own
+            actions = arrays.actions.copy()  # an environment may keep a reference
         rewards, dones = arrays.rewards, arrays.dones
-        told: list[StepInfo] = []
+        reported: list[StepInfo] = []
         for index, env in enumerate(self.envs):
             self.current = index
             observation, rewards[index], terminated, truncated, info = env.step(actions[index])
@@ -81,13 +81,13 @@ class EnvironmentGroup:
                 observation, reset_info = env.reset()
             self._save_observation(index, observation)
             if len(info) > 1:
-                told.append((index, info, reset_info))
-        return told or None
+                reported.append((index, info, reset_info))
+        return reported or None
 
     def reset(self, seeds: Sequence[int | None], options: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """
         :param seeds: one each
-        :param options: one each; an empty one is not passed on
+        :param options: one each; empty ones are not passed
         :return: infos
         """
         infos = []
@@ -114,15 +114,15 @@ class EnvironmentGroup:
 
     def get_snapshot(self) -> tuple[bytes, GlobalRandomState]:
         """
-        :return: the state of the environments, and of this process's generators, which they share
-        :raises SnapshotError: if it cannot be taken
+        :return: the state of the environments, and of this process's global generators, which they share
+        :raises SnapshotError: if it cannot be saved
         """
         return freeze(self._list_layers()), get_global_random_state()
 
     def set_snapshot(self, layers: bytes, random_state: GlobalRandomState) -> None:
         """
-        :param layers: the first of what :meth:`get_snapshot` gives
-        :param random_state: the second
+        :param layers: the first value of :meth:`get_snapshot`
+        :param random_state: the second value
         :raises SnapshotError: if it does not fit
         """
         thaw(self._list_layers(), layers)
@@ -144,7 +144,7 @@ class EnvironmentGroup:
                 cut_monitor_file(monitor, size_bytes)
 
     def continue_monitor_files(self) -> None:
-        """Let times in files that were there before count from their beginning."""
+        """Continue the clocks of existing files."""
         self.cut_monitor_files([None if file is None else file.size_bytes for file in self.get_monitor_files()])
 
     def close(self) -> None:

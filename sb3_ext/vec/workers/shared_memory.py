@@ -1,4 +1,4 @@
-"""Arrays that the training process and its workers see alike."""
+"""Arrays in memory that the training process and its workers share."""
 
 from __future__ import annotations
 
@@ -31,11 +31,12 @@ class ArraySpec:
 
 class SharedBlock:
     """
-    Arrays in one piece of memory that has no name: other processes get it by its file descriptor, and nothing is left
-    of it however they all end.
+    Arrays in one anonymous block of memory. Other processes receive its file descriptor; the block is freed when the
+    last process ends, however it ends.
 
     :param specs: of the arrays
-    :param descriptor: of the block that another process made with the same ``specs``; ``None`` makes one, full of zeros
+    :param descriptor: of a block that another process made with the same ``specs``; ``None`` makes a new one, with
+        zeros
     :ivar arrays: as in ``specs``
     """
 
@@ -65,10 +66,10 @@ class SharedBlock:
 @dataclass(frozen=True)
 class StepArrays:
     """
-    What a step takes and gives, for some of the environments.
+    Inputs and results of a step, for some of the environments.
 
-    :param actions: ``None`` where the action space is none of plain numbers
-    :param rewards: float32, as in SB3's own
+    :param actions: ``None`` if actions are not arrays of plain numbers
+    :param rewards: float32, as in SB3
     :param dones: whether an episode has ended
     :param observations: one for each part of a Dict or Tuple space
     """
@@ -83,8 +84,8 @@ class StepArrays:
         """
         :param block: with the arrays of :func:`list_step_specs`
         :param has_actions: whether actions are the first of them
-        :param first: environment
-        :param last: environment that does not belong to them any more
+        :param first: first environment
+        :param last: one past the last environment
         :return: views
         """
         arrays = [array[first:last] for array in block.arrays]

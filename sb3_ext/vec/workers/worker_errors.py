@@ -1,11 +1,11 @@
-"""What goes wrong in another process, told in this one."""
+"""Errors of worker processes."""
 
 from __future__ import annotations
 
 
 class WorkerError(RuntimeError):
-    """An environment has failed in a worker process, or the worker itself has."""
+    """An environment failed in a worker process, or the worker itself failed."""
 
 
 class WorkerLostError(WorkerError):
-    """A worker process has ended, or does not answer."""
+    """A worker process ended, or does not answer."""

@@ -1,4 +1,4 @@
-"""One worker process, as the training process sees it."""
+"""Control one worker process from the training process."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _MAKING = "making its environments"
 
 class WorkerHandle:
     """
-    Starts a process, talks to it, and ends it.
+    Start a worker process, exchange messages with it, and end it.
 
     :param index: of the worker
     :param ranks: of its environments
     :param env_fns: functions that make them, packed unless the process is forked
     :param start_method: as for :class:`~sb3_ext.vec.workers.worker_vec_env.WorkerVecEnv`
-    :param timeout_seconds: within which each answer has to come; ``None`` waits for ever
+    :param timeout_seconds: for each answer; ``None`` waits for ever
     """
 
     def __init__(
@@ -52,32 +52,32 @@ class WorkerHandle:
         self._context: Any = multiprocessing.get_context(start_method)
         self._timeout_seconds = timeout_seconds
         self._process: Any = None
-        self._is_asked = False
+        self._is_waiting = False
         self._task = ""
-        self._asked_at = 0.0
+        self._sent_at = 0.0
 
     @property
     def place(self) -> str:
-        """Which worker, with which environments."""
+        """The worker and its environments, for messages."""
         first, last = self.ranks[0], self.ranks[-1]
         return f"worker {self.index} (environment{f's {first} to {last}' if last > first else f' {first}'})"
 
     @property
     def is_started(self) -> bool:
-        """Whether there is, or was, a process."""
+        """Whether a process was started."""
         return self._process is not None
 
     @property
     def pid(self) -> int:
-        """Of the process."""
+        """The process id."""
         pid: int = self._process.pid
         return pid
 
     def start(self, *, is_replacement: bool = False) -> None:
         """
-        Start the process; its first answer says what its environments are.
+        Start the process. Its first answer describes its environments.
 
-        :param is_replacement: it takes the place of one that was lost
+        :param is_replacement: whether it replaces a lost one
         """
         self._socket, end = socket.socketpair()
         self._limit_waiting()
@@ -85,7 +85,7 @@ class WorkerHandle:
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN)
         with end, shield_new_processes(), warnings.catch_warnings():
-            # Python's own of a fork with threads, since 3.12: WorkerVecEnv has given one.
+            # Python 3.12 warns of a fork with threads; WorkerVecEnv has already done so.
             warnings.simplefilter("ignore", DeprecationWarning)
             process = self._context.Process(
                 target=run_worker,
@@ -95,54 +95,54 @@ class WorkerHandle:
             )
             process.start()
         self._process = process
-        self._note_question(_MAKING)
+        self._note_task(_MAKING)
 
     def send(self, message: bytes, task: str) -> None:
         """
-        Ask for something. A worker that is lost shows when its answer is received.
+        Send a message. That a worker is lost is found when its answer is received.
 
         :param message: packed
-        :param task: what is asked for, for errors
+        :param task: what the worker does, for errors
         """
-        if self._is_asked:
+        if self._is_waiting:
             with suppress(WorkerLostError):
-                self.receive()  # the answer to what was broken off
+                self.receive()  # the answer of an interrupted task
         with suppress(OSError):
             self._connection.send_bytes(message)
-        self._note_question(task)
+        self._note_task(task)
 
     def send_descriptor(self, descriptor: int) -> None:
         """
-        :param descriptor: of a file that the message before needs
+        :param descriptor: of a file that belongs to the previous message
         """
         with suppress(OSError):
             socket.send_fds(self._socket, [b"0"], [descriptor])
 
     def receive(self) -> Any:
         """
-        :return: the answer, or how it failed
-        :raises WorkerLostError: if the process has ended, or does not answer in time: it is ended then
+        :return: the answer, or a ``Failure``
+        :raises WorkerLostError: if the process has ended, or does not answer in time and is killed
         """
         if self._connection.closed:
             raise WorkerLostError(f"{self.place} {self._describe_end()}")
         if not self._wait_for_answer():
-            raise self._give_up()
+            raise self._kill_hanging()
         try:
             packed = self._connection.recv_bytes()
         except BlockingIOError:
-            raise self._give_up() from None
+            raise self._kill_hanging() from None
         except (EOFError, OSError):
             self._process.join(_EXIT_SECONDS)
             self.kill()
             raise WorkerLostError(f"{self.place} {self._describe_end()} while {self._task}") from None
-        except BaseException:  # an interrupt: half of the answer may be lost
+        except BaseException:  # an interrupt: a part of the answer may be lost
             self.kill()
             raise
-        self._is_asked = False
+        self._is_waiting = False
         return unpack(packed)
 
-    def hang_up(self) -> None:
-        """Tell the process to close its environments and end, if it can still listen."""
+    def disconnect(self) -> None:
+        """Close the connection, so that the process closes its environments and ends."""
         with suppress(OSError):  # of a process that is gone
             self._socket.shutdown(socket.SHUT_RDWR)
         self._connection.close()
@@ -150,9 +150,9 @@ class WorkerHandle:
 
     def end(self, deadline: float) -> None:
         """
-        Wait for the end of the process after :meth:`hang_up`, then bring it about.
+        Wait for the end of the process after :meth:`disconnect`, then kill it.
 
-        :param deadline: how long to wait, in terms of :func:`time.monotonic`
+        :param deadline: end of the wait, in terms of :func:`time.monotonic`
         """
         self._process.join(max(0.0, deadline - time.monotonic()))
         if self._process.is_alive():
@@ -161,18 +161,18 @@ class WorkerHandle:
         self.kill()
 
     def kill(self) -> None:
-        """End the process at once, whatever it does."""
-        self.hang_up()
+        """Kill the process, whatever it does."""
+        self.disconnect()
         self._process.kill()
         self._process.join()
 
-    def _note_question(self, task: str) -> None:
-        self._is_asked, self._task, self._asked_at = True, task, time.monotonic()
+    def _note_task(self, task: str) -> None:
+        self._is_waiting, self._task, self._sent_at = True, task, time.monotonic()
 
     def _wait_for_answer(self) -> bool:
-        """:return: whether there is one in time"""
+        """:return: whether an answer came in time"""
         while True:
-            remaining = self._find_remaining_milliseconds()
+            remaining = self._compute_remaining_milliseconds()
             # In slices: a signal that comes just before poll() begins to wait does not end the wait.
             slice_ms = _SLICE_MILLISECONDS if remaining is None else min(remaining, _SLICE_MILLISECONDS)
             if self._poll.poll(slice_ms):
@@ -180,24 +180,24 @@ class WorkerHandle:
             if remaining is not None and remaining <= slice_ms:
                 return False
 
-    def _find_remaining_milliseconds(self) -> float | None:
+    def _compute_remaining_milliseconds(self) -> float | None:
         if self._timeout_seconds is None:
             return None
         is_making = self._task == _MAKING
         seconds = max(self._timeout_seconds, _LEAST_START_SECONDS) if is_making else self._timeout_seconds
-        return max(0.0, self._asked_at + seconds - time.monotonic()) * 1000
+        return max(0.0, self._sent_at + seconds - time.monotonic()) * 1000
 
     def _limit_waiting(self) -> None:
-        """A process may be stopped in the midst of an answer, or with a full buffer."""
+        """Bound reads and writes: a process may be suspended in the middle of an answer, or with a full buffer."""
         if self._timeout_seconds is not None:
             seconds = max(self._timeout_seconds, 0.001)
             timeval = struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))
             for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
                 self._socket.setsockopt(socket.SOL_SOCKET, option, timeval)
 
-    def _give_up(self) -> WorkerLostError:
+    def _kill_hanging(self) -> WorkerLostError:
         self.kill()
-        waited_seconds = time.monotonic() - self._asked_at
+        waited_seconds = time.monotonic() - self._sent_at
         return WorkerLostError(
             f"{self.place} hangs: it has been {self._task} for {waited_seconds:.1f} s, which is more than "
             f"step_timeout_seconds allows"

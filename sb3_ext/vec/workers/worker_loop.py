@@ -1,4 +1,4 @@
-"""What a worker process does: it answers messages until its parent hangs up."""
+"""The main loop of a worker process: answer messages until the training process disconnects."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from sb3_ext.vec.workers.worker_messages import Failure, pack, unpack
 
 def run_worker(end: socket.socket, env_fns: bytes | Sequence[Callable[[], Any]], is_replacement: bool) -> None:
     """
-    The main function of a worker process.
+    Run a worker process.
 
     :param end: of a pair of sockets
     :param env_fns: functions that make the environments, packed unless this process was forked
-    :param is_replacement: of a worker that was lost: its environments go on with their Monitor files
+    :param is_replacement: whether it replaces a lost worker: ``Monitor`` files are then continued
     """
     prepare_worker_process()
     worker = _Worker(end)
-    with suppress(EOFError, OSError):  # the parent has hung up, or is gone
+    with suppress(EOFError, OSError):  # the parent has disconnected, or ended
         worker.answer(worker.make, env_fns, is_replacement)
         worker.serve()
     worker.group.close()

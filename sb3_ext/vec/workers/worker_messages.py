@@ -28,16 +28,16 @@ _OWN_FOLDER = Path(__file__).parent
 
 def pack(value: Any, name: str) -> bytes:
     """
-    :param value: anything
-    :param name: of it, for the error
+    :param value: any object
+    :param name: of the object, for the error
     :return: for :func:`unpack`
-    :raises TypeError: if it cannot be pickled: which part of it
+    :raises TypeError: if it cannot be pickled; names the part
     """
     if value is None:
         return NOTHING
     try:
         return pickle.dumps(value, protocol=5)
-    except Exception:  # local functions and classes, which only cloudpickle knows how to send
+    except Exception:  # local functions and classes need cloudpickle
         try:
             packed: bytes = cloudpickle.dumps(value)
         except Exception as error:
@@ -57,10 +57,10 @@ def unpack(packed: bytes) -> Any:
 @dataclass(frozen=True)
 class Failure:
     """
-    An exception on its way from a worker.
+    An exception in a worker.
 
     :param position: of the environment in its worker
-    :param summary: its kind and message
+    :param summary: its class and message
     :param place: where it was raised, as ``file.py:12``
     :param traceback: as text, from the environment on
     :param error: pickled, ``None`` if it cannot be
@@ -77,7 +77,7 @@ class Failure:
         """
         :param position: of the environment in its worker
         :param error: being handled
-        :return: what the training process is told
+        :return: the failure, for the training process
         """
         try:
             pickled = pickle.dumps(error)
@@ -92,8 +92,8 @@ class Failure:
     def raise_error(self, place: str, *, as_itself: bool) -> NoReturn:
         """
         :param place: which environment, in which worker
-        :param as_itself: raise the exception that the environment raised, if that can be
-        :raises WorkerError: or the exception itself, with the traceback of its process
+        :param as_itself: raise the exception that the environment raised, if possible
+        :raises WorkerError: or the exception itself, with the traceback of the worker
         """
         cause = RemoteTraceback(f"{place}:\n{self.traceback}", self.place)
         error = self._load_error() if as_itself else None
@@ -102,13 +102,13 @@ class Failure:
     def _load_error(self) -> Exception | None:
         try:
             error = pickle.loads(self.error or b"")
-        except Exception:  # its class may be known in the worker only
+        except Exception:  # its class may exist in the worker only
             return None
         return error if isinstance(error, Exception) else None
 
 
 def _skip_own_frames(whole: TracebackType | None) -> TracebackType | None:
-    """Without those above the environment; all of them, if it is none of the environment's errors."""
+    """Drop the frames above the environment; keep all if the error is not of an environment."""
     begin = whole
     while begin is not None and Path(begin.tb_frame.f_code.co_filename).parent == _OWN_FOLDER:
         begin = begin.tb_next

@@ -1,4 +1,4 @@
-"""All worker processes together: asked at the same time, replaced if they are lost, ended within seconds."""
+"""Control all worker processes: send them messages at the same time, replace lost ones, end all within seconds."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class WorkerPool:
     :param env_fns: make the environments
     :param num_workers: divides their number
     :param start_method: as for :class:`~sb3_ext.vec.workers.worker_vec_env.WorkerVecEnv`
-    :param timeout_seconds: within which a worker has to answer; ``None`` waits for ever
-    :param max_restarts: how many lost workers are replaced; after that the loss is an error
+    :param timeout_seconds: for each answer of a worker; ``None`` waits for ever
+    :param max_restarts: how many lost workers are replaced; another loss is an error
     :raises ConfigError: if an environment cannot be sent to another process
     :ivar handles: the workers
-    :ivar seed: of the first environment, which the seeds of new environments follow from
-    :ivar replaced: what ``reset`` gave in workers that were replaced since the last step, by the worker's index
+    :ivar seed: of the first environment; seeds of replaced environments follow from it
+    :ivar replaced: reset infos of the workers that were replaced since the last step, by index
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class WorkerPool:
 
     def start(self) -> list[Any]:
         """
-        :return: what :meth:`~sb3_ext.vec.workers.environment_group.EnvironmentGroup.describe` gives, of each worker
+        :return: of each worker, what ``EnvironmentGroup.describe`` returns
         """
         for handle in self.handles:
             handle.start()
@@ -77,8 +77,8 @@ class WorkerPool:
 
     def share(self, block: SharedBlock, specs: list[ArraySpec], has_actions: bool) -> None:
         """
-        :param block: of memory, where the workers are to put their results
-        :param specs: that it was made with
+        :param block: shared memory for the results of the workers
+        :param specs: of its arrays
         :param has_actions: whether actions are the first array
         """
         self._shared = block, specs, has_actions
@@ -94,18 +94,18 @@ class WorkerPool:
 
     def receive_steps(self) -> list[Any]:
         """
-        :return: an answer each; it does not count for a worker in :attr:`replaced`
-        :raises WorkerError: if an environment has failed, or a worker is lost that may not be replaced
+        :return: an answer each; to be ignored for a worker in :attr:`replaced`
+        :raises WorkerError: if an environment failed, or a worker is lost and may not be replaced
         """
         return _do_for_each(self.handles, self._receive_step)
 
     def ask(self, questions: Sequence[tuple[int, Any]], task: str, *, as_itself: bool = True) -> list[Any]:
         """
-        :param questions: index of the worker and message, one for each worker that is asked
-        :param task: what they are to do, for errors
+        :param questions: index of a worker and its message, one a worker
+        :param task: what the workers do, for errors
         :param as_itself: raise the exception that an environment raises, rather than a ``WorkerError``
         :return: the answers
-        :raises WorkerError: if an environment has failed, or a worker is lost that may not be replaced
+        :raises WorkerError: if an environment failed, or a worker is lost and may not be replaced
         """
         asked = [(self.handles[index], pack(message, task)) for index, message in questions]
         for handle, packed in asked:
@@ -123,10 +123,10 @@ class WorkerPool:
         return _do_for_each(asked, receive)
 
     def stop(self) -> None:
-        """Ask the workers to end, then make them; within seconds, whatever they do."""
+        """Disconnect all workers, and kill those that do not end within seconds."""
         started = [handle for handle in self.handles if handle.is_started]
         for handle in started:
-            handle.hang_up()
+            handle.disconnect()
         deadline = time.monotonic() + _CLOSE_SECONDS
         for handle in started:
             handle.end(deadline)
@@ -161,23 +161,23 @@ class WorkerPool:
         while self._restarts < self._max_restarts:
             self._restarts += 1
             logger.warning(
-                "%s; it is replaced (%d of at most %d), and its episodes are truncated",
+                "%s; replacing it (%d of at most %d) and truncating its episodes",
                 error,
                 self._restarts,
                 self._max_restarts,
             )
             try:
-                self.replaced[handle.index] = self._start_anew(handle)
+                self.replaced[handle.index] = self._restart(handle)
                 return
             except WorkerLostError as another:
                 error = another
         raise error
 
-    def _start_anew(self, handle: WorkerHandle) -> list[dict[str, Any]]:
+    def _restart(self, handle: WorkerHandle) -> list[dict[str, Any]]:
         handle.start(is_replacement=True)
         self._receive(handle, as_itself=True)
         self._attach(handle)
-        shift = self._restarts * self._num_envs  # other episodes than the first time
+        shift = self._restarts * self._num_envs  # other episodes than those of the lost worker
         seeds = [None if self.seed is None else self.seed + shift + rank for rank in handle.ranks]
         handle.send(pack(("reset", seeds, [{} for _ in seeds]), "reset"), "resetting")
         infos: list[dict[str, Any]] = self._receive(handle)
@@ -189,13 +189,13 @@ def _pack_env_fns(env_fns: Sequence[Callable[[], Any]], ranks: range) -> bytes:
     try:
         packed: bytes = cloudpickle.dumps(chosen)
     except Exception as error:  # the code of any class runs here
-        culprit = find_unpicklable(list(env_fns), "env_fns")
-        raise ConfigError(f"{culprit} cannot be sent to a worker process: {error}") from error
+        part = find_unpicklable(list(env_fns), "env_fns")
+        raise ConfigError(f"{part} cannot be sent to a worker process: {error}") from error
     return packed
 
 
 def _do_for_each(items: Iterable[Any], work: Callable[[Any], Result]) -> list[Result]:
-    """Whatever fails, every answer is received: the next message would get it otherwise."""
+    """Receive every answer, whatever fails: the next message would get it otherwise. Then raise the first error."""
     results, errors = [], []
     for item in items:
         try:

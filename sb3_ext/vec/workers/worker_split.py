@@ -1,4 +1,4 @@
-"""How many workers share the environments."""
+"""Divide environments among workers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from sb3_ext.errors import ConfigError
 
 STEP_TIMEOUT_SECONDS = 300.0
-"""How long a worker may take for a step, unless something else is asked for."""
+"""The default of ``step_timeout_seconds``."""
 
 _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
@@ -17,10 +17,10 @@ _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 def split_environments(num_envs: int, num_workers: int | None = None, num_envs_per_worker: int | None = None) -> int:
     """
     :param num_envs: environments in all
-    :param num_workers: if ``None``, it follows from the other two, or there are as many as this process has cores, at
-        most, that share the environments evenly
-    :param num_envs_per_worker: if ``None``, it follows from the other two
-    :return: number of workers, each of which has as many environments
+    :param num_workers: ``None``: follows from the other two; else the largest number, at most one a core, that divides
+        the environments evenly
+    :param num_envs_per_worker: ``None``: follows from the other two
+    :return: number of workers, with the same number of environments each
     :raises ConfigError: if the numbers contradict each other
     """
     if num_workers is None and num_envs_per_worker is None:
@@ -50,7 +50,7 @@ def split_environments(num_envs: int, num_workers: int | None = None, num_envs_p
 
 def count_cores() -> int:
     """
-    :return: of this process, which may have fewer than the machine
+    :return: cores that this process may use; a container may have fewer than the machine
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _read_quota_cores()
@@ -58,9 +58,9 @@ def count_cores() -> int:
 
 
 def _read_quota_cores() -> float | None:
-    """A container's share. Control groups, version 2: microseconds of processor time a period of so many of them."""
+    """Read a container's share from control groups version 2: microseconds of CPU time, and the period they are for."""
     try:
         quota, period = _CGROUP_QUOTA.read_text().split()
         return int(quota) / int(period)
-    except (OSError, ValueError):  # there is no such file, or no limit: "max"
+    except (OSError, ValueError):  # no such file, or "max": no limit
         return None

@@ -1,4 +1,4 @@
-"""W worker processes with E environments each, behind SB3's interface of vectorised environments."""
+"""A ``VecEnv`` of worker processes with several environments each."""
 
 from __future__ import annotations
 
@@ -29,35 +29,37 @@ _SAFE_START_METHODS = ("forkserver", "spawn")
 
 class WorkerVecEnv(VecEnv):
     """
-    Steps environments in worker processes, several in each. In a script of your own (inside
-    ``if __name__ == "__main__":``, as for any processes that are not forked)::
+    Step environments in worker processes, several in each. In a script of your own (inside
+    ``if __name__ == "__main__":``, as for all processes that are not forked)::
 
         from sb3_ext.vec import WorkerVecEnv
 
         env = make_vec_env("CartPole-v1", 32, vec_env_cls=WorkerVecEnv, vec_env_kwargs={"num_workers": 4})
 
-    It does what SB3's ``DummyVecEnv`` does, result for result. A step costs one message each way a worker, however many
-    environments it has; observations, rewards and actions lie in shared memory, and infos are sent only where there is
-    something in them. The environments of a worker share its global random number generators.
+    The results are those of SB3's ``DummyVecEnv``. A step costs one message each way a worker, however many
+    environments it has; observations, rewards and actions are in shared memory, and only infos with content are sent.
+    The environments of a worker share its global random number generators.
 
-    An environment that raises an exception is named, with its traceback, and its worker goes on. A worker that ends or
-    does not answer is named too; it is replaced, if ``max_worker_restarts`` allows. Its environments begin new episodes
-    then: the step gives the last observation as ``terminal_observation``, reward 0 and ``TimeLimit.truncated``. Workers
-    leave Ctrl+C to the training process and do not outlive it.
+    If an environment raises an exception, the error names the environment and has the traceback; the worker keeps
+    running. If a worker ends or does not answer, it is replaced, as long as ``max_worker_restarts`` allows, and its
+    environments begin new episodes: the step returns the last observation as ``terminal_observation``, reward 0 and
+    ``TimeLimit.truncated``. Otherwise the error names the worker. Workers ignore Ctrl+C and end with the training
+    process.
 
     :param env_fns: make one environment each
-    :param num_workers: number of processes, which share the environments evenly; as many as there are cores, at most,
-        if left out
-    :param step_timeout_seconds: a worker that needs longer for a step of its environments, a reset or an answer is
-        ended; ``None`` waits for ever
+    :param num_workers: number of processes, which must divide the number of environments; ``None`` for the largest such
+        number, at most one a core
+    :param step_timeout_seconds: a worker that needs longer for a step of its environments, a reset or another answer is
+        killed; ``None`` waits for ever
     :param max_worker_restarts: how many lost workers are replaced
-    :param start_method: ``forkserver``, which is the default where there is one; ``spawn``; or ``fork``, which needs
-        neither ``__main__`` guard nor environments that can be pickled, but may deadlock where this process has
-        threads: then a ``RuntimeWarning`` says so
+    :param start_method: ``forkserver``, the default where it is available; ``spawn``; or ``fork``, which needs neither
+        a ``__main__`` guard nor picklable environments, but may deadlock if this process has threads: a
+        ``RuntimeWarning`` says so
     :raises ConfigError: if the numbers do not fit, an environment cannot be sent to another process, or its
         observations are not made of plain numbers
-    :raises ValueError: if there is no such start method here
-    :raises WorkerError: if an environment cannot be made for want of a living worker; else what it raises itself
+    :raises ValueError: if the start method is not available
+    :raises WorkerError: if a worker is lost while it makes its environments; an error of an environment is raised as it
+        is
     """
 
     def __init__(
@@ -76,7 +78,8 @@ class WorkerVecEnv(VecEnv):
             timeout_seconds=step_timeout_seconds,
             max_restarts=max_worker_restarts,
         )
-        # Also when it is dropped or Python ends without close(): multiprocessing would wait for stuck workers for ever.
+        # Also at garbage collection or the end of Python without close(): multiprocessing would wait for hanging
+        # workers.
         self._close = multiprocessing.util.Finalize(self, self._pool.stop, exitpriority=1)
         try:
             self._start(len(env_fns))
@@ -134,7 +137,7 @@ class WorkerVecEnv(VecEnv):
     def step_wait(self) -> VecEnvStepReturn:
         """
         :return: observations, rewards, dones and infos
-        :raises WorkerError: if an environment has failed, or a worker is lost that may not be replaced
+        :raises WorkerError: if an environment failed, or a worker is lost and may not be replaced
         """
         self._is_stepping = False
         infos: list[dict[str, Any]] = [{"TimeLimit.truncated": False} for _ in range(self.num_envs)]
@@ -165,7 +168,7 @@ class WorkerVecEnv(VecEnv):
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
         """
-        :param seed: of the first environment, at the next reset; the others' follow
+        :param seed: of the first environment, for the next reset; the others' follow
         :return: the seeds
         """
         seeds = super().seed(seed)
@@ -173,7 +176,7 @@ class WorkerVecEnv(VecEnv):
         return seeds
 
     def close(self) -> None:
-        """End the workers: at once, unless an environment is busy or stuck; then within seconds."""
+        """End the workers: at once, or within seconds if an environment is busy or hangs."""
         self._close()
 
     def get_images(self) -> Sequence[np.ndarray | None]:
@@ -196,14 +199,14 @@ class WorkerVecEnv(VecEnv):
         """
         :param attr_name: an attribute's name
         :param indices: of the environments
-        :return: copies of its values
+        :return: copies of the values
         """
         return self._ask("get_attr", attr_name, indices=indices)
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
         """
         :param attr_name: an attribute's name
-        :param value: is copied
+        :param value: is copied to the workers
         :param indices: of the environments
         """
         self._ask("set_attr", attr_name, value, indices=indices)
@@ -216,7 +219,7 @@ class WorkerVecEnv(VecEnv):
         :param method_args: its arguments
         :param indices: of the environments
         :param method_kwargs: its keyword arguments
-        :return: a list of copies of what it returns
+        :return: copies of the results, a list
         """
         return self._ask("env_method", method_name, method_args, method_kwargs, indices=indices)
 
@@ -224,7 +227,7 @@ class WorkerVecEnv(VecEnv):
         """
         :param wrapper_class: of wrappers
         :param indices: of the environments
-        :return: which are inside such a wrapper
+        :return: whether each is inside such a wrapper
         """
         return self._ask("is_wrapped", wrapper_class, indices=indices)
 
@@ -279,7 +282,7 @@ class WorkerVecEnv(VecEnv):
         return self._pool.ask([(handle.index, (method,)) for handle in self._pool.handles], f"asked for {method}")
 
     def _ask(self, question: str, *arguments: Any, indices: VecEnvIndices = None) -> list[Any]:
-        """Each worker once, for all of its environments that are meant."""
+        """Send each worker one message for all its chosen environments."""
         self._check_idle(question)
         each = self.num_envs // len(self._pool.handles)
         ranks = [range(self.num_envs)[index] for index in self._get_indices(indices)]

@@ -1,4 +1,4 @@
-"""The rules against those of PettingZoo's ``connect_four``: every observation, mask, reward and end of random games."""
+"""The same rules as PettingZoo's ``connect_four``: observations, masks, rewards and ends of random games."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SEATS = np.array([0, 1])
 
 
 def compare_view(game: Connect4, board: int, env: Any) -> None:
-    """What either player sees, and may do."""
+    """Observation and mask of both players."""
     views = game.observe(np.array([board, board]), SEATS)
     for seat, agent in enumerate(AGENTS):
         theirs = env.observe(agent)
@@ -27,7 +27,7 @@ def compare_view(game: Connect4, board: int, env: Any) -> None:
 
 @pytest.mark.parametrize("num_games", [200, pytest.param(10_000, marks=pytest.mark.slow)])
 @pytest.mark.timeout(1_800)
-def test_random_games(num_games: int) -> None:
+def test_random_games_are_the_same(num_games: int) -> None:
     num_boards, generator = 50, np.random.default_rng(num_games)
     envs = [pettingzoo.make("aec", "classic/connect_four-v3") for _ in range(num_boards)]
     endings = {1.0: 0, 0.0: 0, -1.0: 0}

@@ -10,7 +10,7 @@ import pytest
 from sb3_ext_envs.connect4 import connect4_v0
 
 with warnings.catch_warnings():
-    # PettingZoo's own tests import its games in the way that it has deprecated.
+    # PettingZoo's own tests import its games in a deprecated way.
     warnings.simplefilter("ignore", DeprecationWarning)
     from pettingzoo.test import api_test, seed_test
 
@@ -38,7 +38,7 @@ def play_moves(env: Any, moves: str) -> Any:
         ("062600630412502111336032142154456536543452", {"player_0": 0, "player_1": 0}),
     ],
 )
-def test_ends(moves: str, rewards: dict[str, float]) -> None:
+def test_rewards_at_the_end_of_a_game(moves: str, rewards: dict[str, float]) -> None:
     env = play_moves(connect4_v0.env(), moves[:-1])
     assert not any(env.terminations.values())
     assert not any(env.rewards.values())
@@ -49,7 +49,7 @@ def test_ends(moves: str, rewards: dict[str, float]) -> None:
     assert env.rewards == rewards
 
 
-def test_each_sees_its_own_stones_first_and_only_the_mover_has_moves() -> None:
+def test_observations_begin_with_own_stones_and_only_the_player_to_move_has_legal_moves() -> None:
     env = play_moves(connect4_v0.env(rows=2, cols=3, in_a_row=3), "00")
     first, second = env.observe("player_0"), env.observe("player_1")
 
@@ -65,7 +65,7 @@ def test_an_illegal_move_loses() -> None:
     assert all(env.terminations.values())
 
 
-def test_pictures() -> None:
+def test_rendering() -> None:
     text = play_moves(connect4_v0.env(rows=2, cols=3, in_a_row=3, render_mode="ansi"), "01")
     picture = play_moves(connect4_v0.env(render_mode="rgb_array"), "01")
 

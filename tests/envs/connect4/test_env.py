@@ -34,7 +34,7 @@ def make_env(**params: Any) -> Connect4Env:
 @pytest.mark.filterwarnings("ignore:The minimal resolution for an image:UserWarning")
 @pytest.mark.filterwarnings("ignore:It seems that your observation space  is an image:UserWarning")
 @pytest.mark.parametrize("params", [{}, {"rows": 3, "cols": 4, "in_a_row": 3}, {"start": "opponent_first"}])
-def test_the_checkers_have_nothing_to_say(params: dict[str, Any]) -> None:
+def test_passes_the_checks_of_gymnasium_and_sb3(params: dict[str, Any]) -> None:
     check_with_gymnasium(make_env(**params), skip_render_check=True)
     check_with_sb3(make_env(**params))
 
@@ -81,7 +81,7 @@ def test_an_illegal_move_loses(start: Any) -> None:
     assert not env.action_masks()[0]
 
 
-def test_both_begin_and_the_seed_says_who() -> None:
+def test_the_seed_determines_who_begins() -> None:
     env = make_env()
     stones = [int(env.reset(seed=seed)[0].sum()) for seed in range(40)]
 
@@ -89,7 +89,7 @@ def test_both_begin_and_the_seed_says_who() -> None:
     assert [int(env.reset(seed=seed)[0].sum()) for seed in range(40)] == stones
 
 
-def test_a_copy_and_a_pickle_carry_on_alike() -> None:
+def test_a_copy_and_a_pickle_continue_identically() -> None:
     env = make_env()
     env.reset(seed=3)
     env.step(3)
@@ -110,7 +110,7 @@ def test_on_the_smallest_boards_the_agent_always_has_a_move(rows: int, cols: int
             _, _, is_over, _, info = env.step(int(info["action_mask"].argmax()))
 
 
-def test_pictures() -> None:
+def test_rendering() -> None:
     text, picture = (make_env(render_mode=mode, start="agent_first") for mode in ("ansi", "rgb_array"))
     for env in (text, picture):
         env.reset(seed=0)
@@ -143,12 +143,12 @@ def test_a_maskable_agent_learns_in_it() -> None:
         ({"opponent": 3}, "opponent must be 'random', 'module:function' or a function, but got 3"),
     ],
 )
-def test_what_makes_no_game(params: dict[str, Any], message: str) -> None:
+def test_invalid_parameters_are_refused(params: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make_env(**params)
 
 
-def test_an_opponent_that_makes_an_illegal_move_is_told_so_with_the_board() -> None:
+def test_an_illegal_move_of_the_opponent_is_an_error_with_the_board() -> None:
     env = make_env(rows=2, cols=3, in_a_row=3, opponent=lambda observation, legal: 0, start="agent_first")
     env.reset()
     env.step(1)

@@ -13,7 +13,7 @@ ONE_BOARD = np.array([0])
 
 
 def list_lines(rows: int, cols: int, in_a_row: int) -> Iterator[list[tuple[int, int]]]:
-    """All lines as (row, col), row 0 at the top: the rules once more, the slow way."""
+    """All lines as (row, col), row 0 at the top: a slow reference implementation."""
     for row in range(rows):
         for col in range(cols):
             for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
@@ -32,7 +32,7 @@ def pack(layout: BitLayout, planes: NDArray[np.bool_]) -> Bitboards:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_every_line_is_seen_and_no_line_less_one_stone(size: tuple[int, int, int]) -> None:
+def test_every_line_is_found_but_none_with_a_stone_missing(size: tuple[int, int, int]) -> None:
     layout, lines = BitLayout(*size), list(list_lines(*size))
     planes = np.zeros((len(lines), *size[:2]), np.bool_)
     for plane, line in zip(planes, lines, strict=True):
@@ -66,7 +66,7 @@ def test_lines_among_random_stones(size: tuple[int, int, int], density: float) -
         pytest.param([(3, 5), (2, 6), (1, 0), (0, 1)], id="a diagonal that leaves at the side"),
     ],
 )
-def test_lines_do_not_go_round_the_edges(cells: list[tuple[int, int]]) -> None:
+def test_lines_do_not_wrap_around_the_edges(cells: list[tuple[int, int]]) -> None:
     layout, planes = BitLayout(6, 7, 4), np.zeros((1, 6, 7), np.bool_)
     planes[0][tuple(zip(*cells, strict=True))] = True
 
@@ -108,7 +108,7 @@ def test_a_full_column_is_illegal() -> None:
     assert rules.find_legal(ONE_BOARD).tolist() == [[True, False, True]]
 
 
-def test_planes_show_the_own_stones_first_and_the_top_row_first() -> None:
+def test_planes_begin_with_own_stones_and_the_top_row() -> None:
     rules = Connect4Rules(2, rows=2, cols=3, in_a_row=3)
     for move in (0, 0, 2):
         rules.play(np.array([1]), np.array([move]))
@@ -130,6 +130,6 @@ def test_planes_show_the_own_stones_first_and_the_top_row_first() -> None:
         ({"rows": 1, "cols": 1}, "longer side of the board, 1, but got 4"),
     ],
 )
-def test_parameters_that_make_no_game(params: dict[str, int], message: str) -> None:
+def test_invalid_parameters_are_refused(params: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Connect4Rules(1, **params)

@@ -1,4 +1,4 @@
-"""What can be wrong with native environments, Procgen's among them; the library is not needed to say so."""
+"""Mistakes in configurations of ``parallel.mode: native``; found without Procgen's library."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def problems_of(config: dict[str, Any], *overrides: str) -> list[str]:
     return [problem.partition(": ")[2] for problem in caught.value.problems]
 
 
-def test_procgen_is_native_without_being_installed() -> None:
+def test_procgen_has_native_environments_without_being_installed() -> None:
     assert load_config(COINRUN).parallel.mode == "native"
     assert list_native_environments() == [f"procgen-{game}-v0" for game in GAMES.split(", ")]
 
 
-def test_an_environment_that_is_not_native_is_told_which_are() -> None:
+def test_the_error_lists_the_environments_with_a_native_vec_env() -> None:
     (problem,) = problems_of(COINRUN, "env.id=CartPole-v1")
 
     assert problem.startswith(
@@ -50,7 +50,7 @@ def test_an_unknown_environment_is_one_mistake_not_two() -> None:
     assert problem == "env.id: unknown environment 'CartPol-v1'; did you mean 'CartPole-v1'?"
 
 
-def test_an_unknown_game_is_told_the_sixteen() -> None:
+def test_the_error_of_an_unknown_game_lists_all_games() -> None:
     (problem,) = problems_of(COINRUN, "env.id=procgen-coinrum-v0")
 
     assert problem == (
@@ -72,7 +72,7 @@ def test_an_unknown_game_is_told_the_sixteen() -> None:
         ("env.params.num_levels=many", "env.params.num_levels: expected an integer, found 'many'"),
     ],
 )
-def test_what_a_native_environment_cannot_be_given(override: str, message: str) -> None:
+def test_keys_that_native_environments_do_not_support_are_refused(override: str, message: str) -> None:
     (problem,) = problems_of(COINRUN, override)
 
     assert problem.startswith(message)
@@ -89,14 +89,14 @@ def test_what_a_native_environment_cannot_be_given(override: str, message: str) 
         ({"num_levels": -1}, "num_levels must lie between 0 and 2147483647, but got -1"),
     ],
 )
-def test_what_a_game_does_not_know_is_called_by_its_key(make: Any, params: dict[str, Any], message: str) -> None:
+def test_the_error_of_an_invalid_option_names_its_key(make: Any, params: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         make(EnvironmentFactory("procgen-coinrun-v0", params))
 
     assert str(caught.value) == f"env.params.{next(iter(params))}: 'procgen-coinrun-v0' cannot be made: {message}"
 
 
-def test_who_lacks_procgen_is_told_that_it_needs_an_environment_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_without_procgen_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "procgen", None)
     with pytest.raises(MissingExtraError) as caught:
         EnvironmentFactory("procgen-coinrun-v0")()
@@ -107,7 +107,7 @@ def test_who_lacks_procgen_is_told_that_it_needs_an_environment_of_its_own(monke
     )
 
 
-def test_the_mock_of_a_native_environment_is_an_ordinary_one() -> None:
+def test_the_mock_of_a_native_environment_is_sequential() -> None:
     assert mock_environment(load_config(COINRUN)).parallel.mode == "sequential"
 
 
@@ -115,7 +115,7 @@ class NativeEnv(gymnasium.Env[Any, Any]):
     native_vec_env = f"{__name__}:Anything"
 
 
-def test_anybodys_environment_can_be_native() -> None:
+def test_an_environment_of_the_user_can_be_native() -> None:
     gymnasium.register("NativeForATest-v0", NativeEnv)
     try:
         assert has_native_vec_env("NativeForATest-v0")

@@ -1,4 +1,4 @@
-"""A ``parallel.mode`` from outside the package: one class, and nothing else."""
+"""A ``parallel.mode`` from outside the package needs one class and nothing else."""
 
 from __future__ import annotations
 
@@ -300,7 +300,7 @@ def test_the_resolved_configuration_has_its_parameters_and_a_resume_may_change_w
     assert sb3_ext.resume("run", overrides=[steps, "parallel.params.num_threads=2"]).record.step == 96
 
 
-def test_advice_measures_it() -> None:
+def test_advise_measures_it() -> None:
     Path("my.yaml").write_text(yaml.safe_dump(make_config("threads", params={"num_threads": 1})))
     result = run_command("advise", "my.yaml", "--seconds", "0.02")
 
@@ -310,7 +310,7 @@ def test_advice_measures_it() -> None:
     assert rows[-2:] == ["2 threads", "1 threads"]  # of an installed package, and as configured
 
 
-def test_its_memory_is_its_own_estimate() -> None:
+def test_it_estimates_its_memory() -> None:
     def estimate(mode: str) -> int:
         config = load_config(make_config(mode))
         with_spaces = make_env(config, RunPaths(Path("run").absolute()))
@@ -366,15 +366,15 @@ def test_mistakes_in_its_settings_are_found(parallel: dict[str, Any], problem: s
     assert find_problem(parallel={"mode": THREADS, "num_envs": 2, **parallel}).startswith(problem)
 
 
-def test_what_it_cannot_step_is_found() -> None:
+def test_environments_that_it_does_not_support_are_refused() -> None:
     assert find_problem(env={"id": "CartPole-v1", "frame_stack": 2}) == "env.frame_stack: threads cannot stack frames"
 
 
-def test_a_key_of_the_section_that_it_takes_is_no_mistake() -> None:
+def test_it_takes_keys_of_the_section() -> None:
     assert load_config(make_config(THREADS, max_worker_restarts=3)).parallel.max_worker_restarts == 3
 
 
-def test_editors_know_it() -> None:
+def test_it_is_in_the_json_schema() -> None:
     built_in_and_installed, own = make_json_schema()["$defs"]["ParallelConfig"]["properties"]["mode"]["anyOf"]
 
     assert built_in_and_installed == {"enum": ["auto", "sequential", "subproc", "workers", "native", "threads"]}

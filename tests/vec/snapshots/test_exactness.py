@@ -25,7 +25,7 @@ classic_ids = [
 
 
 class CountingEnv(gymnasium.Env[Any, Any]):
-    """Observes how many steps it has made; the reward is drawn from several sources of randomness."""
+    """Observes its number of steps; the reward is drawn from several sources of randomness."""
 
     observation_space = spaces.Box(0, np.inf, (1,), np.float64)
 
@@ -87,7 +87,7 @@ class LargeEnv(CountingEnv):
 
 
 class HiddenStateEnv(CountingEnv):
-    """Keeps its state where nobody looks for it: in a generator's frame."""
+    """Keeps its state where no snapshot finds it: in a generator's frame."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -153,12 +153,12 @@ def test_environment_is_exact(env_class: type[gymnasium.Env[Any, Any]]) -> None:
     [
         (EzPickledEnv, "EzPickledEnv inherits EzPickle"),
         (ForgetfulEnv, "failed 0 steps after it was restored: AttributeError"),
-        (CarelessEnv, "another course 0 steps"),
+        (CarelessEnv, "diverged 0 steps"),
         (RaisingEnv, "RaisingEnv cannot be saved: not today"),
         (UnrestorableEnv, "cannot be restored: not ever"),
         (LargeEnv, "takes 128 MiB, more than 64: give it state_dict()"),
         (HiddenStateEnv, "HiddenStateEnv.secret cannot be saved"),
-        (ClosureEnv, "another course 0 steps"),
+        (ClosureEnv, "diverged 0 steps"),
     ],
 )
 def test_environment_is_not_exact(env_class: type[gymnasium.Env[Any, Any]], reason: str) -> None:
@@ -171,7 +171,7 @@ def test_box2d_is_not_exact() -> None:
     assert "LunarLander inherits EzPickle" in self_test(lambda: gymnasium.make("LunarLander-v3")).reason
 
 
-def test_self_test_leaves_the_random_state_alone() -> None:
+def test_self_test_restores_the_global_random_state() -> None:
     before = get_global_random_state()
     self_test(CountingEnv)
     after = get_global_random_state()
@@ -198,7 +198,7 @@ def test_a_slow_environment_is_stepped_less_often() -> None:
     assert 1 <= int(found.reason.split()[0]) <= 4
 
 
-def test_a_reason_to_end_ends_it_and_closes_the_environments() -> None:
+def test_an_interruption_ends_it_and_closes_the_environments() -> None:
     SlowEnv.closed = 0
     reasons = iter([None, None, "stop file"])
     with pytest.raises(StopRequested, match="stop file"):

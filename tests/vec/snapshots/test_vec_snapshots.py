@@ -110,7 +110,7 @@ def walk_venv(venv: VecEnv, steps: int, seed: int) -> list[Any]:
 
 @pytest.mark.parametrize("env", ["CartPole-v1", GlobalNoiseEnv])
 @pytest.mark.parametrize("kind", [DummyVecEnv, SubprocVecEnv, WorkerVecEnv])
-def test_restored_environments_go_on(make_venv: MakeVecEnv, kind: type[VecEnv], env: Any) -> None:
+def test_restored_environments_continue_exactly(make_venv: MakeVecEnv, kind: type[VecEnv], env: Any) -> None:
     original, restored = (wrap_all(make_venv(env, kind)) for _ in range(2))
     original.seed(1)
     original.reset()
@@ -126,7 +126,7 @@ def test_restored_environments_go_on(make_venv: MakeVecEnv, kind: type[VecEnv], 
     assert any(done for _, _, dones, _ in expected for done in dones)
 
 
-def test_a_restored_action_space_is_still_the_one_that_the_model_samples(make_venv: MakeVecEnv) -> None:
+def test_a_restored_action_space_is_the_same_object(make_venv: MakeVecEnv) -> None:
     venv = make_venv()
     action_space = venv.action_space
     action_space.seed(3)
@@ -158,7 +158,7 @@ def test_a_mask_function_stays_where_the_snapshot_has_a_bound_method(make_venv: 
     assert [list(masks) for masks in restored.env_method("action_masks")] == [[True, False]] * 2
 
 
-def test_subproc_without_the_wrapper_says_what_to_do(make_venv: MakeVecEnv) -> None:
+def test_the_error_without_the_wrapper_says_what_to_do(make_venv: MakeVecEnv) -> None:
     with pytest.raises(SnapshotError, match="SubprocVecEnv cannot be saved; wrap its environments in SnapshotWrapper"):
         get_vec_snapshot(make_venv(kind=SubprocVecEnv, wrap=False))
 
@@ -191,7 +191,7 @@ def test_another_number_of_environments_is_refused(make_venv: MakeVecEnv) -> Non
         set_vec_snapshot(make_venv(kind=WorkerVecEnv, n_envs=1), get_vec_snapshot(make_venv(kind=WorkerVecEnv)))
 
 
-def test_a_vec_env_that_saves_itself_speaks_for_all_its_environments(make_venv: MakeVecEnv) -> None:
+def test_a_vec_env_with_state_dict_saves_all_its_environments(make_venv: MakeVecEnv) -> None:
     venv = VecMonitor(make_venv(EzPickledCartPole, SelfSavingVecEnv))
     venv.reset()
     position = float(venv.unwrapped.envs[0].unwrapped.state[0])

@@ -1,4 +1,4 @@
-"""WorkerVecEnv does what DummyVecEnv does, to the bit."""
+"""WorkerVecEnv gives the same results as DummyVecEnv, bit for bit."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ACTION_SPACES: dict[str, spaces.Space[Any]] = {
 
 
 class SampleEnv(gymnasium.Env[Any, Any]):
-    """Observes samples of its space, which depend on everything that it was told; ends and truncates at random."""
+    """Observes samples of its space, which depend on seeds, options and actions; ends and truncates at random."""
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 7}  # noqa: RUF012 - as in Gymnasium
 
@@ -115,7 +115,7 @@ def make_pair() -> Iterator[MakePair]:
 
 
 def assert_same(found: Any, expected: Any) -> None:
-    """Types, too."""
+    """Compares values and types."""
     if isinstance(expected, dict):
         assert found.keys() == expected.keys()
         for key in expected:
@@ -191,7 +191,7 @@ def test_methods_and_attributes_are_the_same(make_pair: MakePair) -> None:
         assert_same(ask(workers), ask(dummy))
 
 
-def test_wrappers_around_are_the_same(make_pair: MakePair) -> None:
+def test_results_inside_wrappers_are_the_same(make_pair: MakePair) -> None:
     workers, dummy = (VecNormalize(VecFrameStack(env, 2)) for env in make_pair("Pendulum-v1"))
     assert_same_walk(workers, dummy, steps=20)
 
@@ -202,7 +202,7 @@ def test_masks_reach_the_algorithm(make_pair: MakePair) -> None:
     assert_same(get_action_masks(workers), get_action_masks(dummy))
 
 
-def test_results_and_actions_belong_to_whoever_has_them(make_pair: MakePair) -> None:
+def test_results_and_actions_are_copies(make_pair: MakePair) -> None:
     workers, _ = make_pair(observations="dict", actions="box")
     observations = workers.reset()
     before = copy.deepcopy(observations)
@@ -223,7 +223,7 @@ def test_actions_of_another_kind_are_the_same(make_pair: MakePair) -> None:
         assert_same(workers.env_method("get_received"), dummy.env_method("get_received"))
 
 
-def test_infos_that_only_cloudpickle_can_send_arrive(make_pair: MakePair) -> None:
+def test_infos_that_need_cloudpickle_are_sent(make_pair: MakePair) -> None:
     workers, _ = make_pair(shares_function=True)
     workers.reset()
     _, _, _, infos = workers.step(np.zeros(4, np.int64))
@@ -253,7 +253,7 @@ def test_without_a_seed_no_two_environments_are_the_same(start_method: str) -> N
     env.close()
 
 
-def test_waiting_for_a_worker_gives_signals_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_signal_handlers_run_while_waiting_for_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """A signal that comes just before ``poll`` waits does not end the wait: its handler runs when ``poll`` returns."""
 
     class SlowReset(SampleEnv):
@@ -264,7 +264,7 @@ def test_waiting_for_a_worker_gives_signals_their_turn(monkeypatch: pytest.Monke
     env = WorkerVecEnv([SlowReset], num_workers=1)
     waits: list[None] = []
     monkeypatch.setattr("sb3_ext.vec.workers.worker_handle._SLICE_MILLISECONDS", 50.0)
-    monkeypatch.setattr(WorkerHandle, "_find_remaining_milliseconds", lambda self: waits.append(None))
+    monkeypatch.setattr(WorkerHandle, "_compute_remaining_milliseconds", lambda self: waits.append(None))
     env.reset()
     env.close()
     assert len(waits) > 2

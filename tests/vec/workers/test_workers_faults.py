@@ -61,7 +61,7 @@ def step(env: WorkerVecEnv, times: int = 1) -> Any:
     return result
 
 
-def test_an_exception_has_its_rank_and_its_traceback_and_the_worker_goes_on(make_env: MakeEnv) -> None:
+def test_an_exception_names_the_environment_with_its_traceback_and_the_worker_keeps_running(make_env: MakeEnv) -> None:
     env = make_env("raise", seed=3)
     env.reset()
     step(env, 2)
@@ -102,7 +102,7 @@ def test_a_worker_that_dies_before_the_first_step_is_named(make_env: MakeEnv, wh
         make_env("exit", where=where, restarts=2 if where == "reset" else 0).reset()
 
 
-def test_a_lost_worker_stays_named(make_env: MakeEnv) -> None:
+def test_a_lost_worker_is_named_in_every_later_error(make_env: MakeEnv) -> None:
     env = make_env("kill", seed=1)
     env.reset()
     for _ in range(2):
@@ -110,7 +110,7 @@ def test_a_lost_worker_stays_named(make_env: MakeEnv) -> None:
             step(env, 3)
 
 
-def test_a_worker_that_hangs_in_a_call_is_named_and_no_other_suffers(make_env: MakeEnv) -> None:
+def test_a_worker_that_hangs_in_a_call_is_named_and_the_others_keep_working(make_env: MakeEnv) -> None:
     env = make_env("stop", at_step=None, timeout_seconds=1.0)
     env.reset()
     with pytest.raises(WorkerLostError, match=r"worker 1 .* hangs: it has been asked for env_method 'break_down'"):
@@ -145,7 +145,7 @@ def test_a_worker_that_is_lost_between_two_steps_is_replaced_too(make_env: MakeE
     assert step(env)[2].tolist() == [False] * 4
 
 
-def test_a_replaced_worker_goes_on_with_its_monitor_files(tmp_path: Path) -> None:
+def test_a_replaced_worker_appends_to_its_monitor_files(tmp_path: Path) -> None:
     env = make_vec_env(
         partial(gymnasium.make, "CartPole-v1", max_episode_steps=5),
         4,
@@ -189,14 +189,14 @@ def test_close_is_bounded_whatever_a_worker_does(make_env: MakeEnv, fault: str) 
         env.reset()
 
 
-def test_python_ends_although_nobody_has_closed_a_stopped_worker(start_python: Callable[..., Any]) -> None:
+def test_python_ends_although_a_suspended_worker_was_not_closed(start_python: Callable[..., Any]) -> None:
     process = start_python(UNCLOSED)
     stdout, stderr = process.communicate(timeout=120)
     assert (process.returncode, stderr) == (0, "")
     assert not any(psutil.pid_exists(int(pid)) for pid in stdout.split())
 
 
-def test_a_script_without_a_main_guard_is_told_so(tmp_path: Path) -> None:
+def test_the_error_of_a_script_without_a_main_guard_says_so(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text("\n".join(line.removeprefix("    ") for line in UNCLOSED.splitlines() if "__main__" not in line))
     result = subprocess.run([sys.executable, script], capture_output=True, text=True)
@@ -205,7 +205,7 @@ def test_a_script_without_a_main_guard_is_told_so(tmp_path: Path) -> None:
     assert result.stderr.splitlines()[-1].startswith("sb3_ext.vec.workers.worker_errors.WorkerLostError: worker 0")
 
 
-def test_dropped_environments_end_their_workers(make_env: MakeEnv) -> None:
+def test_garbage_collected_environments_end_their_workers(make_env: MakeEnv) -> None:
     env = make_vec_env("CartPole-v1", 2, vec_env_cls=WorkerVecEnv)
     processes = [psutil.Process(pid) for pid in env.unwrapped.worker_pids]
     del env
@@ -213,7 +213,7 @@ def test_dropped_environments_end_their_workers(make_env: MakeEnv) -> None:
     assert not any(process.is_running() for process in processes)
 
 
-def test_what_cannot_be_sent_to_a_worker_is_named() -> None:
+def test_the_error_names_what_cannot_be_sent_to_a_worker() -> None:
     with pytest.raises(ConfigError, match=r"env_fns\[0\]\.env_kwargs\['lock'\] \(_thread.lock\) cannot be sent"):
         make_vec_env("CartPole-v1", 2, env_kwargs={"lock": threading.Lock()}, vec_env_cls=WorkerVecEnv)
     env = CartPoleEnv()
@@ -224,7 +224,7 @@ def test_what_cannot_be_sent_to_a_worker_is_named() -> None:
 
 def test_the_same_environment_twice_is_refused() -> None:
     env = CartPoleEnv()
-    with pytest.raises(ValueError, match="have returned the same environment"):
+    with pytest.raises(ValueError, match="two functions returned the same environment"):
         WorkerVecEnv([lambda: env, lambda: env], 1)
 
 
