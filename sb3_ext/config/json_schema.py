@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -29,7 +30,7 @@ from sb3_ext.config.game_schema import CHECKPOINT_OPPONENT_TYPE, POOL_TYPE
 from sb3_ext.config.schema import RunConfig
 from sb3_ext.config.tune_schema import PRUNERS, SAMPLERS
 from sb3_ext.ranges import Range
-from sb3_ext.vec.backends.parallel_modes import AUTO, BUILT_IN, PARALLEL_MODES
+from sb3_ext.vec.backends.parallel_modes import AUTO, BUILT_IN, PARALLEL_MODES, load_backend_class
 
 _MODULE_NAME = {"pattern": "^[^:]+:[^:]+$"}
 
@@ -45,7 +46,10 @@ def make_json_schema() -> dict[str, Any]:
         for algorithm in ALGORITHMS.values()
     ]
     modes = {"enum": [AUTO, *BUILT_IN, *PARALLEL_MODES.list_installed()]}
-    sections["ParallelConfig"]["properties"]["mode"]["anyOf"] = [modes, _MODULE_NAME]
+    sections["ParallelConfig"]["properties"]["mode"] |= {
+        "anyOf": [modes, _MODULE_NAME],
+        "description": "; ".join(_describe_modes()),
+    }
     sections["CallbackConfig"]["allOf"] = [_exclude(CHECKPOINT_TYPE), *_describe_callbacks()]
     sections["OpponentConfig"]["allOf"] = [_exclude(POOL_TYPE, CHECKPOINT_OPPONENT_TYPE)]
     sections["SamplerConfig"]["allOf"] = list(_describe_optuna(SAMPLERS, SAMPLER_RANGES))
@@ -65,6 +69,13 @@ def _depend(name: str, value: str, params: dict[str, Any]) -> dict[str, Any]:
         "if": {"properties": {name: {"const": value}}, "required": [name]},
         "then": {"properties": {"params": params}},
     }
+
+
+def _describe_modes() -> Iterator[str]:
+    yield f"{AUTO}: choose a mode at the start, and keep it"
+    for mode in BUILT_IN:
+        text = inspect.getdoc(load_backend_class(mode)) or ""
+        yield f"{mode}: {text[:1].lower()}{text.splitlines()[0][1:].rstrip('.')}"
 
 
 def _exclude(*entry_types: str) -> dict[str, Any]:

@@ -22,11 +22,23 @@ class EnvironmentBackend(ABC):
     """
     Make and step the environments of a run in one way.
 
-    A ``parallel.mode`` is a subclass. Derive yours from :class:`~sb3_ext.vec.backends.SeparateBackend` if it combines
-    Gymnasium environments, from :class:`~sb3_ext.vec.backends.BatchBackend` if it makes all of them at once. The
-    parameters of the constructor beside ``num_envs`` are what a configuration can set: those that the section
-    ``parallel`` has as keys (``num_workers``, ``num_envs_per_worker``, ``step_timeout_seconds``,
-    ``max_worker_restarts``) there, all others in ``parallel.params``. The constructor validates its arguments and does
+    A ``parallel.mode`` is a subclass. Derive yours from
+    :class:`~sb3_ext.vec.backends.separate_backend.SeparateBackend` if it combines Gymnasium environments, from
+    :class:`~sb3_ext.vec.backends.batch_backend.BatchBackend` if it makes all of them at once::
+
+        from sb3_ext.vec import SeparateBackend
+
+        class SubprocessBackend(SeparateBackend):
+            def __init__(self, num_envs: int, start_method: str = "spawn") -> None:
+                super().__init__(num_envs)
+                self.start_method = start_method
+
+            def combine(self, env_fns):
+                return SubprocVecEnv(env_fns, start_method=self.start_method)
+
+    The parameters of the constructor beside ``num_envs`` are what a configuration can set: in keys of the section
+    ``parallel`` those that it has (``num_workers``, ``num_envs_per_worker``, ``step_timeout_seconds``,
+    ``max_worker_restarts``), in ``parallel.params`` all others. The constructor validates its arguments and does
     nothing else.
 
     Checkpoints save and restore the ``VecEnv`` by methods that it may have, see

@@ -375,7 +375,9 @@ def test_it_takes_keys_of_the_section() -> None:
 
 
 def test_it_is_in_the_json_schema() -> None:
-    built_in_and_installed, own = make_json_schema()["$defs"]["ParallelConfig"]["properties"]["mode"]["anyOf"]
+    mode = make_json_schema()["$defs"]["ParallelConfig"]["properties"]["mode"]
+    built_in_and_installed, own = mode["anyOf"]
 
+    assert "; subproc: step each environment in a process of its own; workers: step" in mode["description"]
     assert built_in_and_installed == {"enum": ["auto", "sequential", "subproc", "workers", "native", "threads"]}
     assert own == {"pattern": "^[^:]+:[^:]+$"}
