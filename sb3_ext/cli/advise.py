@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 def advise(config: str | None, assignments: tuple[str, ...], seconds: float, **flags: Any) -> None:
     """
-    Measure CONFIG's environment and agent on this machine, and say where its environments are stepped fastest.
+    Measure CONFIG's environment and agent on this machine, and print where its environments are stepped fastest.
 
     CONFIG is a YAML file or the name of a shipped one. Without it, --algo and --env are enough. Leave the machine alone
     meanwhile.

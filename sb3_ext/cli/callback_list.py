@@ -52,7 +52,7 @@ def format_callbacks(width: int | None) -> list[str]:
     lines += [*wrap(others, width), ""]
     for name in (f"{STOCK_MODULE}:{name}" for name in STOCK_CALLBACKS):
         lines += _format_class(name, load_callback_class(name), {}, width)
-    lines += [*wrap("The others of sb3_ext.callbacks are switched on elsewhere:", width), ""]
+    lines += [*wrap("Other keys of the configuration switch on the rest of sb3_ext.callbacks:", width), ""]
     return lines + format_definitions(list(SET_ELSEWHERE.items()), width)
 
 

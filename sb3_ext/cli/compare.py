@@ -31,8 +31,8 @@ def compare(runs: tuple[str, ...], output: Path, json_path: Path | None) -> None
     """
     Compare RUNs with the first one: duration, speed, memory, and returns after as many steps and as much time.
 
-    Prints a table, draws a picture, and writes both into a report. Says in what the runs differ that makes the
-    comparison unfair.
+    Prints a table, draws a picture, and writes both into a report. Lists differences between the runs that make
+    the comparison unfair.
     """
     if len(runs) < 2:
         raise click.UsageError("give two runs or more")

@@ -11,7 +11,7 @@ import click
 
 
 class _ConsoleHandler(logging.Handler):
-    """Writes to whatever ``sys.stderr`` is at the moment: a progress bar redirects it to print above itself."""
+    """Writes to the current ``sys.stderr``: a progress bar redirects it to print above itself."""
 
     def emit(self, record: logging.LogRecord) -> None:
         # Not click.echo, which looks behind that and writes into the bar.
@@ -24,7 +24,7 @@ def show_log(*, is_quiet: bool, is_verbose: bool) -> Iterator[None]:
     Print the package's log to the terminal, for the length of a block.
 
     :param is_quiet: warnings and errors only
-    :param is_verbose: everything, with the name of the module that says it
+    :param is_verbose: everything, with the name of the module that logs it
     """
     handler = _ConsoleHandler(logging.WARNING if is_quiet else logging.DEBUG if is_verbose else logging.INFO)
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s" if is_verbose else "%(message)s"))
@@ -45,11 +45,11 @@ def confirm(question: str) -> None:
 
     :param question: to be answered with yes or no
     :raises click.Abort: if the answer is no
-    :raises click.UsageError: if nobody is there to answer
+    :raises click.UsageError: if there is no input to answer with
     """
     try:
         agreed = click.confirm(question)
     except click.Abort:
-        raise click.UsageError("nobody has answered; --yes does not ask") from None
+        raise click.UsageError("no answer; add --yes to skip the question") from None
     if not agreed:
         raise click.Abort

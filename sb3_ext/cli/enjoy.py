@@ -49,7 +49,7 @@ if TYPE_CHECKING:
         "--render": "many games are played at once; leave out --render",
         "--video": "many games are played at once; leave out --video",
         "--env": "the agent plays the game that it was trained in; leave out --env",
-        "--algo": "a run or a checkpoint says it itself; leave out --algo",
+        "--algo": "it is read from the run or checkpoint; leave out --algo",
         "--max-steps": "games end by themselves; leave out --max-steps",
     },
     help="In a game: random, heuristic, smart_heuristic, alpha_beta_N, mcts_N, a run or a checkpoint.",
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     "--seat", type=click.Choice(["first", "second", "random"]), default="random", show_default=True,
     needs={"--human": "add --human, or leave out --seat: other games are played in both"}, help="With --human: yours.",
 )  # fmt: skip
-@click.option("--trust", is_flag=True, help="Run whatever code the file brings: pickles are read.")
+@click.option("--trust", is_flag=True, help="Load pickles, which can run any code.")
 def enjoy(
     target: str,
     checkpoint: str | None,
@@ -149,11 +149,11 @@ def enjoy(
 
 def check_display() -> None:
     """
-    :raises click.UsageError: if there is no screen to open a window on
+    :raises click.UsageError: if there is no display
     """
     has_display = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"))
     if sys.platform == "linux" and not has_display:
-        raise click.UsageError("--render: there is no display here; `sb3-ext enjoy --video FILE.gif` needs none")
+        raise click.UsageError("--render: no display found; use `sb3-ext enjoy --video FILE.gif`, which needs none")
 
 
 def _film(env: VecEnv, video: Path | None) -> VecEnv:

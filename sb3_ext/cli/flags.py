@@ -126,7 +126,7 @@ def join_overrides(flags: Iterable[Override], assignments: Iterable[str]) -> lis
     :param flags: from flags of their own
     :param assignments: texts of ``--set``, of which the last one counts where several give a key
     :return: all of them
-    :raises ConfigError: if a text is no ``KEY=VALUE``
+    :raises ConfigError: if a text is not ``KEY=VALUE``
     :raises click.UsageError: if a flag and ``--set`` give different values for a key, or one of them a part of the
         other's value
     """

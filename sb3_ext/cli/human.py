@@ -95,7 +95,7 @@ def _play_game(game: PersonGame, console: Console) -> bool:
                 f"{command} is not possible here; {legal} are" if "," in legal else f"only {legal} is possible here"
             )
         else:
-            message = f"'{command}' is no key here" if command.isprintable() else "that is no key here"
+            message = f"unknown key '{command}'" if command.isprintable() else "unknown key"
 
 
 def _show(game: PersonGame, console: Console, message: str) -> None:

@@ -1,4 +1,4 @@
-"""``sb3-ext league``: everybody plays everybody."""
+"""``sb3-ext league``: every agent plays every other one."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class _Checkpoints(click.ParamType[Any]):
 )  # fmt: skip
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write all results there.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Of games and players.")
-@click.option("--trust", is_flag=True, help="Run whatever code the checkpoints bring: pickles are read.")
+@click.option("--trust", is_flag=True, help="Load pickles, which can run any code.")
 def league(
     run: str,
     games: int,
@@ -64,7 +64,7 @@ def league(
     """
     Let the agents of RUN, past and present, play each other and anchors of a fixed strength.
 
-    Everybody plays greedily, both seats of every random opening of 2 to 4 moves. Elo is fitted to all results (Bradley
+    All play greedily, both seats of every random opening of 2 to 4 moves. Elo is fitted to all results (Bradley
     and Terry), with random at 0 and a bootstrap's 95 % intervals.
     """
     if output.suffix not in (".png", ".svg"):
@@ -72,7 +72,7 @@ def league(
     check_distinct_files({"--output": output, "--json": json_path})
     for path in (output, json_path):
         if path is not None and not os.access(path.absolute().parent, os.W_OK):  # before any game is played
-            raise click.UsageError(f"{path}: cannot be written: there is no such directory, or it is write-protected")
+            raise click.UsageError(f"{path}: cannot be written: its directory does not exist or is write-protected")
     from sb3_ext.building.game_environments import compute_eval_shares, make_configured_game
     from sb3_ext.config import load_config
     from sb3_ext.errors import RunError
@@ -83,7 +83,7 @@ def league(
     found = find_run(run)
     config = load_config(found.paths.resolved_config)
     if config.game is None:
-        raise RunError(f"{found.paths.root}: plays no game of two, but {config.task_id}")
+        raise RunError(f"{found.paths.root}: expected a run of a two-player game, found one of {config.task_id}")
     with show_log(is_quiet=False, is_verbose=False):
         board = make_configured_game(config, 1)
         agents = load_agents(found.paths, board, checkpoints, seed=seed, trust=trust)

@@ -1,4 +1,4 @@
-"""Options that say which others they cannot be given with, and which one they need."""
+"""Options with rules: which other options exclude them, and which ones they need."""
 
 from __future__ import annotations
 

@@ -19,8 +19,8 @@ from sb3_ext.formatting import format_bytes
 @with_root
 def prune(runs: tuple[str, ...], keep_last: int, keep_best: int, yes: bool, root: Path) -> None:
     """
-    Remove old checkpoints of RUNS that have ended, and those set aside as damaged or by --rewind; the best and the last
-    two always stay.
+    Remove old checkpoints of RUNS that have ended, damaged ones, and those that --rewind made invalid; the best and the
+    last two always stay.
     """
     from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
     from sb3_ext.checkpoints.store.retention import Retention

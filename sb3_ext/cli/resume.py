@@ -1,4 +1,4 @@
-"""``sb3-ext runs resume``: carry a run on."""
+"""``sb3-ext runs resume``: resume a run."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from sb3_ext.cli.train import carry_out
 from sb3_ext.runs.run_registry import RUNS
 
 
-@click.command(short_help="Carry a run on from its latest checkpoint.")
+@click.command(short_help="Resume a run from its latest checkpoint.")
 @click.argument("run")
 @with_assignments
 @with_root
 def resume(run: str, assignments: tuple[str, ...], root: Path) -> None:
-    """Carry RUN on, a run directory or a name below runs/, from its latest checkpoint."""
+    """Resume RUN, a run directory or a name below runs/, from its latest checkpoint."""
     from sb3_ext.training.resuming import AlreadyCompleted, resume_run
 
     # Without --root, the checkpoint of a run will do as well.

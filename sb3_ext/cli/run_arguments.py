@@ -31,7 +31,7 @@ def with_stale_after(command: _Command) -> _Command:
         default=STALE_AFTER_SECONDS,
         metavar="SECONDS",
         show_default=True,
-        help="A living run without a heartbeat for this long is stale.",
+        help="A running run without a heartbeat for this long is stale.",
     )(command)
 
 

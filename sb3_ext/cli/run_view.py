@@ -47,7 +47,7 @@ def watch_run(run: Run) -> None:
 
 def watch_runs(root: Path, find_runs: Callable[[], list[Run]]) -> None:
     """
-    Show the runs that are alive, or were while this looked, until Ctrl+C.
+    Show the runs that are running, or have ended since the view was opened, until Ctrl+C.
 
     :param root: where they are, for the words
     :param find_runs: finds all runs there
@@ -59,7 +59,7 @@ def watch_runs(root: Path, find_runs: Callable[[], list[Run]]) -> None:
         for run in find_runs():
             try:
                 record = run.record
-            except RunError:  # `runs list` says so
+            except RunError:  # `runs list` shows the error
                 continue
             path = run.paths.root
             if record.status in LIVE_STATUSES:

@@ -30,14 +30,14 @@ def runs() -> None:
 
 
 @runs.command("list")
-@click.option("--all", "is_all", is_flag=True, help="Those that have ended, too.")
+@click.option("--all", "is_all", is_flag=True, help="Also runs that have ended.")
 @click.option("--json", "as_json", is_flag=True, help="All fields, for programs.")
 @with_root
 @with_stale_after
 def list_runs(is_all: bool, as_json: bool, root: Path, stale_after: float) -> None:
-    """A line a run: those that are running, or all."""
+    """List running runs, or all, one line each."""
     found = [(run, _read_record(run)) for run in find_runs(root, stale_after_seconds=stale_after)]
-    # What a corrupt status would say is not known: it might be running.
+    # A run with a corrupt status may be running.
     chosen = [(run, record) for run, record in found if is_all or _may_be_live(record)]
     if as_json:
         click.echo(json.dumps([_describe(run, record) for run, record in chosen], indent=2))
@@ -45,7 +45,7 @@ def list_runs(is_all: bool, as_json: bool, root: Path, stale_after: float) -> No
     for line in format_lines([(_name_below(root, run), record) for run, record in chosen], find_width()):
         click.echo(line)
     if not found:
-        click.echo(f"no runs found in {root}; `sb3-ext train` begins one, --root looks elsewhere")
+        click.echo(f"no runs found in {root}; `sb3-ext train` starts one; use --root to look in another directory")
     elif not chosen:
         click.echo(f"No run is running in {root}; to list the {len(found)} that ended, add --all.")
 
@@ -56,7 +56,7 @@ def list_runs(is_all: bool, as_json: bool, root: Path, stale_after: float) -> No
 @with_root
 @with_stale_after
 def show_run(run: str, as_json: bool, root: Path, stale_after: float) -> None:
-    """Everything worth knowing about a run: its name, or its directory."""
+    """Show status, results and environment of a run."""
     shown = find_named_run(run, root, stale_after_seconds=stale_after)
     meta = shown.meta if shown.paths.meta.exists() else {}
     if as_json:
@@ -73,9 +73,9 @@ def show_run(run: str, as_json: bool, root: Path, stale_after: float) -> None:
 @with_stale_after
 def watch(run: str | None, root: Path, stale_after: float) -> None:
     """
-    See a run, or all that are running, as they go on.
+    Show a run, or all running ones, live.
 
-    Ends with Ctrl+C, or with the run. Prints once what there is to see where the output is no terminal.
+    Ends with Ctrl+C, or with the run. Prints one snapshot if the output is not a terminal.
     """
     from sb3_ext.cli.run_view import watch_run, watch_runs
 
@@ -88,7 +88,7 @@ def watch(run: str | None, root: Path, stale_after: float) -> None:
 
 @runs.command("logs")
 @click.argument("run")
-@click.option("-f", "--follow", is_flag=True, help="Go on with what is added, until the run ends or Ctrl+C.")
+@click.option("-f", "--follow", is_flag=True, help="Print new lines until the run ends or Ctrl+C.")
 @click.option(
     "-n", "--lines", type=click.IntRange(min=0), default=50, show_default=True, help="How many, from the end."
 )
@@ -140,7 +140,7 @@ def stop(run: str, timeout: float, root: Path, stale_after: float) -> None:
 @with_root
 def sync(run: tuple[str, ...], root: Path) -> None:
     """
-    Send to trackers what they have missed of runs that are not training.
+    Send trackers the records that they have missed.
 
     Exit status: 0 they have everything, 1 a tracker cannot be reached, 2 it refuses.
     """
@@ -170,7 +170,7 @@ def remove(run: tuple[str, ...], yes: bool, root: Path) -> None:
         if not yes:
             click.echo(f"  {removed.paths.root}  {format_bytes(removed.measure_bytes())}")
     if not yes:
-        confirm(f"Delete {len(chosen)} run{'s' if len(chosen) > 1 else ''} for ever?")
+        confirm(f"Delete {len(chosen)} run{'s' if len(chosen) > 1 else ''} permanently?")
     for removed in chosen.values():
         remove_run(removed)
         click.echo(f"removed {removed.paths.root}")

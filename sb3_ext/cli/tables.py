@@ -51,12 +51,12 @@ class Column:
 def find_width(stream: TextIO | None = None) -> int | None:
     """
     :param stream: where text goes; standard output by default
-    :return: the width of the terminal there; ``None`` if it is no terminal: then nothing is shortened or left out
+    :return: the width of the terminal there; ``None`` if it is not a terminal: then nothing is shortened or left out
     """
     stream = sys.stdout if stream is None else stream
     if not stream.isatty():
         return None
-    # Not shutil's, which asks standard output, whichever stream it is about; 0 is of a terminal that does not say.
+    # Not shutil's, which always uses standard output; 0 is the width of a terminal that does not report one.
     return os.get_terminal_size(stream.fileno()).columns or _UNKNOWN_WIDTH
 
 

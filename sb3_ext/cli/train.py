@@ -37,7 +37,7 @@ EXIT_ERROR, EXIT_REQUEUE, EXIT_INTERRUPTED = 1, 75, 130  # 75: EX_TEMPFAIL of sy
 
 @click.command(
     short_help="Train, or carry a training on.",
-    epilog="Exit status: 0 done, or stopped by a stop file; 2 a mistake in what was asked for; 130 Ctrl+C; "
+    epilog="Exit status: 0 done, or stopped by a stop file; 2 a mistake in what was given; 130 Ctrl+C; "
     "75 SIGTERM, the model is saved; 1 anything else.",
 )
 @click.argument("config_argument", metavar="[CONFIG]", required=False)
@@ -62,7 +62,7 @@ EXIT_ERROR, EXIT_REQUEUE, EXIT_INTERRUPTED = 1, 75, 130  # 75: EX_TEMPFAIL of sy
 )  # fmt: skip
 @ruled_option(
     "--rewind", is_flag=True, needs={"--resume": "give --resume CHECKPOINT, to which the run goes back"},
-    excludes={"--run-dir": "leave out --run-dir to go back in place, or --rewind to go on in a new run"},
+    excludes={"--run-dir": "leave out --run-dir to go back in place, or --rewind to continue in a new run"},
     help="With --resume CHECKPOINT: go back in place, not into a new run.",
 )  # fmt: skip
 @click.option("--checkpoint-dir", type=click.Path(path_type=Path), metavar="DIR", help="Checkpoints go to DIR/<run>.")
@@ -152,7 +152,7 @@ def train(
 
 def carry_out(start: RunStart, *, is_rendered: bool = False) -> int:
     """
-    Train, and say how it went.
+    Train, and print the result.
 
     :param start: a run directory that is claimed
     :param is_rendered: show the environments in a window
@@ -172,7 +172,7 @@ def carry_out(start: RunStart, *, is_rendered: bool = False) -> int:
             click.echo(f"failed: {reason or error}", err=True)
             click.echo(f"traceback: {_shorten(start.session.paths.log)}", err=True)
             return EXIT_ERROR
-        # Not what the disk says: it may be full.
+        # Not the status on the disk, which may be full.
         record = start.session.status.status
         _print_summary(start.run, record)
         return _find_exit_status(record)
@@ -192,7 +192,7 @@ def _judge(checkpoint: str, flags: Mapping[str, str | None], *, render: bool) ->
 
 
 def _find_resume_target(resume: str | None, run_dir: Path | None) -> str | None:
-    """:return: what to carry on; ``None`` to begin a run"""
+    """:return: what to resume; ``None`` to start a new run"""
     if resume is None:
         return None
     if resume:

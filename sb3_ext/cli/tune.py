@@ -24,8 +24,8 @@ _SHOWN_TRIALS = 5
 
 @click.command(
     short_help="Search for better hyperparameters.",
-    epilog="Exit status: 0 done, or the time is over; 1 too many failed trials in a row; 2 a mistake in what was asked "
-    "for; 130 Ctrl+C; 75 SIGTERM. After each of them the same command goes on.",
+    epilog="Exit status: 0 done, or --timeout is reached; 1 too many failed trials in a row; 2 a mistake in the "
+    "configuration or on the command line; 130 Ctrl+C; 75 SIGTERM. The same command then continues the study.",
 )
 @click.argument("config")
 @click.option("--trials", type=click.IntRange(min=1), metavar="N", help="How many in all.")
@@ -38,7 +38,7 @@ _SHOWN_TRIALS = 5
     help="Where trials and results go.  [default: runs/<study>]",
 )  # fmt: skip
 @with_assignments
-@click.option("--resume", is_flag=True, help="Go on with a study; an error if there is none.")
+@click.option("--resume", is_flag=True, help="Continue a study; an error if there is none.")
 @click.option("--quiet", is_flag=True, help="Warnings, errors and the result only.")
 def tune(
     config: str,
@@ -53,7 +53,7 @@ def tune(
     quiet: bool,
 ) -> None:
     """
-    Search for the best values of CONFIG's keys, as its section `tune` says. The same command goes on where it was.
+    Search for the best values of CONFIG's keys, as its section `tune` defines. The same command continues it.
 
     CONFIG is a YAML file or the name of a shipped one.
     """
@@ -61,7 +61,7 @@ def tune(
     flags = [_make_override(name, value) for name, value in given.items() if value is not None]
     overrides = join_overrides(flags, assignments)
 
-    import optuna  # after the package, which says what to install
+    import optuna  # after the package, whose error names what to install
 
     from sb3_ext.tuning.plan import make_plan
     from sb3_ext.tuning.study import open_study
@@ -95,7 +95,7 @@ def _carry_out(study: TuningStudy, *, is_quiet: bool) -> int:
         return EXIT_ERROR
     _print_result(study)
     if signal_name is not None:
-        click.echo("interrupted: the same command goes on", err=True)
+        click.echo("interrupted: the same command continues the study", err=True)
         return EXIT_INTERRUPTED if signal_name == "SIGINT" else EXIT_REQUEUE
     return 0
 

@@ -29,7 +29,7 @@ _VALUE_WIDTH = 16
 
 class StudyView:
     """
-    Shows how a study stands: in a terminal a picture at its bottom, elsewhere a line as often as a trial ends.
+    Shows the progress of a study: live in a terminal; elsewhere one line each time that a trial ends.
 
     :param is_quiet: show nothing
     """
@@ -54,7 +54,7 @@ class StudyView:
     def show(self, study: TuningStudy, progress: Progress) -> None:
         """
         :param study: the study
-        :param progress: how it stands
+        :param progress: its progress
         """
         if self._is_quiet:
             return

@@ -1,4 +1,4 @@
-"""Evaluate a copy of the model in a process of its own, while training goes on in this one."""
+"""Evaluate a copy of the model in another process, while training continues in this one."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class BackgroundEvaluator:
     """
     An :class:`~sb3_ext.evaluation.evaluators.Evaluator` in another process. What goes wrong there is an outcome.
 
-    The process starts anew with the next model should it die. It does not hear Ctrl+C, and it ends with this one,
+    The process is started again with the next model if it dies. It ignores Ctrl+C, and it ends with this one,
     however this one ends.
 
     :param make_env: makes the environments, over there; anything that cloudpickle can take
@@ -86,7 +86,7 @@ class BackgroundEvaluator:
             return
         statistics = copy_statistics(model.get_vec_normalize_env())
         job = _Job(type(model), model_path, str(model.device), statistics, self._settings)
-        with suppress(OSError):  # it died just now; receiving says so
+        with suppress(OSError):  # it died just now; receiving raises an error
             self._provide_worker().connection.send(CloudpickleWrapper(job))
 
     def receive(
@@ -191,7 +191,7 @@ def _serve(connection: Connection, make_env: CloudpickleWrapper) -> None:
             try:
                 env = wrap_plain_env(make_env.var()) if env is None else env
                 outcome: Evaluation | str = _work(job, env)
-            except Exception:  # whatever it is, it is reported over there, and must not end a training
+            except Exception:  # any error is reported to the training, which it must not end
                 outcome = traceback.format_exc()
             connection.send(outcome)
     if env is not None:

@@ -71,7 +71,7 @@ def play_episodes(
     Every sub-environment plays a share fixed beforehand, as in SB3's ``evaluate_policy``: taking whichever episodes
     end first would prefer short ones. Returns and lengths are ``Monitor``'s where the environments have one, so that
     wrappers around it that scale rewards or end episodes early do not show. Action masks (MaskablePPO) and recurrent
-    states (RecurrentPPO) are passed on. Nothing of it reaches a training that goes on between two episodes: random
+    states (RecurrentPPO) are passed on. A training that continues between two episodes is not affected: random
     states and the policy's mode are put back. With a seed the episodes are the same each time, given the same number
     of sub-environments.
 
@@ -86,11 +86,11 @@ def play_episodes(
     :param deterministic: take the most likely action instead of sampling
     :param seed: for the environments, the policy's sampling and the global random generators; ``None`` for fresh
         random numbers
-    :param max_steps: cut an episode off after so many steps; ``None`` never does
+    :param max_steps: truncate an episode after so many steps; ``None`` for no limit
     :param interruption: checked before each step
     :return: a generator; closing it early is fine
     :raises ValueError: if ``episodes`` or ``max_steps`` is not positive
-    :raises StopRequested: from the generator, if ``interruption`` says so
+    :raises StopRequested: from the generator, if ``interruption`` asks to stop
     """
     if episodes < 1:
         raise ValueError(f"episodes must be positive, but got {episodes}")

@@ -1,4 +1,4 @@
-"""Play some episodes and say how it went."""
+"""Play some episodes and compute their statistics."""
 
 from __future__ import annotations
 
@@ -70,11 +70,11 @@ def evaluate(
     :param episodes: how many; positive. Enough for an interval of useful width: 100, say
     :param deterministic: take the most likely action instead of sampling
     :param seed: repeats the same episodes; ``None`` for fresh random numbers
-    :param max_steps: cut an episode off after so many steps; ``None`` never does
+    :param max_steps: truncate an episode after so many steps; ``None`` for no limit
     :param interruption: checked before each step
     :return: the statistics
     :raises ValueError: if ``episodes`` or ``max_steps`` is not positive
-    :raises StopRequested: if ``interruption`` says so
+    :raises StopRequested: if ``interruption`` asks to stop
     """
     played = play_episodes(
         model,

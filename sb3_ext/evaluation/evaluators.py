@@ -1,4 +1,4 @@
-"""Who evaluates during a training: the same process, here, or another one (:mod:`~sb3_ext.evaluation.background`)."""
+"""Evaluate during a training: in the same process, here, or in another one (:mod:`~sb3_ext.evaluation.background`)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class EvaluationSettings:
     :param episodes: how many; positive
     :param deterministic: take the most likely action instead of sampling
     :param seed: repeats the same episodes; ``None`` for fresh random numbers
-    :param max_steps: cut an episode off after so many steps; ``None`` never does
+    :param max_steps: truncate an episode after so many steps; ``None`` for no limit
     :raises ValueError: if ``episodes`` or ``max_steps`` is not positive
     """
 
@@ -49,7 +49,7 @@ class EvaluationSettings:
         :param env: likewise
         :param interruption: likewise
         :return: the statistics
-        :raises StopRequested: if ``interruption`` says so
+        :raises StopRequested: if ``interruption`` asks to stop
         """
         return evaluate(model, env, **vars(self), interruption=interruption)
 
@@ -74,7 +74,7 @@ class Evaluator(Protocol):
 
         :param model: between two rollouts of its training
         :param interruption: ends an evaluation that would keep the caller waiting; there is no outcome then
-        :raises StopRequested: if ``interruption`` says so
+        :raises StopRequested: if ``interruption`` asks to stop
         """
 
     def receive(
@@ -84,7 +84,7 @@ class Evaluator(Protocol):
         :param timeout_seconds: how long to wait for the outcome; ``None`` for as long as it takes
         :param interruption: ends the waiting
         :return: the evaluation, or what went wrong; ``None`` if it is not there yet, or nothing was submitted
-        :raises StopRequested: if ``interruption`` says so
+        :raises StopRequested: if ``interruption`` asks to stop
         """
 
     def close(self) -> None:

@@ -21,8 +21,8 @@ from sb3_ext.vec.global_random import get_global_random_state, set_global_random
 
 class Isolation:
     """
-    A context manager, entered again for every stretch of playing: each goes on where the last one stopped, and
-    outside of it everything is as if nobody had played.
+    A context manager, entered again each time that episodes are played: each block continues the random state of
+    the block before, and outside of it the random state is as if no episode had been played.
 
     :param model: an SB3 algorithm or policy, or anything with a ``predict`` method
     :param seed: where the random numbers inside begin; ``None`` for fresh ones from the operating system

@@ -85,10 +85,10 @@ def find_opponent(
     :param name: what :func:`~sb3_ext.selfplay.opponents.anchors.make_anchor` knows, or a run, a checkpoint or a zip, as
         :func:`sb3_ext.load` takes them
     :param game: what is played
-    :param algorithm: what a zip that is no checkpoint was trained with
+    :param algorithm: the algorithm of a zip that is not a checkpoint
     :param deterministic: an agent takes its best move always
     :param seed: of the player
-    :param trust: run whatever code a file brings
+    :param trust: load pickles, which can run any code
     :return: the player; an agent is called by this name
     :raises ConfigError: if there is no such player
     :raises CheckpointError: if the checkpoint cannot be loaded
@@ -117,11 +117,11 @@ def make_anchors(
     :param names: what :func:`find_opponent` knows;
         :data:`~sb3_ext.selfplay.opponents.anchors.ANCHORS` when left out, without tree search where that cannot be had.
         ``random`` is among the players in any case, and the first
-    :param trained_against: names of opponents in training: beating these is no generalisation, and the note says so
+    :param trained_against: names of opponents in training: they are marked, since beating them shows little
     :param seed: of the players, each with one of its own
     :return: the players
     :raises ConfigError: if there is no such player
-    :raises CheckpointError: if a path is no checkpoint
+    :raises CheckpointError: if a path is not a checkpoint
     """
     chosen = list(dict.fromkeys([ZERO, *(ANCHORS if names is None else names)]))
     players = []

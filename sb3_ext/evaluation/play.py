@@ -29,7 +29,7 @@ class MoveAdvice(NamedTuple):
 
 @runtime_checkable
 class Adviser(Protocol):
-    """An opponent that can say what it thinks."""
+    """An opponent that explains its move."""
 
     has_values: bool
 
@@ -39,7 +39,7 @@ class Adviser(Protocol):
 
 class PersonGame:
     """
-    One game on one board. Whoever drives it calls :meth:`play` on the person's turns and :meth:`answer` on the others.
+    One game on one board. The caller calls :meth:`play` on the person's turns and :meth:`answer` on the others.
 
     :param game: of one board, which is reset
     :param agent: the other player
@@ -69,7 +69,7 @@ class PersonGame:
 
     @property
     def result(self) -> float | None:
-        """Of the person: 1 won, 0 drawn, −1 lost; ``None`` as long as the game goes on."""
+        """Of the person: 1 won, 0 drawn, −1 lost; ``None`` while the game is not over."""
         if not self.is_over:
             return None
         return float(np.sign(self._rewards[self.seat] - self._rewards[1 - self.seat]))

@@ -15,7 +15,7 @@ def check_spaces(model: HasSpaces, env: VecEnv) -> None:
     """
     :param model: from a checkpoint, say
     :param env: where it is to play, with everything around it that training had
-    :raises CheckpointError: if observations or actions differ; says how
+    :raises CheckpointError: if observations or actions differ, with the differences
     """
     pairs = (
         ("observations", model.observation_space, env.observation_space),
@@ -33,7 +33,7 @@ def _find_differences(kind: str, model_space: spaces.Space[Any], env_space: spac
         return [f"{kind}: the model has {model_space}, the environment has {env_space}"]
     ours, theirs = model_space.spaces, env_space.spaces
     differences = [f"{kind}: the environment has no {key!r}" for key in ours.keys() - theirs.keys()]
-    differences += [f"{kind}: the model knows no {key!r}" for key in theirs.keys() - ours.keys()]
+    differences += [f"{kind}: the model does not have {key!r}" for key in theirs.keys() - ours.keys()]
     for key in ours.keys() & theirs.keys():
         differences += _find_differences(f"{kind}[{key!r}]", ours[key], theirs[key])
     return sorted(differences)

@@ -17,14 +17,14 @@ _LAST_FRAME_SECONDS = 0.7
 
 class LastFrameWrapper(gym.Wrapper[Any, Any, Any, Any]):
     """
-    Renders the end of each episode into ``info["last_frame"]``: a ``VecEnv`` has reset its environment by the time
-    that anybody else could look.
+    Renders the end of each episode into ``info["last_frame"]``: a ``VecEnv`` resets its environment before
+    a caller could render that state.
 
     :param env: made with ``render_mode="rgb_array"``
     """
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """As ever, with one thing more in the info of the last step."""
+        """Step, and add the picture to the info of the last step."""
         observation, reward, terminated, truncated, info = self.env.step(action)
         if terminated or truncated:
             info["last_frame"] = self.env.render()
@@ -66,19 +66,19 @@ class VideoRecorder(VecEnvWrapper):
         self._return = 0.0
 
     def reset(self) -> VecEnvObs:
-        """As ever; the film goes on with the next episode."""
+        """Reset; the film continues with the next episode."""
         if self._steps > 0 or self._episodes == 0:
             self._begin_episode()
         return self.venv.reset()
 
     def step_async(self, actions: np.ndarray) -> None:
-        """As ever, after a picture of the first state of an episode."""
+        """Step, after a picture of the first state of an episode."""
         if self._steps == 0:
             self._add(self._render())
         self.venv.step_async(actions)
 
     def step_wait(self) -> VecEnvStepReturn:
-        """As ever, followed by a picture."""
+        """Step, and add a picture."""
         observations, rewards, dones, infos = self.venv.step_wait()
         [reward] = rewards if self._normalizer is None else self._normalizer.get_original_reward()
         self._steps += 1

@@ -66,7 +66,7 @@ def summarize_speed(
     speed: SpeedHistory, *, steps: int, iterations: int, duration_seconds: float, phase_seconds: Mapping[str, float]
 ) -> dict[str, Any]:
     """
-    Say in a few numbers how fast a training went.
+    Summarize the speed of a training in a few numbers.
 
     :param speed: its stretches
     :param steps: environment transitions of all of it

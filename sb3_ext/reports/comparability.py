@@ -1,4 +1,4 @@
-"""In what runs differ that makes comparing them say something else than it seems to."""
+"""Find differences between runs that make a comparison misleading."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sb3_ext.reports.comparison import ComparedRun
 
 _VALUE_CHARACTERS = 40
 _TASK = "their returns are those of different tasks"
-_LEARNING = "they learn differently, whatever their speed"
+_LEARNING = "they learn differently, independently of their speed"
 _SPEED = "their speeds are those of different machines"
 _SEED = "some of the difference is chance: compare several seeds of each"
 _OVERLAP = "they ran at the same time on one machine and may have slowed each other"
@@ -61,7 +61,7 @@ def _compare(
     contents = [read(run) for run in runs]
     for key in dict.fromkeys(key for content in contents for key in content):
         if any(key not in content for content in contents) and key.startswith("agent.params."):
-            continue  # a parameter of another algorithm, and agent.id says that
+            continue  # a parameter of another algorithm, which the difference in agent.id shows
         values = tuple(_format(content.get(key)) for content in contents)
         is_unknown = meaning == _SPEED and _UNKNOWN in values  # of a run without a measurement
         if len(set(values)) > 1 and not is_unknown:

@@ -81,7 +81,7 @@ class ComparedRun:
         """
         :param field: ``step`` or ``elapsed_seconds``
         :param limit: of that
-        :return: the mean of the last 100 episodes that had ended by then; ``None`` if none had
+        :return: the mean of the last 100 episodes that had ended at that point; ``None`` if none had
         """
         episodes = self.metrics["episodes"]
         returns = Series.read(episodes[field], episodes["return"])

@@ -23,8 +23,8 @@ def plot_comparison(runs: Sequence[ComparedRun], comparison: Comparison, path: P
 
     :param runs: in the order of the table
     :param comparison: of them
-    :param path: the picture; its suffix says the format
-    :raises ValueError: if there is no such format
+    :param path: the picture; the format follows from its suffix
+    :raises ValueError: if the format is unknown
     """
     bars_inches = 1.4 + _BAR_INCHES * len(runs)
     figure = make_figure(14.0, 5.2 + bars_inches)

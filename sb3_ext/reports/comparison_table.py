@@ -50,7 +50,7 @@ def list_notes(comparison: Comparison) -> list[str]:
     :return: what the figures are, a line each
     """
     notes = [
-        f"Returns are means of the last {WINDOW_EPISODES} training episodes that had ended by then.",
+        f"Returns are means of the last {WINDOW_EPISODES} training episodes that had ended at that point.",
         "They are compared by the time of training; the duration also has start, self-test and final evaluation.",
     ]
     if comparison.is_fps_overall:
@@ -63,7 +63,7 @@ def list_notes(comparison: Comparison) -> list[str]:
 def format_markdown(comparison: Comparison, differences: Sequence[Difference], picture: str) -> str:
     """
     :param comparison: of runs
-    :param differences: that limit what it says
+    :param differences: that limit what the comparison shows
     :param picture: path of the picture, as seen from the report
     :return: the report
     """
@@ -86,7 +86,7 @@ def format_markdown(comparison: Comparison, differences: Sequence[Difference], p
 def make_content(comparison: Comparison, differences: Sequence[Difference]) -> dict[str, Any]:
     """
     :param comparison: of runs
-    :param differences: that limit what it says
+    :param differences: that limit what the comparison shows
     :return: plain values for JSON
     """
     return {

@@ -65,16 +65,16 @@ def plot_curves(
     of_game: bool = False,
 ) -> None:
     """
-    Draw returns, evaluations, losses and whatever else there is data of, over steps.
+    Draw returns, evaluations, losses and all other series with data, over steps.
 
     Of a game of win and loss, the win rate is drawn in place of the return.
 
     :param metrics: the content of ``metrics.json``
     :param evaluations: the lines of ``evaluations.jsonl``
-    :param path: the picture; its suffix says the format
+    :param path: the picture; the format follows from its suffix
     :param title: what stands above it, the run's name say
     :param of_game: whether episodes are games of two players
-    :raises ValueError: if there is no such format
+    :raises ValueError: if the format is unknown
     """
     scores = score_games(metrics, evaluations) if of_game else None
     metrics, evaluations = scores or (metrics, evaluations)

@@ -46,7 +46,7 @@ def read_evaluations(path: Path) -> list[dict[str, Any]]:
         if isinstance(evaluation, dict) and "step" in evaluation:
             evaluations.append(evaluation)
         else:
-            logger.warning("%s:%d: left out, since it is no evaluation", path, number)
+            logger.warning("%s:%d: not an evaluation, ignored", path, number)
     return evaluations
 
 

@@ -63,7 +63,7 @@ class MetricsHistory:
 
     def summarize(self) -> dict[str, Any]:
         """
-        Say in a few numbers how training went.
+        Summarize a training in a few numbers.
 
         :return: number of episodes, mean return of the last 100, and the best mean of any 100 in a row (of all
             episodes, as long as they are fewer)

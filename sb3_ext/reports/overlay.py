@@ -34,7 +34,7 @@ XAxis: TypeAlias = Literal["steps", "time"]
 """What the returns are drawn over."""
 
 _LINE_STYLES = ("-", "--", ":", "-.")
-# That of two is 12.7 standard errors wide on each side, and says less than the two lines.
+# That of two is 12.7 standard errors wide on each side, and shows less than the two lines.
 _MIN_SEEDS_FOR_INTERVAL = 3
 _RETURN, _WIN_RATE = "Return", "Win rate"
 _UNITS = {"seconds": 1.0, "minutes": 60.0, "hours": 3600.0}
@@ -88,9 +88,9 @@ def plot_runs(runs: Sequence[RunCurves], path: Path, *, x: XAxis = "steps") -> N
     play games of win and loss, their win rates are drawn in place of the returns.
 
     :param runs: at least one
-    :param path: the picture; its suffix says the format
+    :param path: the picture; the format follows from its suffix
     :param x: what is counted horizontally: steps, or the time that training has lasted
-    :raises ValueError: if there is no run, or no such format
+    :raises ValueError: if there are no runs, or the format is unknown
     """
     if not runs:
         raise ValueError("there are no runs to plot")

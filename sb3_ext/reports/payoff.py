@@ -15,7 +15,7 @@ from sb3_ext.reports.pictures import COLORS, make_figure, save_figure
 
 _CELL_INCHES = 0.95
 _BAR_INCHES, _BAR_GAP_INCHES = 0.3, 0.3
-# From orange, lost, over white to blue, won: the palette's own, which everybody can tell apart.
+# From orange, lost, over white to blue, won: the palette's own, which can be told apart with any colour vision.
 _COLOR_MAP = LinearSegmentedColormap.from_list("payoff", [COLORS[1], "#FFFFFF", COLORS[0]])
 
 
@@ -45,11 +45,11 @@ def plot_payoffs(
     Draw a heat map: the rows' scores against the columns, in per cent, below them those in the first and second seat.
 
     :param names: of the players, in the order of rows and columns
-    :param payoffs: rows of columns; ``None`` where nobody has played
-    :param path: the file; its suffix says the format
+    :param payoffs: rows of columns; ``None`` where no games were played
+    :param path: the file; the format follows from its suffix
     :param title: of the picture
     :param labels: of the rows, instead of the names
-    :raises ValueError: if there is no such format
+    :raises ValueError: if the format is unknown
     :raises OSError: if it cannot be written
     """
     size = len(names)

@@ -38,7 +38,7 @@ def style_axes(axes: Axes, *, title: str, x_label: str | None = None) -> None:
 
     :param axes: the panel
     :param title: what the vertical axis shows
-    :param x_label: what the horizontal axis shows; ``None`` where the panel below says it
+    :param x_label: what the horizontal axis shows; ``None`` where the panel below has the label
     """
     axes.set_title(title, loc="left", fontsize=12, fontweight="bold")
     if x_label is not None:
@@ -89,9 +89,9 @@ def choose_marker(count: int) -> dict[str, Any]:
 def save_figure(figure: Figure, path: Path, *, crop: bool = False) -> None:
     """
     :param figure: finished
-    :param path: the file, replaced in one step; its suffix says the format: ``.png``, ``.svg`` or ``.pdf``
+    :param path: the file, replaced in one step; the format follows from its suffix: ``.png``, ``.svg`` or ``.pdf``
     :param crop: cut what is empty at the edges, and make room for what reaches beyond them
-    :raises ValueError: if there is no such format
+    :raises ValueError: if the format is unknown
     """
     content = io.BytesIO()
     box: dict[str, Any] = {"bbox_inches": "tight", "pad_inches": _MARGIN_INCHES} if crop else {}

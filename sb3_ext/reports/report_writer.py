@@ -19,7 +19,7 @@ _CURVES_EVERY_SECONDS = 60.0  # drawing takes about a second of one core
 
 class ReportWriter:
     """
-    Writes reports in a thread of its own, one at a time: what is asked for meanwhile is left to the next time.
+    Writes reports in a thread, one at a time; requests that come meanwhile are combined into the next one.
 
     :param metrics: the JSON file
     :param evaluations: the JSON Lines file of the evaluations, for the picture
@@ -77,5 +77,5 @@ class ReportWriter:
                 evaluations = read_evaluations(self._evaluations) if self._evaluations.exists() else []
                 plot_curves(history.to_dict(), evaluations, self._curves, title=self._title, of_game=self._of_game)
         except OSError as error:
-            # A full disk is no reason to end a training.
-            logger.warning("%s cannot be written; training goes on: %s", error.filename or "a report", error.strerror)
+            # A full disk must not end the training.
+            logger.warning("%s cannot be written; training continues: %s", error.filename or "a report", error.strerror)

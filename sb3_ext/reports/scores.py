@@ -26,7 +26,7 @@ def score_games(metrics: Mapping[str, Any], evaluations: Sequence[Mapping[str, A
     """
     :param metrics: the content of ``metrics.json`` of a run that plays a game
     :param evaluations: the lines of its ``evaluations.jsonl``
-    :return: the same with scores; ``None`` where returns say more, as in poker
+    :return: the same with scores; ``None`` where returns are more informative, as in poker
     """
     episodes = metrics["episodes"]
     returns = [*episodes["return"], *(value for line in evaluations for value in line.get("returns", ()))]

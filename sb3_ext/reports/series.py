@@ -15,7 +15,7 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 
 # More points than a picture of this size has columns of pixels cannot be told apart.
 MAX_POINTS = 1000
-_MIN_OUTCOMES = 20  # of fewer values, two different ones say nothing about what else there may be
+_MIN_OUTCOMES = 20  # with fewer values, a game of win and loss cannot be told from other rewards
 QUARTILES, INTERVAL = "quartiles", "95 % interval"
 
 

@@ -2,7 +2,7 @@
 A run directory's lock: its owner holds it until it ends; a forked child of the owner closes its copy at once.
 
 The kernel releases it. filelock cannot tell whether another process holds a lock without taking it, nor that the file
-of a lock has been removed and made again, nor does it go on where a file system has no locks.
+of a lock has been removed and made again, nor does it work on a file system without locks.
 """
 
 from __future__ import annotations

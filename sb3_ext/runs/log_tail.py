@@ -1,4 +1,4 @@
-"""Read a log that somebody else is writing."""
+"""Read a log that another process is writing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class LogTail:
         self._path = path
         self._offset = 0
         if not path.is_file():
-            raise RunError(f"{path}: there is no log")
+            raise RunError(f"{path}: the log does not exist")
 
     def read_last(self, lines: int) -> str:
         """
@@ -50,7 +50,7 @@ class LogTail:
         """
         Give what is added, as it comes.
 
-        :param is_growing: whether more may come; when it says no, what is there already is still given
+        :param is_growing: whether more lines may come; when it returns false, the lines that are there are still given
         """
         goes_on = True
         while goes_on:

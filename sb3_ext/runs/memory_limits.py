@@ -43,7 +43,7 @@ def find_cgroup_limits(cgroups: Path = _CGROUPS, own_cgroups: Path = _OWN_CGROUP
     Read the limits of Linux control groups, by which containers and job schedulers bound memory.
 
     :param cgroups: where the kernel shows them, version 1 or 2
-    :param own_cgroups: where it says which this process is in
+    :param own_cgroups: the kernel's list of the groups of this process
     :return: one for each group that has a limit, from the innermost outwards
     """
     try:

@@ -17,7 +17,7 @@ _PROC = Path("/proc")
 @dataclass(frozen=True)
 class Owner:
     """
-    The identity of one process, for ever.
+    Identifies a process, also after its id is used by another one.
 
     :param pid: process id
     :param host: name of the machine
@@ -44,7 +44,7 @@ class Owner:
         return self.host == _read_host()
 
     def is_alive(self) -> bool:
-        """Whether exactly this process is running on this machine. Of another host's this is never true."""
+        """Whether exactly this process is running on this machine; always false for a process of another host."""
         return (
             self.is_on_this_host()
             and self.boot_id == _read_boot_id()

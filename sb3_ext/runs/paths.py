@@ -25,7 +25,7 @@ class RunPaths:
         ├── status.json            live; replaced atomically
         ├── pid                    while a process owns the run; removed on a clean exit
         ├── lock                   held by the owner for life (flock); the kernel frees it on kill -9
-        ├── stop                   appears when somebody asks the run to stop; removed when obeyed
+        ├── stop                   a request to stop; removed when the run has stopped
         ├── checkpoints/           step_000010000/ …, best, latest
         ├── opponents/             self-play pool: snapshots, ratings
         ├── logs/training.log

@@ -39,14 +39,14 @@ def is_run(directory: Path) -> bool:
     paths = RunPaths(directory)
     try:
         return paths.status.exists() or paths.meta.exists()
-    except PermissionError:  # a stranger's closed directory
+    except PermissionError:  # a directory that this user cannot read
         return False
 
 
 def is_half_created(directory: Path) -> bool:
     """
-    Whether a process has begun to create a run there and has not got to the last file, ``meta.json``. If it does not
-    live any more, nobody can want what is there.
+    Whether a process has begun to create a run there and has not written the last file, ``meta.json``. If that process
+    is gone, the directory can be overwritten.
     """
     paths = RunPaths(directory)
     written = [paths.lock, paths.pid, paths.status, paths.config, paths.resolved_config, paths.requirements]
@@ -57,10 +57,10 @@ def is_half_created(directory: Path) -> bool:
 
 class Run:
     """
-    A run directory, of a living run or of one that ended. Every attribute is read when it is asked for.
+    A run directory, of a run that is running or has ended. Each attribute is read from the disk on access.
 
     :param directory: the run directory
-    :param stale_after_seconds: a living run without a heartbeat for this long is ``stale``
+    :param stale_after_seconds: a running run without a heartbeat for this long is ``stale``
     :raises RunError: if it is not a run directory
     """
 
@@ -87,7 +87,7 @@ class Run:
     @property
     def record(self) -> RunStatus:
         """
-        What ``status.json`` says, except that :attr:`RunStatus.status` is the one of :attr:`status`.
+        The content of ``status.json``, except that :attr:`RunStatus.status` is :attr:`status`.
 
         :raises RunError: the file is missing or corrupt
         """
@@ -104,7 +104,7 @@ class Run:
     @property
     def status(self) -> str:
         """
-        How the run stands: ``running``, ``completed``, ``stopped``, ``failed``; ``stale``: its process lives but gives
+        One of ``running``, ``completed``, ``stopped``, ``failed``; ``stale``: its process is running but gives
         no heartbeat; ``dead``: its process went without a word.
 
         :raises RunError: the status is missing or corrupt
@@ -123,7 +123,7 @@ class Run:
     @property
     def meta(self) -> dict[str, Any]:
         """
-        What ``meta.json`` says.
+        The content of ``meta.json``.
 
         :raises RunError: it cannot be read
         """
@@ -132,7 +132,7 @@ class Run:
     @property
     def metrics(self) -> dict[str, Any]:
         """
-        What ``metrics.json`` says; empty until the run has written one.
+        The content of ``metrics.json``; empty until the run has written one.
 
         :raises RunError: it cannot be read
         """
@@ -141,7 +141,7 @@ class Run:
     @property
     def benchmark(self) -> dict[str, Any]:
         """
-        What ``benchmark_metrics.json`` says; empty until the run has written one, at its end.
+        The content of ``benchmark_metrics.json``; empty until the run has written one, at its end.
 
         :raises RunError: it cannot be read
         """
@@ -184,13 +184,13 @@ class Run:
             for name in names:
                 try:
                     info = os.lstat(os.path.join(folder, name))  # noqa: PTH118
-                except FileNotFoundError:  # a living run replaces files all the time
+                except FileNotFoundError:  # a running run replaces files all the time
                     continue
                 sizes[info.st_dev, info.st_ino] = info.st_size
         return sum(sizes.values())
 
     def _has_owner(self, record: RunStatus) -> bool:
-        """Whether the process that wrote the status lives: by the lock, then by the process's identity."""
+        """Whether the process that wrote the status is running: by the lock, then by the process's identity."""
         locked = is_locked(self.paths.lock)
         owner = record.owner
         if locked or owner is None:

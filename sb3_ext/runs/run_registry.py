@@ -25,8 +25,8 @@ def find_runs(root: Path, *, stale_after_seconds: float = STALE_AFTER_SECONDS) -
 
     :param root: a directory of runs, or of directories of runs; or itself a run
     :param stale_after_seconds: see :class:`Run`
-    :return: none if there is no such directory: the first run makes it
-    :raises RunError: it is no directory, or cannot be read
+    :return: an empty list if the directory does not exist: the first run makes it
+    :raises RunError: if it is not a directory, or cannot be read
     """
     try:
         directories = [root] if is_run(root) else sorted(_walk_runs(root))
@@ -77,10 +77,10 @@ def find_run_of(checkpoint: Path) -> Run | None:
 
 def check_removable(run: Run) -> None:
     """
-    Refuse to delete what lives.
+    Refuse to delete a run that is running.
 
     :param run: a run; where its status is corrupt, its lock decides
-    :raises RunError: it is alive
+    :raises RunError: if it is running
     """
     try:
         is_live = run.status in LIVE_STATUSES
@@ -94,12 +94,12 @@ def remove_run(run: Run) -> None:
     """
     Delete a run's directory with all that is in it.
 
-    :param run: a run that is not alive
-    :raises RunError: it is alive, or cannot be deleted
+    :param run: a run that is not running
+    :raises RunError: if it is running, or cannot be deleted
     """
     check_removable(run)
     try:
-        lock = RunLock(run.paths.lock)  # so that nobody resumes it meanwhile
+        lock = RunLock(run.paths.lock)  # no process can resume it meanwhile
         try:
             shutil.rmtree(run.paths.root)
         finally:
@@ -133,4 +133,4 @@ def _list_directories(parent: Path) -> list[Path]:
 
 
 def _make_refusal(run: Run) -> RunError:
-    return RunError(f"{run.paths.root}: this run is alive, nothing of it is removed: stop it first")
+    return RunError(f"{run.paths.root}: cannot be removed: the run is still running; stop it first")

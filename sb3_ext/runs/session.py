@@ -122,9 +122,9 @@ class RunSession:
         Own the directory of a run that has ended, or whose process is gone. Enter the ``with`` block at once.
 
         :param directory: a run directory
-        :param entry: what its line in ``resumes.jsonl`` says beside time and host, and the end of the stretch before;
+        :param entry: fields of its line in ``resumes.jsonl`` beside time, host and the end of the earlier part;
             plain data
-        :raises RunError: if another process owns it, it is no run, or it cannot be written
+        :raises RunError: if another process owns it, it is not a run, or it cannot be written
         """
         paths = RunPaths(Path(directory).absolute())
         earlier = read_status(paths.status)
@@ -197,7 +197,7 @@ class RunSession:
 
     def finish(self, stop_reason: str, stop_detail: str | None = None) -> None:
         """
-        Say why the training ended: once, last in the block.
+        Record why the training ended. Call this once, at the end of the block.
 
         :param stop_reason: see :func:`sb3_ext.runs.status.status_for`
         :param stop_detail: the numbers behind it, in words

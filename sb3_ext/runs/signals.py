@@ -31,7 +31,7 @@ def ignore_signals() -> dict[signal.Signals, Any]:
 
 class Interrupted(KeyboardInterrupt):
     """
-    End now, without finishing what is under way.
+    End now, without finishing rollout, update or save.
 
     :param signal_name: the first signal's name, such as ``SIGTERM``
     """
@@ -80,12 +80,12 @@ class SignalWatch:
         self._is_at_once = False
 
     def begin(self) -> None:
-        """Note signals from now on. More than once is no mistake."""
+        """Install the handlers. A second call does nothing."""
         if not self._previous and threading.current_thread() is threading.main_thread():
             self._previous = {number: signal.signal(number, self._note) for number in _SIGNALS}
 
     def end(self) -> None:
-        """Put back the handlers that were there before. More than once is no mistake."""
+        """Restore the earlier handlers. A second call does nothing."""
         for number in list(self._previous):
             self._restore(number)
 

@@ -1,4 +1,4 @@
-"""``status.json``: how a run stands, written by the run and read by everybody else."""
+"""``status.json``: status and progress of a run, written by the run and read by other processes."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class RunStatus:
     :param host: the owner's machine
     :param boot_id: that machine's boot
     :param process_start_ticks: when the owner started, in clock ticks since that boot
-    :param run_id: the run's own, the same for ever
+    :param run_id: the run's own id, which never changes
     :param mock: whether the environment is noise (``--mock-env``), so that its returns mean nothing
     """
 
@@ -97,7 +97,7 @@ class RunStatus:
         return cls(start_time=now, last_heartbeat=now, run_id=str(uuid.uuid4()), **owner)
 
     def resume(self) -> RunStatus:
-        """:return: the status of this run as this process goes on with it"""
+        """:return: the status of this run for this process, which resumes it"""
         owner = dataclasses.asdict(Owner.current())
         now = _format_now()
         return dataclasses.replace(
@@ -125,12 +125,12 @@ class RunStatus:
 
     @property
     def explanation(self) -> str:
-        """The stop reason with its detail; empty while the run goes on."""
+        """The stop reason with its detail; empty while the run is running."""
         return ": ".join(part for part in (self.stop_reason, self.stop_detail) if part)
 
     @property
     def owner(self) -> Owner | None:
-        """The process that wrote this, if the status says it."""
+        """The process that wrote this, if the status names it."""
         if self.pid is None or self.host is None or self.boot_id is None or self.process_start_ticks is None:
             return None
         return Owner(self.pid, self.host, self.boot_id, self.process_start_ticks)
@@ -177,7 +177,7 @@ class StatusFile:
     """
     The writing side of ``status.json``: changes are collected in memory and written together.
 
-    A status that cannot be written (a full disk, say) is no reason to end a training: it is logged once.
+    A status that cannot be written (a full disk, say) does not end the training: it is logged once.
 
     :param path: the file
     :param status: what to begin with; its ``elapsed_seconds`` are those of earlier stretches
@@ -195,7 +195,7 @@ class StatusFile:
         Change fields, in memory only.
 
         :param fields: names and new values of :class:`RunStatus`
-        :raises TypeError: there is no such field
+        :raises TypeError: if there is no such field
         """
         self.status = dataclasses.replace(self.status, **fields)
 
@@ -225,7 +225,7 @@ class StatusFile:
                 overwrite_json(self.path, self.status.to_json())
         except OSError as error:
             if not self._is_failing:
-                logger.warning("%s cannot be written, the run goes on: %s", self.path, error)
+                logger.warning("%s cannot be written; the run continues: %s", self.path, error)
             self._is_failing = True
         else:
             self._is_failing = False
@@ -236,7 +236,7 @@ def read_status(path: Path) -> RunStatus:
     Read a run's status.
 
     :param path: a ``status.json``
-    :raises RunError: it is missing, cannot be read, or is no status
+    :raises RunError: if it is missing, cannot be read, or is not a status
     """
     try:
         return RunStatus.from_json(json.loads(path.read_bytes()))

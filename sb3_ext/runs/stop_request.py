@@ -1,4 +1,4 @@
-"""Stop a run from elsewhere: by its stop file, and by a signal to a process that is proven to be its owner."""
+"""Stop a run from another process: by its stop file, and by a signal to the process that is proven to be its owner."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class StopOutcome:
 
     :param status: how the run stands now
     :param has_ended: whether it is over, by this wish or before it
-    :param was_asked: whether there was anybody to ask: the stop file was left
-    :param note: why no signal was sent; ``None`` if one was, or nobody was asked
+    :param was_asked: whether the run was running, and so was asked to stop
+    :param note: why no signal was sent; ``None`` if one was, or the run had ended
     """
 
     status: str
@@ -73,7 +73,7 @@ def _send_sigterm(owner: Owner) -> None:
     """
     Signal the owner and nothing else.
 
-    :raises ProcessLookupError: it is gone; its pid may be another process's by now
+    :raises ProcessLookupError: it is gone; its pid may belong to another process now
     :raises PermissionError: it is another user's
     """
     descriptor = _open_process(owner.pid)

@@ -1,7 +1,7 @@
 """
-One process at a time: what is decided about a study's trials is decided by one, seeing what all others have decided.
+Locks by which one process at a time changes a study, with all earlier changes visible to it.
 
-The kernel, or the database server, frees these locks when their holder ends, however it ends.
+The kernel, or the database server, releases a lock when its owner ends, also when it is killed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sqlalchemy
 from sb3_ext.file_lock import holding_lock
 
 Exclusion = Callable[[], AbstractContextManager[None]]
-"""Called, it gives a block in which no other process is; not to be entered twice by one thread."""
+"""Returns a context manager that holds the lock; a thread must not enter it twice."""
 
 
 def exclude_by_file(path: Path) -> Exclusion:

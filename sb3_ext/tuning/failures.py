@@ -37,6 +37,6 @@ class FailureWatch:
             numbers = ", ".join(str(trial.number) for trial in last)
             error = last[-1].user_attrs.get(ERROR, "no reason was recorded")
             raise TuningError(
-                f"{self._limit} trials in a row have failed ({numbers}), so the study gives up; the last one's error: "
-                f"{error}\nMend the cause and give the same command again, or raise tune.max_failures_in_a_row"
+                f"{self._limit} trials in a row failed ({numbers}): the study stops; the last error: "
+                f"{error}\nFix the cause and run the same command again, or raise tune.max_failures_in_a_row"
             )

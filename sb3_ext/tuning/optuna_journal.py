@@ -1,8 +1,8 @@
 """
-Optuna's journal file, made to survive the death of whoever writes it.
+Optuna's journal file, made safe against killed processes.
 
-Two things go wrong with it otherwise: a process that is killed in the midst of an append leaves half a line, after
-which nobody can read the study any more; and its lock is a file, which stays when its owner is killed.
+Without this, a process that is killed while it appends leaves an incomplete line, with which the study cannot be read;
+and Optuna's lock is a file, which remains when its owner is killed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def open_journal(path: Path) -> JournalStorage:
     :param path: the file; created if it is missing
     :return: the storage in it
     :raises OSError: if it cannot be opened
-    :raises ValueError: if it is no journal
+    :raises ValueError: if it is not a journal
     """
     lock = JournalLock(path)
     if path.exists():
@@ -41,10 +41,10 @@ def open_journal(path: Path) -> JournalStorage:
 
 class JournalLock(BaseJournalFileLock):
     """
-    Whoever holds it is the only one to append, and finds the file whole: half a line at its end is cut off. What that
-    line began to say was never said: a writer goes on only when its line is on the disk.
+    A lock for one writer at a time, which also removes an incomplete line at the end of the file. Such a line was
+    never committed: a writer continues only when its line is on the disk.
 
-    The kernel frees the lock when its owner ends, however it ends.
+    The kernel releases the lock when its owner ends, also when it is killed.
 
     :param path: the journal
     """
@@ -75,7 +75,7 @@ class JournalLock(BaseJournalFileLock):
             end = _find_end(file, size)
             if end < size:
                 logger.warning(
-                    "%s: somebody was killed while writing; the %d bytes after the last whole line are cut off",
+                    "%s: a process was killed while writing; the incomplete last line of %d bytes is removed",
                     self._path,
                     size - end,
                 )
@@ -84,7 +84,7 @@ class JournalLock(BaseJournalFileLock):
 
 
 def _find_end(file: BinaryIO, size: int) -> int:
-    """:return: where the last line that is whole ends"""
+    """:return: where the last complete line ends"""
     end = _find_line_break(file, size)
     # A power failure may have kept the length of the last line, and zeros in its place.
     start = _find_line_break(file, end - 1) if end else 0

@@ -24,7 +24,7 @@ Made = TypeVar("Made", BaseSampler, BasePruner)
 
 def make_sampler(settings: TuneConfig, seed: int | None, trial_number: int) -> BaseSampler:
     """
-    The sampler for one trial. Each has random numbers of its own: otherwise processes, and a study that goes on, would
+    Make the sampler for one trial. Each trial has a seed of its own: otherwise processes, and a resumed study, would
     repeat each other's.
 
     :param settings: the section ``tune``

@@ -1,4 +1,4 @@
-"""What a study is going to do, and about how long that takes: said before it begins."""
+"""Describe before a study starts what it runs, and estimate how long that takes."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def describe_outlook(plan: TuningPlan, ended: int = 0) -> list[str]:
     return [
         *_describe_trials(plan, ended),
         *_describe_time(plan, max(0, plan.settings.trials - ended)),
-        "Ctrl+C ends it, and the same command goes on; --trials and --timeout bound it",
+        "Ctrl+C stops it, and the same command continues it; --trials and --timeout limit it",
     ]
 
 
 def _describe_trials(plan: TuningPlan, ended: int) -> Iterator[str]:
     config, settings = plan.config, plan.settings
     if config.tune is None:
-        yield f"{plan.source.place} has no section tune: its defaults are taken, among them --trials {settings.trials}"
-    trials = f"{settings.trials:,} trials" if ended == 0 else f"{settings.trials:,} trials, {ended:,} of them over"
+        yield f"{plan.source.place} has no section tune: defaults are used, such as --trials {settings.trials}"
+    trials = f"{settings.trials:,} trials" if ended == 0 else f"{settings.trials:,} trials, {ended:,} of them done"
     jobs = "one at a time" if settings.jobs == 1 else f"{settings.jobs:,} at a time"
     space = "from the default space of the algorithm" if settings.space is None else "from tune.space"
     keys = len(plan.space.dimensions)
@@ -92,7 +92,7 @@ def _measure_speed(config: RunConfig) -> float | None:
         else:
             env_seconds = config.parallel.num_envs * measure_step_seconds(make_environment_factory(config.env))
             step_seconds = cost.predict_step_seconds(env_seconds, env_seconds)
-    except Exception as error:  # whatever a user's environment raises, the first trial is to show it
+    except Exception as error:  # any error of the user's environment: the first trial shows it
         logger.debug("the speed of a training cannot be measured: %r", error)
         return None
     return config.parallel.num_envs / max(step_seconds, 1e-9)

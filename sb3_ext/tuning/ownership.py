@@ -1,9 +1,8 @@
 """
-Who runs a trial, and whether that process still lives.
+The process that runs a trial, and whether that process is still running.
 
-On its own machine that is known at once: a process id with its start is the process's for ever. From another machine
-it shows by its heartbeat, a number in the trial that grows: whoever watches it stand still for long enough knows. No
-clocks are compared.
+On the same machine, process id and start time identify the process. On another machine, a process counts as dead if its
+heartbeat, a counter in the trial, has not changed for a while. No clocks are compared.
 """
 
 from __future__ import annotations
@@ -39,26 +38,27 @@ def describe_owner() -> dict[str, Any]:
 
 
 def get_claim(trial: FrozenTrial) -> str | None:
-    """:return: the mark of whoever took the trial last"""
+    """:return: the mark of the process that took the trial last"""
     claim: str | None = (trial.user_attrs.get(OWNER) or {}).get("claim")
     return claim
 
 
 class Vigil:
-    """Tells which running trials nobody runs any more. Keep it: it knows for how long heartbeats have stood still."""
+    """Finds running trials whose process is gone. Keep the object: it measures how long heartbeats stand still."""
 
     def __init__(self) -> None:
         self._seen: dict[int, tuple[Any, float]] = {}
 
     def is_abandoned(self, trial: FrozenTrial) -> bool:
         """
-        Ask under the study's exclusion only: who takes a trial says so before leaving it.
+        Call this inside the study's exclusion: a process that takes a trial writes itself into the trial there.
 
-        :param trial: a running one
+        :param trial: a running trial
+        :return: whether its process is gone
         """
         owner = trial.user_attrs.get(OWNER)
         if owner is None:
-            return True  # whoever began it was killed before saying so
+            return True  # its process was killed before it wrote itself into the trial
         is_alive = _is_alive(owner)
         return self._has_stood_still(trial) if is_alive is None else not is_alive
 
@@ -79,7 +79,7 @@ class Heartbeat:
     :param storage: the study's
     :param trial_id: Optuna's
     :param claim: the mark of this process's claim
-    :param on_loss: called once if the trial turns out to be another's by now: this process was taken for dead
+    :param on_loss: called once if another process has taken over the trial because this one seemed dead
     :param every_seconds: between two beats
     """
 
@@ -120,7 +120,7 @@ class Heartbeat:
             except UpdateFinishedTrialError:
                 self._on_loss()
                 return
-            except Exception as error:  # the storage may be back before anybody misses the beat
+            except Exception as error:  # the storage may be back before the heartbeat counts as stopped
                 logger.warning("the heartbeat could not be written: %s", error)
 
 

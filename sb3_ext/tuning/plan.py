@@ -28,7 +28,7 @@ _DEFINING = ("objective", "last_evaluations", "target", "seeds")
 class TuningPlan:
     """
     :param source: the configuration
-    :param overrides: what the command line says beside it
+    :param overrides: values of the command line, which replace those of the configuration
     :param directory: of the study; each trial is a run directory in it
     :param name: the study's
     :param storage: where Optuna keeps it, a complete URL

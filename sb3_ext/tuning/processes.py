@@ -84,7 +84,7 @@ class StudyWorkers:
         """
         Ask all of them to save and end, and wait.
 
-        :param timeout_seconds: after that they are killed; their trials go on from the last checkpoint next time
+        :param timeout_seconds: after that they are killed; their trials continue from the last checkpoint next time
         """
         self._is_ending = True
         for worker in self._workers.values():
@@ -122,7 +122,7 @@ class StudyWorkers:
 
     def _note_end(self, index: int, status: int) -> None:
         if status < 0:
-            logger.warning("worker %d was killed (%s); another takes its place", index + 1, _name_signal(-status))
+            logger.warning("worker %d was killed (%s); a new one replaces it", index + 1, _name_signal(-status))
         elif status != EXIT_INTERRUPTED:
             self._crashes[index] += 1
             lines = self._find_log(index).read_text(errors="replace").splitlines()[-_LOG_LINES:]
@@ -131,7 +131,7 @@ class StudyWorkers:
                     f"worker {index + 1} has failed {_MAX_CRASHES} times; see {self._find_log(index)}, which ends:\n"
                     + "\n".join(lines)
                 )
-            logger.warning("worker %d has failed (%s); another takes its place", index + 1, lines[-1] if lines else "")
+            logger.warning("worker %d failed (%s); a new one replaces it", index + 1, lines[-1] if lines else "")
 
     def _find_log(self, index: int) -> Path:
         return self.log_directory / f"worker_{index + 1}.log"

@@ -88,7 +88,7 @@ def write_table(study: TuningStudy) -> None:
 
 
 def _list_values(trial: FrozenTrial, plan: TuningPlan) -> Sequence[Any]:
-    """A pruned trial's value is its last evaluation, which is no objective."""
+    """Leave out the value of a pruned trial: it is its last evaluation, not the objective."""
     if trial.state != TrialState.COMPLETE:
         return [""] * len(plan.settings.objective)
     return list(trial.values)

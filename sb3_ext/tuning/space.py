@@ -54,8 +54,8 @@ class Space:
         The configuration's own values as Optuna's parameters: what a trial of them is enqueued with.
 
         :param config: the configuration as it is
-        :return: parameters by key. A number outside of the space is moved to its border; what the space cannot say is
-            left out, to be sampled. The log says so
+        :return: parameters by key. A number outside of the space is moved to its border; a value that the
+            space does not have is left out, and sampled. The log names both
         """
         params: dict[str, Any] = {}
         for key, dimension in self.dimensions.items():

@@ -126,7 +126,7 @@ def _choose_driver(url: str) -> str:
 
 
 def _find_cause(error: BaseException) -> str:
-    """The innermost error says it best: those around it are Optuna's and SQLAlchemy's."""
+    """Return the text of the innermost error: the outer ones are generic errors of Optuna and SQLAlchemy."""
     while error.__cause__ is not None:
         error = error.__cause__
     return " ".join(str(getattr(error, "orig", None) or error).split())[:300]

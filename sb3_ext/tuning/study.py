@@ -1,9 +1,9 @@
 """
-A study, as one of its processes sees it.
+A study of trials, shared by several processes.
 
-A trial is one record in Optuna's storage from its beginning to its end, whoever runs it: it is waiting, then running,
-waiting again when its process was interrupted or has died, and in the end complete, pruned or failed. Every change is
-made under the study's exclusion, so no trial is run twice at a time, none is lost, and their number is exact.
+A trial is one record in Optuna's storage from beginning to end, also when several processes run it: it is waiting, then
+running, waiting again when its process was interrupted or has died, and in the end complete, pruned or failed. Every
+change is made under the study's exclusion, so no trial is run twice at a time, none is lost, and their number is exact.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class TuningStudy:
 
     def put_back(self, claim: Claim) -> None:
         """
-        Let somebody else go on with a trial, from its last checkpoint.
+        Release a trial, so that any process continues it from its last checkpoint.
 
         :param claim: of this process
         """
@@ -124,11 +124,11 @@ class TuningStudy:
 
         :param claim: of this process
         :param outcome: how
-        :return: ``False`` if it was another process's by now, so that nothing was recorded
+        :return: ``False`` if another process has taken the trial over, so that nothing is recorded
         """
         with self._exclusion():
             if not self._is_held(claim):
-                logger.warning("trial %d is another process's by now: what was found here is dropped", claim.number)
+                logger.warning("trial %d: another process has taken it over; this result is dropped", claim.number)
                 return False
             if outcome.error is not None:
                 claim.trial.set_user_attr(ERROR, outcome.error)
@@ -137,7 +137,7 @@ class TuningStudy:
             return True
 
     def is_complete(self) -> bool:
-        """Whether as many trials as asked for have ended, and no other is on its way."""
+        """Whether the requested number of trials has ended, and no other trial is waiting or running."""
         trials = self.list_trials()
         return len(trials) >= self.plan.settings.trials and all(trial.state.is_finished() for trial in trials)
 
@@ -151,16 +151,16 @@ class TuningStudy:
                 self._requeue(trial)
 
     def _requeue(self, trial: FrozenTrial) -> None:
-        """What kills its process again and again at the same place would do so for ever."""
+        """Let a trial wait again; let it fail if its processes have died too often at the same checkpoint."""
         checkpoint = _find_last_checkpoint(trial)
         before = trial.user_attrs.get(DEATHS) or {"count": 0, "checkpoint": None}
         count = before["count"] + 1 if before["checkpoint"] == checkpoint else 1
         self.storage.set_trial_user_attr(get_trial_id(trial), DEATHS, {"count": count, "checkpoint": checkpoint})
         if count < _MAX_DEATHS:
-            logger.info("trial %d: its process is gone; it goes on from its last checkpoint", trial.number)
+            logger.info("trial %d: its process is gone; it continues from its last checkpoint", trial.number)
             self.storage.set_trial_state_values(get_trial_id(trial), state=TrialState.WAITING)
             return
-        error = f"its process has died {count} times without getting any further; out of memory?"
+        error = f"its process has died {count} times at the same checkpoint; is there enough memory?"
         logger.error("trial %d failed: %s", trial.number, error)
         self.storage.set_trial_user_attr(get_trial_id(trial), ERROR, error)
         self.storage.set_trial_state_values(get_trial_id(trial), state=TrialState.FAIL)
@@ -168,10 +168,10 @@ class TuningStudy:
 
 def open_study(plan: TuningPlan, *, must_exist: bool = False) -> TuningStudy:
     """
-    Go on with a study, or begin it, with the configuration's own values as its first trial.
+    Continue a study, or create it, with the configuration's own values as its first trial.
 
     :param plan: what it does
-    :param must_exist: do not begin it
+    :param must_exist: do not create it
     :return: the study
     :raises TuningError: if its storage cannot be reached, it is another study than the plan's, or it does not exist
     """
@@ -184,8 +184,8 @@ def open_study(plan: TuningPlan, *, must_exist: bool = False) -> TuningStudy:
         except KeyError:
             if must_exist:
                 raise TuningError(
-                    f"there is no study '{plan.name}' in {hide_password(plan.storage)} to go on with; "
-                    "leave out --resume to begin it"
+                    f"there is no study '{plan.name}' in {hide_password(plan.storage)} to continue; "
+                    "leave out --resume to create it"
                 ) from None
             _check_directory(plan)
             study = optuna.create_study(
@@ -200,7 +200,7 @@ def open_study(plan: TuningPlan, *, must_exist: bool = False) -> TuningStudy:
 
 
 def _settle(plan: TuningPlan, study: optuna.Study) -> None:
-    """A new study, perhaps of a process that was killed meanwhile, says what it is of and gets its first trial."""
+    """Write description and first trial of a new study, also if the process that created it was killed before that."""
     description = json.loads(json.dumps(plan.describe()))
     known = study.user_attrs.get(DESCRIPTION)
     trials = study.get_trials(deepcopy=False)
@@ -224,24 +224,24 @@ def _describe_differences(plan: TuningPlan, known: dict[str, Any], now: dict[str
     if len(keys) > _MAX_DIFFERENCES:
         lines.append(f"  … and {len(keys) - _MAX_DIFFERENCES} more")
     head = (
-        f"the study '{plan.name}' was begun with another configuration, and trials of both would not compare; "
-        "put it back, or begin another study with --study NAME:"
+        f"the study '{plan.name}' was created with another configuration, and trials of both are not comparable; "
+        "restore that configuration, or create another study with --study NAME:"
     )
     return "\n".join([head, *lines])
 
 
 def _check_directory(plan: TuningPlan) -> None:
-    """Trials of a study that is gone would be taken for this one's."""
+    """Refuse a directory with trials of another study: they would be taken for trials of this one."""
     left = sorted(plan.directory.glob(f"{TRIAL_PREFIX}*"))
     if left:
         raise TuningError(
-            f"{plan.directory}: there are trials here, {left[0].name} for one, of a study that is not in "
+            f"{plan.directory}: found trials here, such as {left[0].name}, of a study that is not in "
             f"{hide_password(plan.storage)}; give its --storage, remove them, or choose another name with --study"
         )
 
 
 def _find_last_checkpoint(trial: FrozenTrial) -> str | None:
-    """:return: name and place of the newest checkpoint that a trial's run says it has, if it can be seen from here"""
+    """:return: name and step of the newest checkpoint of a trial; ``None`` if its run is not on this machine"""
     base = trial.user_attrs.get(DIRECTORY)
     newest: str | None = None
     for directory in () if base is None else find_run_directories(Path(base)):
@@ -255,7 +255,7 @@ def _find_last_checkpoint(trial: FrozenTrial) -> str | None:
 def find_run_directories(base: Path) -> list[Path]:
     """
     :param base: a trial's place
-    :return: the directories of its runs that there are by now: the place itself, or one a seed beside it
+    :return: its run directories that exist: the place itself, or one for each seed beside it
     """
     candidates = [base, *sorted(base.parent.glob(f"{base.name}{SEED_SUFFIX}*"))]
     return [directory for directory in candidates if is_run(directory)]

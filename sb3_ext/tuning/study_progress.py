@@ -14,12 +14,12 @@ from sb3_ext.tuning.study import TuningStudy
 @dataclass(frozen=True)
 class Progress:
     """
-    :param trials: how many are asked for
+    :param trials: the requested number
     :param complete: trials that have a value
     :param pruned: trials that were ended early
     :param failed: trials that have an error
     :param running: those that are on their way
-    :param waiting: how many wait to be begun, or to go on
+    :param waiting: trials that wait to be started or continued
     :param best: the best so far
     :param elapsed_seconds: since this command began
     :param eta_seconds: the time that the rest will take, at the pace of this command so far
@@ -37,7 +37,7 @@ class Progress:
 
     @property
     def ended(self) -> int:
-        """Trials that are over, however."""
+        """Complete, pruned and failed trials."""
         return self.complete + self.pruned + self.failed
 
 

@@ -42,15 +42,15 @@ def tune(
     in_process: bool = False,
 ) -> optuna.Study:
     """
-    Search for the best values of a configuration's keys, as its section ``tune`` says, or go on with that.
+    Search for the best values of a configuration's keys, as its section ``tune`` defines, or continue that search.
 
     :param config: a YAML file, the name of a shipped one, or plain data
     :param trials: how many in all; the configuration's when left out
     :param jobs: worker processes; the configuration's when left out
     :param overrides: ``KEY=VALUE`` texts, as for ``--set``
     :param study_dir: where the trials' run directories and the results go; ``runs/<study>`` when left out
-    :param in_process: run the trials here, one after the other, and not in worker processes: environments that only
-        this program knows need that
+    :param in_process: run the trials here, one after the other, and not in worker processes: needed for environments
+        that are registered in this program only
     :return: Optuna's study, with ``best_params``, ``best_trial``, ``trials`` and so on
     :raises ConfigError: if the configuration cannot be used
     :raises TuningError: if the study cannot be opened, or has given up after too many failures in a row
@@ -65,7 +65,7 @@ def tune(
 
 def run_study(study: TuningStudy, *, in_process: bool = False, watch: Watcher | None = None) -> str | None:
     """
-    Run a study's trials until it is complete, its time is over, or a signal comes; then write what it has found.
+    Run a study's trials until it is complete, its timeout is reached, or a signal comes; then write the results.
 
     :param study: the study
     :param in_process: run the trials here, one after the other, and not in worker processes
@@ -138,7 +138,7 @@ def _run_workers(study: TuningStudy, signals: SignalWatch, results: _Results, wa
                 watch(study, measure_progress(study, ended_before, time.monotonic() - began_at))
             time.sleep(_POLL_SECONDS)
         if time.monotonic() >= deadline:
-            logger.info("the time is over; trials that are not done go on next time")
+            logger.info("tune.timeout is reached; unfinished trials continue next time")
     finally:
         pool.end(_END_SECONDS)
     if signals.received is None:

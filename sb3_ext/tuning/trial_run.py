@@ -1,4 +1,4 @@
-"""Run one trial: a run directory for each seed, begun or carried on, and judged at the end."""
+"""Run one trial: create or resume a run directory for each seed, and compute the objectives at the end."""
 
 from __future__ import annotations
 
@@ -44,21 +44,21 @@ from sb3_ext.tuning.study import (
 logger = logging.getLogger(__name__)
 
 _STOP_FILE = "stop file"
-_NAN = "nan: a loss or a weight is no finite number any more"
+_NAN = "nan: a loss or a weight is not finite any more"
 VALUES = "values"
 """In the storage: what a trial's parameters make of the configuration, by key."""
 
 
 class TrialInterrupted(Exception):
-    """A signal ended a run of the trial, which is to go on later."""
+    """A signal ended a run of the trial; the trial continues later."""
 
 
 class TrialReports:
     """
-    What a training in a study reports to, and asks.
+    Reports evaluations of a training to the study, and asks its pruner.
 
-    A run that goes on from a checkpoint repeats evaluations, which were reported already; a storage that cannot be
-    reached for a moment is no reason to end a training.
+    A run that resumes from a checkpoint repeats evaluations: they are reported once. A storage that cannot be reached
+    for a moment does not end the training.
 
     :param trial: Optuna's
     :param is_minimized: whether less is better of the study's objective: returns are then reported negated
@@ -90,7 +90,7 @@ class TrialReports:
 
 def run_trial(study: TuningStudy, claim: Claim, callbacks: Sequence[BaseCallback] = ()) -> Outcome:
     """
-    Run a trial to its end, whatever that is.
+    Run a trial until it is complete, pruned or failed.
 
     :param study: the study
     :param claim: the trial
@@ -107,7 +107,7 @@ def run_trial(study: TuningStudy, claim: Claim, callbacks: Sequence[BaseCallback
             return Outcome(TrialState.PRUNED)
         judged = judge_runs(plan, runs)
         if any(math.isnan(value) for value in judged):
-            return Outcome(TrialState.FAIL, error=f"its value is no number: {judged}")
+            return Outcome(TrialState.FAIL, error=f"the objective is NaN: {judged}")
         return Outcome(TrialState.COMPLETE, judged)
     except (Sb3ExtError, NothingToJudge) as error:
         return Outcome(TrialState.FAIL, error=str(error))
@@ -161,7 +161,7 @@ def _train(
     callbacks: Sequence[BaseCallback],
 ) -> Run:
     if is_locked(RunPaths(directory).lock):
-        raise TrialInterrupted("the process that was taken for dead still trains it")
+        raise TrialInterrupted("another process is still training it")
     try:
         start = _start(plan, directory, overrides)
     except AlreadyCompleted as completed:
@@ -193,5 +193,5 @@ def _start(plan: TuningPlan, directory: Path, overrides: list[Override]) -> RunS
 
 def _abandon(directory: Path) -> None:
     """Another process has the trial: this one's training is for nothing, and ends as if it had been asked to."""
-    logger.warning("%s: another process took this one for dead and has its trial", directory)
+    logger.warning("%s: the heartbeat had stopped, and another process has taken over this trial", directory)
     os.kill(os.getpid(), signal.SIGTERM)

@@ -1,8 +1,8 @@
 """
 A process that runs one trial after the other.
 
-``python -m sb3_ext.tuning.worker`` reads one line of JSON, what it is to do, and keeps reading: the end of its input is
-the end of the process that started it, and ends it as a signal does.
+``python -m sb3_ext.tuning.worker`` reads one line of JSON with its task, and keeps reading: its input ends
+when the process that started it ends, and then it stops as after a signal.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _POLL_SECONDS = 0.1
 
 def work(study: TuningStudy, signals: SignalWatch, *, is_over: Callable[[], bool] = lambda: False) -> None:
     """
-    Run trials until the study is complete, or a signal came. Waits for trials of other processes, and goes on with
+    Run trials until the study is complete, or a signal came. Waits for trials of other processes, and continues
     those whose process dies.
 
     :param study: the study
@@ -51,7 +51,7 @@ def work(study: TuningStudy, signals: SignalWatch, *, is_over: Callable[[], bool
             return
         else:
             if not is_waiting:
-                logger.info("no trial is left to begin; waiting for those of other processes")
+                logger.info("no trial left to start; waiting for trials of other processes")
             is_waiting = True
             _wait(signals)
 
@@ -61,7 +61,7 @@ def _work_on(study: TuningStudy, claim: Claim, signals: SignalWatch) -> None:
         # A training watches signals itself; one that came just before that is known here only.
         outcome = run_trial(study, claim, [SignalStopCallback(signals)])
     except TrialInterrupted as interrupted:
-        logger.info("trial %d waits to go on: %s", claim.number, interrupted)
+        logger.info("trial %d is interrupted and waits: %s", claim.number, interrupted)
         study.put_back(claim)
         if str(interrupted).startswith("signal "):
             signals.received = signals.received or str(interrupted).removeprefix("signal ")

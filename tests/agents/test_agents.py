@@ -150,7 +150,7 @@ def test_no_display(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     result = enjoy(trained, "--render")
     assert result.exit_code == 2
-    assert "there is no display here" in result.stderr
+    assert "no display found" in result.stderr
 
 
 def test_a_run_without_a_checkpoint(trained: Path, tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_without_runs_there_is_nothing_to_list_or_watch(root: Path) -> None:
         if not is_there:
             root.rmdir()
         listed = invoke("list")
-        hint = "no runs found in runs; `sb3-ext train` begins one, --root looks elsewhere\n"
+        hint = "no runs found in runs; `sb3-ext train` starts one; use --root to look in another directory\n"
         assert (listed.exit_code, listed.output) == (0, hint)
         assert json.loads(invoke("list", "--json").output) == []
         watched = invoke("watch")
@@ -277,7 +277,7 @@ def test_watch_ends_with_an_interrupt(root: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_logs_shows_the_end(root: Path) -> None:
     directory = add_run(root / "a")
-    with pytest.raises(RunError, match="there is no log"):
+    with pytest.raises(RunError, match="the log does not exist"):
         invoke("logs", "a")
 
     (directory / "logs").mkdir()

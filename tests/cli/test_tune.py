@@ -114,7 +114,7 @@ def test_ctrl_c_ends_it_soon_and_the_same_command_goes_on(config: Callable[..., 
     output, _ = process.communicate(timeout=120)
 
     assert process.returncode == 130, output
-    assert "interrupted: the same command goes on" in output
+    assert "interrupted: the same command continues the study" in output
     assert [worker for worker in workers if worker.is_running()] == []
     [stopped] = find_runs(Path("runs"))
     assert (stopped.status, stopped.record.stop_reason) == ("stopped", "signal SIGTERM")
@@ -149,7 +149,7 @@ def test_a_study_that_gives_up(config: Callable[..., Path], start_tuning: Any) -
     output, _ = process.communicate(timeout=280)
 
     assert process.returncode == 1, output
-    assert "2 trials in a row have failed" in output
+    assert "2 trials in a row failed" in output
     assert "nonsense" in output
 
 

@@ -57,7 +57,7 @@ def test_equal_spaces_fit() -> None:
                 spaces.Dict({"position": IMAGE, "lidar": VECTOR, "same": VECTOR}),
             ),
             (VECTOR, VECTOR),
-            "observations: the environment has no 'camera'; observations: the model knows no 'lidar'; "
+            "observations: the environment has no 'camera'; observations: the model does not have 'lidar'; "
             "observations['position']: the model has Box(-1.0, 1.0, (4,), float32), "
             "the environment has Box(0, 255, (3, 64, 64), uint8)",
         ),

@@ -50,5 +50,5 @@ def test_following_gives_what_is_added_until_the_end(tmp_path: Path, monkeypatch
 
 
 def test_a_missing_log_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="there is no log"):
+    with pytest.raises(RunError, match="the log does not exist"):
         LogTail(tmp_path / "log")

@@ -84,7 +84,7 @@ def test_a_failing_disk_is_logged_once_and_the_run_goes_on(tmp_path: Path, caplo
         status_file.write()
 
     assert len(caplog.records) == 1
-    assert "the run goes on" in caplog.text
+    assert "the run continues" in caplog.text
 
 
 def test_the_last_status_overwrites_the_file_on_a_full_disk(

@@ -1,4 +1,4 @@
-"""A journal that is cut off anywhere, by a kill in the midst of an append, is read and written on."""
+"""A journal that ends anywhere, since its writer was killed during an append, is read and continued."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_a_last_line_of_zeros_is_cut_off_too(tmp_path: Path, caplog: pytest.LogC
         assert len(load(path).trials) == 2
 
     assert path.read_bytes() == content
-    assert "the 9001 bytes after the last whole line are cut off" in caplog.text
+    assert "the incomplete last line of 9001 bytes is removed" in caplog.text
 
 
 def test_a_whole_journal_is_left_as_it_is(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

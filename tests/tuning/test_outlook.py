@@ -14,7 +14,7 @@ from sb3_ext.tuning.plan import make_plan
 
 DATA: dict[str, Any] = {"env": {"id": "CartPole-v1"}, "agent": {"id": "ppo"}}
 SPACE = {"agent.params.gamma": {"type": "float", "low": 0.9, "high": 0.99}}
-LAST = "Ctrl+C ends it, and the same command goes on; --trials and --timeout bound it"
+LAST = "Ctrl+C stops it, and the same command continues it; --trials and --timeout limit it"
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def test_a_file_without_a_section_gets_a_modest_study() -> None:
     assert plan.settings.trials == 20
     keys = len(plan.space.dimensions)
     assert describe_outlook(plan) == [
-        "<config> has no section tune: its defaults are taken, among them --trials 20".replace(
+        "<config> has no section tune: defaults are used, such as --trials 20".replace(
             "<config>", plan.source.place
         ),
         f"study CartPole-v1_ppo: 20 trials, one at a time; values for {keys} keys from the default space of the "
@@ -45,7 +45,7 @@ def test_what_is_left_of_a_study_counts() -> None:
     tune = {"trials": 30, "jobs": 4, "seeds": 2, "pruner": "none", "study": "mine", "space": SPACE, "timeout": "10m"}
     plan = make_plan({**DATA, "train": {"total_steps": 100_000, "total_episodes": 50}, "tune": tune})
     assert describe_outlook(plan, ended=20) == [
-        "study mine: 30 trials, 20 of them over, 4 at a time; values for 1 key from tune.space",
+        "study mine: 30 trials, 20 of them done, 4 at a time; values for 1 key from tune.space",
         "each trial trains 100,000 steps or 50 episodes in each of 2 runs",
         "in all up to 2,000,000 steps, at most 10 min; about 10 min at the 500 steps per second measured now, beside "
         "evaluations and before anything is pruned",

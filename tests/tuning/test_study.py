@@ -167,7 +167,7 @@ def test_what_kills_its_process_again_and_again_fails(
 
     assert [claim is not None for claim in claims] == [True] * 10 + [False]
     assert states(study) == ["FAIL"]
-    assert "has died 10 times without getting any further" in study.list_trials()[0].user_attrs[ERROR]
+    assert "has died 10 times at the same checkpoint" in study.list_trials()[0].user_attrs[ERROR]
 
 
 def test_another_machines_trial_is_taken_when_its_heart_stands_still(
@@ -264,7 +264,7 @@ def test_trials_of_a_study_that_is_gone_are_not_taken_for_this_ones(make_plan_he
     plan = make_plan_here()
     (plan.directory / "trial_0003").mkdir(parents=True)
 
-    with pytest.raises(TuningError, match="trial_0003 for one, of a study that is not in"):
+    with pytest.raises(TuningError, match="such as trial_0003, of a study that is not in"):
         open_study(plan)
 
 

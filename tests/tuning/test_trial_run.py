@@ -121,7 +121,7 @@ def test_a_training_whose_losses_are_no_numbers_fails(
 
     assert (outcome.state, outcome.error) == (
         TrialState.FAIL,
-        "nan: a loss or a weight is no finite number any more",
+        "nan: a loss or a weight is not finite any more",
     )
 
 
@@ -131,7 +131,7 @@ def test_a_study_goes_on_after_failures_and_gives_up_after_many_in_a_row(make_pl
     with pytest.raises(TuningError) as caught:
         run_study(open_study(plan), in_process=True)
 
-    assert "3 trials in a row have failed (0, 1, 2), so the study gives up" in str(caught.value)
+    assert "3 trials in a row failed (0, 1, 2): the study stops" in str(caught.value)
     assert "the environment broke" in str(caught.value)
     assert [trial.state.name for trial in open_study(plan).list_trials()] == ["FAIL"] * 3
     assert (plan.directory / "trials.csv").read_text().count("the environment broke") == 3
