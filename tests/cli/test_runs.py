@@ -332,7 +332,7 @@ def test_remove_asks_first(root: Path) -> None:
     add_run(root / "a")
     refused = invoke("remove", "a", answer="n\n")
     assert refused.exit_code == 1
-    assert "Delete 1 run for ever?" in refused.output
+    assert "Delete 1 run permanently?" in refused.output
     assert (root / "a").exists()
 
     assert invoke("remove", "a", answer="y\n").exit_code == 0

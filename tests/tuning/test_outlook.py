@@ -29,9 +29,7 @@ def test_a_file_without_a_section_gets_a_modest_study() -> None:
     assert plan.settings.trials == 20
     keys = len(plan.space.dimensions)
     assert describe_outlook(plan) == [
-        "<config> has no section tune: defaults are used, such as --trials 20".replace(
-            "<config>", plan.source.place
-        ),
+        "<config> has no section tune: defaults are used, such as --trials 20".replace("<config>", plan.source.place),
         f"study CartPole-v1_ppo: 20 trials, one at a time; values for {keys} keys from the default space of the "
         "algorithm",
         "each trial trains 1,000,000 steps; the median pruner ends bad ones early",
