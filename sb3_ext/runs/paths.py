@@ -104,6 +104,10 @@ class RunPaths:
         return self.root / "tracking" / "journal.jsonl"
 
     @property
+    def tracked_model(self) -> Path:
+        return self.root / "tracking" / "model"
+
+    @property
     def tracking_states(self) -> Path:
         return self.root / "tracking" / "state.json"
 

@@ -200,6 +200,10 @@ class Delivery:
             self._tracker.log_metrics(record.values, record.step, record.time_seconds)
         if record.artifact is not None and (path := self._run.directory / record.artifact).is_file():
             self._tracker.log_artifact(path, record.artifact)
+        if record.model is not None and self._tracker.registers_models:
+            folder = self._run.directory / record.model
+            if folder.is_dir():
+                self._tracker.log_model(folder, record.score, record.time_seconds)
 
     def _warn(self, reason: str) -> None:
         self._last_error = reason

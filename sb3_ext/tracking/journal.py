@@ -25,6 +25,8 @@ class Record:
     :param step: the step that the values are of; an evaluation in the background logs those of an earlier one
     :param values: metrics by name
     :param artifact: of an artifact instead: its path below the run directory
+    :param model: of a model instead: the path of its folder below the run directory
+    :param score: of the model
     :param status: of the end of a training instead: ``completed``, ``stopped`` or ``failed``
     :param summary: how it ended
     """
@@ -34,6 +36,8 @@ class Record:
     step: int = 0
     values: dict[str, float] = field(default_factory=dict)
     artifact: str | None = None
+    model: str | None = None
+    score: float | None = None
     status: str | None = None
     summary: dict[str, Any] = field(default_factory=dict)
 

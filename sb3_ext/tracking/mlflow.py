@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import logging
 import os
@@ -26,6 +27,7 @@ _SCHEMES = ("", "databricks", "databricks-uc", "file", "http", "https", "mssql",
 _MAX_BATCH = 1000  # metrics in one request; of parameters and tags, 100
 _MAX_PARAMETERS = 100
 _MAX_VALUE_CHARACTERS = 6000
+_RETURN_TAG = "evaluation_return"
 _STATUSES = {"completed": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
 _REFUSALS = {
     *("BAD_REQUEST", "ENDPOINT_NOT_FOUND", "INVALID_PARAMETER_VALUE", "NOT_FOUND", "PERMISSION_DENIED"),
@@ -52,8 +54,11 @@ class MlflowTracker(Tracker):
     :param experiment: its name; it is made if there is none
     :param run_name: ``None`` takes the name of the run directory
     :param tags: further tags by name
+    :param register: the name of a model in MLflow's registry: the best agent of a completed run becomes a version of
+        it, and gets the alias ``best`` if its evaluation is better than that of the version that has it
     :raises MissingExtraError: if MLflow is not installed
-    :raises ValueError: if the URI contains a password, or is of no kind that MLflow knows
+    :raises ValueError: if the URI contains a password, or is of no kind that MLflow knows; or if ``register`` is not a
+        name that MLflow takes
     """
 
     def __init__(
@@ -62,10 +67,14 @@ class MlflowTracker(Tracker):
         experiment: str = "sb3_ext",
         run_name: str | None = None,
         tags: dict[str, Any] | None = None,
+        register: str | None = None,
     ) -> None:
         if importlib.util.find_spec("mlflow") is None:
             raise MissingExtraError("tracking with MLflow", "mlflow")
         _validate_uri(tracking_uri)
+        if register is not None and (not register.strip() or set("/:") & set(register)):
+            raise ValueError(f"register: expected a name without '/' and ':', found '{register}'")
+        self._register = register
         self._given_uri = tracking_uri
         self._experiment = experiment
         self._run_name = run_name
@@ -134,6 +143,39 @@ class MlflowTracker(Tracker):
         with self._translating_refusals():
             self._client.log_artifact(self._run_id, str(path), posixpath.dirname(name) or None)
 
+    @property
+    def registers_models(self) -> bool:
+        """Whether a name was given to register it by."""
+        return self._register is not None
+
+    def log_model(self, path: Path, score: float | None, time_seconds: float) -> None:
+        """
+        Upload the model, make it a version in the registry, and move the alias ``best`` to it if it is better.
+
+        :param path: the folder
+        :param score: the mean return of its evaluation
+        :param time_seconds: a model of this run that has it already is not registered again
+        """
+        assert self._register is not None
+        from mlflow.exceptions import MlflowException
+
+        identity = {"sb3_ext.run": self._run_id, "sb3_ext.time": str(time_seconds)}
+        with self._translating_refusals():
+            with contextlib.suppress(MlflowException):  # it is there
+                self._client.create_registered_model(self._register)
+            found = self._client.search_model_versions(f"name = '{self._register}'")
+            version = next((item for item in found if identity.items() <= item.tags.items()), None)
+            if version is None:
+                folder = f"model-{int(time_seconds)}"
+                self._client.log_artifacts(self._run_id, str(path), folder)
+                artifacts = self._client.get_run(self._run_id).info.artifact_uri
+                tags = identity if score is None else {**identity, _RETURN_TAG: repr(score)}
+                version = self._client.create_model_version(
+                    self._register, f"{artifacts}/{folder}", self._run_id, tags=tags
+                )
+            if score is not None and self._is_better(score):
+                self._client.set_registered_model_alias(self._register, "best", version.version)
+
     def flush(self) -> None:
         """Send the metrics, up to 1,000 in a request."""
         with self._translating_refusals():
@@ -192,6 +234,14 @@ class MlflowTracker(Tracker):
             )
         self._client.update_run(run_id, status="RUNNING")
         return found
+
+    def _is_better(self, score: float) -> bool:
+        assert self._register is not None
+        model = self._client.get_registered_model(self._register)
+        if "best" not in model.aliases:
+            return True
+        best = self._client.get_model_version(self._register, model.aliases["best"])
+        return score > float(best.tags.get(_RETURN_TAG, "-inf"))
 
     def _log_tags(self, tags: Mapping[str, Any]) -> None:
         from mlflow.entities import RunTag
@@ -258,4 +308,4 @@ def _make_client(uri: str) -> MlflowClient:
         logging.getLogger(name).setLevel(logging.WARNING)  # they write to the console about their tables
     from mlflow import MlflowClient
 
-    return MlflowClient(uri)
+    return MlflowClient(uri, registry_uri=uri)

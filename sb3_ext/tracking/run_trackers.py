@@ -118,6 +118,19 @@ class RunTrackers:
                     self._call(tracker, methodcaller("log_artifact", path, name))
                 self._append(self._durable_step, artifact=name)
 
+    @property
+    def registers_models(self) -> bool:
+        """Whether a tracker registers the agent of a completed run."""
+        return any(tracker.registers_models for tracker in self._served.values())
+
+    def log_model(self, path: Path, root: Path, score: float | None) -> None:
+        """
+        :param path: a folder in MLflow's format, below ``root``
+        :param root: the run directory
+        :param score: the mean return of the agent's evaluation; ``None`` if it has none
+        """
+        self._append(self._durable_step, model=path.relative_to(root).as_posix(), score=score)
+
     def mark_durable(self, step: int) -> None:
         """
         Send what was logged until a step.

@@ -104,6 +104,21 @@ class Tracker(ABC):
         """
         return
 
+    @property
+    def registers_models(self) -> bool:
+        """Whether :meth:`log_model` is to be called at the end of a completed run."""
+        return False
+
+    def log_model(self, path: Path, score: float | None, time_seconds: float) -> None:
+        """
+        Register the agent of a completed run. Does nothing unless overridden.
+
+        :param path: a folder in MLflow's format
+        :param score: the mean return of the agent's evaluation; ``None`` if it has none
+        :param time_seconds: since 1970; identifies the model if it is logged again
+        """
+        return
+
     def flush(self) -> None:
         """Return when everything logged so far is where it belongs. Does nothing unless overridden."""
         return

@@ -44,6 +44,7 @@ from sb3_ext.runs.run import Run
 from sb3_ext.runs.session import RunSession
 from sb3_ext.tracking.run_trackers import RunTrackers
 from sb3_ext.training.ending import Ending, announce_ending, find_ending, validate_ending
+from sb3_ext.training.model_registration import register_model
 from sb3_ext.training.start import RunStart
 from sb3_ext.vec.closing import closing_environments
 from sb3_ext.vec.snapshots.vec_snapshots import tolerate_full_disks
@@ -135,6 +136,8 @@ def _tracking(trackers: RunTrackers, callbacks: Callbacks, session: RunSession) 
     def finish(ending: Ending) -> None:
         trackers.drop_after_checkpoint()
         log_files(trackers, session.paths)
+        if ending.status == "completed":
+            register_model(trackers, callbacks, session.paths)
         summary = summarize_run(callbacks, session, ending.reason, ending.detail)
         trackers.finish(ending.status, summary, is_hurried=session.signals.received is not None)
 

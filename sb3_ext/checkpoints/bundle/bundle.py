@@ -15,6 +15,7 @@ One checkpoint on disk: a directory that is there whole, or not at all.
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,6 +175,22 @@ def _check_file(path: Path, name: str, expected_bytes: int) -> None:
     found_bytes = file.stat().st_size
     if found_bytes != expected_bytes:
         raise CheckpointError(f"{name} has {found_bytes} bytes, expected {expected_bytes}")
+
+
+def copy_for_playing(bundle: Bundle, path: Path) -> None:
+    """
+    Copy a checkpoint without what only a resume needs, such as the replay buffer.
+
+    :param bundle: the checkpoint
+    :param path: a new directory
+    :raises OSError: on a failing or full disk
+    """
+    files = {name: entry for name, entry in bundle.manifest.files.items() if not name.startswith(_FOR_RESUME)}
+    path.mkdir(parents=True)
+    for name in files:
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(bundle.path / name, path / name)
+    write_text(path / MANIFEST, render_manifest(dataclasses.replace(bundle.manifest, files=files)))
 
 
 def verify_bundle(path: Path, *, known_good: Collection[str] = (), playing_only: bool = False) -> Bundle:
