@@ -1,5 +1,5 @@
 """
-Training runs for Stable-Baselines3 that you can leave alone for a week.
+Train Stable-Baselines3 agents in runs that you can list, watch, stop and resume.
 
 Importing this is cheap: torch is loaded by the first thing that needs it.
 """

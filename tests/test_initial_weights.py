@@ -100,7 +100,7 @@ def test_a_run_resumes_and_plays_after_its_initial_weights_are_gone() -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("nope", None, "nope: no run has this path"),
+        ("nope", None, "nope: no run with this path"),
         ("nope.zip", None, r"nope\.zip does not exist"),
         ("text.zip", b"text", r"text\.zip is no zip file that can be read"),
         ("empty.zip", b"PK\5\6" + bytes(18), r"empty\.zip is no model of SB3's: it has no member policy\.pth"),

@@ -295,7 +295,7 @@ def test_a_run_starts_with_the_weights_of_another() -> None:
     config["agent"]["params"]["learning_rate"] = 0.0
     second = train(config, run_dir="second")
     assert hash_weights(second) == hash_weights(first)
-    with pytest.raises(ConfigError, match=r"agent\.init_from: nope: no run has this path"):
+    with pytest.raises(ConfigError, match=r"agent\.init_from: nope: no run with this path"):
         train(make_config(), run_dir="third", overrides=["agent.init_from=nope"])
 
 

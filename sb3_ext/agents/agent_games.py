@@ -31,7 +31,7 @@ def seat_agent(
     """
     config = source.config
     if config.game is None:
-        raise ConfigError(f"only agents of a two-player game have opponents, but this one plays {config.task_id}")
+        raise ConfigError(f"expected an agent of a two-player game, found one of {config.task_id}")
     game = make_configured_game(config, num_boards)
     return game, load_opponent(
         source.model, game, algorithm=source.algorithm, trust=trust, deterministic=deterministic, seed=seed

@@ -57,7 +57,7 @@ class _Group(click.Group):
 )
 @click.version_option(__version__, prog_name="sb3-ext")
 def cli() -> None:
-    """Training runs for Stable-Baselines3 that you can leave alone for a week."""
+    """Train Stable-Baselines3 agents in runs that you can list, watch, stop and resume."""
 
 
 for command in (train, tune, enjoy, league, plot, compare, advise, runs, config):

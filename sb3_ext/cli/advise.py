@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from sb3_ext.config.parallel_schema import ParallelConfig
 
 
-@click.command(short_help="Measure whether, and how, to step environments in parallel.")
+@click.command(short_help="Measure which parallel mode is fastest.")
 @click.argument("config", metavar="CONFIG", required=False)
 @with_flags(flag for flag in FLAGS if flag.changes_cost)
 @with_assignments
 @click.option(
     "--seconds", type=click.FloatRange(min=0, min_open=True), default=2.0, show_default=True, metavar="S",
-    help="How long to try each way.",
+    help="Duration of the measurement of each mode.",
 )  # fmt: skip
 def advise(config: str | None, assignments: tuple[str, ...], seconds: float, **flags: Any) -> None:
     """
     Measure CONFIG's environment and agent on this machine, and print where its environments are stepped fastest.
 
-    CONFIG is a YAML file or the name of a shipped one. Without it, --algo and --env are enough. Leave the machine alone
-    meanwhile.
+    CONFIG is a YAML file or the name of a shipped configuration. Instead of it, --algo and --env are enough. Run
+    nothing else on the machine meanwhile.
     """
     from sb3_ext.config import find_shipped_configs, load_config, read_source
 

@@ -24,12 +24,12 @@ _NAME_WIDTH = len("10,000 – 20,000")  # of the widest figures
 @click.argument("runs", nargs=-1, required=True, metavar="RUN RUN…")
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path), default=Path("comparison.png"), show_default=True,
-    metavar="FILE.png|FILE.svg", help="The picture. The report goes beside it, as FILE.md.",
+    metavar="FILE.png|FILE.svg", help="Image file; the report is written beside it, as FILE.md.",
 )  # fmt: skip
-@click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write the figures there.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write the results to FILE.")
 def compare(runs: tuple[str, ...], output: Path, json_path: Path | None) -> None:
     """
-    Compare RUNs with the first one: duration, speed, memory, and returns after as many steps and as much time.
+    Compare RUNs with the first one: duration, speed, memory, and returns after equal steps and equal time.
 
     Prints a table, draws a picture, and writes both into a report. Lists differences between the runs that make
     the comparison unfair.

@@ -12,7 +12,7 @@ def config() -> None:
     """Check and show configurations."""
 
 
-@config.command(short_help="Look for mistakes.")
+@config.command(short_help="Validate a configuration.")
 @click.argument("file")
 @click.option("--env", "checks_env", is_flag=True, help="Also run SB3's check_env on the environment.")
 def check(file: str, checks_env: bool) -> None:
@@ -39,27 +39,27 @@ def check(file: str, checks_env: bool) -> None:
     click.echo(f"{file}: {verdict}")
 
 
-@config.command(short_help="A configuration with every default filled in.")
+@config.command(short_help="Print a configuration with all defaults.")
 @click.argument("file")
 def show(file: str) -> None:
-    """Print FILE with every default filled in, those of the algorithm too."""
+    """Print FILE with all defaults, also those of the algorithm."""
     from sb3_ext.building.model import fill_defaults
     from sb3_ext.config import dump_config, load_config
 
     click.echo(dump_config(fill_defaults(load_config(file))), nl=False)
 
 
-@config.command(short_help="The JSON Schema, for editors.")
+@config.command(short_help="Print the JSON Schema, for editors.")
 def schema() -> None:
-    """Print the JSON Schema, with which editors complete and check the file."""
+    """Print the JSON Schema, with which editors complete and validate a configuration."""
     from sb3_ext.config.json_schema import make_json_schema
 
     click.echo(json.dumps(make_json_schema(), indent=2))
 
 
-@config.command(short_help="What train.callbacks can name.")
+@config.command(short_help="List the types for train.callbacks.")
 def callbacks() -> None:
-    """List every callback that train.callbacks can name, with parameters and their defaults."""
+    """List all types for train.callbacks, with parameters and defaults."""
     from sb3_ext.cli.callback_list import format_callbacks
     from sb3_ext.cli.tables import find_width
 

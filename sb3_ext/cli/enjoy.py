@@ -1,4 +1,4 @@
-"""``sb3-ext enjoy``: judge an agent, show it, film it."""
+"""``sb3-ext enjoy``: evaluate, show or film an agent."""
 
 from __future__ import annotations
 
@@ -23,26 +23,28 @@ if TYPE_CHECKING:
     from sb3_ext.evaluation.evaluate import Evaluation
 
 
-@click.command(short_help="Judge an agent, show it, film it.")
+@click.command(short_help="Evaluate, show or film an agent.")
 @click.argument("target", metavar="RUN|CHECKPOINT|ZIP")
-@click.option("--checkpoint", metavar="best|latest|STEP", help="Of a run.  [default: best]")
+@click.option("--checkpoint", metavar="best|latest|STEP", help="Which one of a run.  [default: best]")
 @click.option("--env", "env_id", metavar="ID", help="Environment of a zip that belongs to no run.")
 @click.option("--algo", metavar="ID", help="Algorithm of a zip that belongs to no run.")
-@click.option("--episodes", "--num-episodes", "-e", type=int, metavar="N", help="[default: as in training]")
+@click.option(
+    "--episodes", "--num-episodes", "-e", type=int, metavar="N", help="Number of episodes.  [default: as in training]"
+)
 @click.option(
     "--max-steps",
     type=click.IntRange(1),
     metavar="N",
     help="Truncate episodes after N steps.  [default: as in training]",
 )
-@click.option("--deterministic/--stochastic", default=None, help="[default: as in training]")
+@click.option("--deterministic/--stochastic", default=None, help="How to choose actions.  [default: as in training]")
 @click.option("--seed", type=click.IntRange(0), metavar="N", help="[default: that of training's evaluations]")
-@click.option("--render", is_flag=True, help="In a window.")
+@click.option("--render", is_flag=True, help="Show the episodes in a window.")
 @ruled_option(
     "--video", type=click.Path(path_type=Path), metavar="FILE.mp4|FILE.gif",
     excludes={"--render": "an episode is filmed or shown; leave out one of them"}, help="Film all episodes.",
 )  # fmt: skip
-@click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write the figures there.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write the results to FILE.")
 @ruled_option(
     "--against", metavar="OPPONENT",
     excludes={
@@ -52,16 +54,18 @@ if TYPE_CHECKING:
         "--algo": "it is read from the run or checkpoint; leave out --algo",
         "--max-steps": "games end by themselves; leave out --max-steps",
     },
-    help="In a game: random, heuristic, smart_heuristic, alpha_beta_N, mcts_N, a run or a checkpoint.",
+    help="In a game: play 1,000 games, or --episodes, against random, heuristic, smart_heuristic, alpha_beta_N, "
+    "mcts_N, a run or a checkpoint.",
 )  # fmt: skip
 @ruled_option(
     "--human", is_flag=True,
     only_with=("RUN|CHECKPOINT|ZIP", "--checkpoint", "--seat", "--deterministic", "--seed", "--trust"),
-    help="In a game: play against it yourself, in the terminal.",
+    help="In a game: play against the agent in the terminal.",
 )  # fmt: skip
 @ruled_option(
     "--seat", type=click.Choice(["first", "second", "random"]), default="random", show_default=True,
-    needs={"--human": "add --human, or leave out --seat: other games are played in both"}, help="With --human: yours.",
+    needs={"--human": "add --human, or leave out --seat: other games are played on both sides"},
+    help="With --human: your side.",
 )  # fmt: skip
 @click.option("--trust", is_flag=True, help="Load pickles, which can run any code.")
 def enjoy(
@@ -82,7 +86,7 @@ def enjoy(
     trust: bool,
 ) -> None:
     """
-    Play with an agent: of a run, of a checkpoint, or of any zip that SB3 has saved (with --env and --algo).
+    Evaluate the agent of a run, of a checkpoint, or of any zip saved by SB3 (with --env and --algo).
 
     Environment, wrappers, normalisation and frame stack are those of training.
     """

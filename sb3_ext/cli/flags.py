@@ -39,22 +39,24 @@ _CHECKPOINT = "train.callbacks.checkpoint.params"
 FLAGS = (
     Flag(("--algo",), "agent.id", "ID", "Algorithm, such as ppo or dqn.", True),
     Flag(("--env",), "env.id", "ID", "Gymnasium environment.", True),
-    Flag(("--total-steps", "--total-timesteps"), "train.total_steps", "N", "End after N environment transitions."),
+    Flag(("--total-steps", "--total-timesteps"), "train.total_steps", "N", "End after N steps of all environments."),
     Flag(("--episodes", "--num-episodes", "-e"), "train.total_episodes", "N", "End after N episodes."),
     Flag(("--duration",), "train.duration", "TIME", "End after 90s, 10m, 1.5h, or a number of hours."),
     Flag(("--max-steps",), "env.max_steps", "N", "Truncate episodes after N steps.", True),
     Flag(("--num-envs",), "parallel.num_envs", "N", "Number of environments.", True),
-    Flag(("--num-workers",), "parallel.num_workers", "N", "Step them in N processes."),
-    Flag(("--num-envs-per-worker",), "parallel.num_envs_per_worker", "N", "Environments in each process."),
+    Flag(("--num-workers",), "parallel.num_workers", "N", "Step environments in N worker processes."),
+    Flag(("--num-envs-per-worker",), "parallel.num_envs_per_worker", "N", "Environments in each worker process."),
     Flag(("--batch-size",), "agent.params.batch_size", "N", "Minibatch size.", True),
     Flag(("--learning-rate",), "agent.params.learning_rate", "RATE", "Number or schedule, such as 'linear(3e-4)'."),
     Flag(("--gamma",), "agent.params.gamma", "NUMBER", "Discount factor."),
-    Flag(("--init-from",), "agent.init_from", "RUN|CHECKPOINT|ZIP", "Begin with these weights."),
-    Flag(("--checkpoint-freq",), f"{_CHECKPOINT}.interval", "N|Nep", "A checkpoint every N steps, or episodes."),
-    Flag(("--autosave-interval",), f"{_CHECKPOINT}.every_minutes", "MINUTES", "A checkpoint every so many minutes."),
-    Flag(("--seed",), "seed", "N", "Fixes all random state.", True),
+    Flag(("--init-from",), "agent.init_from", "RUN|CHECKPOINT|ZIP", "Start with the weights of this model."),
+    Flag(("--checkpoint-freq",), f"{_CHECKPOINT}.interval", "N|Nep", "Save a checkpoint every N steps or episodes."),
+    Flag(
+        ("--autosave-interval",), f"{_CHECKPOINT}.every_minutes", "MINUTES", "Also save a checkpoint at this interval."
+    ),
+    Flag(("--seed",), "seed", "N", "Seed of all random number generators.", True),
     Flag(("--device",), "agent.device", "DEVICE", "auto, cpu, cuda or cuda:1.", True),
-    Flag(("--threads",), "agent.threads", "N", "torch's threads, or auto.", True),
+    Flag(("--threads",), "agent.threads", "N", "Number of torch threads, or auto.", True),
 )
 
 
@@ -101,7 +103,7 @@ def with_flags(flags: Iterable[Flag]) -> Callable[[Command], Command]:
 def with_assignments(command: Command) -> Command:
     """Add ``--set`` to a command, which receives it as ``assignments``."""
     return click.option(
-        "--set", "assignments", metavar="KEY=VALUE", multiple=True, help="Any key, any value. Repeatable."
+        "--set", "assignments", metavar="KEY=VALUE", multiple=True, help="Set any key of the configuration. Repeatable."
     )(command)
 
 

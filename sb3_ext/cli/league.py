@@ -33,23 +33,23 @@ class _Checkpoints(click.ParamType[Any]):
         return int(value)
 
 
-@click.command(short_help="Payoff matrix and ratings of a run that plays a game.")
+@click.command(short_help="Compute payoff matrix and ratings of a run that plays a game.")
 @click.argument("run")
-@click.option("--games", type=click.IntRange(2), default=1000, show_default=True, metavar="N", help="Of each pairing.")
+@click.option("--games", type=click.IntRange(2), default=1000, show_default=True, metavar="N", help="Games per pair.")
 @click.option(
     "--against", multiple=True, metavar="NAME|RUN|CHECKPOINT",
-    help="Instead of the usual anchors: random, heuristic, smart_heuristic, alpha_beta_N, mcts_N. May be repeated.",
+    help="Instead of the default anchors: random, heuristic, smart_heuristic, alpha_beta_N, mcts_N. Repeatable.",
 )  # fmt: skip
 @click.option(
     "--checkpoints", type=_Checkpoints(), default="5", show_default=True, metavar="all|best|latest|N",
-    help="Which agents take part: N are the best, the latest and others spread over the training.",
+    help="Which checkpoints play; N: the best, the latest and others spread over the training.",
 )  # fmt: skip
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path), default=Path("league.png"), show_default=True,
-    metavar="FILE.png|FILE.svg", help="The heat map.",
+    metavar="FILE.png|FILE.svg", help="Heat map of the payoff matrix.",
 )  # fmt: skip
-@click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write all results there.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Of games and players.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write all results to FILE.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Seed of the games.")
 @click.option("--trust", is_flag=True, help="Load pickles, which can run any code.")
 def league(
     run: str,
@@ -62,9 +62,9 @@ def league(
     trust: bool,
 ) -> None:
     """
-    Let the agents of RUN, past and present, play each other and anchors of a fixed strength.
+    Let checkpoints of RUN play against each other and against anchors of fixed strength.
 
-    All play greedily, both seats of every random opening of 2 to 4 moves. Elo is fitted to all results (Bradley
+    Agents play greedily, both sides of every random opening of 2 to 4 moves. Elo is fitted to all results (Bradley
     and Terry), with random at 0 and a bootstrap's 95 % intervals.
     """
     if output.suffix not in (".png", ".svg"):

@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from sb3_ext.runs.run import Run
 
 
-@click.command(short_help="Draw runs over each other, or all curves of one.")
+@click.command(short_help="Plot the returns of runs, or all metrics of one run.")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN…")
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path), default=Path("plot.png"), show_default=True,
-    metavar="FILE.png|FILE.svg", help="The picture.",
+    metavar="FILE.png|FILE.svg", help="Image file.",
 )  # fmt: skip
-@click.option("--x", type=click.Choice(["steps", "time"]), default="steps", show_default=True, help="Horizontally.")
-@click.option("--csv", type=click.Path(path_type=Path), metavar="FILE.csv", help="The same as a table.")
+@click.option("--x", type=click.Choice(["steps", "time"]), default="steps", show_default=True, help="Horizontal axis.")
+@click.option("--csv", type=click.Path(path_type=Path), metavar="FILE.csv", help="Also write the data to this file.")
 def plot(runs: tuple[str, ...], output: Path, x: str, csv: Path | None) -> None:
     """
-    Draw the returns and evaluations of RUNs over each other.
+    Plot the returns and evaluations of several runs, or all metrics of one run.
 
-    One run alone is drawn with all its curves. Runs whose configurations differ in nothing but the seed are one line,
-    with the mean and, from three on, its confidence band.
+    Runs whose configurations differ only in the seed are one line: their mean and, for three or more runs, its
+    confidence band.
     """
     if output.suffix not in (".png", ".svg"):
         raise click.UsageError(f"--output {output}: expected a name that ends in .png or .svg")

@@ -13,9 +13,11 @@ from sb3_ext.formatting import format_bytes
 
 @click.command(short_help="Remove old checkpoints of runs that have ended.")
 @click.argument("runs", nargs=-1, required=True)
-@click.option("--keep-last", type=click.IntRange(min=2), default=2, show_default=True, help="Of the newest.")
-@click.option("--keep-best", type=click.IntRange(min=1), default=1, show_default=True, help="Of the best.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--keep-last", type=click.IntRange(min=2), default=2, show_default=True, help="Latest checkpoints to keep."
+)
+@click.option("--keep-best", type=click.IntRange(min=1), default=1, show_default=True, help="Best checkpoints to keep.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @with_root
 def prune(runs: tuple[str, ...], keep_last: int, keep_best: int, yes: bool, root: Path) -> None:
     """

@@ -19,7 +19,7 @@ def with_root(command: _Command) -> _Command:
     """Add ``--root`` to a command."""
     path = click.Path(path_type=Path)
     return click.option(
-        "--root", type=path, default=RUNS, metavar="DIR", show_default=True, help="Where runs are found by name."
+        "--root", type=path, default=RUNS, metavar="DIR", show_default=True, help="Directory to look for runs in."
     )(command)
 
 

@@ -31,7 +31,7 @@ def runs() -> None:
 
 @runs.command("list")
 @click.option("--all", "is_all", is_flag=True, help="Also runs that have ended.")
-@click.option("--json", "as_json", is_flag=True, help="All fields, for programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print all fields as JSON.")
 @with_root
 @with_stale_after
 def list_runs(is_all: bool, as_json: bool, root: Path, stale_after: float) -> None:
@@ -52,7 +52,7 @@ def list_runs(is_all: bool, as_json: bool, root: Path, stale_after: float) -> No
 
 @runs.command("show")
 @click.argument("run")
-@click.option("--json", "as_json", is_flag=True, help="All fields, for programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print all fields as JSON.")
 @with_root
 @with_stale_after
 def show_run(run: str, as_json: bool, root: Path, stale_after: float) -> None:
@@ -89,12 +89,10 @@ def watch(run: str | None, root: Path, stale_after: float) -> None:
 @runs.command("logs")
 @click.argument("run")
 @click.option("-f", "--follow", is_flag=True, help="Print new lines until the run ends or Ctrl+C.")
-@click.option(
-    "-n", "--lines", type=click.IntRange(min=0), default=50, show_default=True, help="How many, from the end."
-)
+@click.option("-n", "--lines", type=click.IntRange(min=0), default=50, show_default=True, help="Number of lines.")
 @with_root
 def show_log(run: str, follow: bool, lines: int, root: Path) -> None:
-    """The last lines of a run's log."""
+    """Print the last lines of a run's log."""
     shown = find_named_run(run, root)
     tail = LogTail(shown.paths.log)
     click.echo(tail.read_last(lines), nl=False)
@@ -112,16 +110,16 @@ def show_log(run: str, follow: bool, lines: int, root: Path) -> None:
     default=30.0,
     metavar="SECONDS",
     show_default=True,
-    help="How long to wait for the end.",
+    help="How long to wait until the run has ended.",
 )
 @with_root
 @with_stale_after
 def stop(run: str, timeout: float, root: Path, stale_after: float) -> None:
     """
-    Ask a run to stop, and wait until it has.
+    Stop a run and wait until it has ended.
 
-    Exit status: 0 it has ended, 1 it has not within the time. To ask a second time ends it at once, in the middle of
-    an update.
+    Exit status: 0 it has ended, 1 it has not ended within --timeout. Running the command again stops it at once, in
+    the middle of an update.
     """
     stopped = find_named_run(run, root, stale_after_seconds=stale_after)
     outcome = stop_run(stopped, timeout)
@@ -131,7 +129,7 @@ def stop(run: str, timeout: float, root: Path, stale_after: float) -> None:
         click.echo(f"{stopped.name} has been asked to stop, but has not ended within {timeout:g} s: {outcome.status}")
         sys.exit(1)
     reason = stopped.record.stop_reason
-    had_ended = "" if outcome.was_asked else "had ended before: "
+    had_ended = "" if outcome.was_asked else "has already ended: "
     click.echo(f"{stopped.name} {had_ended}{outcome.status}" + (f" ({reason})" if reason else ""))
 
 
@@ -142,7 +140,7 @@ def sync(run: tuple[str, ...], root: Path) -> None:
     """
     Send trackers the records that they have missed.
 
-    Exit status: 0 they have everything, 1 a tracker cannot be reached, 2 it refuses.
+    Exit status: 0 all values are sent, 1 a tracker cannot be reached, 2 a tracker refuses.
     """
     from sb3_ext.training.tracker_sync import sync_trackers
 
@@ -160,10 +158,10 @@ def sync(run: tuple[str, ...], root: Path) -> None:
 
 @runs.command("remove")
 @click.argument("run", nargs=-1, required=True)
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @with_root
 def remove(run: tuple[str, ...], yes: bool, root: Path) -> None:
-    """Delete runs with all that is in their directories. Asks before; refuses those that are running."""
+    """Delete run directories, after confirmation. A run that is running is refused."""
     chosen = {resolved.paths.root.resolve(): resolved for resolved in (find_named_run(text, root) for text in run)}
     for removed in chosen.values():
         check_removable(removed)

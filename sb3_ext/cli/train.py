@@ -36,8 +36,8 @@ EXIT_ERROR, EXIT_REQUEUE, EXIT_INTERRUPTED = 1, 75, 130  # 75: EX_TEMPFAIL of sy
 
 
 @click.command(
-    short_help="Train, or carry a training on.",
-    epilog="Exit status: 0 done, or stopped by a stop file; 2 a mistake in what was given; 130 Ctrl+C; "
+    short_help="Train an agent, or resume a run.",
+    epilog="Exit status: 0 done, or stopped by a stop file; 2 a mistake in the configuration or command line; 130 Ctrl+C; "
     "75 SIGTERM, the model is saved; 1 anything else.",
 )
 @click.argument("config_argument", metavar="[CONFIG]", required=False)
@@ -53,39 +53,39 @@ EXIT_ERROR, EXIT_REQUEUE, EXIT_INTERRUPTED = 1, 75, 130  # 75: EX_TEMPFAIL of sy
 @with_tracker_flags
 @click.option(
     "--run-dir", "--output", "-o", "--output-dir", type=click.Path(path_type=Path), metavar="DIR",
-    help="Where the run goes; must not exist.  [default: runs/<config>_<UTC time>]",
+    help="Run directory; must be new or empty.  [default: runs/<config>_<UTC time>]",
 )  # fmt: skip
 @click.option(
     "--resume", "-r", is_flag=False, flag_value="", metavar="[RUN|CHECKPOINT]",
-    help="Resume a run; as a new run, with another --run-dir or an older checkpoint. Without a value: resume "
-    "--run-dir if it exists, else begin it.",
+    help="Resume a run. With another --run-dir, or from an older checkpoint: start a new run. Without a value: resume "
+    "--run-dir if it exists, else start it.",
 )  # fmt: skip
 @ruled_option(
     "--rewind", is_flag=True, needs={"--resume": "give --resume CHECKPOINT, to which the run goes back"},
     excludes={"--run-dir": "leave out --run-dir to go back in place, or --rewind to continue in a new run"},
-    help="With --resume CHECKPOINT: go back in place, not into a new run.",
+    help="With --resume CHECKPOINT: rewind the run to it instead of starting a new run.",
 )  # fmt: skip
-@click.option("--checkpoint-dir", type=click.Path(path_type=Path), metavar="DIR", help="Checkpoints go to DIR/<run>.")
+@click.option("--checkpoint-dir", type=click.Path(path_type=Path), metavar="DIR", help="Save checkpoints in DIR/<run>.")
 @ruled_option(
     "--eval-only", is_flag=True, needs={"--checkpoint": "name the agent with --checkpoint RUN|CHECKPOINT"},
     only_with=("--checkpoint", *_EVAL_FLAGS), expose_value=False,
-    help="Train nothing; judge --checkpoint, as `sb3-ext enjoy` does.",
+    help="Do not train; evaluate --checkpoint, as `sb3-ext enjoy` does.",
 )  # fmt: skip
 @ruled_option(
     "--checkpoint", metavar="RUN|CHECKPOINT",
     needs={"--eval-only": "to train on from a checkpoint, use --resume or --init-from instead"},
-    help="With --eval-only: whose agent.",
+    help="With --eval-only: the agent.",
 )  # fmt: skip
-@click.option("--mock-env", is_flag=True, help="Noise with the environment's spaces in its place: check a set-up.")
+@click.option("--mock-env", is_flag=True, help="Replace the environment by noise in its spaces, to check a set-up.")
 @ruled_option(
     "--render", is_flag=True, excludes={"--mock-env": "a mock environment has no window; leave out one of them"},
     help="Show the environments in a window.",
 )  # fmt: skip
 @ruled_option(
     "--quiet", is_flag=True, excludes={"--verbose": "leave out one of them"},
-    help="Warnings, errors and the summary only.",
+    help="Print only warnings, errors and the summary.",
 )  # fmt: skip
-@click.option("--verbose", is_flag=True, help="Everything that happens.")
+@click.option("--verbose", is_flag=True, help="Print all log messages.")
 def train(
     config_argument: str | None,
     config: str | None,
@@ -103,9 +103,9 @@ def train(
     **flags: Any,
 ) -> None:
     """
-    Train from CONFIG, a YAML file or the name of a shipped one, into a run directory.
+    Train the agent of CONFIG in a new run directory, or resume a run.
 
-    Without CONFIG, --algo and --env are enough.
+    CONFIG is a YAML file or the name of a shipped configuration. Instead of it, --algo and --env are enough.
     """
     if checkpoint is not None:  # and --eval-only with it
         _judge(checkpoint, flags, render=render)

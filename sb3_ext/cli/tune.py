@@ -28,18 +28,18 @@ _SHOWN_TRIALS = 5
     "configuration or on the command line; 130 Ctrl+C; 75 SIGTERM. The same command then continues the study.",
 )
 @click.argument("config")
-@click.option("--trials", type=click.IntRange(min=1), metavar="N", help="How many in all.")
+@click.option("--trials", type=click.IntRange(min=1), metavar="N", help="Number of trials in the study.")
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Worker processes on this machine.")
 @click.option("--timeout", metavar="TIME", help="End after 90s, 10m, 1.5h, or a number of hours.")
-@click.option("--storage", metavar="URL", help="journal, or such as postgresql://USER@HOST/NAME, for several machines.")
-@click.option("--study", metavar="NAME", help="Its name.  [default: the configuration's]")
+@click.option("--storage", metavar="URL", help="journal, or such as postgresql://USER@HOST/NAME.  [default: SQLite]")
+@click.option("--study", metavar="NAME", help="Name of the study.  [default: the configuration's]")
 @click.option(
     "--study-dir", type=click.Path(path_type=Path), metavar="DIR",
-    help="Where trials and results go.  [default: runs/<study>]",
+    help="Directory of the trials and results.  [default: runs/<study>]",
 )  # fmt: skip
 @with_assignments
 @click.option("--resume", is_flag=True, help="Continue a study; an error if there is none.")
-@click.option("--quiet", is_flag=True, help="Warnings, errors and the result only.")
+@click.option("--quiet", is_flag=True, help="Print only warnings, errors and the result.")
 def tune(
     config: str,
     trials: int | None,
@@ -53,9 +53,9 @@ def tune(
     quiet: bool,
 ) -> None:
     """
-    Search for the best values of CONFIG's keys, as its section `tune` defines. The same command continues it.
+    Search for the best values of CONFIG's keys, as its section `tune` defines. The same command continues the study.
 
-    CONFIG is a YAML file or the name of a shipped one.
+    CONFIG is a YAML file or the name of a shipped configuration.
     """
     given = {"trials": trials, "jobs": jobs, "timeout": timeout, "storage": storage, "study": study}
     flags = [_make_override(name, value) for name, value in given.items() if value is not None]

@@ -36,7 +36,7 @@ def find_game_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
                 yield Problem(("train", name), "is for games, but there is no section game")
         return
     if data.get("env") is not None:
-        yield Problem(("game",), "there is env, too; give one of the two")
+        yield Problem(("game",), "cannot be given with env; leave out one of them")
     if _mapping(data.get("parallel")).get("mode") not in (None, AUTO, GAME_MODE):
         yield Problem(("parallel", "mode"), f"games are always {GAME_MODE}; leave it out")
     if _mapping(_mapping(data.get("eval")).get("env")).get("params"):

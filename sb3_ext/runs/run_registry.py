@@ -61,8 +61,8 @@ def find_run(text: str, root: Path = RUNS, *, stale_after_seconds: float = STALE
             raise RunError(f"{text}: expected a run, found a part of one; its run is {owner}")
         raise RunError(f"{text}: is not a run: it has neither a status.json nor a meta.json")
     nearest = difflib.get_close_matches(text, [run.name for run in runs], n=1)
-    hint = f"; did you mean {nearest[0]!r}?" if nearest else "" if runs else ", where no runs are yet"
-    raise RunError(f"{text}: no run has this path, or this name below {root}{hint}")
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else "" if runs else f"; {root} contains no runs"
+    raise RunError(f"{text}: no run with this path, or with this name in {root}{hint}")
 
 
 def find_run_of(checkpoint: Path) -> Run | None:

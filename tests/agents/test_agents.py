@@ -124,7 +124,7 @@ def test_films(trained: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nothing"], "nothing: no run has this path"),
+        (["nothing"], "nothing: no run with this path"),
         (["RUN", "--checkpoint", "7"], "no checkpoint of step 7"),
         (["RUN", "-e", "0"], "--episodes must be positive, but got 0"),
         (["RUN", "--env", "CartPole-v1"], "the model does not fit the environment: observations: the model has Box"),
@@ -183,7 +183,7 @@ def test_plot(trained: Path) -> None:
     assert Path("two.svg").read_text().startswith("<?xml")
     assert Path("two.csv").read_text().count("\n") > 3
     for arguments, message in (
-        (["nothing"], "no run has this path"),
+        (["nothing"], "no run with this path"),
         ([str(trained), "-o", "a.xyz"], "a.xyz"),
         ([str(trained), "-o", "no/such/a.png"], "cannot be written"),
     ):

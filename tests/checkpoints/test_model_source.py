@@ -96,7 +96,7 @@ def test_nothing_is_chosen_of_a_single_model(run: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ("mime", r"mime: no run has this path, or this name below runs; did you mean 'mine'\?"),
+        ("mime", r"mime: no run with this path, or with this name in runs; did you mean 'mine'\?"),
         ("theirs.zip", r"theirs\.zip does not exist"),
         (
             "runs",

@@ -73,7 +73,7 @@ def test_mistakes(trained: Path, tmp_path: Path) -> None:
         (tmp_path / name / file).write_text(content)
     for arguments, message in (
         ([trained / "one"], "give two runs or more"),
-        ([trained / "one", "nothing"], "no run has this path"),
+        ([trained / "one", "nothing"], "no run with this path"),
         ([trained / "one", trained / "two/checkpoints/latest"], f"its run is {trained / 'two'}"),
         ([trained / "one", tmp_path], "is not a run"),
         ([trained / "one", "young"], "has written no metrics.json yet"),

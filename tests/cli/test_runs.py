@@ -157,7 +157,7 @@ def test_a_run_that_is_asked_for_where_there_are_none_is_one_clear_line(
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(cli, words)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr == "mine: no run has this path, or this name below runs, where no runs are yet\n"
+    assert result.stderr == "mine: no run with this path, or with this name in runs; runs contains no runs\n"
 
 
 def test_the_stale_limit_is_a_parameter(root: Path) -> None:
@@ -308,7 +308,7 @@ def test_stop_ends_a_run(root: Path, start_run: StartRun) -> None:
     assert result.exit_code == 0
     assert result.output == "a stopped (stop file)\n"
     assert process.wait(timeout=30) == 0
-    assert invoke("stop", "a").output == "a had ended before: stopped (stop file)\n"
+    assert invoke("stop", "a").output == "a has already ended: stopped (stop file)\n"
 
 
 def test_stop_that_takes_too_long_fails(root: Path, start_run: StartRun) -> None:

@@ -85,7 +85,7 @@ def test_opponents_and_pools_load_and_dump(tmp_path: Path) -> None:
     ("changes", "expected"),
     [
         ({"game": None}, "env: required, but missing (or game, for a two-player game)"),
-        ({"env": {"id": "CartPole-v1"}}, "game: there is env, too; give one of the two"),
+        ({"env": {"id": "CartPole-v1"}}, "game: cannot be given with env; leave out one of them"),
         ({"game": {"id": "conect4"}}, "game.id: unknown game 'conect4'; did you mean 'connect4'?"),
         (
             {"game": {"id": "connect4", "params": {"row": 6}}},
@@ -106,7 +106,7 @@ def test_opponents_and_pools_load_and_dump(tmp_path: Path) -> None:
             {"game": {"id": "my_games:Ante"}, **make_pool(self_play={"mirror_fraction": 0.5})},
             "self_play.mirror_fraction: expected 0, since players of my_games:Ante get rewards that do not sum to zero",
         ),
-        ({"parallel": {"mode": "subproc"}}, "parallel.mode: games are always native; leave it out"),
+        ({"parallel": {"mode": "subproc"}}, "parallel.mode: games are always stepped in mode native; leave it out"),
         ({"eval": {"env": {"params": {"a": 1}}}}, "eval.env.params: is for environments, but this is a game"),
         ({"train": {}}, "train.opponent_sampler: required for a game, but missing, such as {type: random}"),
         (

@@ -55,7 +55,9 @@ def test_the_stale_limit_is_handed_on(tmp_path: Path) -> None:
 
 def test_a_missing_root_has_no_runs_and_a_file_is_no_root(tmp_path: Path) -> None:
     assert find_runs(tmp_path / "runs") == []
-    with pytest.raises(RunError, match=r"a: no run has this path, or this name below .*runs, where no runs are yet$"):
+    with pytest.raises(
+        RunError, match=r"a: no run with this path, or with this name in .*runs; .*runs contains no runs$"
+    ):
         find_run("a", tmp_path / "runs")
     (tmp_path / "runs").touch()
     with pytest.raises(RunError, match="expected a directory of runs, but it cannot be read: Not a directory"):
@@ -80,7 +82,7 @@ def test_an_unknown_name_names_the_nearest(tmp_path: Path) -> None:
 
     with pytest.raises(RunError, match="did you mean 'cartpole_ppo'"):
         find_run("cartpole_pp", tmp_path)
-    with pytest.raises(RunError, match=r"no run has this path, or this name below .*runs, where no runs are yet$"):
+    with pytest.raises(RunError, match=r"no run with this path, or with this name in .*runs; .*runs contains no runs$"):
         find_run("cartpole_ppo", tmp_path / "runs")
 
 
