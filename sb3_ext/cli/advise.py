@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Measure which parallel mode is fastest.")
-@click.argument("config", metavar="CONFIG", required=False)
+@click.argument("config", metavar="[CONFIG]", required=False)
 @with_flags(flag for flag in FLAGS if flag.changes_cost)
 @with_assignments
 @click.option(

@@ -103,7 +103,11 @@ def with_flags(flags: Iterable[Flag]) -> Callable[[Command], Command]:
 def with_assignments(command: Command) -> Command:
     """Add ``--set`` to a command, which receives it as ``assignments``."""
     return click.option(
-        "--set", "assignments", metavar="KEY=VALUE", multiple=True, help="Set any key of the configuration. Repeatable."
+        "--set",
+        "assignments",
+        metavar="KEY=VALUE",
+        multiple=True,
+        help="Set any key, such as agent.params.gamma=0.98. Repeatable.",
     )(command)
 
 

@@ -133,7 +133,7 @@ def stop(run: str, timeout: float, root: Path, stale_after: float) -> None:
     click.echo(f"{stopped.name} {had_ended}{outcome.status}" + (f" ({reason})" if reason else ""))
 
 
-@runs.command("sync")
+@runs.command("sync", short_help="Send missing values to trackers.")
 @click.argument("run", nargs=-1, required=True)
 @with_root
 def sync(run: tuple[str, ...], root: Path) -> None:

@@ -38,7 +38,7 @@ def find_game_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
     if data.get("env") is not None:
         yield Problem(("game",), "cannot be given with env; leave out one of them")
     if _mapping(data.get("parallel")).get("mode") not in (None, AUTO, GAME_MODE):
-        yield Problem(("parallel", "mode"), f"games are always {GAME_MODE}; leave it out")
+        yield Problem(("parallel", "mode"), f"games are always stepped in mode {GAME_MODE}; leave it out")
     if _mapping(_mapping(data.get("eval")).get("env")).get("params"):
         yield Problem(("eval", "env", "params"), "is for environments, but this is a game")
     yield from _find_id_problems(_mapping(game), train)
