@@ -49,7 +49,7 @@ def resolve_parallel(config: RunConfig, *, is_rendered: bool = False, interrupti
     if config.parallel.mode != AUTO:
         return config
     choice = choose_parallel(config, is_rendered=is_rendered, interruption=interruption)
-    logger.info("environments: %s: %s", choice.parallel.mode, choice.reason)
+    logger.info("parallel.mode: auto chooses %s: %s", choice.parallel.mode, choice.reason)
     return config.model_copy(update={"parallel": choice.parallel})
 
 

@@ -75,11 +75,11 @@ def _describe_costs(advice: Advice) -> Iterator[str]:
         for seconds in (advice.env_step_seconds, advice.agent.action_seconds, advice.agent.update_seconds)
     )
     yield (
-        f"On {advice.cores} cores, with torch on {advice.agent.threads}, a step of one environment takes {step}. For a "
-        f"step of all of them the agent needs {actions} to choose and {update} to learn."
+        f"On {advice.cores} cores, with {advice.agent.threads} torch threads: a step of one environment takes {step}. "
+        f"Per step of all environments, choosing actions takes {actions} and updates take {update}."
     )
     if advice.agent.collecting_seconds is None:
-        yield "No rollout was finished in that time; learning is estimated. More --seconds measure it."
+        yield "No rollout was finished, so the time of updates is estimated; increase --seconds to measure it."
 
 
 def _format_trials(advice: Advice, width: int | None) -> list[str]:

@@ -19,20 +19,20 @@ class CheckpointParams(Section):
     """Parameters of the callback of type ``checkpoint``."""
 
     interval: PositiveInt | None = Field(default=10_000, description="transitions between two checkpoints")
-    prefix: Prefix = Field(default="step", description="prefix of their names")
+    prefix: Prefix = Field(default="step", description="prefix of the checkpoints' names")
     every_episodes: PositiveInt | None = Field(default=None, description="episodes between two checkpoints")
     every_minutes: Positive | None = Field(default=None, description="minutes between two checkpoints")
     best_by: Annotated[ReturnSource, OneOf()] | None = Field(
         default=None,
-        description="what the best is chosen by: evaluation or training_return; null: evaluation, if there are any",
+        description="choose the best by evaluation or training_return; null: evaluation, if the run has evaluations",
     )
-    keep_last: PositiveInt | None = Field(default=3, description="how many of the newest are kept; null: all")
-    keep_best: PositiveInt = Field(default=1, description="how many of the best are kept")
+    keep_last: PositiveInt | None = Field(default=3, description="number of latest checkpoints to keep; null: all")
+    keep_best: PositiveInt = Field(default=1, description="number of best checkpoints to keep")
     milestone_steps: PositiveInt | None = Field(
-        default=None, description="keep the first one after each multiple of this many steps"
+        default=None, description="also keep the first checkpoint after each multiple of this many steps"
     )
     max_disk_bytes: PositiveInt | None = Field(
-        default=None, description="disk space for all of them; the best and the last two are kept in any case"
+        default=None, description="disk space for all checkpoints; the best and the last two are always kept"
     )
     self_test: Flag = Field(default=True, description="test at the start whether the environments resume exactly")
 

@@ -139,7 +139,7 @@ def test_a_resume_keeps_the_choice(set_machine: Any, tmp_path: Path, caplog: pyt
     config = {**make_config(num_envs=2), "train": {"total_episodes": 3}}
     with caplog.at_level(logging.INFO, "sb3_ext"):
         run = sb3_ext.train(config, run_dir=tmp_path / "run")
-    assert "environments: workers: a step takes 1,000 µs; 2 workers of 1 environments" in caplog.text
+    assert "parallel.mode: auto chooses workers: a step takes 1,000 µs; 2 workers of 1 environments" in caplog.text
     resolved = yaml.safe_load(run.paths.resolved_config.read_text())["parallel"]
     assert (resolved["mode"], resolved["num_workers"]) == ("workers", 2)
 
