@@ -37,8 +37,8 @@ EXIT_ERROR, EXIT_REQUEUE, EXIT_INTERRUPTED = 1, 75, 130  # 75: EX_TEMPFAIL of sy
 
 @click.command(
     short_help="Train an agent, or resume a run.",
-    epilog="Exit status: 0 done, or stopped by a stop file; 2 a mistake in the configuration or command line; 130 Ctrl+C; "
-    "75 SIGTERM, the model is saved; 1 anything else.",
+    epilog="Exit status: 0 done, or stopped by a stop file; 2 a mistake in the configuration or on the command line; "
+    "130 Ctrl+C; 75 SIGTERM, after saving a checkpoint; 1 any other end.",
 )
 @click.argument("config_argument", metavar="[CONFIG]", required=False)
 @ruled_option(
