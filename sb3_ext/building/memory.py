@@ -19,7 +19,7 @@ from sb3_ext.building.training_environments import count_eval_envs, make_environ
 from sb3_ext.config.schema import RunConfig
 from sb3_ext.errors import ConfigError
 from sb3_ext.problems import describe_bytes
-from sb3_ext.runs.memory_limits import MemoryLimit, find_memory_limits
+from sb3_ext.runs.memory_limits import MemoryLimit, list_memory_limits
 from sb3_ext.selfplay.opponents.opponent_registry import make_opponent
 from sb3_ext.selfplay.seats.self_play_env import SelfPlayVecEnv
 from sb3_ext.vec.backends.memory_part import MemoryPart
@@ -48,7 +48,7 @@ def validate_memory(config: RunConfig, *, copies: int = 1) -> None:
     :param copies: number of such trainings at the same time
     :raises ConfigError: if memory does not suffice; with the figures and the key to change
     """
-    limits = find_memory_limits()
+    limits = list_memory_limits()
     guessed = copies * sum(part.size_bytes for part in estimate_memory(config, _GUESS))
     num_envs = max(config.parallel.num_envs, count_eval_envs(config))
     if guessed < min(limit.free_bytes for limit in limits) / 4 and num_envs < _MANY_ENVIRONMENTS:
@@ -71,7 +71,7 @@ def validate_buffers(config: RunConfig, observation_space: spaces.Space[Any], ac
         update={"env": None if config.env is None else config.env.model_copy(update={"frame_stack": None})}
     )
     parts = estimate_memory(unstacked, EnvironmentSize(observation_space, action_space, 0))
-    _compare([part for part in parts if not part.is_filled_at_once], find_memory_limits(), 1)
+    _compare([part for part in parts if not part.is_filled_at_once], list_memory_limits(), 1)
 
 
 @contextmanager

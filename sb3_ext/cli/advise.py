@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sb3_ext.cli.flags import FLAGS, join_overrides, parse_flags, with_assignments, with_flags
-from sb3_ext.cli.tables import Column, find_width, format_table, wrap
+from sb3_ext.cli.tables import Column, format_table, measure_width, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +48,7 @@ def advise(config: str | None, assignments: tuple[str, ...], seconds: float, **f
         click.echo(f"trying {name} …", err=True)
 
     advice = measure_advice(loaded, seconds, show)
-    width = find_width()
+    width = measure_width()
     _print_table(advice, width)
     for paragraph in explain_advice(advice):
         click.echo("\n".join(wrap(paragraph, width)))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sb3_ext.cli.options import check_distinct_files
-from sb3_ext.cli.tables import Column, dim, find_width, format_blocks, wrap
+from sb3_ext.cli.tables import Column, dim, format_blocks, measure_width, wrap
 from sb3_ext.formatting import name_paths, shorten_names
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def compare(runs: tuple[str, ...], output: Path, json_path: Path | None) -> None
     compared = [ComparedRun.read(run, name=name) for run, name in zip(found, names, strict=True)]
     comparison = compare_runs(compared)
     differences = find_differences(compared)
-    _print_tables(comparison, find_width())
+    _print_tables(comparison, measure_width())
     for run, name in zip(found, names, strict=True):
         for tracker, place in run.trackers.items():
             click.echo(f"{name}  {tracker}: {place}")
@@ -88,7 +88,7 @@ def _print_tables(comparison: Comparison, width: int | None) -> None:
 
 
 def _print_differences(differences: list[Difference]) -> None:
-    width = find_width(sys.stderr)
+    width = measure_width(sys.stderr)
     meaning = None
     for difference in differences:
         if difference.meaning != meaning:

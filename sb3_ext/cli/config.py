@@ -61,7 +61,7 @@ def schema() -> None:
 def callbacks() -> None:
     """List all types for train.callbacks, with parameters and defaults."""
     from sb3_ext.cli.callback_list import format_callbacks
-    from sb3_ext.cli.tables import find_width
+    from sb3_ext.cli.tables import measure_width
 
-    for line in format_callbacks(find_width()):
+    for line in format_callbacks(measure_width()):
         click.echo(line)

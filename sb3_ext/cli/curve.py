@@ -77,7 +77,7 @@ def draw_sparkline(values: Sequence[float]) -> str:
     :param values: at least one
     :return: a character for each
     """
-    return "".join(_BLOCKS[level] for level in _find_levels(values, len(_BLOCKS)))
+    return "".join(_BLOCKS[level] for level in _compute_levels(values, len(_BLOCKS)))
 
 
 def draw_curve(values: Sequence[float], height: int) -> list[str]:
@@ -88,7 +88,7 @@ def draw_curve(values: Sequence[float], height: int) -> list[str]:
     :param height: characters, from the smallest value to the greatest
     :return: the lines, from the top; a character for every two values
     """
-    levels = _find_levels(values, 4 * height)
+    levels = _compute_levels(values, 4 * height)
     cells = [[0] * ((len(levels) + 1) // 2) for _ in range(height)]
     for x, (previous, level) in enumerate(zip([levels[0], *levels], levels, strict=False)):
         # From the dot beside the previous one to its own: a line without gaps.
@@ -128,7 +128,7 @@ def _choose_tick_step(end: int, count: int) -> int:
     return next(step for step in steps if end / step <= count)
 
 
-def _find_levels(values: Sequence[float], levels: int) -> list[int]:
+def _compute_levels(values: Sequence[float], levels: int) -> list[int]:
     """:return: for each value, where it lies between the smallest, 0, and the greatest, ``levels - 1``"""
     low, high = min(values), max(values)
     if high == low:

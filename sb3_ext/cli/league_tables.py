@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sb3_ext.cli.tables import Column, bold, find_width, format_blocks, format_table, wrap
+from sb3_ext.cli.tables import Column, bold, format_blocks, format_table, measure_width, wrap
 from sb3_ext.formatting import shorten_names
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def print_league(league: League) -> None:
 
     :param league: played
     """
-    width = find_width()
+    width = measure_width()
     for title, lines in _list_tables(league, width):
         click.echo("\n".join([bold(title), *lines, ""]))
     least = min(league.results.values(), key=lambda result: result.distinct_games)

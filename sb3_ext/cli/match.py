@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sb3_ext.cli.tables import Column, find_width, format_table
+from sb3_ext.cli.tables import Column, format_table, measure_width
 
 if TYPE_CHECKING:
     from sb3_ext.selfplay.matches.match_play import MatchResult, Tally
@@ -76,7 +76,7 @@ def _print_result(result: MatchResult) -> None:
     first, second = result.by_seat
     tallies = (("moving first", first), ("moving second", second), ("together", result.total))
     rows = [_make_row(name, tally) for name, tally in tallies]
-    for line in format_table(_COLUMNS, rows, find_width()):
+    for line in format_table(_COLUMNS, rows, measure_width()):
         click.echo(line)
     click.echo(f"{result.total.games} games from random openings, {result.distinct_games} of them different")
 

@@ -14,7 +14,7 @@ from sb3_ext.cli.console import confirm
 from sb3_ext.cli.run_arguments import find_named_run, with_root, with_stale_after
 from sb3_ext.cli.run_details import format_details
 from sb3_ext.cli.run_lines import format_lines
-from sb3_ext.cli.tables import find_width
+from sb3_ext.cli.tables import measure_width
 from sb3_ext.errors import RunError
 from sb3_ext.formatting import format_bytes
 from sb3_ext.runs.log_tail import LogTail
@@ -42,7 +42,7 @@ def list_runs(is_all: bool, as_json: bool, root: Path, stale_after: float) -> No
     if as_json:
         click.echo(json.dumps([_describe(run, record) for run, record in chosen], indent=2))
         return
-    for line in format_lines([(_name_below(root, run), record) for run, record in chosen], find_width()):
+    for line in format_lines([(_name_below(root, run), record) for run, record in chosen], measure_width()):
         click.echo(line)
     if not found:
         click.echo(f"no runs found in {root}; `sb3-ext train` starts one; use --root to look in another directory")
@@ -64,7 +64,7 @@ def show_run(run: str, as_json: bool, root: Path, stale_after: float) -> None:
         details |= {"trackers": shown.trackers}
         click.echo(json.dumps({**_describe(shown, shown.record), **details}, indent=2))
     else:
-        click.echo(format_details(shown, shown.record, meta, find_width()))
+        click.echo(format_details(shown, shown.record, meta, measure_width()))
 
 
 @runs.command("watch")

@@ -48,7 +48,7 @@ class Column:
     style: Callable[[str], str] = str
 
 
-def find_width(stream: TextIO | None = None) -> int | None:
+def measure_width(stream: TextIO | None = None) -> int | None:
     """
     :param stream: where text goes; standard output by default
     :return: the width of the terminal there; ``None`` if it is not a terminal: then nothing is shortened or left out

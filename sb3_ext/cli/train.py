@@ -126,7 +126,7 @@ def train(
 
     cpu = [Override(("agent", "device"), "cpu", "--force-cpu")] if force_cpu else []
     overrides = join_overrides([*parse_flags(flags), *parse_tracker_flags(flags), *cpu], assignments)
-    target = _find_resume_target(resume, run_dir)
+    target = _choose_resume_target(resume, run_dir)
     command = shlex.join(["sb3-ext", *sys.argv[1:]])
     try:
         if target is None:
@@ -175,7 +175,7 @@ def carry_out(start: RunStart, *, is_rendered: bool = False) -> int:
         # Not the status on the disk, which may be full.
         record = start.session.status.status
         _print_summary(start.run, record)
-        return _find_exit_status(record)
+        return _choose_exit_status(record)
 
 
 def _judge(checkpoint: str, flags: Mapping[str, str | None], *, render: bool) -> None:
@@ -191,7 +191,7 @@ def _judge(checkpoint: str, flags: Mapping[str, str | None], *, render: bool) ->
         enjoy.invoke(context)
 
 
-def _find_resume_target(resume: str | None, run_dir: Path | None) -> str | None:
+def _choose_resume_target(resume: str | None, run_dir: Path | None) -> str | None:
     """:return: what to resume; ``None`` to start a new run"""
     if resume is None:
         return None
@@ -204,7 +204,7 @@ def _find_resume_target(resume: str | None, run_dir: Path | None) -> str | None:
     return str(run_dir) if is_run(run_dir) and not is_half_created(run_dir) else None
 
 
-def _find_exit_status(record: RunStatus) -> int:
+def _choose_exit_status(record: RunStatus) -> int:
     if record.stop_reason == "signal SIGTERM":
         return EXIT_REQUEUE
     if record.stop_reason == "signal SIGINT":

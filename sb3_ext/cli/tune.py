@@ -12,7 +12,7 @@ import click
 
 from sb3_ext.cli.console import show_log
 from sb3_ext.cli.flags import join_overrides, with_assignments
-from sb3_ext.cli.tables import find_width
+from sb3_ext.cli.tables import measure_width
 from sb3_ext.cli.train import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_REQUEUE
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _print_result(study: TuningStudy) -> None:
     directory, progress = study.plan.directory, measure_progress(study, 0, 0.0)
     ranked = rank_trials(study)
     if ranked:
-        for line in format_trials(study, ranked[:_SHOWN_TRIALS], find_width()):
+        for line in format_trials(study, ranked[:_SHOWN_TRIALS], measure_width()):
             click.echo(line)
     parts = [(progress.complete, "complete"), (progress.pruned, "pruned"), (progress.failed, "failed")]
     counts = ", ".join(f"{count} {name}" for count, name in parts if count)

@@ -13,7 +13,7 @@ import numpy as np
 from sb3_ext.evaluation.episode_loop import MAX_STEPS, Episode, play_episodes
 from sb3_ext.evaluation.plain_env import AnyEnv
 from sb3_ext.interruption import NEVER, Interruption
-from sb3_ext.reports.intervals import find_interval95
+from sb3_ext.reports.intervals import compute_interval95
 
 
 @dataclass(frozen=True)
@@ -101,9 +101,9 @@ def summarize(episodes: Iterable[Episode], *, seed: int | None = None) -> Evalua
     return Evaluation(
         episodes=len(played),
         mean_return=fmean(returns),
-        std_return=_find_std(returns),
+        std_return=_compute_std(returns),
         median_return=median(returns),
-        ci95=find_interval95(returns),
+        ci95=compute_interval95(returns),
         mean_length=fmean(lengths),
         success_rate=fmean(successes) if successes else None,
         returns=returns,
@@ -113,7 +113,7 @@ def summarize(episodes: Iterable[Episode], *, seed: int | None = None) -> Evalua
     )
 
 
-def _find_std(values: Sequence[float]) -> float:
+def _compute_std(values: Sequence[float]) -> float:
     with np.errstate(invalid="ignore"):  # an environment's infinite reward gives NaN, not a warning
         return float(np.std(values))
 

@@ -52,7 +52,7 @@ def find_differences(runs: Sequence[ComparedRun]) -> list[Difference]:
         )
         for difference in _compare(runs, read, meaning)
     ]
-    return [*found, *_find_overlap(runs)]
+    return [*found, *_list_overlaps(runs)]
 
 
 def _compare(
@@ -105,7 +105,7 @@ def _read_machine(run: ComparedRun) -> dict[str, Any]:
     }
 
 
-def _find_overlap(runs: Sequence[ComparedRun]) -> Iterator[Difference]:
+def _list_overlaps(runs: Sequence[ComparedRun]) -> Iterator[Difference]:
     """Runs that one machine worked on at the same time, for more than a tenth of the shorter one's time."""
     for first, second in combinations(runs, 2):
         if first.record.run_id == second.record.run_id:

@@ -163,14 +163,14 @@ def compare_runs(runs: Sequence[ComparedRun]) -> Comparison:
     is_fps_overall = not all(_get(run.benchmark, "fps", "mean") for run in runs)
     common_steps = min(run.step for run in runs)
     common_seconds = min(run.training_seconds for run in runs)
-    speeds = [_find_fps(run, is_fps_overall) for run in runs]
+    speeds = [_compute_fps(run, is_fps_overall) for run in runs]
     figures = tuple(
         _make_figures(run, fps, speeds[0], common_steps, common_seconds) for run, fps in zip(runs, speeds, strict=True)
     )
     return Comparison(figures, common_steps, common_seconds, is_fps_overall)
 
 
-def _find_fps(run: ComparedRun, is_overall: bool) -> float | None:
+def _compute_fps(run: ComparedRun, is_overall: bool) -> float | None:
     fps: float | None = run.metrics["summary"]["fps"] if is_overall else _get(run.benchmark, "fps", "mean")
     return fps
 

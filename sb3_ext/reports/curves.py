@@ -79,7 +79,7 @@ def plot_curves(
     scores = score_games(metrics, evaluations) if of_game else None
     metrics, evaluations = scores or (metrics, evaluations)
     episodes = metrics["episodes"]
-    panels = _find_panels(metrics)
+    panels = _list_panels(metrics)
     columns = min((3, 4), key=lambda columns: -len(panels) % columns)  # that leaves fewer places empty
     rows = math.ceil(len(panels) / columns)
     figure = make_figure(_WIDTH_INCHES, _TOP_INCHES + rows * _ROW_INCHES)
@@ -97,7 +97,7 @@ def plot_curves(
     save_figure(figure, path)
 
 
-def _find_panels(metrics: Mapping[str, Any]) -> list[tuple[_Panel, Series]]:
+def _list_panels(metrics: Mapping[str, Any]) -> list[tuple[_Panel, Series]]:
     episodes, training = metrics["episodes"], metrics["training"]
     panels = [(_LENGTH, Series.read(episodes["step"], episodes["length"]))]
     for panel in _PANELS:

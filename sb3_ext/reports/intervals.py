@@ -16,22 +16,22 @@ import numpy as np
 _Z95 = NormalDist().inv_cdf(0.975)
 
 
-def find_interval95(values: Sequence[float]) -> tuple[float, float] | None:
+def compute_interval95(values: Sequence[float]) -> tuple[float, float] | None:
     """
     The two-sided 95 % confidence interval of the mean, mean ± t·s/√n with the unbiased standard deviation s.
 
     :param values: independent values
     :return: lower and upper end; ``None`` for fewer than two values, which say nothing about their spread
     """
-    standard_error = find_standard_error(values)
+    standard_error = compute_standard_error(values)
     if standard_error is None:
         return None
     mean = fmean(values)
-    half_width = find_t95(len(values) - 1) * standard_error
+    half_width = compute_t95(len(values) - 1) * standard_error
     return mean - half_width, mean + half_width
 
 
-def find_standard_error(values: Sequence[float]) -> float | None:
+def compute_standard_error(values: Sequence[float]) -> float | None:
     """
     :param values: independent values
     :return: that of their mean, s/√n with the unbiased standard deviation s; ``None`` for fewer than two values
@@ -42,7 +42,7 @@ def find_standard_error(values: Sequence[float]) -> float | None:
         return float(np.std(values, ddof=1)) / math.sqrt(len(values))
 
 
-def find_wilson_interval95(proportion: float, count: float) -> tuple[float, float]:
+def compute_wilson_interval95(proportion: float, count: float) -> tuple[float, float]:
     """
     The 95 % interval of a proportion: Wilson, Probable inference, the law of succession, and statistical inference,
     Journal of the American Statistical Association 22 (1927).
@@ -64,7 +64,7 @@ def find_wilson_interval95(proportion: float, count: float) -> tuple[float, floa
 
 
 @lru_cache(maxsize=256)
-def find_t95(degrees_of_freedom: int) -> float:
+def compute_t95(degrees_of_freedom: int) -> float:
     """
     The t with P(|T| < t) = 0.95.
 
@@ -76,14 +76,14 @@ def find_t95(degrees_of_freedom: int) -> float:
     """
     low, high = 0.0, math.pi / 2
     while (angle := (low + high) / 2) not in (low, high):
-        if _find_probability_within(angle, degrees_of_freedom) < 0.95:
+        if _compute_probability_within(angle, degrees_of_freedom) < 0.95:
             low = angle
         else:
             high = angle
     return math.sqrt(degrees_of_freedom) * math.tan(angle)
 
 
-def _find_probability_within(angle: float, degrees_of_freedom: int) -> float:
+def _compute_probability_within(angle: float, degrees_of_freedom: int) -> float:
     """P(|T| < √ν · tan(angle)) for ν degrees of freedom."""
     is_odd = degrees_of_freedom % 2
     term = math.cos(angle) if is_odd else 1.0

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 
 from sb3_ext.atomic import write_text
 from sb3_ext.reports.curves import draw_evaluations
-from sb3_ext.reports.intervals import find_t95
+from sb3_ext.reports.intervals import compute_t95
 from sb3_ext.reports.pictures import (
     COLORS,
     choose_marker,
@@ -227,7 +227,7 @@ def _draw_seeds(axes: Axes, seeds: list[Series], look: dict[str, Any]) -> None:
     mean = values.mean(axis=0)
     axes.plot(x, mean, linewidth=2.2, **look)
     if len(seeds) >= _MIN_SEEDS_FOR_INTERVAL:
-        half_width = find_t95(len(seeds) - 1) * values.std(axis=0, ddof=1) / math.sqrt(len(seeds))
+        half_width = compute_t95(len(seeds) - 1) * values.std(axis=0, ddof=1) / math.sqrt(len(seeds))
         limits = axes.dataLim.frozen()
         axes.fill_between(x, mean - half_width, mean + half_width, color=look["color"], alpha=0.15, linewidth=0)
         axes.dataLim.set(limits)  # the interval of few seeds is wide: it must not squeeze the curves

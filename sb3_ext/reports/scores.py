@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sb3_ext.reports.intervals import find_wilson_interval95
+from sb3_ext.reports.intervals import compute_wilson_interval95
 
 SCORE_TITLE = "Win rate (a draw is half a win)"
 
@@ -40,7 +40,7 @@ def score_games(metrics: Mapping[str, Any], evaluations: Sequence[Mapping[str, A
 
     def score_evaluation(line: Mapping[str, Any]) -> Mapping[str, Any]:
         mean = score(line["mean_return"])
-        interval = None if mean is None else find_wilson_interval95(mean, line["episodes"])
+        interval = None if mean is None else compute_wilson_interval95(mean, line["episodes"])
         return {**line, "mean_return": mean, "ci95": interval}
 
     scored = {**episodes, "return": [score(value) for value in episodes["return"]]}

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sb3_ext.reports.intervals import find_wilson_interval95
+from sb3_ext.reports.intervals import compute_wilson_interval95
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -85,18 +85,18 @@ def smooth(series: Series, window: int) -> SmoothSeries:
     ends = _choose_evenly(len(series))
     windows = [series.y[max(0, end - window + 1) : end + 1] for end in ends]
     mean = np.array([values.mean() for values in windows])
-    outcomes = _find_outcomes(series.y)
+    outcomes = _detect_outcomes(series.y)
     if outcomes is None:
         band = np.array([np.percentile(values, (25, 75)) for values in windows]).reshape(-1, 2)
         return SmoothSeries(series.x[ends], mean, band[:, 0], band[:, 1])
     low, high = outcomes
     shares = np.clip((mean - low) / (high - low), 0.0, 1.0)
-    intervals = [find_wilson_interval95(share, len(v)) for share, v in zip(shares.tolist(), windows, strict=True)]
+    intervals = [compute_wilson_interval95(share, len(v)) for share, v in zip(shares.tolist(), windows, strict=True)]
     band = low + (high - low) * np.array(intervals)
     return SmoothSeries(series.x[ends], mean, band[:, 0], band[:, 1], INTERVAL)
 
 
-def _find_outcomes(values: Array) -> tuple[float, float] | None:
+def _detect_outcomes(values: Array) -> tuple[float, float] | None:
     """:return: the worst and the best, if there are only these and perhaps one in the middle between them"""
     if len(values) < _MIN_OUTCOMES:
         return None

@@ -35,7 +35,7 @@ def describe_environment() -> dict[str, Any]:
         "git_commit": commit,
         "git_dirty": None if changes is None else bool(changes),
         "python_version": platform.python_version(),
-        **{key: _find_version(name) for key, name in _DISTRIBUTIONS.items()},
+        **{key: _read_version(name) for key, name in _DISTRIBUTIONS.items()},
         "sb3_ext_version": __version__,
         "platform": platform.platform(),
         "cpu_count": os.cpu_count(),
@@ -59,7 +59,7 @@ def list_requirements() -> str:
     return "".join(f"{pin}\n" for pin in sorted(pins, key=str.lower))
 
 
-def _find_version(name: str) -> str | None:
+def _read_version(name: str) -> str | None:
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

@@ -23,7 +23,7 @@ def describe_machine() -> dict[str, Any]:
     return {
         "host": socket.gethostname(),
         "platform": platform.platform(),
-        "cpu_model": _find_cpu_model(),
+        "cpu_model": _read_cpu_model(),
         "logical_cores": psutil.cpu_count(),
         "physical_cores": psutil.cpu_count(logical=False),
         "available_cores": count_cores(),
@@ -31,7 +31,7 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
-def _find_cpu_model() -> str | None:
+def _read_cpu_model() -> str | None:
     try:
         match = re.search(r"^model name\s*:\s*(.+)$", _CPU_INFO.read_text(), re.MULTILINE)
     except OSError:

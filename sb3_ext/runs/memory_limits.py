@@ -29,16 +29,16 @@ class MemoryLimit:
     has_children: bool = True
 
 
-def find_memory_limits() -> list[MemoryLimit]:
+def list_memory_limits() -> list[MemoryLimit]:
     """
     :return: every limit that holds for this process
     """
     memory, swap = psutil.virtual_memory(), psutil.swap_memory()
     machine = MemoryLimit("this machine", memory.total + swap.total, memory.available + swap.free)
-    return [machine, *find_cgroup_limits(), *_find_address_space_limit()]
+    return [machine, *list_cgroup_limits(), *_list_address_space_limits()]
 
 
-def find_cgroup_limits(cgroups: Path = _CGROUPS, own_cgroups: Path = _OWN_CGROUPS) -> list[MemoryLimit]:
+def list_cgroup_limits(cgroups: Path = _CGROUPS, own_cgroups: Path = _OWN_CGROUPS) -> list[MemoryLimit]:
     """
     Read the limits of Linux control groups, by which containers and job schedulers bound memory.
 
@@ -87,7 +87,7 @@ def _read_statistic(path: Path, name: str) -> int:
         return 0
 
 
-def _find_address_space_limit() -> Iterator[MemoryLimit]:
+def _list_address_space_limits() -> Iterator[MemoryLimit]:
     if sys.platform == "win32":
         return
     import resource

@@ -229,7 +229,7 @@ class RunSession:
         return status.step > 0 or status.phase != "starting"
 
     def _record_end(self, error: BaseException | None) -> None:
-        reason = self._find_reason(error)
+        reason = self._choose_reason(error)
         detail = self._stop_detail if error is None else None
         self.status.update(
             status=status_for(reason), stop_reason=reason, stop_detail=detail, phase="finished", eta_seconds=None
@@ -243,7 +243,7 @@ class RunSession:
             except OSError as failure:
                 logger.warning("%s cannot be removed: %s", path, failure)
 
-    def _find_reason(self, error: BaseException | None) -> str:
+    def _choose_reason(self, error: BaseException | None) -> str:
         if isinstance(error, KeyboardInterrupt):
             reason = f"signal {error.signal_name if isinstance(error, Interrupted) else 'SIGINT'}"
         elif error is not None:

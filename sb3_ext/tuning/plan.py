@@ -139,13 +139,13 @@ def make_plan(
     name = settings.study or "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in stem)
     place = RUNS / name if directory is None else Path(directory)
     plan = TuningPlan(source, parsed, place, name, complete_storage(settings.storage, place))
-    problems = list(_find_plan_problems(plan))
+    problems = list(_check_plan(plan))
     if problems:
         raise ConfigError(f"{source.place}: {problem}" for problem in problems)
     return plan
 
 
-def _find_plan_problems(plan: TuningPlan) -> Iterator[str]:
+def _check_plan(plan: TuningPlan) -> Iterator[str]:
     judged, settings = plan.config.eval, plan.settings
     if judged.every_steps is None and judged.every_episodes is None:
         yield "eval: trials are judged by evaluations, and there are none; give eval.every_steps"

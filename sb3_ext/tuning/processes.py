@@ -105,7 +105,7 @@ class StudyWorkers:
         threads = 1 if cores is None else len(cores)
         order = {"plan": self._plan.to_json(), "cores": cores, "threads": threads, "sys_path": sys.path}
         environment = {**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(threads))}
-        with self._find_log(index).open("ab") as log:
+        with self._log_path(index).open("ab") as log:
             worker = subprocess.Popen(
                 [sys.executable, "-m", "sb3_ext.tuning.worker"],
                 stdin=subprocess.PIPE,
@@ -125,15 +125,15 @@ class StudyWorkers:
             logger.warning("worker %d was killed (%s); a new one replaces it", index + 1, _name_signal(-status))
         elif status != EXIT_INTERRUPTED:
             self._crashes[index] += 1
-            lines = self._find_log(index).read_text(errors="replace").splitlines()[-_LOG_LINES:]
+            lines = self._log_path(index).read_text(errors="replace").splitlines()[-_LOG_LINES:]
             if self._crashes[index] >= _MAX_CRASHES:
                 raise TuningError(
-                    f"worker {index + 1} has failed {_MAX_CRASHES} times; see {self._find_log(index)}, which ends:\n"
+                    f"worker {index + 1} has failed {_MAX_CRASHES} times; see {self._log_path(index)}, which ends:\n"
                     + "\n".join(lines)
                 )
             logger.warning("worker %d failed (%s); a new one replaces it", index + 1, lines[-1] if lines else "")
 
-    def _find_log(self, index: int) -> Path:
+    def _log_path(self, index: int) -> Path:
         return self.log_directory / f"worker_{index + 1}.log"
 
 

@@ -26,7 +26,7 @@ def rank_trials(study: TuningStudy) -> list[FrozenTrial]:
     """
     complete = [trial for trial in study.list_trials() if trial.state == TrialState.COMPLETE]
     signs = [1.0 if is_minimized else -1.0 for is_minimized in study.plan.is_minimized]
-    front = {trial.number for trial in find_front(study)}
+    front = {trial.number for trial in compute_front(study)}
 
     def rank(trial: FrozenTrial) -> tuple[Any, ...]:
         losses = [sign * value for sign, value in zip(signs, trial.values, strict=True)]
@@ -35,7 +35,7 @@ def rank_trials(study: TuningStudy) -> list[FrozenTrial]:
     return sorted(complete, key=rank)
 
 
-def find_front(study: TuningStudy) -> list[FrozenTrial]:
+def compute_front(study: TuningStudy) -> list[FrozenTrial]:
     """:return: the complete trials that no other beats in all objectives; with one objective the best"""
     if not any(trial.state == TrialState.COMPLETE for trial in study.list_trials()):
         return []

@@ -110,7 +110,7 @@ class _Results:
 
 def _run_here(study: TuningStudy, signals: SignalWatch, results: _Results) -> None:
     failures = FailureWatch(study.plan.settings.max_failures_in_a_row, study.list_trials())
-    deadline = _find_deadline(study.plan)
+    deadline = _compute_deadline(study.plan)
 
     def is_over() -> bool:
         failures.check(study.list_trials())
@@ -125,7 +125,7 @@ def _run_workers(study: TuningStudy, signals: SignalWatch, results: _Results, wa
     plan = study.plan
     failures = FailureWatch(plan.settings.max_failures_in_a_row, study.list_trials())
     ended_before = sum(trial.state.is_finished() for trial in study.list_trials())
-    began_at, deadline = time.monotonic(), _find_deadline(plan)
+    began_at, deadline = time.monotonic(), _compute_deadline(plan)
     if study.is_complete():
         return
     pool = StudyWorkers(plan, plan.settings.jobs)
@@ -145,6 +145,6 @@ def _run_workers(study: TuningStudy, signals: SignalWatch, results: _Results, wa
         failures.check(study.list_trials())
 
 
-def _find_deadline(plan: TuningPlan) -> float:
+def _compute_deadline(plan: TuningPlan) -> float:
     seconds = plan.settings.timeout_seconds
     return float("inf") if seconds is None else time.monotonic() + seconds

@@ -34,7 +34,7 @@ def set_memory(monkeypatch: pytest.MonkeyPatch) -> SetFree:
 
     def set_limit(total: float, free: float | None = None, *, has_children: bool = True) -> None:
         limit = MemoryLimit("this machine", int(total), int(total if free is None else free), has_children)
-        monkeypatch.setattr(memory, "find_memory_limits", lambda: [limit])
+        monkeypatch.setattr(memory, "list_memory_limits", lambda: [limit])
 
     return set_limit
 
@@ -129,7 +129,7 @@ def test_the_tightest_of_several_limits_is_named(monkeypatch: pytest.MonkeyPatch
         MemoryLimit("this machine", 24 * 2**30, 21 * 2**30),
         MemoryLimit("this process (ulimit -v)", 8 * 2**30, 5 * 2**30, has_children=False),
     ]
-    monkeypatch.setattr(memory, "find_memory_limits", lambda: limits)
+    monkeypatch.setattr(memory, "list_memory_limits", lambda: limits)
     with pytest.raises(ConfigError, match=r"but this process \(ulimit -v\) has 8\.0 GiB, 5\.0 GiB of it free"):
         validate_memory(make_config(parallel={"num_envs": 99_999_999}))
 

@@ -27,7 +27,7 @@ def advise(*arguments: str) -> Result:
 
 @pytest.mark.parametrize("width", [80, 160])
 def test_a_table_and_what_to_paste(width: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(sys.modules["sb3_ext.cli.advise"], "find_width", lambda: width)
+    monkeypatch.setattr(sys.modules["sb3_ext.cli.advise"], "measure_width", lambda: width)
     result = advise(*PPO, "--num-envs", "2")
     assert result.exit_code == 0, result.output
     rows = [line.split()[0] for line in result.stdout.splitlines() if "×" in line]

@@ -46,7 +46,7 @@ def test_tables_fit_the_terminal(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(league_tables, "find_width", lambda: width)
+    monkeypatch.setattr(league_tables, "measure_width", lambda: width)
     print_league(make_league(17))
     lines = capsys.readouterr().out.splitlines()
     assert max(map(cell_len, lines)) <= (width or 200)

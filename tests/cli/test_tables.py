@@ -12,7 +12,7 @@ import click
 import pytest
 from rich.cells import cell_len
 
-from sb3_ext.cli.tables import Column, find_width, format_blocks, format_definitions, format_table, wrap
+from sb3_ext.cli.tables import Column, format_blocks, format_definitions, format_table, measure_width, wrap
 from sb3_ext.formatting import shorten_names
 
 COLUMNS = [
@@ -109,13 +109,13 @@ def test_a_terminal_is_as_wide_as_it_says(columns: int, width: int) -> None:
     leader, follower = os.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     with open(follower, "w") as stream:
-        assert find_width(stream) == width
+        assert measure_width(stream) == width
     os.close(leader)
 
 
 def test_what_is_no_terminal_has_no_width(tmp_path: Path) -> None:
     with (tmp_path / "list.txt").open("w") as stream:
-        assert find_width(stream) is None
+        assert measure_width(stream) is None
 
 
 def test_text_is_broken_between_words_only() -> None:

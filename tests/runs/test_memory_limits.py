@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sb3_ext.runs.memory_limits import MemoryLimit, find_cgroup_limits, find_memory_limits
+from sb3_ext.runs.memory_limits import MemoryLimit, list_cgroup_limits, list_memory_limits
 
 NAME = "the control group of this process"
 
@@ -20,7 +20,7 @@ def write(directory: Path, **files: object) -> None:
 
 
 def test_the_machine_is_a_limit() -> None:
-    machine = find_memory_limits()[0]
+    machine = list_memory_limits()[0]
     assert machine.name == "this machine"
     assert machine.total_bytes == psutil.virtual_memory().total + psutil.swap_memory().total
     assert 0 < machine.free_bytes <= machine.total_bytes
@@ -30,13 +30,13 @@ def test_groups_of_version_2_bound_those_in_them(tmp_path: Path) -> None:
     write(tmp_path, own="0::/job/step")
     write(tmp_path / "fs/job", memory__max=8000, memory__current=3000, memory__stat="anon 2500\ninactive_file 500")
     write(tmp_path / "fs/job/step", memory__max="max", memory__current=3000)
-    assert find_cgroup_limits(tmp_path / "fs", tmp_path / "own") == [MemoryLimit(NAME, 8000, 5500)]
+    assert list_cgroup_limits(tmp_path / "fs", tmp_path / "own") == [MemoryLimit(NAME, 8000, 5500)]
 
 
 def test_a_container_is_its_own_root(tmp_path: Path) -> None:
     write(tmp_path, own="0::/")
     write(tmp_path / "fs", memory__max=8000, memory__current=9000)
-    assert find_cgroup_limits(tmp_path / "fs", tmp_path / "own") == [MemoryLimit(NAME, 8000, 0)]
+    assert list_cgroup_limits(tmp_path / "fs", tmp_path / "own") == [MemoryLimit(NAME, 8000, 0)]
 
 
 def test_groups_of_version_1_bound_those_in_them(tmp_path: Path) -> None:
@@ -44,20 +44,20 @@ def test_groups_of_version_1_bound_those_in_them(tmp_path: Path) -> None:
     stat = "inactive_file 1\ntotal_inactive_file 100"
     write(tmp_path / "fs/memory", memory__limit_in_bytes=9223372036854771712, memory__usage_in_bytes=10**9)
     write(tmp_path / "fs/memory/slurm/job", memory__limit_in_bytes=4000, memory__usage_in_bytes=1000, memory__stat=stat)
-    assert find_cgroup_limits(tmp_path / "fs", tmp_path / "own") == [MemoryLimit(NAME, 4000, 3100)]
+    assert list_cgroup_limits(tmp_path / "fs", tmp_path / "own") == [MemoryLimit(NAME, 4000, 3100)]
 
 
 def test_a_system_without_groups_has_no_such_limit(tmp_path: Path) -> None:
-    assert find_cgroup_limits(tmp_path, tmp_path / "own") == []
+    assert list_cgroup_limits(tmp_path, tmp_path / "own") == []
 
 
 @pytest.mark.skipif(not hasattr(resource, "RLIMIT_AS"), reason="this system has no such limit")
 def test_the_address_space_is_a_limit(start_python: Callable[..., subprocess.Popen[str]]) -> None:
     code = """
 import resource
-from sb3_ext.runs.memory_limits import find_memory_limits
+from sb3_ext.runs.memory_limits import list_memory_limits
 resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))
-limit = find_memory_limits()[-1]
+limit = list_memory_limits()[-1]
 print(limit.name, limit.total_bytes, 0 < limit.free_bytes < 2**31, limit.has_children, sep="; ")
 """
     output, _ = start_python(code).communicate()

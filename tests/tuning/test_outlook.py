@@ -84,7 +84,7 @@ def test_an_environment_that_fails_is_left_to_the_first_trial(monkeypatch: pytes
 
 def test_a_study_whose_workers_do_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     limit = MemoryLimit("this machine", 2**27, 2**27)
-    monkeypatch.setattr("sb3_ext.building.memory.find_memory_limits", lambda: [limit])
+    monkeypatch.setattr("sb3_ext.building.memory.list_memory_limits", lambda: [limit])
     data = {**DATA, "agent": {"id": "dqn"}, "tune": {"space": SPACE}}
     make_plan(data)
     with pytest.raises(ConfigError, match=r"agent\.params\.buffer_size: .* tune\.jobs: 8 times that"):

@@ -13,7 +13,7 @@ from sb3_ext.config.evaluation_schema import PlateauConfig
 from sb3_ext.evaluation.convergence import PlateauRule
 from sb3_ext.evaluation.evaluate import Evaluation
 from sb3_ext.ranges import NonNegative, NonNegativeInt, PositiveInt
-from sb3_ext.reports.intervals import find_standard_error
+from sb3_ext.reports.intervals import compute_standard_error
 
 _DEFAULTS = PlateauConfig()
 
@@ -72,9 +72,9 @@ class PlateauStopCallback(ReturnStopCallback[PlateauRule]):
         self._returns.append(episode_return)
         if len(self._returns) < self._window:
             return False
-        average, standard_error = fmean(self._returns), find_standard_error(self._returns)
+        average, standard_error = fmean(self._returns), compute_standard_error(self._returns)
         self._returns.clear()
         return self._rule.update(average, standard_error)
 
     def _add_evaluation(self, evaluation: Evaluation) -> bool:
-        return self._rule.update(evaluation.mean_return, find_standard_error(evaluation.returns))
+        return self._rule.update(evaluation.mean_return, compute_standard_error(evaluation.returns))

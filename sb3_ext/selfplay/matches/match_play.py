@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sb3_ext.reports.intervals import find_wilson_interval95
+from sb3_ext.reports.intervals import compute_wilson_interval95
 from sb3_ext.selfplay.games.game import Boards, Game
 from sb3_ext.selfplay.games.legality import check_moves
 from sb3_ext.selfplay.games.openings import play_random_openings
@@ -42,7 +42,7 @@ class Tally(NamedTuple):
     @property
     def interval95(self) -> tuple[float, float]:
         """95 % Wilson interval of the score."""
-        return find_wilson_interval95(self.score, self.games)
+        return compute_wilson_interval95(self.score, self.games)
 
     def reverse(self) -> Tally:
         """:return: the results of the other player"""
