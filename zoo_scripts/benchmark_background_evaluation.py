@@ -1,7 +1,7 @@
 """
-How long training stands still for evaluations: in the background, and with stock Stable-Baselines3's ``EvalCallback``.
+Measure for how long evaluations block training: in the background, and with Stable-Baselines3's ``EvalCallback``.
 
-Both watch the same run of PPO, and evaluate as often over as many episodes. Their own time is taken inside the run.
+Both run in the same training of PPO, with the same interval and number of episodes. Their time is measured inside it.
 
     python zoo_scripts/benchmark_background_evaluation.py --steps 100000 --every-steps 10000 --episodes 20
 """

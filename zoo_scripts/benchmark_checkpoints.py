@@ -1,5 +1,5 @@
 """
-How long training stands still for a checkpoint, beside stock Stable-Baselines3's ``CheckpointCallback``.
+Measure for how long a checkpoint blocks training, compared with Stable-Baselines3's ``CheckpointCallback``.
 
 Both save in turns within the same training. A PPO on CartPole with ``VecNormalize``, and a DQN whose replay buffer
 holds a million images of 84 x 84 (28 GB of address space, of which only what is written needs memory; stock SB3 writes

@@ -1,5 +1,5 @@
 """
-How long an evaluation takes, beside stock Stable-Baselines3's ``evaluate_policy`` on one environment.
+Measure the time of an evaluation, compared with Stable-Baselines3's ``evaluate_policy`` on one environment.
 
 Both evaluate the same half-trained PPO in turns; the medians are compared, and so are the distributions of returns,
 by the two-sample Kolmogorov-Smirnov statistic.

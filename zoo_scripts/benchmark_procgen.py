@@ -1,5 +1,5 @@
 """
-How fast Procgen's games are stepped: by the library alone, as our native ``VecEnv``, and one by one.
+Measure how fast Procgen's games are stepped: by the library alone, as a native ``VecEnv``, and one by one.
 
 The same random actions go to all of them in turns, and medians are compared: of the rates, and of each rate's share of
 the library's in the same turn. Processor time is compared too, all threads' together: on a machine that has other

@@ -1,7 +1,7 @@
 """
-How many moves an agent makes in a second against a frozen network, beside the usual way to seat one.
+Measure moves per second against a frozen network, compared with the usual way to add such an opponent.
 
-Usual is an opponent inside each environment, asked with stock ``predict`` for one move at a time, in a
+The usual way is an opponent inside each environment, which calls ``predict`` for one move at a time, in a
 ``DummyVecEnv``. The rules there are plain Python, which is fastest for a single board. The agent plays random legal
 moves, so that only the environments are measured; both ways take turns, and the medians are compared.
 

@@ -1,5 +1,5 @@
 """
-Tuning beside RL Baselines3 Zoo's: the same trials, steps, pruner and jobs, on the same machine.
+Compare tuning with RL Baselines3 Zoo's: the same trials, steps, pruner and jobs, on the same machine.
 
 ``python zoo_scripts/benchmark_tuning.py --zoo-python /path/to/zoo/bin/python``
 

@@ -1,8 +1,7 @@
 """
-Bare stepping with random actions: WorkerVecEnv beside SB3's and Gymnasium's vectorised environments.
+Measure steps per second with random actions: WorkerVecEnv, and SB3's and Gymnasium's vectorised environments.
 
-All take turns in the same run, several times; the medians are compared. The processes of those that wait their turn
-are idle::
+They are measured in turn, several times; the medians are compared. The processes of the others are idle meanwhile::
 
     python zoo_scripts/benchmark_vec_envs.py
     python zoo_scripts/benchmark_vec_envs.py --env benchmark/Expensive-v0 --seconds 2

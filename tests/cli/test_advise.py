@@ -26,7 +26,7 @@ def advise(*arguments: str) -> Result:
 
 
 @pytest.mark.parametrize("width", [80, 160])
-def test_a_table_and_what_to_paste(width: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_table_and_the_section_to_paste(width: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys.modules["sb3_ext.cli.advise"], "measure_width", lambda: width)
     result = advise(*PPO, "--num-envs", "2")
     assert result.exit_code == 0, result.output

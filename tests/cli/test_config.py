@@ -90,7 +90,7 @@ def test_every_public_callback_can_be_named_or_is_switched_on_elsewhere() -> Non
     assert [name for name in SET_ELSEWHERE if name not in listed] == []
 
 
-def test_what_a_run_gives_to_its_callbacks_is_not_set_in_the_file(tmp_path: Path) -> None:
+def test_parameters_that_a_run_sets_itself_are_not_set_in_the_file(tmp_path: Path) -> None:
     path = tmp_path / "my.yaml"
     entry = "{type: stop_file, params: {path: there, at_boundary: false}}"
     path.write_text(f"env: {{id: CartPole-v1}}\nagent: {{id: ppo}}\ntrain: {{callbacks: [{entry}]}}\n")

@@ -160,13 +160,13 @@ def test_a_person_plays_through_a_pipe(run: Path) -> None:
         (("--against", "runs/nobody"), "there is no such run or checkpoint"),
     ],
 )
-def test_what_does_not_go_together_is_refused(run: Path, arguments: tuple[str, ...], message: str) -> None:
+def test_options_that_exclude_each_other_are_refused(run: Path, arguments: tuple[str, ...], message: str) -> None:
     outcome = invoke("enjoy", run, *arguments)
     assert outcome.exit_code == 2
     assert message in outcome.output
 
 
-def test_what_is_no_game_is_refused(tmp_path: Path) -> None:
+def test_a_run_that_is_not_of_a_game_is_refused(tmp_path: Path) -> None:
     config = {
         "env": {"id": "CartPole-v1"},
         "agent": {"id": "ppo", "device": "cpu", "params": {"n_steps": 32, "batch_size": 32, "n_epochs": 1}},

@@ -176,7 +176,7 @@ def test_list_loads_nothing_heavy(root: Path) -> None:
     assert not heavy & set(output.stdout.split())
 
 
-def test_show_tells_what_there_is_to_know(root: Path) -> None:
+def test_show_prints_status_results_and_environment(root: Path) -> None:
     directory = add_run(root / "a", "failed", stop_reason="error: ValueError: no (x.py:1)", last_save_error="disk full")
     write_json(directory / "meta.json", {"command": "sb3-ext train a", "git_commit": "abc", "git_dirty": True})
     (directory / "logs").mkdir()

@@ -93,7 +93,7 @@ def test_columns_without_room_go_into_a_table_below() -> None:
     assert len(format_blocks(columns, rows, 3)) == 5
 
 
-def test_a_meaning_goes_on_below_itself() -> None:
+def test_a_long_meaning_continues_below_its_first_line() -> None:
     rows = [("path", "/a/path/that/is/longer/than/the/line"), None, ("command", "sb3-ext train my.yaml --seed 3")]
     assert [click.unstyle(line) for line in format_definitions(rows, 32)] == [
         "  path     /a/path/that/is/longer/than/the/line",
@@ -113,7 +113,7 @@ def test_a_terminal_is_as_wide_as_it_says(columns: int, width: int) -> None:
     os.close(leader)
 
 
-def test_what_is_no_terminal_has_no_width(tmp_path: Path) -> None:
+def test_a_stream_that_is_not_a_terminal_has_no_width(tmp_path: Path) -> None:
     with (tmp_path / "list.txt").open("w") as stream:
         assert measure_width(stream) is None
 

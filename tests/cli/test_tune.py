@@ -103,7 +103,7 @@ def test_a_study_with_two_workers(config: Callable[..., Path], start_tuning: Any
     assert "trials     2 of 2" in again.output
 
 
-def test_ctrl_c_ends_it_soon_and_the_same_command_goes_on(config: Callable[..., Path], start_tuning: Any) -> None:
+def test_ctrl_c_ends_it_soon_and_the_same_command_continues_it(config: Callable[..., Path], start_tuning: Any) -> None:
     path = config(train={"total_steps": 1_000_000})
     process = start_tuning(path, "--trials", 1)
     run = Path("runs/my/trial_0000")
@@ -192,7 +192,7 @@ def test_a_changed_space_is_told(config: Callable[..., Path]) -> None:
     assert "tune.space.agent.params.gamma: was nothing, is" in result.output
 
 
-def test_without_optuna_it_says_what_to_install(config: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_optuna_the_error_names_the_extra(config: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.startswith("sb3_ext.tuning")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr("importlib.util.find_spec", lambda *_: None)

@@ -65,7 +65,7 @@ def find_process(evaluator: BackgroundEvaluator) -> psutil.Process:
         (RecurrentPPO, "MlpLstmPolicy", {}),
     ],
 )
-def test_finds_what_an_evaluation_here_finds(
+def test_the_background_evaluation_equals_one_in_this_process(
     evaluator: BackgroundEvaluator, algorithm: Any, policy: str, kwargs: dict[str, Any]
 ) -> None:
     model = make_model(algorithm, policy, **kwargs)

@@ -91,7 +91,7 @@ def test_plateau_in_standard_errors(averages: list[Any], met_after: int | None) 
 
 @pytest.mark.parametrize("split", range(8))
 @pytest.mark.parametrize("make_rule", [lambda: ConvergenceRule(3, 2, 3), lambda: PlateauRule(3, 1.5, warm_up=2)])
-def test_a_restored_rule_goes_on_as_if_never_interrupted(make_rule: Any, split: int) -> None:
+def test_a_restored_rule_continues_as_if_never_interrupted(make_rule: Any, split: int) -> None:
     values = [1.0, 2.0, 4.0, 4.5, 4.0, 5.0, 3.0, 3.0]
     whole, first, second = make_rule(), make_rule(), make_rule()
     expected = [whole.update(value) for value in values]

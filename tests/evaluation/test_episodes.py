@@ -96,7 +96,7 @@ def test_agrees_with_evaluate_policy_episode_by_episode() -> None:
 
 
 @pytest.mark.parametrize("success", [True, False, None])
-def test_success_is_what_the_environment_says(success: bool | None) -> None:
+def test_success_is_the_value_in_the_info_of_the_environment(success: bool | None) -> None:
     assert next(play_episodes(Still(), make_counting_envs(2, success=success), 1)).success is success
 
 
@@ -162,7 +162,7 @@ def test_a_maskable_model_plays_environments_without_masks() -> None:
     assert len(list(play_episodes(model, make_counting_envs(3), 2))) == 2
 
 
-def test_recurrent_state_is_carried_and_reset_where_an_episode_starts() -> None:
+def test_recurrent_state_is_passed_on_and_reset_when_an_episode_starts() -> None:
     model = train_tiny(RecurrentPPO, make_counting_envs(3), "MlpLstmPolicy", n_steps=16, batch_size=16)
     seen: list[tuple[Any, list[bool]]] = []
     predict = model.policy.predict
@@ -251,7 +251,7 @@ def test_an_episode_that_ends_with_its_last_allowed_step_is_not_cut_off() -> Non
 
 
 @pytest.mark.parametrize("monitor", ["Monitor", "VecMonitor"])
-def test_what_is_cut_off_counts_as_monitors_have_seen_it(monitor: str) -> None:
+def test_a_truncated_episode_has_the_return_that_monitor_has_seen(monitor: str) -> None:
     def make() -> gym.Env[Any, Any]:
         env: gym.Env[Any, Any] = CountingEnv(1000)
         return gym.wrappers.TransformReward(Monitor(env) if monitor == "Monitor" else env, lambda reward: 0.1 * reward)

@@ -106,7 +106,7 @@ def test_without_a_measurement_all_speeds_are_overall() -> None:
     assert any("not every run has a benchmark_metrics.json" in note for note in list_notes(found))
 
 
-def test_what_is_not_known_of_any_run_is_left_out() -> None:
+def test_figures_that_are_unknown_for_all_runs_are_left_out() -> None:
     runs = [make_run("a", steps=5, is_measured=False), make_run("b", steps=5, is_measured=False)]
     rows = dict(format_rows(compare_runs(runs)))
     assert "peak memory" not in rows

@@ -209,7 +209,7 @@ def test_a_game_on_mirror_boards_alone_has_no_returns(figures: list[Figure], eva
     assert len(figures[0].axes[0].lines) == (evaluations > 0)
 
 
-def test_what_is_missing_is_left_out() -> None:
+def test_missing_series_are_left_out() -> None:
     series = Series.read([1, 2, None, 4], [1.0, None, 3.0, math.inf])
     assert (series.x.tolist(), series.y.tolist()) == ([1], [1])
 

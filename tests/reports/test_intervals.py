@@ -53,6 +53,6 @@ def test_wilsons_interval_of_a_perfect_score_has_width() -> None:
     assert compute_wilson_interval95(0.0, 0) == (0, 1)
 
 
-def test_what_is_no_proportion_has_no_interval() -> None:
+def test_values_outside_0_to_1_have_no_interval() -> None:
     with pytest.raises(ValueError, match="but got 2"):
         compute_wilson_interval95(2, 10)

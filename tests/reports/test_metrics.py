@@ -63,7 +63,7 @@ def test_keeps_single_numbers(value: Any, kept: float | None) -> None:
 
 
 @pytest.mark.parametrize("value", ["text", np.str_("text"), np.zeros(2), torch.zeros(2), object(), None])
-def test_leaves_out_what_is_no_single_number(value: Any) -> None:
+def test_values_that_are_not_single_numbers_are_left_out(value: Any) -> None:
     history = MetricsHistory()
     history.add_training(1, 0.0, {"value": value})
     assert "value" not in history.to_dict()["training"]

@@ -63,7 +63,7 @@ def test_a_repository_is_clean_or_dirty(tmp_path: Path, monkeypatch: pytest.Monk
     assert describe_environment()["git_dirty"] is True
 
 
-def test_requirements_pin_what_is_installed() -> None:
+def test_requirements_pin_the_installed_packages() -> None:
     lines = list_requirements().splitlines()
 
     assert f"torch=={importlib.metadata.version('torch')}" in lines

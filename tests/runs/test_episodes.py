@@ -58,14 +58,14 @@ def test_a_file_that_was_cut_is_read_again(tmp_path: Path) -> None:
     assert returns.read() == []
 
 
-def test_a_resumed_run_goes_on_in_time(tmp_path: Path) -> None:
+def test_a_resumed_run_continues_in_time(tmp_path: Path) -> None:
     (tmp_path / "0.monitor.csv").write_text(HEADER + "1,5,0.1\n3,5,9.0\n4,5,0.1\n")
     (tmp_path / "1.monitor.csv").write_text(HEADER + "2,5,8.0\n5,5,1.2\n")
 
     assert EpisodeReturns(tmp_path).read() == [1.0, 2.0, 3.0, 4.0, 5.0]
 
 
-def test_what_is_no_number_is_left_out(tmp_path: Path) -> None:
+def test_values_that_are_not_numbers_are_left_out(tmp_path: Path) -> None:
     (tmp_path / "0.monitor.csv").write_text(HEADER + "nan,5,0.1\ninf,5,0.2\n\nx,y,z\n1,5,0.3,extra\n")
 
     assert EpisodeReturns(tmp_path).read() == [1.0]

@@ -32,7 +32,7 @@ def test_the_last_lines_are_read(
     assert LogTail(tmp_path / "log").read_last(lines) == expected
 
 
-def test_following_gives_what_is_added_until_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_following_gives_added_lines_until_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_tail, "_POLL_SECONDS", 0.0)
     path = tmp_path / "log"
     path.write_text("old\n")

@@ -265,7 +265,7 @@ def test_a_process_ends_well_on_sigterm(tmp_path: Path, start_run: Callable[[Pat
     assert read_status(tmp_path / "a" / "status.json").stop_reason == "signal SIGTERM"
 
 
-def test_a_resume_removes_what_a_killed_writer_left_and_nothing_of_the_users(tmp_path: Path) -> None:
+def test_a_resume_removes_temporary_files_of_a_killed_writer_and_no_files_of_the_user(tmp_path: Path) -> None:
     with create_session(tmp_path / "a") as session:
         session.finish("signal SIGTERM")
     left = [tmp_path / "a" / name for name in (".metrics.json.liav_i32", ".status.json.abcdefgh")]

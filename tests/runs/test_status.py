@@ -33,7 +33,7 @@ def test_a_new_status_says_who_owns_the_run() -> None:
     assert status.run_id != RunStatus.begin().run_id
 
 
-def test_what_is_written_is_read(status_file: StatusFile) -> None:
+def test_a_status_is_read_as_it_was_written(status_file: StatusFile) -> None:
     status_file.update(step=100, total_steps=1000, epsilon=0.5, phase="updating")
     status_file.write()
 
@@ -77,7 +77,7 @@ def test_numbers_become_plain(status_file: StatusFile) -> None:
     assert (status.step, status.fps, status.episode_return_mean, status.best_evaluation) == (7, 2.5, None, None)
 
 
-def test_a_failing_disk_is_logged_once_and_the_run_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failing_disk_is_logged_once_and_the_run_continues(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     status_file = StatusFile(tmp_path / "missing" / "status.json", RunStatus())
     with caplog.at_level(logging.WARNING):
         status_file.write()

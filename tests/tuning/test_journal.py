@@ -114,7 +114,7 @@ def test_a_whole_journal_is_left_as_it_is(tmp_path: Path, caplog: pytest.LogCapt
     assert caplog.text == ""
 
 
-def test_who_has_it_open_meanwhile_goes_on_after_a_kill(
+def test_another_process_with_the_journal_open_continues_after_a_kill(
     tmp_path: Path, start_python: Callable[..., subprocess.Popen[str]]
 ) -> None:
     """The killed process held the lock, too: the kernel has let go of it."""

@@ -39,7 +39,7 @@ def test_a_file_without_a_section_gets_a_modest_study() -> None:
     ]
 
 
-def test_what_is_left_of_a_study_counts() -> None:
+def test_only_the_remaining_trials_of_a_study_count() -> None:
     tune = {"trials": 30, "jobs": 4, "seeds": 2, "pruner": "none", "study": "mine", "space": SPACE, "timeout": "10m"}
     plan = make_plan({**DATA, "train": {"total_steps": 100_000, "total_episodes": 50}, "tune": tune})
     assert describe_outlook(plan, ended=20) == [

@@ -107,7 +107,7 @@ def test_the_copy_has_short_names_and_only_the_keys_that_were_varied() -> None:
     assert copy.best_value == 20.0
 
 
-def test_the_copy_says_what_is_sampled() -> None:
+def test_the_copy_names_what_is_sampled() -> None:
     names = set(make_readable_study(sample_study(5)).best_trial.params)
 
     assert names >= {"log₂ n_steps", "1 − gamma", "learning_rate", "net_arch"}

@@ -95,7 +95,7 @@ def test_the_configurations_own_values_are_expressed() -> None:
     assert values["agent.params.use_sde"] is False
 
 
-def test_a_number_outside_goes_to_the_border_and_what_cannot_be_said_is_left_out(
+def test_a_number_outside_moves_to_the_border_and_other_values_are_left_out(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     config = make_config(learning_rate=0.5, n_steps=100, clip_range=0.2, n_epochs=5)
@@ -112,7 +112,7 @@ def test_a_number_outside_goes_to_the_border_and_what_cannot_be_said_is_left_out
     assert "samples agent.params.n_steps: the space does not have 100" in caplog.text
 
 
-def test_what_is_expressed_can_be_enqueued_without_a_warning() -> None:
+def test_the_configurations_values_are_enqueued_without_a_warning() -> None:
     study = optuna.create_study()
     study.enqueue_trial(make_space().express(make_config(learning_rate=0.5)))
 

@@ -91,7 +91,7 @@ def test_as_many_are_taken_as_asked_for(make_plan_here: MakePlan, storage: str |
     assert study.list_trials()[1].user_attrs[ERROR] == "no luck"
 
 
-def test_what_is_put_back_is_taken_first_with_the_same_values(make_plan_here: MakePlan, storage: str | None) -> None:
+def test_a_released_trial_is_taken_first_with_the_same_values(make_plan_here: MakePlan, storage: str | None) -> None:
     study = open_study(make_plan_here(tune__storage=storage))
     study.claim_next()
     second = study.claim_next()
@@ -157,7 +157,7 @@ def test_a_trial_whose_process_was_killed_before_it_said_who_it_is(make_plan_her
     assert [claim.number for claim in claims if claim is not None] == [0, 1]
 
 
-def test_what_kills_its_process_again_and_again_fails(
+def test_a_trial_that_kills_its_processes_again_and_again_fails(
     make_plan_here: MakePlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = open_study(make_plan_here(tune__trials=1))
@@ -238,7 +238,7 @@ def test_a_change_of_the_space_is_refused_and_told(make_plan_here: MakePlan) -> 
     assert "train.total_steps: was 128, is 256" in message
 
 
-def test_what_does_not_matter_may_change(make_plan_here: MakePlan) -> None:
+def test_settings_that_do_not_affect_trials_may_change(make_plan_here: MakePlan) -> None:
     open_study(make_plan_here())
 
     study = open_study(make_plan_here(tune__trials=50, tune__jobs=3, tune__pruner="none", tune__sampler="random"))
@@ -251,7 +251,7 @@ def test_there_has_to_be_a_study_to_resume(make_plan_here: MakePlan) -> None:
         open_study(make_plan_here(), must_exist=True)
 
 
-def test_a_study_of_somebody_elses_is_left_alone(make_plan_here: MakePlan) -> None:
+def test_a_study_of_another_program_is_refused(make_plan_here: MakePlan) -> None:
     plan = make_plan_here()
     plan.directory.mkdir()
     optuna.create_study(study_name="mine", storage=plan.storage).add_trial(optuna.trial.create_trial(value=1.0))
@@ -293,7 +293,7 @@ def test_a_file_that_is_no_study(make_plan_here: MakePlan, tmp_path: Path) -> No
         open_study(make_plan_here(tune__storage=f"sqlite:///{path}"))
 
 
-def test_random_numbers_do_not_repeat_when_a_study_goes_on(make_plan_here: MakePlan) -> None:
+def test_random_numbers_do_not_repeat_when_a_study_continues(make_plan_here: MakePlan) -> None:
     plan = make_plan_here(tune__sampler="random", tune__trials=6)
     values = []
     for _ in range(6):

@@ -125,7 +125,7 @@ def test_a_training_whose_losses_are_no_numbers_fails(
     )
 
 
-def test_a_study_goes_on_after_failures_and_gives_up_after_many_in_a_row(make_plan_here: MakePlan) -> None:
+def test_a_study_continues_after_failures_and_stops_after_many_in_a_row(make_plan_here: MakePlan) -> None:
     plan = make_plan_here(env__wrappers=make_wrapper("error"), tune__trials=9, tune__max_failures_in_a_row=3)
 
     with pytest.raises(TuningError) as caught:
@@ -137,7 +137,7 @@ def test_a_study_goes_on_after_failures_and_gives_up_after_many_in_a_row(make_pl
     assert (plan.directory / "trials.csv").read_text().count("the environment broke") == 3
 
 
-def test_an_interrupted_trial_goes_on_from_its_checkpoint(make_plan_here: MakePlan) -> None:
+def test_an_interrupted_trial_continues_from_its_checkpoint(make_plan_here: MakePlan) -> None:
     plan = make_plan_here(
         env__wrappers=make_wrapper("signal"), train__callbacks__checkpoint__params__interval=32, tune__trials=1
     )
@@ -220,7 +220,7 @@ def test_several_seeds_and_objectives(make_plan_here: MakePlan) -> None:
     assert load_config(plan.directory / "best.yaml").seed == 1
 
 
-def test_a_trial_is_begun_anew_where_its_directory_cannot_be_reached(make_plan_here: MakePlan) -> None:
+def test_a_trial_starts_again_if_its_directory_cannot_be_reached(make_plan_here: MakePlan) -> None:
     study = open_study(make_plan_here(tune__trials=1))
     claim = take(study)
     claim.trial.set_user_attr("directory", "/nowhere/trial_0000")
@@ -252,7 +252,7 @@ def test_a_foreign_run_in_its_place_is_not_taken_for_it(make_plan_here: MakePlan
         ({"tune__space": {}}, "tune.space: is empty"),
     ],
 )
-def test_what_cannot_be_tuned_is_said_at_once(make_plan_here: MakePlan, changes: Any, message: str) -> None:
+def test_a_study_that_cannot_be_tuned_is_refused_at_once(make_plan_here: MakePlan, changes: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         make_plan_here(**changes)
 
