@@ -266,7 +266,7 @@ def test_an_algorithm_and_a_parallel_mode_of_an_installed_package_train_resume_a
     assert run.evaluate(episodes=1, trust=True).mean_return > 0
     refused, played = run_command("enjoy", "run"), run_command("enjoy", "run", "--episodes", "1", "--trust")
     assert refused.exit_code == 2
-    assert "needs code of its own (algorithm outside_package.parts.SmoothPPO): load it with trust" in refused.stderr
+    assert "needs its own code (algorithm outside_package.parts.SmoothPPO): load it with trust" in refused.stderr
     assert played.exit_code == 0, played.output
 
 

@@ -102,8 +102,8 @@ def test_a_run_resumes_and_plays_after_its_initial_weights_are_gone() -> None:
     [
         ("nope", None, "nope: no run with this path"),
         ("nope.zip", None, r"nope\.zip does not exist"),
-        ("text.zip", b"text", r"text\.zip is no zip file that can be read"),
-        ("empty.zip", b"PK\5\6" + bytes(18), r"empty\.zip is no model of SB3's: it has no member policy\.pth"),
+        ("text.zip", b"text", r"text\.zip is not a readable zip file"),
+        ("empty.zip", b"PK\5\6" + bytes(18), r"empty\.zip is not a model of SB3: it has no member policy\.pth"),
     ],
 )
 def test_unreadable_weights_are_refused_before_a_run_is_made(name: str, content: bytes | None, message: str) -> None:

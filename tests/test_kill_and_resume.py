@@ -113,7 +113,7 @@ def test_the_ledger_reports_a_damaged_checkpoint(ledger: CheckpointLedger) -> No
 
 
 def test_the_ledger_accepts_deletions_by_the_retention_rule(ledger: CheckpointLedger) -> None:
-    prunable = CheckpointStore(ledger.directory).find_prunable(Retention())
+    prunable = CheckpointStore(ledger.directory).list_prunable(Retention())
     assert prunable
     for bundle in prunable:
         shutil.rmtree(bundle.path)

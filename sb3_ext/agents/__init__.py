@@ -1,1 +1,1 @@
-"""Agents that were trained: find one by what a user names, load it, evaluate it, let it play."""
+"""Trained agents: find, load, evaluate and play them."""

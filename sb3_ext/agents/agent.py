@@ -1,4 +1,4 @@
-"""An agent that was trained, found by what a user names, and the environments that it was trained in."""
+"""Find and load a trained agent, and make the environments that it plays in."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from sb3_ext.evaluation.space_check import check_spaces
 @dataclass(frozen=True)
 class AgentSource:
     """
-    What an agent is made from.
+    Where an agent's model and environments come from.
 
-    :param config: of the run that trained it, or of the environment that was named
-    :param model: its checkpoint, or a zip
-    :param algorithm: what a zip was trained with that is no checkpoint
+    :param config: configuration of the run that trained it, or one made from the given environment and algorithm
+    :param model: its checkpoint or zip
+    :param algorithm: algorithm of a zip that is not a checkpoint
     """
 
     config: RunConfig
@@ -47,15 +47,14 @@ def find_agent(
     target: str | Path, *, checkpoint: str | None = None, env_id: str | None = None, algorithm: str | None = None
 ) -> AgentSource:
     """
-    Find what a user means.
+    Find an agent by a path or the name of a run.
 
-    :param target: a run directory, the name of a run below ``runs``, a checkpoint, or any zip that SB3 has saved
-    :param checkpoint: of a run: ``best``, ``latest`` or a step; the best when left out, the latest if none has a score
-    :param env_id: what belongs to no run plays in this environment; a run's agent, in this one instead of its own
-    :param algorithm: what a zip was trained with; the agent of a checkpoint has to be of it
-    :return: for :func:`load_agent` and :func:`make_agent_env`
-    :raises CheckpointError: if it is none of these, there is no such checkpoint, it is damaged, or not what the other
-        arguments say
+    :param target: a run directory, the name of a run below ``runs``, a checkpoint, or a zip saved by SB3
+    :param checkpoint: ``best``, ``latest`` or a step of a run; ``None`` for the best, or the latest if none has a score
+    :param env_id: environment to play in; required unless the model belongs to a run
+    :param algorithm: algorithm of a zip; for a checkpoint, it must match the checkpoint's
+    :return: what :func:`load_agent` and :func:`make_agent_env` take
+    :raises CheckpointError: if nothing is found, the checkpoint is damaged, or it contradicts the other arguments
     """
     model = find_model(target, checkpoint)
     chosen = algorithm if model.bundle is None else _choose_algorithm(str(target), model.bundle, algorithm)
@@ -63,21 +62,23 @@ def find_agent(
         overrides = [] if env_id is None else [f"env.id={env_id}"]
         return AgentSource(load_config(model.run.paths.resolved_config, overrides), model)
     if env_id is None or chosen is None:
-        raise CheckpointError(f"{target}: belongs to no run; say what it plays with --env, what it is with --algo")
+        raise CheckpointError(
+            f"{target}: does not belong to a run; give its environment with --env and its algorithm with --algo"
+        )
     config = load_config({"env": {"id": env_id}, "agent": {"id": chosen}})
     return AgentSource(config, model, chosen if model.bundle is None else None)
 
 
 def make_agent_env(source: AgentSource, *, num_envs: int | None = None, render_mode: str | None = None) -> VecEnv:
     """
-    Environments as in training: the same wrappers, frame stack and normalisation, which stands still.
+    Make environments as in training, with the same wrappers, frame stack and normalisation (which is not updated).
 
-    :param source: the agent's
-    :param num_envs: as many as evaluations in training had, when left out
+    :param source: from :func:`find_agent`
+    :param num_envs: number of environments; ``None`` for as many as in the evaluations of the training
     :param render_mode: as in Gymnasium
     :return: the environments
     :raises ConfigError: if they cannot be made
-    :raises CheckpointError: if the agent does not fit them: says how
+    :raises CheckpointError: if their spaces differ from the agent's
     """
     env = make_eval_env(source.config, num_envs=num_envs, render_mode=render_mode)
     bundle = source.model.bundle
@@ -93,11 +94,11 @@ def make_agent_env(source: AgentSource, *, num_envs: int | None = None, render_m
 
 def load_agent(source: AgentSource, env: VecEnv, *, trust: bool = False) -> BaseAlgorithm:
     """
-    :param source: the agent's
-    :param env: where it is to play
-    :param trust: run whatever code the file brings
+    :param source: from :func:`find_agent`
+    :param env: the environments that it will play in
+    :param trust: run code that the file contains
     :return: the model
-    :raises CheckpointError: if it cannot be loaded, or does not fit the environments: says how
+    :raises CheckpointError: if it cannot be loaded, or its spaces differ from those of the environments
     """
     model = load_model(
         source.model,
@@ -115,5 +116,5 @@ def _choose_algorithm(target: str, bundle: Bundle, algorithm: str | None) -> str
     if described is None:
         return algorithm
     if algorithm not in (None, described.removeprefix(MASKED_PREFIX)):
-        raise CheckpointError(f"{target}: its agent is a {described}, not a {algorithm}; leave out --algo")
+        raise CheckpointError(f"{target}: its algorithm is {described}, not {algorithm}; leave out --algo")
     return described.removeprefix(MASKED_PREFIX)

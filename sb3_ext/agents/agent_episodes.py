@@ -1,4 +1,4 @@
-"""Episodes that an agent plays, as in the evaluations of its training."""
+"""Evaluate an agent as in its training."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def evaluate_agent(
     trust: bool = False,
 ) -> Evaluation:
     """
-    Judge an agent as it was judged in training: as many episodes with the same seed are the same episodes.
+    Evaluate an agent as in training: the same number of episodes with the same seed repeats the same episodes.
 
-    :param source: the agent's
-    :param episodes: how many; as many as in training when left out
-    :param deterministic: take the most likely action; as in training when left out
-    :param seed: of the episodes; training's evaluations' when left out
-    :param trust: run whatever code the file brings
+    :param source: from :func:`~sb3_ext.agents.agent.find_agent`
+    :param episodes: number of episodes; ``None`` for as many as in training
+    :param deterministic: take the most likely action; ``None`` for the setting of the training
+    :param seed: seed of the episodes; ``None`` for the seed of the training's evaluations
+    :param trust: run code that the file contains
     :return: the statistics
     :raises ValueError: if ``episodes`` is not positive
     """
@@ -49,16 +49,16 @@ def play(
     max_steps: int | None = None,
 ) -> Iterator[Episode]:
     """
-    Play episodes, one after the other.
+    Play episodes.
 
-    :param source: where ``model`` comes from
-    :param model: from :func:`load_agent`
-    :param env: from :func:`make_agent_env`
-    :param episodes: as for :func:`evaluate_agent`
-    :param deterministic: likewise
-    :param seed: likewise
-    :param max_steps: truncate episodes after so many steps; as in training when left out
-    :return: the episodes, as they end
+    :param source: the source of ``model``
+    :param model: from :func:`~sb3_ext.agents.agent.load_agent`
+    :param env: from :func:`~sb3_ext.agents.agent.make_agent_env`
+    :param episodes: see :func:`evaluate_agent`
+    :param deterministic: see :func:`evaluate_agent`
+    :param seed: see :func:`evaluate_agent`
+    :param max_steps: truncate episodes after this many steps; ``None`` for the limit of the training
+    :return: the episodes in the order in which they end
     """
     judged = source.config.eval
     return play_episodes(

@@ -1,4 +1,4 @@
-"""An agent of a two-player game, against a person or an opponent."""
+"""Games of an agent against a person or an opponent."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def seat_agent(
     source: AgentSource, num_boards: int, *, deterministic: bool = True, seed: int | None = None, trust: bool = False
 ) -> tuple[Game, PolicyOpponent]:
     """
-    Seat an agent at a game of two.
+    Make an agent's game and load the agent as a player.
 
-    :param source: the agent's
-    :param num_boards: games that are played side by side
+    :param source: from :func:`~sb3_ext.agents.agent.find_agent`
+    :param num_boards: number of games played in parallel
     :param deterministic: take the most likely action
-    :param seed: of the agent
-    :param trust: run whatever code the agent's files bring
-    :return: the game, and the agent
-    :raises ConfigError: if the agent plays no game of two
+    :param seed: seed of the agent's moves
+    :param trust: run code that the agent's files contain
+    :return: the game and the player
+    :raises ConfigError: if the agent was not trained in a two-player game
     """
     config = source.config
     if config.game is None:
@@ -48,17 +48,16 @@ def play_against(
     trust: bool = False,
 ) -> MatchResult:
     """
-    Play against somebody: every opening twice, once in either seat.
+    Play a match: every opening twice, once from each seat.
 
-    :param source: the agent's, of a game
-    :param opponent: what :func:`~sb3_ext.evaluation.league_players.find_opponent` knows; a zip is of the same algorithm
-    :param games: how many, rounded up to an even number
-    :param deterministic: take the most likely action, the opponent too if it is an agent; as in training's evaluations
-        when left out
-    :param seed: of openings and players; training's evaluations' when left out
-    :param trust: run whatever code the agent's and the opponent's files bring
-    :return: what came of it, from the agent's side
-    :raises ConfigError: if there is no such opponent, or the agent plays no game of two
+    :param source: from :func:`~sb3_ext.agents.agent.find_agent`
+    :param opponent: see :func:`~sb3_ext.evaluation.league_players.find_opponent`; a zip must be of the same algorithm
+    :param games: number of games, rounded up to an even number
+    :param deterministic: agent and opponent take the most likely action; ``None`` for the setting of the evaluations
+    :param seed: seed of openings and players; ``None`` for the seed of the training's evaluations
+    :param trust: run code that the files of agent and opponent contain
+    :return: the result from the agent's perspective
+    :raises ConfigError: if the opponent is unknown, or the agent was not trained in a two-player game
     :raises SelfPlayError: if the opponent was trained for another game
     """
     config = source.config

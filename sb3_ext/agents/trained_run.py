@@ -1,4 +1,4 @@
-"""A run from Python: what it has learned, besides how it stands."""
+"""A run from Python, with its checkpoints."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from sb3_ext.runs.run import Run
 @dataclass(frozen=True)
 class RunCheckpoint:
     """
-    One checkpoint of a run.
+    A checkpoint of a run.
 
-    :param bundle: what is on the disk, verified
+    :param bundle: the checkpoint on disk, verified
     """
 
     bundle: Bundle
 
     @property
     def path(self) -> Path:
-        """Its directory; ``path / "model.zip"`` is what stock SB3 loads."""
+        """Directory of the checkpoint; stock SB3 loads ``path / "model.zip"``."""
         return self.bundle.path
 
     @property
@@ -38,9 +38,11 @@ class RunCheckpoint:
 
     def load(self, *, trust: bool = False) -> BaseAlgorithm:
         """
-        :param trust: read pickles, too, as stock SB3 does
-        :return: the model, to play with
-        :raises CheckpointError: if it cannot be built without trust
+        Load the model, to play or to inspect.
+
+        :param trust: read pickles, as stock SB3 does
+        :return: the model
+        :raises CheckpointError: if it cannot be built without ``trust``
         """
         return load_model(self.path, trust=trust)
 
@@ -53,12 +55,12 @@ class RunCheckpoint:
         trust: bool = False,
     ) -> Evaluation:
         """
-        Judge it as in training: as many episodes with the same seed are the same episodes.
+        Evaluate as in training: the same number of episodes with the same seed repeats the same episodes.
 
-        :param episodes: how many; as many as in training when left out
-        :param deterministic: take the most likely action; as in training when left out
-        :param seed: of the episodes; training's evaluations' when left out
-        :param trust: read pickles, too, as stock SB3 does
+        :param episodes: number of episodes; ``None`` for as many as in training
+        :param deterministic: take the most likely action; ``None`` for the setting of the training
+        :param seed: seed of the episodes; ``None`` for the seed of the training's evaluations
+        :param trust: read pickles, as stock SB3 does
         :return: the statistics
         :raises ValueError: if ``episodes`` is not positive
         """
@@ -67,10 +69,10 @@ class RunCheckpoint:
 
 class TrainedRun(Run):
     """
-    A run directory, of a living run or of one that ended. Every attribute is read when it is asked for.
+    A run directory, of a running or an ended run. Every attribute is read from disk when it is accessed.
 
     :param directory: the run directory
-    :raises RunError: this is no run directory
+    :raises RunError: if it is not a run directory
     """
 
     @property
@@ -100,7 +102,7 @@ class TrainedRun(Run):
         trust: bool = False,
     ) -> Evaluation:
         """
-        :meth:`RunCheckpoint.evaluate` of the best checkpoint, or of the latest if none has a score.
+        Evaluate the best checkpoint, or the latest if none has a score; see :meth:`RunCheckpoint.evaluate`.
         """
         source = find_agent(self.paths.root)
         return evaluate_agent(source, episodes, deterministic=deterministic, seed=seed, trust=trust)

@@ -1,4 +1,4 @@
-"""Measure a training: its speed, its memory, its processor time."""
+"""Measure speed, memory and processor time of a training."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ _STRETCHES_PER_TRAINING = 1000  # about as many, so that those of a week take li
 
 class BenchmarkCallback(EpisodeCallback):
     """
-    Measures steps per second, the shares of collecting and updating, memory and processor time, worker processes
-    included, and writes them when training ends. In a script::
+    Measure steps per second, the shares of collecting and updating, memory and processor time, including those of
+    worker processes, and write them when training ends. In a script::
 
         model.learn(100_000, callback=[BenchmarkCallback("benchmark_metrics.json"), TimeBudgetCallback(60)])
 
-    Memory and processor time are looked at by a thread, once a second at most. On its own it takes evaluating and
-    saving for collecting or updating; they are told apart where callbacks enter those phases, in the same ``phases``.
+    A thread samples memory and processor time at most once a second. Evaluating and saving count as collecting or
+    updating unless other callbacks enter these phases in the same ``phases``.
 
-    :param path: the JSON file, whose fields are in :meth:`summarize`; ``None`` to write nothing
-    :param phases: shared with whoever else enters phases; a new one by default
-    :param duration_seconds: the time that was asked for, for the record
+    :param path: JSON file with the fields of :meth:`summarize`; ``None`` writes none
+    :param phases: phases shared with other callbacks; ``None`` for new ones
+    :param duration_seconds: requested duration, which is only recorded
     """
 
     state_key = "benchmark"
@@ -63,9 +63,9 @@ class BenchmarkCallback(EpisodeCallback):
 
     def summarize(self) -> dict[str, Any]:
         """
-        Say what was measured so far.
+        Summarize the measurements so far.
 
-        :return: what ``summarize_speed`` says; ``asked_seconds``; ``sessions``, how many
+        :return: the fields of ``summarize_speed``; ``asked_seconds``; ``sessions``, how many
             processes it took; ``memory``: ``kind`` (``pss`` or ``rss``), ``peak_bytes`` and ``mean_bytes`` of all
             processes, ``cuda_peak_bytes``; ``cpu``: ``cores_used`` by all processes on average, and
             ``core_percents``, how busy the machine's cores were, whoever used them; ``episodes``,
@@ -102,7 +102,7 @@ class BenchmarkCallback(EpisodeCallback):
         }
 
     def close(self) -> None:
-        """End the measurement, and write it, if the end of training has not: after an exception, say."""
+        """End and write the measurement unless the end of training has done so, for example after an exception."""
         if self._is_measuring:
             self._finish()
 
@@ -171,7 +171,7 @@ class BenchmarkCallback(EpisodeCallback):
             try:
                 write_benchmark(self._path, self.summarize())
             except OSError as error:
-                # A full disk is no reason to end a training.
+                # A full disk must not end training.
                 logger.warning("%s cannot be written: %s", self._path, error.strerror)
 
     def _is_stretch_long(self, began_at: float) -> bool:

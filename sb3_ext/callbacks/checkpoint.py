@@ -1,4 +1,4 @@
-"""Checkpoints from which a killed training continues bit for bit."""
+"""Save checkpoints from which training resumes exactly, also after it was killed."""
 
 from __future__ import annotations
 
@@ -48,31 +48,31 @@ _DEFAULTS = CheckpointParams()
 
 class RunCheckpointCallback(EpisodeCallback):
     """
-    Keeps the best, the latest and periodic checkpoints, each of which resumes exactly. In a script::
+    Save the best, the latest and periodic checkpoints, each of which resumes exactly. In a script::
 
         checkpoints = RunCheckpointCallback("checkpoints")
         steps = checkpoints.resume_if_possible(model, total_timesteps=100_000)
         model.learn(steps, callback=[…, checkpoints], reset_num_timesteps=False)
         checkpoints.close()
 
-    Put it last: it captures between two rollouts, when all other callbacks have done what they do there. What must be
-    copied is copied then; hashing, compressing and writing happen behind the training loop. A disk that fails or is
-    full costs a warning and that checkpoint, not the training.
+    Put it last, so that it captures between two rollouts after all other callbacks. Only what must be copied is copied
+    then; a thread hashes, compresses and writes. If the disk fails or is full, a warning is logged, and training
+    continues without that checkpoint.
 
-    :param directory: where the checkpoints go: the tree is in :mod:`sb3_ext.checkpoints.store.checkpoint_store`
+    :param directory: directory of the checkpoints, described in :mod:`sb3_ext.checkpoints.store.checkpoint_store`
     :param interval: environment transitions between two checkpoints; ``None`` for none by steps
-    :param prefix: what their names begin with
+    :param prefix: prefix of their names
     :param every_episodes: finished episodes between two checkpoints; ``None`` for none by episodes
     :param every_minutes: minutes of training between two checkpoints; ``None`` for none by time
     :param best_by: ``training_return``, the mean of the latest episodes; or ``evaluation``, which needs ``evaluation``
-    :param keep_last: how many of the newest stay; ``None`` keeps them all
-    :param keep_best: how many of the best stay
-    :param milestone_steps: the first one at or after each multiple of this many transitions stays
-    :param max_disk_bytes: budget for all together; the best and the last two stay whatever their size
-    :param evaluation: whose results make a checkpoint the best
-    :param exactness: what :func:`sb3_ext.vec.snapshots.exactness.self_test` has found out about the environments
+    :param keep_last: number of newest checkpoints to keep; ``None`` keeps all
+    :param keep_best: number of best checkpoints to keep
+    :param milestone_steps: keep the first checkpoint at or after each multiple of this many transitions
+    :param max_disk_bytes: disk budget for all checkpoints; the best and the last two are always kept
+    :param evaluation: callback whose evaluations decide which checkpoint is the best
+    :param exactness: what :func:`sb3_ext.vec.snapshots.exactness.self_test` has returned for the environments
     :param inexact_because: why a resume is approximate although the environments are restored; ``None`` if it is exact
-    :param phases: to be in the phase ``saving`` meanwhile
+    :param phases: phases in which to enter ``saving``; ``None`` for none
     :raises ValueError: if a number is out of its range, or ``best_by`` is neither of the two
     """
 
@@ -112,8 +112,8 @@ class RunCheckpointCallback(EpisodeCallback):
         #: called with the reason why a resume is approximate, ``None`` if it is exact, once everything is restored
         self.on_restored: list[Callable[[str | None], None]] = []
         self._restoration: Restoration | None = None
-        # What the caller has found out, it has told.
-        self._told_reason = inexact_because or (None if exactness is None else exactness.reason)
+        # The caller has logged this one already.
+        self._logged_reason = inexact_because or (None if exactness is None else exactness.reason)
         self._is_due = False
         self._evaluated: tuple[int, Score] | None = None
         self._saved_step: int | None = None
@@ -127,17 +127,17 @@ class RunCheckpointCallback(EpisodeCallback):
 
     @property
     def on_outcome(self) -> list[Callable[[SaveOutcome], None]]:
-        """Called with the outcome of every save, from the training loop."""
+        """Listeners, called from the training loop with the outcome of every save."""
         return self._saver.on_outcome
 
     def resume_if_possible(self, model: BaseAlgorithm, total_timesteps: int) -> int:
         """
-        Put the latest good checkpoint, if there is one, back into a newly made model.
+        Restore the latest intact checkpoint, if there is one, into a new model.
 
-        :param model: made, with its environments, as the first time
+        :param model: made in the same way as the original one, with its environments
         :param total_timesteps: the original total
-        :return: what is left of it, for ``learn(…, reset_num_timesteps=False)``
-        :raises CheckpointError: if the model or its environments are others than the checkpoint's
+        :return: remaining steps for ``learn(…, reset_num_timesteps=False)``
+        :raises CheckpointError: if the model differs from the checkpoint's
         """
         bundle = self.store.find_latest(set_aside=True)
         if bundle is not None:
@@ -146,11 +146,11 @@ class RunCheckpointCallback(EpisodeCallback):
 
     def resume_from(self, bundle: Bundle, model: BaseAlgorithm) -> None:
         """
-        Put one checkpoint back into a newly made model; what ``learn`` changes, at its first rollout.
+        Restore a checkpoint into a new model. What ``learn`` changes is restored at its first rollout.
 
-        :param bundle: verified, and of one's own: parts of it are pickled
-        :param model: made, with its environments, as the first time
-        :raises CheckpointError: if the model is another than the checkpoint's
+        :param bundle: a verified checkpoint from a trusted source: parts of it are pickled
+        :param model: made in the same way as the original one, with its environments
+        :raises CheckpointError: if the model differs from the checkpoint's
         """
         self._restoration = Restoration(bundle)
         replay = self._restoration.begin(model)
@@ -160,31 +160,31 @@ class RunCheckpointCallback(EpisodeCallback):
 
     def is_boundary_near(self) -> bool:
         """
-        Whether a stop can wait for the end of the rollout: rollouts last less than a second. Otherwise a checkpoint
-        of the rollout's beginning is kept in memory, and :meth:`finish` writes that.
+        Return whether rollouts take less than a second, so that a stop can wait for the end of the rollout. Otherwise a
+        checkpoint of the start of the rollout is kept in memory, and :meth:`finish` writes that.
         """
         return self._rollouts.is_short
 
     def is_boundary_ahead(self) -> bool:
         """
-        Whether a bound can wait for the end of the rollout, so that what it has collected is learned from. A rollout
-        of a number of steps always ends; one of whole episodes may not, and is given up when it has lasted longer than
-        everything before it, and longer than ten minutes.
+        Return whether a bound can wait for the end of the rollout, so that its experience is used. Rollouts of a number
+        of steps always end; those of episodes may not, and are abandoned when one takes longer than everything before
+        it and longer than ten minutes.
         """
         return has_rollouts_of_steps(self.model) or not self._rollouts.is_overlong()
 
     @property
     def has_begun(self) -> bool:
-        """Whether a rollout has begun: before that there is nothing to save."""
+        """Whether a rollout has started: before that there is nothing to save."""
         return self._rollouts.has_begun
 
     def finish(self) -> None:
         """
-        Save what ``learn`` has left, and wait until it is on the disk. However ``learn`` ended, and more than once.
+        Save the final state, and wait until it is on the disk. Call it however ``learn`` ended; it may be called again.
 
-        What a stop or an error in the midst of a rollout or an update leaves is the state between two rollouts that was
-        kept last: of this rollout's beginning, or, where rollouts are short, of a second ago. Weights that are not
-        finite are not saved at all.
+        If training ended within a rollout or an update, this is the last state kept between two rollouts: that of the
+        start of the rollout, or, if rollouts are short, of about a second ago. Weights that are not finite are not
+        saved.
         """
         if not self.has_begun:
             return  # nothing has been trained
@@ -198,7 +198,9 @@ class RunCheckpointCallback(EpisodeCallback):
 
     def find_final_error(self) -> str | None:
         """
-        :return: after :meth:`finish`, why the state that training has ended with is not on the disk; ``None`` if it is
+        Look after :meth:`finish` for the reason why the final state is not on the disk.
+
+        :return: the reason; ``None`` if the state is there
         """
         if self.final_step is None or any(item.step == self.final_step for item in self.store.list_bundles()):
             return None
@@ -211,9 +213,9 @@ class RunCheckpointCallback(EpisodeCallback):
 
     def save_for_evaluation(self) -> Path:
         """
-        Save now, between two rollouts, and keep the checkpoint until its evaluation has arrived.
+        Save now, between two rollouts, and keep the checkpoint until its evaluation is recorded.
 
-        :return: its ``model.zip``
+        :return: path of its ``model.zip``
         """
         step = self.model.num_timesteps
         self._saver.reserve(step)
@@ -239,7 +241,7 @@ class RunCheckpointCallback(EpisodeCallback):
         validate_callbacks(self._callbacks)
         if self._restoration is not None:
             for evaluation in self._find_evaluations():
-                evaluation.is_paused = True  # what is found before everything is restored would be forgotten
+                evaluation.is_paused = True  # restoring would discard its result
 
     def _on_rollout_start(self) -> None:
         super()._on_rollout_start()
@@ -273,7 +275,7 @@ class RunCheckpointCallback(EpisodeCallback):
             logger.warning("resuming from step %d (%s); this is approximate: %s", bundle.step, bundle.path, reason)
         for listener in self.on_restored:
             listener(reason)
-        # The other callbacks were called at this boundary before they knew of the earlier training.
+        # At this boundary, the other callbacks were called before their state was restored.
         for evaluation in self._find_evaluations():
             evaluation.is_paused = False
             evaluation.evaluate_if_due()
@@ -290,7 +292,7 @@ class RunCheckpointCallback(EpisodeCallback):
         self._is_due = False
         if not has_finite_weights(self.model):
             self._saver.last_error = f"the weights are not finite at step {self.model.num_timesteps}"
-            logger.error("%s; no checkpoint is made of them", self._saver.last_error)
+            logger.error("%s; no checkpoint is saved", self._saver.last_error)
             return
         with self._saving():
             content = self._capture(after_learn=after_learn)
@@ -300,16 +302,16 @@ class RunCheckpointCallback(EpisodeCallback):
     def _capture(self, *, after_learn: bool = False) -> BundleContent | None:
         def capture_more() -> dict[str, Any]:
             state = capture_state(self.model, self._callbacks, exactness=self._exactness, after_learn=after_learn)
-            return {"episode": self.episodes, "score": self._find_score(), "state": state}
+            return {"episode": self.episodes, "score": self._compute_score(), "state": state}
 
         content = self._saver.capture(self.model, capture_more)
         if content is None:
             return None
         if self._inexact_because is not None:
             content = dataclasses.replace(content, exactness=Exactness(False, self._inexact_because))
-        if not content.exactness.exact and content.exactness.reason != self._told_reason:
-            self._told_reason = content.exactness.reason
-            logger.warning("resuming from these checkpoints will be approximate: %s", self._told_reason)
+        if not content.exactness.exact and content.exactness.reason != self._logged_reason:
+            self._logged_reason = content.exactness.reason
+            logger.warning("resuming from these checkpoints will be approximate: %s", self._logged_reason)
         return content
 
     def _write(self, content: BundleContent) -> None:
@@ -317,7 +319,7 @@ class RunCheckpointCallback(EpisodeCallback):
         self._boundary = None
         self._saver.save(content)
 
-    def _find_score(self) -> Score | None:
+    def _compute_score(self) -> Score | None:
         if self._best_by == "evaluation":
             step, score = self._evaluated or (None, None)
             return score if step == self.model.num_timesteps else None
@@ -337,7 +339,7 @@ class RunCheckpointCallback(EpisodeCallback):
 
     @property
     def _callbacks(self) -> BaseCallback:
-        """Those of ``learn``, all of them: SB3 shows its loop's locals."""
+        """All callbacks of ``learn``, from the local variables of the training loop."""
         root: BaseCallback = self.locals.get("callback", self)
         return root
 

@@ -1,4 +1,4 @@
-"""Collect experience without exploring."""
+"""Collect experience without exploration."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from sb3_ext.errors import Sb3ExtError
 
 class DeterministicCollectionCallback(LightCallback):
     """
-    Makes an algorithm act deterministically while it collects experience.
+    Collect experience with deterministic actions.
 
-    For DQN and QR-DQN the exploration rate is 0 (the random actions before ``learning_starts`` remain); on-policy
-    algorithms take the mode of their distribution in place of a sample. When training ends, both are as before.
+    DQN and QR-DQN use an exploration rate of 0 (the random actions before ``learning_starts`` remain); on-policy
+    algorithms use the mode of their distribution instead of a sample. The end of training undoes both.
 
-    :raises Sb3ExtError: when training starts, for the other algorithms
+    :raises Sb3ExtError: when training starts, for other algorithms
     """
 
     model: Any
@@ -39,7 +39,7 @@ class DeterministicCollectionCallback(LightCallback):
 
     def _on_training_start(self) -> None:
         if isinstance(self.model, OnPolicyAlgorithm):
-            self._hook = self.model.policy.register_forward_pre_hook(_ask_for_the_mode, with_kwargs=True)
+            self._hook = self.model.policy.register_forward_pre_hook(_make_deterministic, with_kwargs=True)
         else:
             self._schedule = self.model.exploration_schedule
             self.model.exploration_schedule = ConstantSchedule(0.0)
@@ -54,8 +54,8 @@ class DeterministicCollectionCallback(LightCallback):
             self._schedule = None
 
 
-# The algorithms call the policy itself only to collect; they learn through evaluate_actions().
-def _ask_for_the_mode(
+# Algorithms call the policy itself only to collect; updates use evaluate_actions().
+def _make_deterministic(
     policy: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return arguments, {**keywords, "deterministic": True}

@@ -1,4 +1,4 @@
-"""Log every so many episodes, whatever the algorithm."""
+"""Log at a fixed interval of episodes, for every algorithm."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from sb3_ext.arguments import validate_arguments
 from sb3_ext.callbacks.bases.episode_callback import EpisodeCallback
-from sb3_ext.callbacks.bases.light_callback import heeds_callbacks
+from sb3_ext.callbacks.bases.light_callback import has_stock_loop
 from sb3_ext.callbacks.measures.throughput import Throughput
 from sb3_ext.config.train_schema import TrainConfig
 from sb3_ext.ranges import PositiveInt
@@ -18,15 +18,15 @@ _DEFAULTS = TrainConfig()
 
 class EpisodeLoggingCallback(EpisodeCallback):
     """
-    Dumps the model's log every so many episodes, in place of ``learn(log_interval=…)``.
+    Dump the model's log at a fixed interval of episodes, instead of ``learn(log_interval=…)``.
 
-    What one interval counts differs between algorithms (iterations, episodes, updates), so pass
-    ``log_interval=None`` to ``learn``. Dumps happen between rollouts, after the update, and once more when training
-    ends.
+    SB3's ``log_interval`` counts iterations, episodes or updates, depending on the algorithm; pass
+    ``log_interval=None`` to ``learn``. The log is dumped between rollouts, after the update, and at the end of
+    training.
 
     :param every_episodes: finished episodes between two dumps
-    :param every_steps: environment transitions after which to dump anyhow: episodes may be long
-    :param total_steps: the step at which training ends, to log the time left; ``None`` if that is not known
+    :param every_steps: maximum number of environment transitions between two dumps, for long episodes
+    :param total_steps: step at which training ends, to log the time left; ``None`` if unknown
     :raises ValueError: if a number is out of its range
     """
 
@@ -60,13 +60,13 @@ class EpisodeLoggingCallback(EpisodeCallback):
 
     def _on_rollout_start(self) -> None:
         super()._on_rollout_start()
-        if heeds_callbacks(self.model):
+        if has_stock_loop(self.model):
             self._dump_if_due()
 
     def _on_rollout_end(self) -> None:
         super()._on_rollout_end()
-        # ARS forgets its episodes before the next rollout starts; the log of its update appears one dump late.
-        if not heeds_callbacks(self.model):
+        # ARS clears its episodes before the next rollout starts; the log of its update is dumped one rollout late.
+        if not has_stock_loop(self.model):
             self._dump_if_due()
 
     def _on_training_end(self) -> None:

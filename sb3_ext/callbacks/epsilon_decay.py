@@ -1,4 +1,4 @@
-"""Exploration that decays geometrically."""
+"""Decay the exploration rate geometrically."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sb3_ext.ranges import Fraction, PositiveFraction
 
 class EpsilonDecayCallback(EpisodeCallback):
     """
-    Multiplies the exploration rate of DQN or QR-DQN by a factor at every step, or after every episode.
+    Multiply the exploration rate of DQN or QR-DQN by a factor at every step, or after every episode.
 
     It replaces the algorithm's own linear schedule and starts from its ``exploration_initial_eps``: after ``n`` steps
     (environment transitions, those of the warm-up included) or episodes the rate is

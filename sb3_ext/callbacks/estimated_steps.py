@@ -1,4 +1,4 @@
-"""Let schedules and exploration follow a budget of episodes or of time."""
+"""Let schedules and exploration follow a budget of episodes or time."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 
 class Budget(Protocol):
-    """What ends training: :class:`EpisodeBudgetCallback`, :class:`TimeBudgetCallback`, or one like these."""
+    """A callback that ends training by a budget, such as :class:`EpisodeBudgetCallback`."""
 
     @property
     def used_share(self) -> float:
-        """How much of it is used, from 0; 1 and more: all of it."""
+        """Used share of the budget; 1 or more when it is used up."""
 
 
 class EstimatedSteps(int):
     """
-    Total steps for ``learn`` where a budget of another kind ends training.
+    Total steps for ``learn`` when a budget of episodes or time ends training.
 
     SB3 computes the progress that schedules and DQN's exploration follow as ``steps / float(total_timesteps)``. As an
     integer this is ``most_steps``, where ``learn`` ends; as a float it is the total that the used shares predict, so
@@ -28,11 +28,11 @@ class EstimatedSteps(int):
         budget = EpisodeBudgetCallback(60)
         model.learn(EstimatedSteps(model, [budget]), callback=budget)
 
-    A saved model has it as a plain integer.
+    A saved model contains it as a plain integer.
 
-    :param model: whose steps are counted
-    :param budgets: callbacks that are also given to ``learn``
-    :param most_steps: ends training, too; not reached if left out
+    :param model: the model that is trained
+    :param budgets: callbacks that are also passed to ``learn``
+    :param most_steps: maximum number of steps; practically unlimited by default
     """
 
     def __new__(cls, model: BaseAlgorithm, budgets: Sequence[Budget], most_steps: int = sys.maxsize) -> EstimatedSteps:

@@ -1,4 +1,4 @@
-"""Evaluate the model every so often, on environments of the evaluation's own."""
+"""Evaluate the model at intervals, in separate environments."""
 
 from __future__ import annotations
 
@@ -35,36 +35,34 @@ _DEFAULTS = EvalConfig()
 
 class EvaluationCallback(EpisodeCallback):
     """
-    Evaluates the model between two rollouts, on exactly the state that a checkpoint captures there.
+    Evaluate the model between two rollouts, in the state that a checkpoint captures there.
 
-    Training ends with the same weights as it would without: no random numbers, statistics or environments are shared
-    with it. What is found goes to ``path``, to the model's logger as ``eval/…``, and to ``on_evaluation``. Call
-    :meth:`finish` after ``learn`` for the evaluation at the end, and :meth:`close` when done.
+    Evaluations do not change the results of training: they share no random numbers, statistics or environments with it.
+    Results are written to ``path``, logged as ``eval/…``, and passed to ``on_evaluation``. Call :meth:`finish` after
+    ``learn`` for the final evaluation, and :meth:`close` at the end.
 
-    With ``background=True`` a copy of the model plays in another process while training goes on, with the same
-    results. They arrive between later rollouts, with the step that they are of. One model is evaluated at a time: if
-    an evaluation falls due before the last one is done, it waits, and is then of the newest model. What goes wrong
-    there is logged, and training goes on.
+    With ``background=True``, a copy of the model is evaluated in another process during training, with the same
+    results, which arrive between later rollouts. Only one model is evaluated at a time: an evaluation that is due
+    before the last one has ended waits, and then takes the newest model. Errors are logged, and training continues.
 
-    :param env: the evaluation's own environments or a single one, as for SB3's ``EvalCallback``, or a function that
-        makes them. Where training has a ``VecNormalize``, these need one too: it takes on training's statistics, and
-        stands still
+    :param env: separate environments or a single one, as for SB3's ``EvalCallback``, or a function that makes them. If
+        training has a ``VecNormalize``, they need one too, which uses training's statistics and does not update them
     :param every_steps: environment transitions between two evaluations; ``None`` for none by steps
     :param every_episodes: finished training episodes between two evaluations; ``None`` for none by episodes
-    :param episodes: how many an evaluation plays
+    :param episodes: episodes of an evaluation
     :param deterministic: take the most likely action instead of sampling
-    :param at_start: evaluate the untrained model too, at step 0
+    :param at_start: also evaluate the untrained model, at step 0
     :param at_end: evaluate in :meth:`finish`, unless the last evaluation is of the same step
-    :param seed: repeats the same episodes in every evaluation; ``None`` for fresh random numbers
-    :param max_steps: cut an episode off after so many steps, and count it as it is; ``None`` never does
-    :param stops: callbacks that end the training, such as ``TimeBudgetCallback`` and ``StopFileCallback``: they end an
-        evaluation, too, before its next step. What was played so far is dropped
-    :param path: the JSON Lines file to append to; ``None`` to write nothing
-    :param phases: to be in the phase ``evaluating`` meanwhile
-    :param background: evaluate in another process. Needs a function as ``env``, one that cloudpickle can take
-    :param capture: with ``background``, saves the model somewhere and returns the path of its ``model.zip``, which
-        must stay until the evaluation is done; by default it is a temporary file
-    :raises ValueError: if a number is out of its range, or ``background`` is asked for without a function
+    :param seed: seed with which every evaluation repeats the same episodes; ``None`` for new episodes
+    :param max_steps: truncate episodes after this many steps; ``None`` does not truncate
+    :param stops: callbacks that end training, such as ``TimeBudgetCallback`` and ``StopFileCallback``; they also abort
+        an evaluation before its next step, without a result
+    :param path: JSON Lines file to append to; ``None`` writes none
+    :param phases: phases in which to enter ``evaluating``; ``None`` for none
+    :param background: evaluate in another process; ``env`` must be a function that cloudpickle can serialize
+    :param capture: with ``background``, a function that saves the model and returns the path of its ``model.zip``,
+        which must exist until the evaluation has ended; by default a temporary file is saved
+    :raises ValueError: if a number is out of its range, or ``background`` is given without a function
     """
 
     state_key = "evaluation"
@@ -98,11 +96,11 @@ class EvaluationCallback(EpisodeCallback):
         self.on_evaluation: list[Callable[[int, Evaluation], None]] = []
         #: called with the step of an evaluation that failed in the other process
         self.on_failure: list[Callable[[int], None]] = []
-        #: whether evaluations that are due wait for :meth:`evaluate_if_due`
+        #: whether due evaluations wait for :meth:`evaluate_if_due`
         self.is_paused = False
-        #: the highest mean return of an evaluation so far, also over a resume
+        #: the highest mean return of an evaluation so far, including those before a resume
         self.best_return: float | None = None
-        #: the step that it is of
+        #: its step
         self.best_step: int | None = None
         settings = EvaluationSettings(episodes, deterministic, seed, max_steps)
         self._evaluator: Evaluator
@@ -128,7 +126,7 @@ class EvaluationCallback(EpisodeCallback):
         self._last_elapsed_seconds = 0.0
 
     def evaluate_if_due(self) -> None:
-        """Between two rollouts, evaluate unless there is nothing to do or an evaluation is on its way."""
+        """Evaluate between two rollouts if an evaluation is due and none is pending."""
         if self._is_due and not self._evaluator.is_busy:
             with self._evaluating():
                 try:
@@ -139,10 +137,10 @@ class EvaluationCallback(EpisodeCallback):
 
     def finish(self, interruption: Interruption = NEVER) -> None:
         """
-        Evaluate the model as ``learn`` has left it, if asked for, and wait for what is still being evaluated.
+        Evaluate the final model if ``at_end``, and wait for a pending evaluation.
 
-        :param interruption: what may end this; ``stops`` do not, since training has ended already, of one of them maybe
-        :raises StopRequested: if ``interruption`` says so
+        :param interruption: may abort the evaluation; ``stops`` do not, since one of them may have ended training
+        :raises StopRequested: if ``interruption`` requests it
         """
         with self._evaluating():
             self._receive(None, interruption)
@@ -151,7 +149,7 @@ class EvaluationCallback(EpisodeCallback):
                 self._receive(None, interruption)
 
     def close(self) -> None:
-        """End the other process, whatever it is doing, and close the environments, if they were made here."""
+        """End the other process at once, and close the environments if they were made here."""
         self._evaluator.close()
 
     def state_dict(self) -> dict[str, Any]:
@@ -160,7 +158,7 @@ class EvaluationCallback(EpisodeCallback):
             **super().state_dict(),
             "step": self.model.num_timesteps,
             **self._stopwatch.state_dict(),
-            "is_due": self._is_due or self._evaluator.is_busy,  # what is on its way will not arrive
+            "is_due": self._is_due or self._evaluator.is_busy,  # a pending evaluation is lost
             "last_step": self._last_step,
             "best_return": self.best_return,
             "best_step": self.best_step,
@@ -212,7 +210,7 @@ class EvaluationCallback(EpisodeCallback):
             return
         assert self._last_step is not None
         if isinstance(outcome, str):
-            logger.warning("the evaluation of step %d failed; training goes on: %s", self._last_step, outcome)
+            logger.warning("the evaluation of step %d failed; training continues: %s", self._last_step, outcome)
             for failure_listener in self.on_failure:
                 failure_listener(self._last_step)
         else:
@@ -236,14 +234,14 @@ class EvaluationCallback(EpisodeCallback):
             try:
                 append_evaluation(self._path, line)
             except OSError as error:
-                # A full disk is no reason to end a training.
+                # A full disk must not end training.
                 logger.warning("%s cannot be written; only the log has this evaluation: %s", self._path, error.strerror)
         self._log(step, evaluation)
         for listener in self.on_evaluation:
             listener(step, evaluation)
 
     def _log(self, step: int, evaluation: Evaluation) -> None:
-        # A logger of our own with the same outputs: the model's holds values that wait for its own next dump.
+        # A separate logger with the same outputs: the model's has values that wait for its next dump.
         log = Logger(folder=None, output_formats=self.logger.output_formats)
         log.set_level(self.logger.level)
         log.record("time/total_timesteps", step, exclude="tensorboard")

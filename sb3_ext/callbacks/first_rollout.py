@@ -1,4 +1,4 @@
-"""Do something when training begins in earnest."""
+"""Call a function when the first rollout starts."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from sb3_ext.callbacks.bases.light_callback import LightCallback
 
 class FirstRolloutCallback(LightCallback):
     """
-    Calls a function once, when the first rollout begins: after the environments' reset and before their first step.
+    Call a function once when the first rollout starts: after the reset of the environments, before their first step.
 
-    Put it first, so that the function is called before what other callbacks do then.
+    Put it first, so that the function is called before other callbacks.
 
-    :param function: takes nothing
+    :param function: function without arguments
     """
 
     def __init__(self, function: Callable[[], None]) -> None:

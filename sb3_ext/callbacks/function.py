@@ -1,4 +1,4 @@
-"""Call a plain function from the training loop."""
+"""Call a function after every episode."""
 
 from __future__ import annotations
 
@@ -20,19 +20,18 @@ _WINDOW_EPISODES = 100
 
 class FunctionCallback(StopCallback, EpisodeCallback):
     """
-    Calls a function after every finished episode, with a dictionary::
+    Call a function after every episode, with a dictionary::
 
         {"episode": 12, "step": 3456,
          "step_metrics": {"reward": 17.0, "length": 17, "avg_reward": 21.3, "avg_length": 21.3, "fps": 812.4},
          "eval_metrics": None}
 
-    ``reward`` and ``length`` are the episode's, the averages go over the last 100 episodes, ``fps`` counts
-    environment transitions a second over the last half minute; each is ``None`` where it is not known.
-    Training ends, for the reason ``callback``, if the function returns ``False`` (nothing else that is false).
+    ``reward`` and ``length`` are those of the episode, averages are over the last 100 episodes, and ``fps`` is
+    environment transitions per second over the last half minute; unknown values are ``None``. Training stops, with the
+    reason ``callback``, if the function returns ``False`` (not ``None`` or 0).
 
-    :param function: takes that dictionary as its only argument
-    :param find_eval_metrics: gives what goes into ``eval_metrics``: the latest evaluation, ``None`` as long as
-        there was none
+    :param function: function that takes this dictionary as its only argument
+    :param find_eval_metrics: function that returns the latest evaluation as ``eval_metrics``, ``None`` if there is none
     :raises ValueError: if ``function`` cannot be called with one argument
     """
 

@@ -1,4 +1,4 @@
-"""Tell the outside that training is alive, and how far it is."""
+"""Keep a status file up to date during training."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ _PHASES_OF_THE_LOOP = ("collecting", "updating")
 
 class HeartbeatCallback(EpisodeCallback):
     """
-    Writes step, episodes, speed, phase and time to a status file, from the training loop itself.
+    Write step, episodes, speed, phase and time to a status file from the training loop.
 
-    There is no thread, on purpose: it would keep beating while the environment hangs. During a long update the
-    optimizers' steps beat. The file is written at most once a second as the loop goes round.
+    It uses no thread, which would report a hanging environment as alive. During a long update, the steps of the
+    optimizers update the file. It is written at most once a second.
 
-    :param status: the status to keep up to date; or a path, at which this callback then keeps one of its own, from
-        ``running`` to ``completed`` or ``stopped``
-    :param every_steps: environment transitions between two beats
-    :param phases: shared with other callbacks that enter phases; a new one by default
-    :param total_steps: the step at which training ends; ``None`` if that is not known: then there is no ETA
+    :param status: the status to update; or a path of a status file that this callback creates and ends with
+        ``completed`` or ``stopped``
+    :param every_steps: environment transitions between two updates
+    :param phases: phases shared with other callbacks; ``None`` for new ones
+    :param total_steps: step at which training ends; ``None`` if unknown: then there is no ETA
     :raises ValueError: if a number is out of its range
     """
 
@@ -71,7 +71,7 @@ class HeartbeatCallback(EpisodeCallback):
         self._is_beating = False
 
     def close(self) -> None:
-        """Write the last state, if the end of training has not: after an exception, say."""
+        """Write the final status unless the end of training has done so, for example after an exception."""
         if self._is_beating:
             self._end()
             self._beat(has_ended=True)
@@ -84,7 +84,7 @@ class HeartbeatCallback(EpisodeCallback):
         self._throughput = Throughput()
         self._trigger.skip_to(self.num_timesteps)
         self._phases.listeners.append(self._on_phase)
-        for optimizer in _find_optimizers(self.model):
+        for optimizer in _list_optimizers(self.model):
             self._optimizer_hooks.append(optimizer.register_step_post_hook(self._on_optimizer_step))
         self._beat()
 
@@ -122,7 +122,7 @@ class HeartbeatCallback(EpisodeCallback):
         self._phases.listeners.remove(self._on_phase)
 
     def _on_phase(self, name: str) -> None:
-        # Evaluating and saving are rare and may last: whoever looks meanwhile must not see the phase before.
+        # Evaluating and saving are rare and may take long: write them at once.
         if name not in _PHASES_OF_THE_LOOP or time.monotonic() >= self._may_beat_at:
             self._beat()
 
@@ -153,6 +153,6 @@ class HeartbeatCallback(EpisodeCallback):
         self._status.write()
 
 
-def _find_optimizers(model: BaseAlgorithm) -> list[Optimizer]:
+def _list_optimizers(model: BaseAlgorithm) -> list[Optimizer]:
     attributes = [recursive_getattr(model, name) for name in get_torch_names(model)[0]]
     return [attribute for attribute in attributes if isinstance(attribute, Optimizer)]

@@ -1,4 +1,4 @@
-"""A learning rate that falls in steps."""
+"""Decay the learning rate in steps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sb3_ext.ranges import NonNegative, PositiveFraction, PositiveInt
 
 class LearningRateDecayCallback(LightCallback):
     """
-    Multiplies the learning rate by a factor every so many steps, down to a floor.
+    Multiply the learning rate by a factor at a fixed interval of steps, down to a minimum.
 
     After ``n`` environment transitions the rate is
     ``max(min_lr, initial * decay_factor ** (n // interval_steps))``, where ``initial`` is what the algorithm was made
@@ -25,8 +25,8 @@ class LearningRateDecayCallback(LightCallback):
 
     :param interval_steps: environment transitions from one decay to the next
     :param decay_factor: what the rate is multiplied by
-    :param min_lr: the rate that is never fallen below
-    :param optimizer_attr: where on the model the optimizer is whose rate is logged: ``policy.optimizer`` for PPO, A2C,
+    :param min_lr: lower bound of the rate
+    :param optimizer_attr: attribute of the model: optimizer whose rate to log: ``policy.optimizer`` for PPO, A2C,
         TRPO and DQN, ``actor.optimizer`` or ``critic.optimizer`` for SAC, TD3, DDPG, TQC and CrossQ; ``None`` to log
         none, as for ARS, which has none
     :param metric_key: logged as ``train/<metric_key>``

@@ -1,4 +1,4 @@
-"""Keep all metrics of a training run."""
+"""Record all metrics of a training."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ logger = logging.getLogger(__name__)
 
 class MetricsCallback(EpisodeCallback):
     """
-    Keeps every episode, and every number that the model's logger dumps, in ``history``.
+    Record every episode, and every number that the model's logger dumps, in ``history``.
 
-    :param path: where to write it all as JSON when training ends; ``None`` to write nothing. Put this callback after
-        those that log at the end of training
+    Put it after callbacks that log at the end of training.
+
+    :param path: JSON file to write when training ends; ``None`` writes none
     """
 
     state_key = "metrics"
@@ -38,13 +39,13 @@ class MetricsCallback(EpisodeCallback):
         self._first_step: int | None = None
 
     def save(self) -> None:
-        """Write the file now: for an end that no callback is told of, such as an exception."""
+        """Write the file now, for example after an exception."""
         if self._path is not None:
             write_metrics(self._path, self.history, {"summary": self.summarize(), **self.sections})
 
     def summarize(self) -> dict[str, Any]:
         """
-        Say in a few numbers how training went.
+        Summarize the training.
 
         :return: the section ``summary`` of the file
         """
@@ -94,7 +95,7 @@ class MetricsCallback(EpisodeCallback):
         try:
             self.save()
         except OSError as error:
-            # A full disk is no reason to lose what else happens at the end of a training.
+            # A full disk must not prevent the rest of the end of training.
             logger.warning("%s cannot be written: %s", self._path, error.strerror)
 
     def _add_logged(self, step: int, values: dict[str, Any]) -> None:
@@ -102,7 +103,7 @@ class MetricsCallback(EpisodeCallback):
 
 
 class _HistoryWriter(KVWriter):
-    """Passes on what a logger dumps."""
+    """Forwards what a logger dumps."""
 
     def __init__(self, add: Callable[[int, dict[str, Any]], None]) -> None:
         self._add = add

@@ -1,4 +1,4 @@
-"""Lets a pool of opponents grow with the agent."""
+"""Add snapshots of the agent to a pool of opponents."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ logger = logging.getLogger(__name__)
 
 class OpponentPoolCallback(LightCallback):
     """
-    Takes snapshots of the agent into the :class:`~sb3_ext.selfplay.OpponentPool` that its environments draw from.
+    Add snapshots of the agent to the :class:`~sb3_ext.selfplay.OpponentPool` of its environments.
 
-    It does so at the end of a rollout, before what was learned from it. The share of points in the last 100 games goes
-    to the model's logger as ``selfplay/…``: against each heuristic, against itself, and against past selves. With a
-    :class:`~sb3_ext.callbacks.RunCheckpointCallback` a resumed training meets the same opponents.
+    Snapshots are taken at the end of a rollout, before the update. The scores of the last 100 games are logged as
+    ``selfplay/…``: against each heuristic, the agent itself and past selves. With a
+    :class:`~sb3_ext.callbacks.RunCheckpointCallback`, a resumed training plays the same opponents.
 
-    :raises Sb3ExtError: when training starts, if the environments draw from no pool
+    :raises Sb3ExtError: when training starts, if the environments have no pool
     """
 
     state_key = "opponent_pool"
@@ -38,7 +38,7 @@ class OpponentPoolCallback(LightCallback):
         """
         See :class:`~sb3_ext.stateful.Stateful`.
 
-        The state of the environments has the pool, too; but not every game can be captured before its end.
+        The state of the environments includes the pool, too, but not every game can be captured.
         """
         return {**super().state_dict(), "pool": self.pool.get_record()}
 
@@ -54,12 +54,12 @@ class OpponentPoolCallback(LightCallback):
         if not isinstance(seat, SelfPlayVecEnv) or not isinstance(pool, OpponentPool):
             found = type(pool or seat).__name__
             raise Sb3ExtError(
-                f"a pool grows where there is one: expected SelfPlayVecEnv(game, OpponentPool(…)), found a {found}"
+                f"OpponentPoolCallback needs a pool: expected SelfPlayVecEnv(game, OpponentPool(…)), found {found}"
             )
         self.pool, self._seat = pool, seat
         self._trigger = EveryEpisodes(pool.settings.save_every)
         if pool.attach(self.model):
-            # SB3 has reset the environments before this callback could bring the learner.
+            # SB3 has reset the environments before the pool had the model.
             reset_environments(self.model)
 
     def _on_training_start(self) -> None:
@@ -75,7 +75,7 @@ class OpponentPoolCallback(LightCallback):
         try:
             self.pool.add(self.model)
         except CheckpointError as error:
-            logger.warning("%s; the pool does not grow this time", error)
+            logger.warning("%s; this snapshot is left out of the pool", error)
         self.pool.note_games(self._seat.get_opponent_names(), self.model.num_timesteps)
         self.pool.remove_unneeded(self._list_kept_steps())
         for group, score in self.pool.compute_recent_scores().items():

@@ -1,4 +1,4 @@
-"""Tell what the training loop is doing."""
+"""Track the phase of the training loop."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from sb3_ext.phases import Phases
 
 class PhaseCallback(LightCallback):
     """
-    Enters the phases ``collecting`` and ``updating`` as the training loop goes through them, then ``finished``.
+    Enter the phases ``collecting`` and ``updating`` in turn, and ``finished`` at the end.
 
-    Put it first, so that what other callbacks do at the end of a rollout counts as part of the update.
+    Put it first, so that time in other callbacks at the end of a rollout counts as part of the update.
 
-    :param phases: what to tell
+    :param phases: the phases to enter
     """
 
     def __init__(self, phases: Phases) -> None:

@@ -1,4 +1,4 @@
-"""Show how far training is: a bar in a terminal, a line now and then elsewhere."""
+"""Show progress: a bar in a terminal, log lines elsewhere."""
 
 from __future__ import annotations
 
@@ -26,14 +26,13 @@ _BAR_EVERY_SECONDS = 0.2
 
 class ProgressCallback(LightCallback):
     """
-    Shows steps, mean return of the latest episodes, speed and time left.
+    Show steps, mean return of the latest episodes, speed and time left.
 
-    Where stderr is a terminal this is a bar at its bottom (print to ``sys.stderr`` and ``sys.stdout`` as usual, it
-    stays below); elsewhere a line every few seconds through :mod:`logging`, at level INFO. The bar needs the package
-    ``rich``.
+    In a terminal this is a bar at the bottom of stderr, below other output; it needs the package ``rich``. Elsewhere it
+    is a log line every few seconds, at level INFO.
 
-    :param total_steps: the step at which training ends; ``None`` if that is not known
-    :param every_seconds: time between two lines
+    :param total_steps: step at which training ends; ``None`` if unknown
+    :param every_seconds: time between two log lines
     :raises ValueError: if a number is out of its range
     """
 
@@ -49,7 +48,7 @@ class ProgressCallback(LightCallback):
         self._bar: Progress | None = None
 
     def close(self) -> None:
-        """Take the bar off the terminal. ``learn`` does so when it returns; call it after an exception."""
+        """Remove the bar. ``learn`` does so when it returns; call it after an exception."""
         if self._bar is not None:
             self._bar.stop()
             atexit.unregister(self._bar.stop)
@@ -61,7 +60,7 @@ class ProgressCallback(LightCallback):
         if sys.stderr.isatty():
             self._bar = _make_bar(self._total_steps)
             self._bar.start()
-            # An exception that ends the program would leave the terminal without a cursor.
+            # Restore the cursor if an exception ends the program.
             atexit.register(self._bar.stop)
         self._show_at = time.monotonic() + self._interval_seconds
 
@@ -117,7 +116,7 @@ def _make_bar(total_steps: int | None) -> Progress:
         TaskProgressColumn(),
         TextColumn("{task.fields[details]}"),
     )
-    # No thread of its own: a bar that moves while the environment hangs would lie.
+    # Without a thread: a bar that moves while the environment hangs would be misleading.
     bar = Progress(*columns, console=Console(stderr=True), auto_refresh=False)
     bar.add_task("training", total=total_steps, details="")
     return bar

@@ -1,4 +1,4 @@
-"""Log what value-based algorithms estimate, from the forward passes that their updates make anyway."""
+"""Log the Q-values of value-based algorithms from the forward passes of their updates."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from sb3_ext.ranges import PositiveInt
 
 class QValuesCallback(LightCallback):
     """
-    Records ``train/mean_q``, for DQN and QR-DQN also ``train/td_error``, from every so many updates.
+    Log ``train/mean_q``, and for DQN and QR-DQN ``train/td_error``, at intervals of updates.
 
     ``train/mean_q`` is, over the minibatch and all critics, the mean of ``max_a Q(s, a)`` for DQN and QR-DQN
     (the measure of progress of Mnih et al., "Playing Atari with Deep Reinforcement Learning", 2013) and the mean of
     ``Q(s, a)`` at the replayed actions for SAC, TD3, DDPG, TQC and CrossQ. ``train/td_error`` is the mean of
     ``|y - Q(s, a)|`` with the target ``y = r + gamma max_a' Q_target(s', a')`` of the update. Quantiles are averaged
-    first. Other algorithms have no Q-values, and nothing is recorded.
+    first. For algorithms without Q-values, nothing is logged.
 
-    A reading is of the first gradient step of a call of ``train()``: hooks on the networks take what is computed there
-    anyway, the replay buffer hands over the minibatch that it draws anyway, and no random numbers are used.
+    Values are those of the first gradient step of a call of ``train()``: hooks read what the networks compute and what
+    the replay buffer samples, without further computation or random numbers.
 
-    :param every_updates: gradient steps between two readings, at least
+    :param every_updates: minimum number of gradient steps between two logged values
     :raises ValueError: if a number is out of its range
     """
 
@@ -71,9 +71,9 @@ class QValuesCallback(LightCallback):
         """
         Read the next gradient step.
 
-        :param network: that is trained
-        :param target: its target network
-        :param average: of a network whose output has a column an action; ``None`` of one that is given the actions
+        :param network: the trained network
+        :param target: its target network; ``None`` without one
+        :param average: converts the output to a column per action; ``None`` for networks that take actions as input
         """
         minibatch = _Minibatch(self.model.batch_size)  # type: ignore[attr-defined]
         # A subclass with an update of its own may have another target.
@@ -115,11 +115,11 @@ class QValuesCallback(LightCallback):
 @dataclass
 class _Minibatch:
     """
-    What a gradient step computes with.
+    The minibatch of a gradient step.
 
-    :param batch_size: transitions
-    :param samples: as the replay buffer has drawn them
-    :param next_values: the value of each next state by the target network, shape (batch, 1)
+    :param batch_size: number of transitions
+    :param samples: the sample of the replay buffer
+    :param next_values: value of each next state by the target network, shape (batch, 1)
     """
 
     batch_size: int
@@ -129,10 +129,10 @@ class _Minibatch:
 
 class _SampleReader:
     """
-    Keeps a replay buffer's next draw; that draw, and those after it, are what they were.
+    Stores the next sample of a replay buffer, without changing it or later ones.
 
-    :param buffer: of the model
-    :param minibatch: gets what is drawn
+    :param buffer: the model's replay buffer
+    :param minibatch: the minibatch that gets the sample
     """
 
     def __init__(self, buffer: ReplayBuffer, minibatch: _Minibatch) -> None:
@@ -143,7 +143,7 @@ class _SampleReader:
         buffer.sample = self._sample  # type: ignore[method-assign]
 
     def remove(self) -> None:
-        """Leave the buffer as it was."""
+        """Restore the buffer's own method."""
         if vars(self._buffer).get("sample") == self._sample:
             vars(self._buffer).pop("sample")
             if self._before is not None:

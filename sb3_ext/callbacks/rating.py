@@ -1,4 +1,4 @@
-"""Rate the agent while it trains against others."""
+"""Rate the agent during training against opponents."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from sb3_ext.selfplay.matches.ratings import OnlineRating, OnlineRatings
 
 class RatingCallback(EpisodeCallback):
     """
-    Rates the agent and its opponents after every game, and logs the agent's rating: ``rating/mu``, ``rating/sigma``.
+    Rate the agent and its opponents after every game, and log the agent's rating: ``rating/mu``, ``rating/sigma``.
 
-    Games are what ``SelfPlayVecEnv`` tells of: episodes whose last ``info`` has
-    ``opponent`` and ``result``. Other episodes are passed over.
+    Games are episodes whose last ``info`` has ``opponent`` and ``result``, as with ``SelfPlayVecEnv``. Other episodes
+    are ignored.
 
-    :param past_self_prefix: opponents whose names begin so are earlier copies of the agent: they start with its rating
-    :param unrated: opponents that say nothing about strength, such as the agent itself
+    :param past_self_prefix: prefix of the names of earlier copies of the agent, which start with its rating
+    :param unrated: opponents to ignore, such as the agent itself
     """
 
     state_key = "rating"
@@ -25,7 +25,7 @@ class RatingCallback(EpisodeCallback):
     def __init__(self, past_self_prefix: str | None = None, unrated: Collection[str] = ()) -> None:
         super().__init__()
         self.ratings = OnlineRatings()
-        #: called with the agent's rating after every rollout in which it has changed
+        #: called with the agent's rating after every rollout that has changed it
         self.on_rating: list[Callable[[OnlineRating], None]] = []
         self._past_self_prefix = past_self_prefix
         self._unrated = frozenset(unrated)

@@ -1,4 +1,4 @@
-"""Watch the environments while training."""
+"""Render the environments during training."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from sb3_ext.errors import Sb3ExtError
 
 class RenderCallback(LightCallback):
     """
-    Shows the environments in a window after every step, as fast as training goes.
+    Render the environments in a window after every step.
 
-    Environments made with ``render_mode="human"`` open their own windows. Of those made with
-    ``render_mode="rgb_array"`` the images are shown side by side in one window, for which SB3 needs OpenCV.
+    Environments with ``render_mode="human"`` open their own windows. The images of environments with
+    ``render_mode="rgb_array"`` are tiled in one window, which needs OpenCV.
 
     :raises Sb3ExtError: when training starts, if the environments have another render mode, or OpenCV is missing
     """

@@ -1,4 +1,4 @@
-"""Where the time goes."""
+"""Measure the time in each phase of training."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ logger = logging.getLogger(__name__)
 
 class TimingsCallback(PhaseCallback):
     """
-    Measures the time spent collecting, updating, evaluating and saving, and logs a breakdown at the end.
+    Measure the time for collecting, updating, evaluating and saving, and log a breakdown at the end.
 
-    On its own it knows the first two only; time inside other callbacks counts as one of them. Evaluating and saving
-    are told apart where the callbacks that do it enter those phases, in the same ``phases``.
+    Evaluating and saving are measured only if the callbacks that do it enter these phases in the same ``phases``;
+    otherwise their time counts as collecting or updating.
 
-    :param phases: shared with whoever else enters phases; a new one by default
+    :param phases: phases shared with other callbacks; ``None`` for new ones
     """
 
     state_key = "timings"
@@ -28,7 +28,7 @@ class TimingsCallback(PhaseCallback):
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Time per phase so far, earlier stretches of a resumed training included."""
+        """Time per phase so far, including earlier parts of a resumed training."""
         return self.phases.seconds
 
     def state_dict(self) -> dict[str, Any]:

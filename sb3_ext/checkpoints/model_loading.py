@@ -1,4 +1,4 @@
-"""Load a model without running code that came with it; pickles only where the user trusts them."""
+"""Load a model without running code from its files; pickles are read only with ``trust``."""
 
 from __future__ import annotations
 
@@ -32,17 +32,16 @@ def load_model(
     algorithm: str | type[BaseAlgorithm] | None = None,
 ) -> BaseAlgorithm:
     """
-    Load a model to play with, or to train on with fresh optimizers; a run is continued by resuming it.
+    Load a model to play with, or to train further with fresh optimizers; to continue a run, resume it.
 
     :param source: a run directory or the name of a run below ``runs`` (its best checkpoint, else its latest), a
-        checkpoint's directory or its ``model.zip``, or any zip that SB3 has saved
-    :param env: environments for the model; a zip that is no checkpoint of this package needs them
-    :param device: where to
-    :param trust: load everything as stock SB3 does, **running whatever code the file brings**
-    :param algorithm: what a zip that is no checkpoint of this package was trained with: an id such as ``ppo``, or the
-        class
+        checkpoint's directory or its ``model.zip``, or any zip saved by SB3
+    :param env: environments for the model; required for a zip that is not a checkpoint of this package
+    :param device: device of the model
+    :param trust: load everything as stock SB3 does, which **runs any code that the file contains**
+    :param algorithm: algorithm of a zip that is not a checkpoint of this package: an id such as ``ppo``, or the class
     :return: the model
-    :raises CheckpointError: in one line: damaged, unfit, built to do harm, or not loadable without trust
+    :raises CheckpointError: if it is damaged, malicious, does not fit, or cannot be loaded without ``trust``
     """
     found = find_model(source)
     if (bundle := found.bundle) is not None:
@@ -52,24 +51,26 @@ def load_model(
         return _load_bundle(bundle, chosen, env, device)
     path = found.path
     if algorithm is None:
-        raise CheckpointError(f"{path} does not say what it was trained with: give algorithm, such as 'ppo'")
+        raise CheckpointError(f"{path} does not contain its algorithm: give algorithm, such as 'ppo'")
     chosen = _find_class(algorithm)
     if trust:
         return _load_pickled(path, chosen, env, device)
     if env is None:
-        raise CheckpointError(f"{path} has its spaces in a pickle, which is not read: give env, or trust=True")
+        raise CheckpointError(
+            f"{path} contains its spaces only as a pickle, which is not read: give env, or trust=True"
+        )
     return load_foreign_model(path, chosen, wrap_env(env), device)
 
 
-load = load_model  # the name that it has in sb3_ext
+load = load_model  # its name in sb3_ext
 
 
 def restore_weights(model: BaseAlgorithm, source: str | Path | ModelSource) -> None:
     """
-    Give a model the weights of another, and nothing else of it. Pickles are not read.
+    Copy only the weights into a model. Pickles are not read.
 
-    :param model: with the same architecture
-    :param source: as for :func:`load_model`
+    :param model: a model with the same architecture
+    :param source: see :func:`load_model`
     :raises CheckpointError: if they do not fit, or cannot be read
     """
     load_weights(model, read_policy_weights(find_model(source)))
@@ -78,7 +79,7 @@ def restore_weights(model: BaseAlgorithm, source: str | Path | ModelSource) -> N
 def read_policy_weights(source: ModelSource) -> Mapping[str, Any]:
     """
     :param source: the files of a model
-    :return: the policy's state dict on the CPU; of a zip, whatever plain values it has
+    :return: the policy's state dict on the CPU; that of a zip may contain other plain values
     :raises CheckpointError: if it cannot be read
     """
     return read_tensors(source.path, "policy") if source.bundle is None else read_weights(source.bundle)
@@ -87,7 +88,7 @@ def read_policy_weights(source: ModelSource) -> Mapping[str, Any]:
 def read_weights(bundle: Bundle) -> Weights:
     """
     :param bundle: a bundle
-    :return: the policy's whole state dict on the CPU, shared tensors under each of their names
+    :return: the policy's state dict on the CPU, with shared tensors under each of their names
     :raises CheckpointError: if it cannot be read
     """
     return read_weights_file(bundle.weights_path)
@@ -99,7 +100,9 @@ def _load_bundle(
     described = bundle.manifest.model
     if described.own_code or described.policy is None:
         what = ", ".join(described.own_code) or described.policy_class
-        raise CheckpointError(f"checkpoint {bundle.path} needs code of its own ({what}): load it with trust, if you do")
+        raise CheckpointError(
+            f"checkpoint {bundle.path} needs its own code ({what}): load it with trust, if you trust its source"
+        )
     wrapped = None if env is None else wrap_env(env)
     return build_model(algorithm_class, described, read_weights(bundle), env=wrapped, device=device)
 
@@ -109,7 +112,7 @@ def _load_pickled(
 ) -> BaseAlgorithm:
     try:
         return algorithm_class.load(path, env=env, device=device)
-    except Exception as error:  # whatever the pickles in it raise
+    except Exception as error:  # the pickles can raise anything
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise CheckpointError(f"{path} cannot be loaded as a {algorithm_class.__name__}: {reason}") from error
 
@@ -128,7 +131,9 @@ def _find_described_class(described: ModelDescription, trust: bool) -> type[Base
         return _find_class(str(described.algorithm))
     if not trust:
         name = described.algorithm_class[:80]
-        raise CheckpointError(f"the checkpoint needs code of its own (algorithm {name}): load it with trust, if you do")
+        raise CheckpointError(
+            f"the checkpoint needs its own code (algorithm {name}): load it with trust, if you trust its source"
+        )
     module, _, name = described.algorithm_class.rpartition(".")
     try:
         loaded: Any = getattr(importlib.import_module(module), name)

@@ -1,4 +1,4 @@
-"""From what a user names (a run, a checkpoint, a zip) to the model that is meant."""
+"""Find a model by a run, a checkpoint or a zip."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from sb3_ext.runs.run_registry import RUNS, find_run, find_run_of
 @dataclass(frozen=True)
 class Target:
     """
-    What a user names. Exactly one kind: a whole run, a checkpoint (of a run or copied from one), or another zip.
+    What a path or name refers to: a run, a checkpoint (of a run or copied from one), or another zip.
 
-    :param text: as it was named
-    :param run: the run; of a checkpoint, the run that it belongs to, if there is one
-    :param checkpoint: the real directory of a checkpoint
-    :param zip_path: a zip that is no checkpoint of this package
+    :param text: the path or name as given
+    :param run: the run, or the run that the checkpoint belongs to; ``None`` if there is none
+    :param checkpoint: directory of the checkpoint, without links
+    :param zip_path: a zip that is not a checkpoint of this package
     """
 
     text: str
@@ -34,9 +34,9 @@ class ModelSource:
     """
     The files of a model.
 
-    :param path: a checkpoint's directory, or a zip
-    :param bundle: the checkpoint, verified for playing; ``None`` for a zip that is none
-    :param run: the run that it belongs to, if there is one
+    :param path: directory of a checkpoint, or a zip
+    :param bundle: the checkpoint, whose files for playing are verified; ``None`` for a zip
+    :param run: the run that it belongs to; ``None`` if there is none
     """
 
     path: Path
@@ -45,18 +45,18 @@ class ModelSource:
 
     @property
     def name(self) -> str:
-        """In tables and pictures."""
+        """Its name in tables and plots."""
         return self.path.stem if self.bundle is None else self.path.name
 
 
 def find_target(target: str | Path) -> Target:
     """
-    Find what a user names.
+    Find what a path or name refers to.
 
     :param target: a checkpoint's directory or its ``model.zip``; any other zip; a run directory, or the name of a run
         below ``runs``
-    :return: what it is; no file of a model was read yet
-    :raises RunError: if it is none of these; names the nearest run
+    :return: the target; no file of a model is read
+    :raises RunError: if it is none of these; the message has the nearest name of a run
     """
     path, text = Path(target), str(target)
     folder = path if path.is_dir() else path.parent
@@ -76,13 +76,12 @@ def find_target(target: str | Path) -> Target:
 
 def find_model(target: str | Path | ModelSource, checkpoint: str | int | None = None) -> ModelSource:
     """
-    Find the model that a user means.
+    Find a model.
 
-    :param target: as for :func:`find_target`; what was found before is returned as it is
-    :param checkpoint: of a run: ``best``, ``latest`` or a step; the best when left out, the latest if none has a score
-    :return: the model's files
-    :raises CheckpointError: if it is no run, no checkpoint and no zip; if there is no such checkpoint, or it is
-        damaged; or if one is to be chosen of what is no run
+    :param target: see :func:`find_target`; a ``ModelSource`` is returned unchanged
+    :param checkpoint: ``best``, ``latest`` or a step of a run; ``None`` for the best, or the latest if none has a score
+    :return: the files of the model
+    :raises CheckpointError: if nothing is found, the checkpoint is damaged, or ``checkpoint`` is given without a run
     """
     if isinstance(target, ModelSource):
         return target
@@ -95,7 +94,7 @@ def find_model(target: str | Path | ModelSource, checkpoint: str | int | None = 
         bundle = CheckpointStore(found.run.paths.checkpoints).resolve(checkpoint, playing_only=True)
         return ModelSource(bundle.path, bundle, found.run)
     if checkpoint is not None:
-        what = "one checkpoint" if found.zip_path is None else "one model, no run"
+        what = "a single checkpoint" if found.zip_path is None else "a single model, not a run"
         hint = ", or name the run instead" if found.zip_path is None else ""
         raise CheckpointError(f"{target}: is {what}; leave out --checkpoint {checkpoint}{hint}")
     if found.zip_path is not None:

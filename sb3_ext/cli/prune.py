@@ -34,7 +34,7 @@ def prune(runs: tuple[str, ...], keep_last: int, keep_best: int, yes: bool, root
     for run in found:
         store = CheckpointStore(run.paths.checkpoints)
         retention = Retention(keep_last, keep_best)
-        doomed, aside = store.find_prunable(retention), store.list_set_aside()
+        doomed, aside = store.list_prunable(retention), store.list_set_aside()
         if not doomed and not aside:
             click.echo(f"{run.name}: nothing to remove")
             continue

@@ -109,9 +109,11 @@ def test_a_strangers_zip_needs_its_environment_and_algorithm() -> None:
     for arguments in (["--env", "CartPole-v1"], ["--algo", "ppo"], []):
         result = enjoy("theirs.zip", *arguments)
         assert result.exit_code == 2
-        assert "belongs to no run; say what it plays with --env, what it is with --algo" in result.stderr
+        assert (
+            "does not belong to a run; give its environment with --env and its algorithm with --algo" in result.stderr
+        )
     result = enjoy("theirs.zip", "--env", "CartPole-v1", "--algo", "ppo", "--checkpoint", 7)
-    assert "theirs.zip: is one model, no run; leave out --checkpoint 7" in result.stderr
+    assert "theirs.zip: is a single model, not a run; leave out --checkpoint 7" in result.stderr
 
 
 def test_films(trained: Path) -> None:
@@ -131,9 +133,12 @@ def test_films(trained: Path) -> None:
         (["RUN", "--env", "Nope-v0"], "unknown environment 'Nope-v0'"),
         (["RUN", "--video", "film.avi"], "a video must be an .mp4 or a .gif file"),
         (["RUN", "--video", "film.gif", "--render"], "--video cannot be given with --render"),
-        (["RUN", "--algo", "sac"], "its agent is a ppo, not a sac; leave out --algo"),
-        (["CHECKPOINT", "--algo", "sac"], "its agent is a ppo, not a sac; leave out --algo"),
-        (["CHECKPOINT", "--checkpoint", "latest"], "is one checkpoint; leave out --checkpoint latest, or name the run"),
+        (["RUN", "--algo", "sac"], "its algorithm is ppo, not sac; leave out --algo"),
+        (["CHECKPOINT", "--algo", "sac"], "its algorithm is ppo, not sac; leave out --algo"),
+        (
+            ["CHECKPOINT", "--checkpoint", "latest"],
+            "is a single checkpoint; leave out --checkpoint latest, or name the run",
+        ),
         (["RUN", "-e", "1", "--json", "no/such/place.json"], "no/such/place.json: cannot be written"),
     ],
 )

@@ -168,7 +168,7 @@ def test_a_full_disk_costs_a_warning_and_not_the_training(
     with caplog.at_level(logging.WARNING):
         learn(model, tmp_path)
     assert model.num_timesteps == 416
-    assert caplog.text.count("training goes on") == 1
+    assert caplog.text.count("training continues") == 1
     latest = CheckpointStore(tmp_path).find_latest()
     assert latest is not None
     assert latest.step == 416

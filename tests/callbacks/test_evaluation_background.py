@@ -1,4 +1,4 @@
-"""EvaluationCallback with a process of its own: training goes on meanwhile, whatever becomes of the evaluation."""
+"""EvaluationCallback with a separate process: training continues whatever happens to the evaluation."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_a_failed_evaluator_is_reported_and_training_continues(caplog: pytest.Lo
 
     assert model.num_timesteps == 128
     [warning] = [record.getMessage() for record in caplog.records if record.name.startswith("sb3_ext")]
-    assert warning == "the evaluation of step 32 failed; training goes on: the evaluator died (exit code -9)"
+    assert warning == "the evaluation of step 32 failed; training continues: the evaluator died (exit code -9)"
     assert failed == [32]
     assert received == [64, 96]
 
@@ -159,4 +159,4 @@ def test_a_model_that_cannot_be_saved_is_reported_and_training_continues(
 
     assert model.num_timesteps == 96
     [warning] = [record.getMessage() for record in caplog.records if record.name.startswith("sb3_ext")]
-    assert warning == f"the evaluation of step 64 failed; training goes on: the model could not be saved: {error}"
+    assert warning == f"the evaluation of step 64 failed; training continues: the model could not be saved: {error}"

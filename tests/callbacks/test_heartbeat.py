@@ -119,7 +119,7 @@ def test_finds_every_optimizer_and_leaves_none_behind(
     model.learn(24, callback=[callback, CountHooks()])
     assert hooked[0] == optimizers
     assert callback._optimizer_hooks == []
-    assert not any(optimizer._optimizer_step_post_hooks for optimizer in heartbeat._find_optimizers(model))
+    assert not any(optimizer._optimizer_step_post_hooks for optimizer in heartbeat._list_optimizers(model))
     assert callback._phases.listeners == []
 
 

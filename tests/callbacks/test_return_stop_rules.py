@@ -146,7 +146,7 @@ def test_a_resumed_training_stops_where_the_uninterrupted_one_does(make_callback
 def test_episodes_that_nobody_monitors_are_an_error() -> None:
     model = make_model(DummyVecEnv([lambda: ScheduledEnv([1])]))
 
-    with pytest.raises(ValueError, match="nothing monitors the environments"):
+    with pytest.raises(ValueError, match="the environments have no monitor"):
         model.learn(64, callback=ConvergenceStopCallback(5))
 
 

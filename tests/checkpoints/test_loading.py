@@ -242,7 +242,7 @@ def test_code_of_ones_own_needs_trust(tmp_path: Path, algorithm: Any, policy_kwa
     model = algorithm("MlpPolicy", "CartPole-v1", policy_kwargs=small(**policy_kwargs), device="cpu")
     bundle = save_bundle(model, tmp_path / "step_000000000")
 
-    with pytest.raises(CheckpointError, match=rf"needs code of its own \({own}\): load it with trust"):
+    with pytest.raises(CheckpointError, match=rf"needs its own code \({own}\): load it with trust"):
         load_model(bundle.path, device="cpu")
 
     assert_acts_the_same(load_model(bundle.path, trust=True, device="cpu"), model)
@@ -268,7 +268,7 @@ def test_weights_alone_go_into_another_model(tmp_path: Path, tiny_ppo: PPO) -> N
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({}, "does not say what it was trained with: give algorithm, such as 'ppo'"),
+        ({}, "does not contain its algorithm: give algorithm, such as 'ppo'"),
         ({"algorithm": "ppo"}, "give env, or trust=True"),
         ({"algorithm": "pppo", "env": None}, "unknown algorithm 'pppo'"),
         ({"algorithm": "dqn", "env": "CartPole-v1"}, "the weights do not fit the model"),

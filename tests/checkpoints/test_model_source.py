@@ -56,7 +56,7 @@ def test_a_run_or_a_checkpoint_of_it(run: Path, target: str, checkpoint: str | i
 
 def test_the_latest_checkpoint_where_none_has_a_score(run: Path, make_content: MakeContent) -> None:
     shutil.rmtree(run / "checkpoints")
-    with pytest.raises(CheckpointError, match="no checkpoint in runs/mine/checkpoints is whole"):
+    with pytest.raises(CheckpointError, match="no checkpoint in runs/mine/checkpoints is intact"):
         find_model("mine")
     store = CheckpointStore(run / "checkpoints")
     store.prepare()
@@ -89,7 +89,7 @@ def test_the_folder_of_a_checkpoint_does_not_hide_other_names(run: Path, monkeyp
 @pytest.mark.parametrize("name", ["runs/mine/checkpoints/best", "theirs.zip"])
 def test_nothing_is_chosen_of_a_single_model(run: Path, name: str) -> None:
     shutil.copy(run / "checkpoints" / "best" / "model.zip", "theirs.zip")
-    with pytest.raises(CheckpointError, match=f"^{name}: is one .*; leave out --checkpoint latest"):
+    with pytest.raises(CheckpointError, match=f"^{name}: is a single .*; leave out --checkpoint latest"):
         find_model(name, "latest")
 
 

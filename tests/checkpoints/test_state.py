@@ -251,7 +251,7 @@ def test_ars_is_resumed_though_not_exactly() -> None:
     model = make_ars()
     model.learn(200, log_interval=1000)
     captured = capture_state(model, after_learn=True)
-    assert "ARS has no moment between two rollouts" in captured.exactness.reason
+    assert "ARS has no point between two rollouts" in captured.exactness.reason
     resumed = make_ars()
     restore_before_learn(resumed, captured)
     assert torch.equal(resumed.weights, model.weights)

@@ -46,7 +46,7 @@ def test_an_empty_or_missing_directory_has_none(tmp_path: Path) -> None:
     store = CheckpointStore(tmp_path / "checkpoints")
 
     assert (store.list_bundles(), store.find_latest(), store.find_best()) == ([], None, None)
-    with pytest.raises(CheckpointError, match=r"no checkpoint in .* is whole"):
+    with pytest.raises(CheckpointError, match=r"no checkpoint in .* is intact"):
         store.resolve("latest")
 
 
@@ -63,7 +63,7 @@ def test_latest_best_step_and_path_are_found(store: CheckpointStore, make_conten
     assert read_link(store, "latest") == "step_000000030"
     with pytest.raises(CheckpointError, match=r"no checkpoint of step 11 in .*; there are 10, 20, 30"):
         store.resolve(11)
-    with pytest.raises(CheckpointError, match="is no checkpoint"):
+    with pytest.raises(CheckpointError, match="is not a checkpoint"):
         store.resolve(store.directory)
 
 
@@ -101,7 +101,7 @@ def test_a_damaged_one_is_passed_over_with_a_word(
     break_bundle(bundles[20])
 
     assert store.find_latest() == store.find_best() == bundles[10]
-    assert "model.zip does not match; trying the one before" in caplog.text
+    assert "model.zip does not match; trying the checkpoint before it" in caplog.text
     assert list_names(store) == {"step_000000010", "step_000000020", "best", "latest"}
 
 

@@ -186,18 +186,26 @@ add(
 )
 for member in ("policy.optimizer.pth", "pytorch_variables.pth", "tensors.pth", "ent_coef_optimizer.pth"):
     add(f"pickle in {member}", IGNORED, lambda shop, name: shop.zip(name, {name.split()[2]: shop.payload}))
-add("pickle in policy.pth", "holds more than tensors", lambda shop, name: shop.zip(name, {"policy.pth": shop.payload}))
+add(
+    "pickle in policy.pth",
+    "contains more than tensors",
+    lambda shop, name: shop.zip(name, {"policy.pth": shop.payload}),
+)
 add(
     "pickle in a torch archive",
-    "holds more than tensors",
+    "contains more than tensors",
     lambda shop, name: shop.zip(name, {"policy.pth": shop.torch_archive(data_pkl=shop.payload)}),
 )
 add(
     "a module instead of tensors",
-    "holds more than tensors",
+    "contains more than tensors",
     lambda shop, name: shop.zip_weights(name, torch.nn.Linear(2, 2)),
 )
-add("an object among the tensors", "holds more than tensors", lambda shop, name: shop.zip_weights(name, {"a": Path()}))
+add(
+    "an object among the tensors",
+    "contains more than tensors",
+    lambda shop, name: shop.zip_weights(name, {"a": Path()}),
+)
 SLIPS = ("../evil", "/tmp/evil", "a/../../evil.pth", "C:\\evil.pth", ".bashrc", "sub/policy.pth")
 for number in range(len(SLIPS)):
     add(
@@ -269,14 +277,14 @@ def write_file(shop: Workshop, name: str, content: bytes) -> None:
     (shop.root / f"artefact {name}.zip").write_bytes(content)
 
 
-add("is empty", "no zip file", lambda shop, name: write_file(shop, name, b""))
-add("is a pickle", "no zip file", lambda shop, name: write_file(shop, name, shop.payload))
+add("is empty", "not a readable zip file", lambda shop, name: write_file(shop, name, b""))
+add("is a pickle", "not a readable zip file", lambda shop, name: write_file(shop, name, shop.payload))
 add(
     "is cut short",
-    "no zip file|unexpected member",
+    "not a readable zip file|unexpected member",
     lambda shop, name: write_file(shop, name, shop.zip("is cut").read_bytes()[:-30]),
 )
-add("is cut", "no zip file", lambda shop, name: write_file(shop, name, b"PK\x05\x06"))
+add("is cut", "not a readable zip file", lambda shop, name: write_file(shop, name, b"PK\x05\x06"))
 add("has no data", "has no member data", lambda shop, name: shop.zip(name, {"data": None}))
 add("has no policy", "has no member policy.pth", lambda shop, name: shop.zip(name, {"policy.pth": None}))
 add("data is a pickle", "data is not JSON", lambda shop, name: shop.zip(name, {"data": shop.payload}))
@@ -293,15 +301,19 @@ def describe(**changes: Any) -> Build:
     return lambda shop, name: shop.zip_data(name, policy_kwargs=serialize(shop, **{**READABLE, **changes}))
 
 
-add("activation is eval", "none of the classes", describe(activation_fn="<class 'builtins.eval'>"))
-add("activation is system", "none of the classes", describe(activation_fn="os.system"))
-add("extractor is Popen", "none of the classes", describe(features_extractor_class="<class 'subprocess.Popen'>"))
-add("optimizer is a path", "none of the classes", describe(optimizer_class="../evil"))
-add("networks of terabytes", "weights do not fit|no model can be built", describe(net_arch=[10**6, 10**6]))
+add("activation is eval", "not one of the supported classes", describe(activation_fn="<class 'builtins.eval'>"))
+add("activation is system", "not one of the supported classes", describe(activation_fn="os.system"))
+add(
+    "extractor is Popen",
+    "not one of the supported classes",
+    describe(features_extractor_class="<class 'subprocess.Popen'>"),
+)
+add("optimizer is a path", "not one of the supported classes", describe(optimizer_class="../evil"))
+add("networks of terabytes", "weights do not fit|the model cannot be built", describe(net_arch=[10**6, 10**6]))
 add("networks of many layers", "weights do not fit", describe(net_arch=[4] * 10**5))
-add("networks of text", "no model can be built", describe(net_arch="__import__('os').system('true')"))
-add("rollouts of terabytes", "no model can be built", lambda shop, name: shop.zip_data(name, n_steps=10**15))
-add("rollouts of text", "no model can be built", lambda shop, name: shop.zip_data(name, n_steps="8"))
+add("networks of text", "the model cannot be built", describe(net_arch="__import__('os').system('true')"))
+add("rollouts of terabytes", "the model cannot be built", lambda shop, name: shop.zip_data(name, n_steps=10**15))
+add("rollouts of text", "the model cannot be built", lambda shop, name: shop.zip_data(name, n_steps="8"))
 
 
 def change_weights(change: Callable[[dict[str, Any]], object]) -> Build:
@@ -335,22 +347,30 @@ def build_stretched(shop: Workshop, name: str) -> None:
 add("weights stretched for gigabytes", "weights do not fit", build_stretched)
 add("weights in a list", "expected a state dict", lambda shop, name: shop.zip_weights(name, [torch.zeros(1)]))
 
-add("bundle algorithm", "code of its own", lambda s, n: s.bundle(n, algorithm=None, algorithm_class="os.system"))
-add("bundle unknown algorithm", "code of its own", lambda shop, name: shop.bundle(name, algorithm="os:system"))
+add("bundle algorithm", "needs its own code", lambda s, n: s.bundle(n, algorithm=None, algorithm_class="os.system"))
+add("bundle unknown algorithm", "needs its own code", lambda shop, name: shop.bundle(name, algorithm="os:system"))
 add("bundle policy", "has no policy", lambda shop, name: shop.bundle(name, policy="os:system"))
-add("bundle own policy", "code of its own", lambda shop, name: shop.bundle(name, policy=None, own_code=["policy x"]))
+add("bundle own policy", "needs its own code", lambda shop, name: shop.bundle(name, policy=None, own_code=["policy x"]))
 add(
     "bundle extractor",
-    "none of the classes",
+    "not one of the supported classes",
     lambda s, n: s.bundle(n, policy_arguments={"features_extractor_class": "os"}),
 )
-add("bundle activation", "none of the classes", lambda s, n: s.bundle(n, policy_arguments={"activation_fn": "system"}))
+add(
+    "bundle activation",
+    "not one of the supported classes",
+    lambda s, n: s.bundle(n, policy_arguments={"activation_fn": "system"}),
+)
 add("bundle networks", "weights do not fit", lambda s, n: s.bundle(n, policy_arguments={"net_arch": [3000, 3000]}))
 add("bundle terabytes", "weights|no model", lambda s, n: s.bundle(n, policy_arguments={"net_arch": [10**6, 10**6]}))
 add("bundle env", "takes no argument 'env'", lambda shop, name: shop.bundle(name, arguments={"env": "evil:Env-v0"}))
 add("bundle log", "takes no argument 'tensorb", lambda s, n: s.bundle(n, arguments={"tensorboard_log": "/tmp/evil"}))
-add("bundle space", "no usable space", lambda s, n: s.bundle(n, observation_space={"type": "Box", "shape": [2**40]}))
-add("bundle environments", "model.num_envs|no model", lambda shop, name: shop.bundle(name, num_envs=10**15))
+add("bundle space", "an invalid space", lambda s, n: s.bundle(n, observation_space={"type": "Box", "shape": [2**40]}))
+add(
+    "bundle environments",
+    "model.num_envs|the model cannot be built",
+    lambda shop, name: shop.bundle(name, num_envs=10**15),
+)
 add("bundle of pickled weights", "cannot be read", lambda s, n: s.bundle(n, {"weights.safetensors": s.payload}))
 add(
     "bundle of other weights",

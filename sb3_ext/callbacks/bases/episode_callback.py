@@ -1,21 +1,20 @@
-"""Finished episodes, read from what the algorithm shows to its callbacks."""
+"""Base class for callbacks that react to finished episodes."""
 
 from __future__ import annotations
 
 from itertools import compress
 from typing import Any
 
-from sb3_ext.callbacks.bases.light_callback import LightCallback, heeds_callbacks
+from sb3_ext.callbacks.bases.light_callback import LightCallback, has_stock_loop
 
 
 class EpisodeCallback(LightCallback):
     """
-    Counts finished episodes over all environments in ``episodes``, and hands each to :meth:`_on_episode`.
+    Count finished episodes over all environments in ``episodes``, and call :meth:`_on_episode` for each.
 
-    Returns and lengths are those of SB3's ``Monitor`` or ``VecMonitor`` (SB3 puts a ``Monitor`` around every
-    environment that is not a ``VecEnv`` yet): before normalisation and clipping of rewards. ARS shows its episodes
-    only once a generation is evaluated, so there they all arrive at the end of the rollout. Games that the agent played
-    against itself on a mirror board have no return, and are no episodes.
+    Returns and lengths are those of SB3's ``Monitor`` or ``VecMonitor``, before rewards are normalised or clipped. With
+    ARS, all episodes of a generation arrive at the end of the rollout. Games on mirror boards, in which the agent plays
+    itself, are not counted.
     """
 
     def __init__(self) -> None:
@@ -33,17 +32,17 @@ class EpisodeCallback(LightCallback):
 
     def _on_episode(self, episode_return: float | None, episode_length: int | None, info: dict[str, Any]) -> None:
         """
-        React to a finished episode; ``episodes`` counts it already. Does nothing unless a subclass says what.
+        React to a finished episode, which ``episodes`` includes. Does nothing unless overridden.
 
-        :param episode_return: the sum of its rewards, ``None`` where nothing monitors the environment
-        :param episode_length: its number of steps, ``None`` where nothing monitors the environment
-        :param info: the information that came with its last step
+        :param episode_return: the sum of its rewards; ``None`` without ``Monitor`` or ``VecMonitor``
+        :param episode_length: its number of steps; ``None`` without ``Monitor`` or ``VecMonitor``
+        :param info: the ``info`` of its last step
         """
 
     def _on_step(self) -> bool:
         super()._on_step()
         if "dones" in self.locals:
-            # Most steps end no episode: a list tells several times faster than an array of a few environments.
+            # Most steps end no episode: searching a list is several times faster than reducing a small array.
             dones = self.locals["dones"].tolist()
             if True in dones:
                 for info in compress(self.locals["infos"], dones):
@@ -52,7 +51,7 @@ class EpisodeCallback(LightCallback):
 
     def _on_rollout_end(self) -> None:
         super()._on_rollout_end()
-        if not heeds_callbacks(self.model):
+        if not has_stock_loop(self.model):
             for episode in self.model.ep_info_buffer or ():
                 self._finish_episode({"episode": episode})
 

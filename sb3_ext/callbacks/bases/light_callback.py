@@ -1,4 +1,4 @@
-"""The base of all callbacks here: what SB3's does, in less time."""
+"""Base class for callbacks with low overhead per step."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 
 class LightCallback(BaseCallback):
     """
-    A callback that does nothing, in very little time.
+    Base class for callbacks with low overhead per step.
 
-    SB3 copies the training loop's twenty-odd local variables into every callback at every step, which takes longer
-    than most callbacks do. Here ``locals`` *is* the latest set of them.
+    SB3 copies the local variables of the training loop into every callback at every step, which takes longer than most
+    callbacks need. Here ``locals`` refers to them.
 
-    A callback that may be called a tenth of a second late, where no episode has ended, sets ``is_patient``: then
-    :class:`~sb3_ext.callbacks.LightCallbackList` leaves it out of most steps.
+    A callback with ``is_patient`` may be called up to 0.1 seconds late unless an episode ends:
+    :class:`~sb3_ext.callbacks.LightCallbackList` skips it in most steps.
     """
 
     is_patient = False
     state_key: str | None = None
-    """What identifies the callback in a checkpoint; ``None``: the name of its class."""
+    """Identifies the callback in checkpoints; ``None`` for the name of its class."""
 
     def state_dict(self) -> dict[str, Any]:
-        """See :class:`~sb3_ext.stateful.Stateful`. A subclass adds to what this returns."""
+        """See :class:`~sb3_ext.stateful.Stateful`. Subclasses extend the dictionary."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """See :class:`~sb3_ext.stateful.Stateful`. Called once, at the first rollout of a resumed training."""
 
     def close(self) -> None:
-        """Release what the callback holds. Called at the end of a run, however it ended; more than once, maybe."""
+        """Release resources. A run calls this once training has ended, also after an error; it may be called again."""
 
     def update_locals(self, locals_: dict[str, Any]) -> None:
         """
         Refer to the local variables of the training loop.
 
-        :param locals_: of the step just taken
+        :param locals_: the variables after the latest step
         """
         self.locals = locals_
 
@@ -50,10 +50,9 @@ class LightCallback(BaseCallback):
 
 def has_rollouts_of_steps(model: BaseAlgorithm) -> bool:
     """
-    Whether the algorithm's rollouts are a number of steps. Those of others are a number of episodes, and an episode
-    may never end.
+    Return whether rollouts have a fixed number of steps, rather than of episodes, which may never end.
 
-    :param model: any algorithm
+    :param model: a model of any algorithm
     :return: ``True`` for on-policy algorithms, and for off-policy ones whose ``train_freq`` counts steps
     """
     if isinstance(model, OffPolicyAlgorithm):
@@ -61,11 +60,11 @@ def has_rollouts_of_steps(model: BaseAlgorithm) -> bool:
     return isinstance(model, OnPolicyAlgorithm)
 
 
-def heeds_callbacks(model: BaseAlgorithm) -> bool:
+def has_stock_loop(model: BaseAlgorithm) -> bool:
     """
-    Whether the algorithm has one of SB3's two training loops. The loop of ARS is another one.
+    Return whether the algorithm has one of SB3's two training loops. ARS, for example, has its own.
 
-    :param model: any algorithm
-    :return: ``True`` if its loop shows its variables to callbacks, and ends when one returns ``False``
+    :param model: a model of any algorithm
+    :return: ``True`` if the loop passes its local variables to callbacks and ends when one returns ``False``
     """
     return isinstance(model, (OnPolicyAlgorithm, OffPolicyAlgorithm))

@@ -1,4 +1,4 @@
-"""Many callbacks, of which few have anything to do at most steps."""
+"""A list of callbacks that skips those with nothing to do."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ _CALL_PATIENT_EVERY_SECONDS = 0.1
 
 class LightCallbackList(CallbackList):
     """
-    SB3's ``CallbackList``, in less time.
+    SB3's ``CallbackList`` with less overhead.
 
-    Callbacks of SB3 and of the user's own are called as by SB3's list. Those made here are left out of steps that do
-    not concern them: those that wait for episodes to end are called when one does, those that are ``is_patient``
-    (they look for a stop file, say) then and ten times a second. Their ``n_calls`` and ``num_timesteps`` stand still
-    meanwhile. Everything else, rollouts for instance, they are told as ever.
+    Callbacks of SB3 and users are called at every step. Callbacks of this package are called only at the steps that
+    they need: those that react to episodes when an episode ends, those with ``is_patient`` also ten times a second.
+    Between these calls their ``n_calls`` and ``num_timesteps`` do not change. All other events are passed to all.
 
-    :param callbacks: called in this order
+    :param callbacks: callbacks in the order in which they are called
     """
 
     def __init__(self, callbacks: list[BaseCallback]) -> None:
@@ -35,9 +34,9 @@ class LightCallbackList(CallbackList):
 
     def update_locals(self, locals_: dict[str, Any]) -> None:
         """
-        Hand on the local variables of the training loop.
+        Pass the local variables of the training loop to the callbacks of this step.
 
-        :param locals_: of the step just taken
+        :param locals_: the variables after the latest step
         """
         self.locals = locals_
         self._at_this_step = self._choose(locals_["dones"].tolist())
@@ -46,7 +45,7 @@ class LightCallbackList(CallbackList):
 
     def _on_rollout_start(self) -> None:
         super()._on_rollout_start()
-        # A reason to stop that has waited for the end of the rollout ends training at its next step.
+        # A stop that waited for the end of the rollout ends training at the next step.
         if any(getattr(callback, "stop_reason", None) is not None for callback in self.callbacks):
             self._call_patient_at = 0.0
 

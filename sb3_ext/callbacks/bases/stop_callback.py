@@ -1,4 +1,4 @@
-"""What every callback that ends training has in common: a reason, a moment, and a way to end a deaf loop."""
+"""Base class for callbacks that end training."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import logging
 from abc import abstractmethod
 from collections.abc import Callable
 
-from sb3_ext.callbacks.bases.light_callback import LightCallback, heeds_callbacks
+from sb3_ext.callbacks.bases.light_callback import LightCallback, has_stock_loop
 
 logger = logging.getLogger(__name__)
 
 AtBoundary = bool | Callable[[], bool]
-"""Whether to stop only between two rollouts, or a function that knows at the moment."""
+"""Whether to stop only between two rollouts; a function is called when there is a reason to stop."""
 
 
 class TrainingStopped(Exception):
     """
-    Ends ``learn`` where the algorithm's loop ignores what callbacks return, as that of ARS does.
+    Stop a training loop that ignores what callbacks return (ARS), or stop exactly between two rollouts.
 
     :param reason: why training was stopped
     """
@@ -28,15 +28,15 @@ class TrainingStopped(Exception):
 
 class StopCallback(LightCallback):
     """
-    Ends training once :meth:`_find_stop_reason` gives a reason, which is then in ``stop_reason``; ``stop_detail`` says
-    more about it, where there is more to say.
+    Stop training when :meth:`_find_stop_reason` returns a reason.
 
-    ``learn`` returns normally, except where the algorithm is neither one of SB3's on-policy nor of its off-policy
-    ones: the loop of ARS ignores what callbacks return, so there :class:`TrainingStopped` is raised through it.
+    The reason is in ``stop_reason``, details in ``stop_detail``. ``learn`` returns normally, except for algorithms with
+    a training loop of their own, such as ARS, which ignores what callbacks return: there :class:`TrainingStopped` is
+    raised.
 
-    :param at_boundary: stop only between two rollouts: the update is then finished and the model can be continued
-        from there. The default stops at once, as SB3's own callbacks do, in the middle of a rollout. A function is
-        asked when it matters
+    :param at_boundary: stop only between two rollouts, after the update, so that the model can be trained further from
+        there. By default training stops at once, as with SB3's own callbacks. A function is called when there is a
+        reason to stop
     """
 
     def __init__(self, *, at_boundary: AtBoundary = False) -> None:
@@ -49,13 +49,13 @@ class StopCallback(LightCallback):
     @abstractmethod
     def _find_stop_reason(self) -> str | None:
         """
-        Say whether training is to end now. Called at every step, so it must be cheap.
+        Return the reason to stop training. Called at every step, so it must be fast.
 
-        :return: the reason to stop, ``None`` to go on
+        :return: the reason; ``None`` to continue
         """
 
     def _explain_stop(self) -> str:
-        """:return: the numbers behind the reason that was just found; empty where the reason says it all"""
+        """:return: the numbers behind the reason; empty if there are none"""
         return ""
 
     def _on_training_start(self) -> None:
@@ -65,9 +65,9 @@ class StopCallback(LightCallback):
 
     def find_reason_between_rollouts(self) -> str | None:
         """
-        Say between two rollouts whether training is to end there; for what takes time there, such as an evaluation.
+        Look for a reason to stop between two rollouts, for example during an evaluation.
 
-        :return: the reason, which is then in ``stop_reason``; ``None`` to go on
+        :return: the reason, which is also stored in ``stop_reason``; ``None`` to continue
         """
         self._look_for_reason()
         self._has_passed_boundary = self.stop_reason is not None
@@ -82,9 +82,9 @@ class StopCallback(LightCallback):
         self._look_for_reason(is_in_rollout=True)
         if self.stop_reason is None or (self._waits_for_boundary() and not self._has_passed_boundary):
             return True
-        if not heeds_callbacks(self.model):
+        if not has_stock_loop(self.model):
             name = type(self.model).__name__
-            logger.warning("%s ignores what callbacks return: training ends by an exception, TrainingStopped", name)
+            logger.warning("%s ignores what callbacks return; TrainingStopped is raised to end training", name)
             raise TrainingStopped(self.stop_reason)
         return False
 

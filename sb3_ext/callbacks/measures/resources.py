@@ -1,4 +1,4 @@
-"""How much memory and processor time a training takes, its worker processes included."""
+"""Measure memory and processor time of a training, including its worker processes."""
 
 from __future__ import annotations
 
@@ -12,23 +12,22 @@ from typing import Any
 import psutil
 
 _EVERY_SECONDS = 1.0
-# A look at many processes takes long: it must not become a part of what it measures.
-_MAX_SHARE_OF_LOOKING = 0.005
+# Sampling many processes takes long and must not distort the measurement.
+_MAX_SHARE_OF_SAMPLING = 0.005
 
 
 @dataclass(frozen=True)
 class ResourceUsage:
     """
-    What a process and its descendants took over a time.
+    Resource usage of a process and its descendants.
 
-    :param memory_kind: ``pss``, which counts a page that several processes share once; ``rss`` where the system does
-        not tell
-    :param memory_samples: how often memory was looked at
-    :param memory_sum_bytes: the sum of what was seen
-    :param memory_peak_bytes: the most that was seen
-    :param wall_seconds: how long it was watched
+    :param memory_kind: ``pss``, which counts shared pages once; ``rss`` if the system does not provide it
+    :param memory_samples: number of memory samples
+    :param memory_sum_bytes: sum of the samples
+    :param memory_peak_bytes: largest sample
+    :param wall_seconds: measured duration
     :param cpu_seconds: processor time of the process and its descendants
-    :param core_seconds: time for which each core of the machine was busy, whoever used it
+    :param core_seconds: busy time of each core of the machine, by any process
     """
 
     memory_kind: str = "pss"
@@ -41,25 +40,25 @@ class ResourceUsage:
 
     @property
     def memory_mean_bytes(self) -> float | None:
-        """The mean of what was seen."""
+        """Mean of the samples."""
         return self.memory_sum_bytes / self.memory_samples if self.memory_samples else None
 
     @property
     def cores_used(self) -> float | None:
-        """How many cores the process and its descendants kept busy, on average."""
+        """Average number of cores that the process and its descendants used."""
         return self.cpu_seconds / self.wall_seconds if self.wall_seconds > 0 else None
 
     @property
     def core_percents(self) -> list[float]:
-        """How busy each core of the machine was, whoever used it."""
+        """Utilization of each core of the machine, by any process."""
         if self.wall_seconds <= 0:
             return []
         return [min(100.0, 100 * seconds / self.wall_seconds) for seconds in self.core_seconds]
 
     def add(self, later: ResourceUsage) -> ResourceUsage:
         """
-        :param later: of a later time; on a machine with another number of cores
-        :return: of both; the cores are then those of the later one
+        :param later: usage at a later time, perhaps on another machine
+        :return: the total usage; cores are those of ``later`` if their number differs
         """
         same = len(self.core_seconds) == len(later.core_seconds)
         cores = tuple(map(sum, zip(self.core_seconds, later.core_seconds, strict=True))) if same else later.core_seconds
@@ -76,9 +75,9 @@ class ResourceUsage:
 
 class ResourceWatch:
     """
-    Watches this process and its descendants from a thread, between :meth:`start` and :meth:`stop`.
+    Samples the usage of this process and its descendants in a thread, between :meth:`start` and :meth:`stop`.
 
-    It looks once a second; less often where a look takes longer than half a percent of that.
+    It samples once a second, or less often so that sampling takes at most 0.5 % of the time.
     """
 
     def __init__(self) -> None:
@@ -89,7 +88,7 @@ class ResourceWatch:
 
     @property
     def usage(self) -> ResourceUsage:
-        """As of the last look, what :meth:`restore` was given included."""
+        """Usage as of the last sample, including that of earlier processes."""
         return self._earlier.add(self._current) if self._current.memory_samples else self._earlier
 
     def state_dict(self) -> dict[str, Any]:
@@ -101,14 +100,14 @@ class ResourceWatch:
         self._earlier = ResourceUsage(**{**state, "core_seconds": tuple(state["core_seconds"])})
 
     def start(self) -> None:
-        """Begin to watch, in a new thread."""
+        """Start sampling in a new thread."""
         self._earlier, self._current = self.usage, ResourceUsage()
         self._has_ended.clear()
         self._thread = threading.Thread(target=self._watch, name="resource-watch", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Look once more, and end the thread. More than once is no mistake."""
+        """Take a last sample and end the thread. Further calls do nothing."""
         if self._thread is not None:
             self._has_ended.set()
             self._thread.join()
@@ -134,7 +133,7 @@ class ResourceWatch:
             if is_last:
                 return
             took_seconds = time.monotonic() - looked_at
-            is_last = self._has_ended.wait(max(_EVERY_SECONDS, took_seconds / _MAX_SHARE_OF_LOOKING))
+            is_last = self._has_ended.wait(max(_EVERY_SECONDS, took_seconds / _MAX_SHARE_OF_SAMPLING))
 
 
 def _list_processes() -> Iterator[psutil.Process]:

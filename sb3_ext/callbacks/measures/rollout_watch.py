@@ -1,4 +1,4 @@
-"""Where a training stands between its rollouts, and how long they are."""
+"""Track rollouts and their duration."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ _OVERLONG_SECONDS = 600.0
 
 class RolloutWatch:
     """
-    Told when rollouts begin and end.
+    Tracks the starts and ends of rollouts.
 
-    A state from between two rollouts is what an end in the midst of one leaves. Where rollouts are long, each begins
-    with such a state being kept in memory; where they are short, now and then one does.
+    When training ends within a rollout, the last state kept between two rollouts is saved. That state is kept in memory
+    at the start of every long rollout, and about once a second if rollouts are short.
 
-    :ivar has_begun: whether there has been a rollout at all
-    :ivar is_at_boundary: whether ``learn`` has ended after an update, rather than in the midst of a rollout or of an
-        update, where an exception leaves it
-    :ivar is_short: whether the last one, with its update, took less than a second: then a stop can wait for its end
+    :ivar has_begun: whether a rollout has started
+    :ivar is_at_boundary: whether ``learn`` has ended after an update, rather than within a rollout or an update
+    :ivar is_short: whether the last rollout, with its update, took less than a second, so that a stop can wait for it
     """
 
     def __init__(self) -> None:
@@ -33,7 +32,7 @@ class RolloutWatch:
         self._keep_at = 0.0
 
     def begin(self) -> None:
-        """A rollout begins."""
+        """Record the start of a rollout."""
         now = time.monotonic()
         self.is_short = self.has_begun and now - self._began_at < _SHORT_SECONDS
         self._first_began_at = self._first_began_at if self.has_begun else now
@@ -42,24 +41,26 @@ class RolloutWatch:
         self._began_at = now
 
     def end(self) -> None:
-        """It has ended, and an update begins."""
+        """Record the end of a rollout."""
         self._is_in_rollout = False
 
     def end_learning(self) -> None:
-        """``learn`` returns normally, if only because a callback has returned ``False``."""
+        """Record that ``learn`` returns normally, also when a callback has returned ``False``."""
         self.is_at_boundary = not self._is_in_rollout
 
     def is_overlong(self) -> bool:
-        """:return: whether this rollout lasts longer than all before it together, and longer than ten minutes"""
+        """:return: whether this rollout takes longer than all earlier ones together, and longer than ten minutes"""
         seconds, seconds_before = time.monotonic() - self._began_at, self._began_at - self._first_began_at
         return seconds > max(seconds_before, _OVERLONG_SECONDS)
 
     def should_keep(self) -> bool:
-        """:return: whether the state at this beginning is to be kept"""
+        """:return: whether to keep the state at the start of this rollout"""
         return not self.is_short or time.monotonic() >= self._keep_at
 
     def note_keeping(self, seconds: float) -> None:
         """
-        :param seconds: what it took to keep one: short rollouts are not to spend more than 2 % of their time on it
+        Record the duration of keeping a state, which may take at most 2 % of the time.
+
+        :param seconds: the duration
         """
         self._keep_at = time.monotonic() + max(_KEEP_EVERY_SECONDS, seconds / _MAX_SHARE_OF_KEEPING)

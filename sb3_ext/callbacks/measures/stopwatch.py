@@ -1,4 +1,4 @@
-"""How long training has lasted, earlier stretches of a resumed one included."""
+"""Measure how long a training has lasted, including earlier parts of a resumed one."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Stopwatch:
         self._started_at: float | None = None
 
     def start(self) -> None:
-        """Begin a stretch, now."""
+        """Start measuring."""
         self._started_at = time.monotonic()
 
     def stop(self) -> None:
-        """Stand still; :meth:`start` goes on from here."""
+        """Pause; :meth:`start` continues."""
         self._elapsed_before_seconds = self.elapsed_seconds
         self._started_at = None
 
@@ -43,7 +43,7 @@ class Stopwatch:
 
     @property
     def elapsed_seconds(self) -> float:
-        """What stands on the stopwatch."""
+        """Seconds so far."""
         if self._started_at is None:
             return self._elapsed_before_seconds
         return self._elapsed_before_seconds + time.monotonic() - self._started_at

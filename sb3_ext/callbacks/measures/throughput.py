@@ -1,4 +1,4 @@
-"""How fast training goes at the moment, and when it will be done."""
+"""Measure the current speed of training, and estimate the time left."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ class Throughput:
 
     def add(self, now_seconds: float, step: int) -> None:
         """
-        Note where training stands.
+        Add a sample.
 
-        :param now_seconds: the time on any clock that only goes forward
+        :param now_seconds: time of a monotonic clock
         :param step: environment transitions so far
         """
-        # A hundred samples describe the window; between them the latest one moves along.
+        # About a hundred samples per window; between them the latest one is replaced.
         if len(self._samples) > 2 and self._samples[-1][0] - self._samples[-2][0] < self._window_seconds / 100:
             self._samples.pop()
         self._samples.append((now_seconds, step))
-        # The oldest sample is kept as long as the next one does not cover the window: slow training has few.
+        # Keep the oldest sample until the next one covers the window: slow training has few samples.
         while len(self._samples) > 2 and self._samples[1][0] <= now_seconds - self._window_seconds:
             self._samples.popleft()
 
     @property
     def fps(self) -> float | None:
-        """Transitions per second, ``None`` as long as there is nothing to compare."""
+        """Transitions per second; ``None`` with fewer than two samples."""
         if len(self._samples) < 2:
             return None
         (first_seconds, first_step), (last_seconds, last_step) = self._samples[0], self._samples[-1]
@@ -46,11 +46,11 @@ class Throughput:
 
     def estimate_eta_seconds(self, total_steps: int | None, *, has_ended: bool = False) -> float | None:
         """
-        Estimate the time left at the present speed.
+        Estimate the time left at the current speed.
 
-        :param total_steps: the step at which training ends, ``None`` if that is not known
-        :param has_ended: training has ended: what is left of ``total_steps`` will not be done
-        :return: seconds, ``None`` where nothing can be said
+        :param total_steps: step at which training ends; ``None`` if unknown
+        :param has_ended: whether training has ended, perhaps before ``total_steps``
+        :return: seconds; ``None`` if unknown
         """
         fps = self.fps
         if total_steps is None or not fps:

@@ -1,4 +1,4 @@
-"""Saving from within a training, which goes on whatever becomes of a save."""
+"""Save during training; errors are logged and do not end it."""
 
 from __future__ import annotations
 
@@ -55,18 +55,18 @@ class CheckpointSaver:
 
     def save(self, content: BundleContent) -> None:
         """
-        Write behind the training loop, once the save before is done.
+        Write in a background thread, after the previous save.
 
-        :param content: what :meth:`capture` gave
+        :param content: from :meth:`capture`
         """
         self.wait(content.step)
         self._try(content.step, lambda: self._writer.save(content))
 
     def record_score(self, step: int, score: Score) -> None:
         """
-        Give a checkpoint the score of an evaluation that has ended since; nobody has to keep it for that any more.
+        Record the score of an evaluation that has ended since, and release the checkpoint.
 
-        :param step: of the checkpoint
+        :param step: step of the checkpoint
         :param score: its score
         """
         self.wait(step)
@@ -74,23 +74,23 @@ class CheckpointSaver:
         self.release(step)
 
     def reserve(self, step: int) -> None:
-        """Let no rule remove a checkpoint, until :meth:`release`."""
+        """Keep a checkpoint until :meth:`release`, whatever the rules."""
         self._writer.spared.add(step)
 
     def release(self, step: int) -> None:
-        """Leave a checkpoint to the rules again."""
+        """Let the rules remove a checkpoint again."""
         self._writer.spared.discard(step)
 
     def wait(self, step: int) -> None:
         """
         Wait until the last save is on the disk.
 
-        :param step: where training stands
+        :param step: environment transitions so far
         """
         self._try(step, self._writer.flush)
 
     def report(self) -> None:
-        """Tell the listeners, and the log, how the saves ended that have ended since the last time."""
+        """Report the outcomes of the saves that have ended since the last call."""
         for outcome in self._writer.take_outcomes():
             self._tell(outcome)
 
@@ -98,7 +98,7 @@ class CheckpointSaver:
         """
         :meth:`wait`, and end the background thread.
 
-        :param step: where training stands
+        :param step: environment transitions so far
         """
         if self._lazy_writer is not None:
             self._try(step, self._lazy_writer.close)
@@ -112,7 +112,7 @@ class CheckpointSaver:
 
     def _tell(self, outcome: SaveOutcome) -> None:
         if outcome.error is not None and not self._is_failing:
-            logger.warning("no checkpoint at step %d; training goes on: %s", outcome.step, outcome.error)
+            logger.warning("no checkpoint at step %d; training continues: %s", outcome.step, outcome.error)
         self._is_failing = outcome.error is not None
         self.last_error = None if outcome.error is None else str(outcome.error)
         for listener in self.on_outcome:

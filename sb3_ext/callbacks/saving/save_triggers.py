@@ -1,4 +1,4 @@
-"""When a checkpoint is due: by steps, by episodes or by time."""
+"""Decide when a checkpoint is due, by steps, episodes or time."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class SaveTriggers:
 
     def start(self, step: int, episodes: int) -> None:
         """
-        Begin to count.
+        Start counting.
 
-        :param step: where training stands
-        :param episodes: likewise
+        :param step: environment transitions so far
+        :param episodes: finished episodes so far
         """
         self._stopwatch.start()
         self.skip_to(step, episodes)
@@ -38,14 +38,14 @@ class SaveTriggers:
         """
         :param step: environment transitions so far
         :param episodes: finished episodes so far
-        :return: whether one of them has reached its next multiple
+        :return: whether a count has reached its next multiple
         """
         counts = (
             (self._by_steps, step),
             (self._by_episodes, episodes),
             (self._by_seconds, self._stopwatch.elapsed_seconds),
         )
-        # Not lazily: each is to note its own multiple.
+        # Not lazily: each trigger must record its own multiple.
         due = [trigger.is_due(count) for trigger, count in counts if trigger is not None]
         return any(due)
 

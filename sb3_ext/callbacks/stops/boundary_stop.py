@@ -1,4 +1,4 @@
-"""End a training exactly between two rollouts."""
+"""Stop exactly between two rollouts."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from sb3_ext.checkpoints.state.callback_tree import list_callbacks
 
 class BoundaryStopCallback(LightCallback):
     """
-    Ends training between two rollouts, as soon as any other callback has a reason to stop.
+    Stop training between two rollouts as soon as another callback has a reason to stop.
 
-    What a :class:`~sb3_ext.callbacks.StopCallback` returns is looked at after a step, so that on its own it ends
-    training one step into the next rollout. This one raises :class:`~sb3_ext.callbacks.TrainingStopped` before that
-    step: the model, the last checkpoint and everything that counts steps then agree. Put it last, and catch the
-    exception around ``learn``::
+    SB3 reads what callbacks return after a step, so a :class:`~sb3_ext.callbacks.StopCallback` alone ends training one
+    step into the next rollout. This callback raises :class:`~sb3_ext.callbacks.TrainingStopped` before that step, so
+    that the model, the last checkpoint and all counters are of the same step. Put it last, and catch the exception::
 
         try:
             model.learn(100_000, callback=[EpisodeBudgetCallback(20, at_boundary=True), BoundaryStopCallback()])

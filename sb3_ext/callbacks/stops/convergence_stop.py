@@ -1,4 +1,4 @@
-"""Stop when the target is reached, and held."""
+"""Stop when the mean return has reached a target and stays there."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _DEFAULTS = TargetConfig.model_construct()
 
 class ConvergenceStopCallback(ReturnStopCallback[ConvergenceRule]):
     """
-    Ends training, for the reason ``converged``, when the average of the latest returns has reached a target and held
-    it.
+    Stop training, with the reason ``converged``, when the mean of the latest returns has reached a target and stays
+    there.
 
-    Every finished episode of training is a check of the average over the last ``window`` of them. With
-    ``evaluations``, every evaluation is a check of the average over the last ``window`` mean returns.
+    The mean over the last ``window`` training episodes is checked after every episode. With ``evaluations``, the mean
+    over the last ``window`` mean returns is checked after every evaluation.
 
-    :param target: the average return to reach
-    :param window: how many episodes, or evaluations, are averaged
-    :param patience: at how many checks in a row the target must be held
-    :param evaluations: watch what this callback finds, in place of training's episodes
+    :param target: mean return to reach
+    :param window: number of episodes, or evaluations, to average
+    :param patience: number of consecutive checks at which the target must be reached
+    :param evaluations: use the evaluations of this callback instead of training episodes
     :param at_boundary: stop only between two rollouts
     :raises ValueError: if a number is out of its range
     """

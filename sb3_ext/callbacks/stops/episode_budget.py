@@ -10,12 +10,11 @@ from sb3_ext.ranges import PositiveInt
 
 class EpisodeBudgetCallback(StopCallback, EpisodeCallback):
     """
-    Ends training when enough episodes have finished, for the reason ``total_episodes``.
+    Stop training after a number of episodes, with the reason ``total_episodes``.
 
-    Several environments may finish episodes in the same step, and ARS reports a generation at a time, so it can be
-    some more than asked for.
+    It may be a few more if several environments finish episodes in the same step; ARS reports a generation at a time.
 
-    :param episodes: how many episodes to train, over all environments
+    :param episodes: number of episodes over all environments
     :param at_boundary: stop only between two rollouts
     :raises ValueError: if a number is out of its range
     """
@@ -30,7 +29,7 @@ class EpisodeBudgetCallback(StopCallback, EpisodeCallback):
 
     @property
     def used_share(self) -> float:
-        """How much of the budget is used, from 0; 1 and more: all of it."""
+        """Used share of the budget; 1 or more when it is used up."""
         return self.episodes / self._budget_episodes
 
     def _find_stop_reason(self) -> str | None:

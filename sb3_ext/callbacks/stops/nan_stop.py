@@ -1,4 +1,4 @@
-"""Stop when numbers have ceased to be numbers."""
+"""Stop when a loss or a weight is NaN or infinite."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _WEIGHTS_EVERY_ROLLOUTS = 100
 
 class NanStopCallback(StopCallback):
     """
-    Ends training, for the reason ``nan``, when a loss or a weight is NaN or infinite: nothing good comes after that.
+    Stop training, with the reason ``nan``, when a loss or a weight is NaN or infinite.
 
-    Losses are looked at between any two rollouts, weights now and then, and whenever a loss is not finite.
+    Losses are checked between rollouts; weights every 100 rollouts, and whenever a loss is not finite.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Stop when training no longer improves."""
+"""Stop when the mean return stops improving."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _DEFAULTS = PlateauConfig()
 
 class PlateauStopCallback(ReturnStopCallback[PlateauRule]):
     """
-    Ends training, for the reason ``plateau``, when the average return has not improved for a while.
+    Stop training, with the reason ``plateau``, when the mean return stops improving.
 
-    After every ``window`` finished episodes of training there is a check of their average: windows do not overlap,
-    or the luck of one episode would show in many checks. With ``evaluations``, every evaluation is a check.
+    The mean of every ``window`` training episodes is checked once; windows do not overlap, since one lucky episode
+    would then affect many checks. With ``evaluations``, the mean return is checked after every evaluation.
 
-    :param patience: how many checks in a row without an improvement
-    :param min_delta: how much better than the best average before is an improvement
-    :param in_standard_errors: ``min_delta`` counts standard errors of the newest average, not units of return
-    :param warm_up: how many checks at the beginning do not count towards ``patience``
-    :param window: how many episodes are averaged for a check
-    :param evaluations: watch what this callback finds, in place of training's episodes
+    :param patience: number of consecutive checks without an improvement
+    :param min_delta: smallest increase over the best mean that counts as an improvement
+    :param in_standard_errors: ``min_delta`` is in standard errors of the newest mean, not in units of return
+    :param warm_up: number of initial checks that do not count towards ``patience``
+    :param window: number of episodes to average for a check
+    :param evaluations: use the evaluations of this callback instead of training episodes
     :param at_boundary: stop only between two rollouts
     :raises ValueError: if a number is out of its range
     """

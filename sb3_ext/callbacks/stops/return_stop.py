@@ -1,4 +1,4 @@
-"""What stopping rules over returns have in common: where the returns come from."""
+"""Base class for callbacks that stop training by a rule on returns."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Rule = TypeVar("Rule", bound=ConvergenceRule | PlateauRule)
 
 class ReturnStopCallback(StopCallback, EpisodeCallback, Generic[Rule]):
     """
-    Ends training when a rule is met by the returns of training's episodes, or by those of evaluations.
+    Stop training when the returns of training episodes, or of evaluations, meet a rule.
 
-    :param reason: why training then has ended
-    :param rule: what decides
-    :param evaluations: watch what this callback finds, in place of training's episodes
+    :param reason: reason for the stop
+    :param rule: the rule
+    :param evaluations: use the evaluations of this callback instead of training episodes
     :param at_boundary: stop only between two rollouts
     """
 
@@ -40,12 +40,12 @@ class ReturnStopCallback(StopCallback, EpisodeCallback, Generic[Rule]):
 
     @property
     def best_average(self) -> float | None:
-        """The highest average return so far, ``None`` before the first."""
+        """The highest mean return so far; ``None`` before the first check."""
         return self._rule.best_average
 
     @abstractmethod
     def _describe_rule(self) -> str:
-        """:return: when the rule is met, and how often that is checked, for the log"""
+        """:return: the rule and how often it is checked, for the log"""
 
     @abstractmethod
     def _add_episode(self, episode_return: float) -> bool:
@@ -74,10 +74,10 @@ class ReturnStopCallback(StopCallback, EpisodeCallback, Generic[Rule]):
             return
         if episode_return is None:
             raise ValueError(
-                f"{type(self).__name__} needs the returns of training's episodes, but nothing monitors the "
-                "environments: put a Monitor around each, or a VecMonitor around all"
+                f"{type(self).__name__} needs the returns of training episodes, but the environments have no monitor: "
+                "wrap each in a Monitor, or all in a VecMonitor"
             )
-        # Once the rule is met it stands still: what training does until its end does not undo it.
+        # A rule that was met stays met, whatever happens until training ends.
         self._is_met = self._is_met or self._add_episode(episode_return)
 
     def _on_evaluation(self, step: int, evaluation: Evaluation) -> None:

@@ -1,4 +1,4 @@
-"""Stop when a signal was received."""
+"""Stop on a signal."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from sb3_ext.callbacks.bases.stop_callback import AtBoundary, StopCallback
 
 class ReceivesSignals(Protocol):
     """
-    Whatever notes signals for the training loop to obey.
+    Anything that records received signals.
 
-    ``received`` is the signal's name, ``"SIGTERM"`` say, or ``None`` as long as none came.
+    ``received`` is the name of the signal, such as ``"SIGTERM"``; ``None`` if there was none.
     """
 
     @property
@@ -20,9 +20,9 @@ class ReceivesSignals(Protocol):
 
 class SignalStopCallback(StopCallback):
     """
-    Ends training after a signal, for the reason ``signal SIGTERM`` (or whichever it was).
+    Stop training on a signal, with a reason such as ``signal SIGTERM``.
 
-    :param signals: notes the signals; installing the handlers is its business
+    :param signals: records received signals; its handlers must be installed already
     :param at_boundary: stop only between two rollouts
     """
 

@@ -1,4 +1,4 @@
-"""Stop when a file appears: the way to stop a run from anywhere that can write to its disk."""
+"""Stop when a file exists, which stops a run from any machine that can write to its disk."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from sb3_ext.interruption import StopFile
 
 class StopFileCallback(StopCallback):
     """
-    Ends training once a file exists, for the reason ``stop file``. Looks at most ten times a second.
+    Stop training when a file exists, with the reason ``stop file``. The file is checked at most ten times a second.
 
-    The file is left where it is: whoever owns the training removes it.
+    The file is not removed.
 
-    :param path: the file to look for
+    :param path: path of the file
     :param at_boundary: stop only between two rollouts
     """
 

@@ -1,4 +1,4 @@
-"""Stop after a wall-clock time."""
+"""Stop after a duration."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from sb3_ext.ranges import NonNegative, Positive
 
 class TimeBudgetCallback(StopCallback):
     """
-    Ends training when it has lasted long enough, for the reason ``duration``.
+    Stop training after a duration, with the reason ``duration``.
 
-    :param seconds: how long to train, counted from the start of ``learn``
-    :param elapsed_before_seconds: what earlier stretches of a resumed training have used up
-    :param at_boundary: stop only between two rollouts, so up to one rollout and one update later
+    :param seconds: duration, counted from the start of ``learn``
+    :param elapsed_before_seconds: duration of earlier parts of a resumed training
+    :param at_boundary: stop only between two rollouts, that is up to one rollout and one update later
     :raises ValueError: if a number is out of its range
     """
 
@@ -33,7 +33,7 @@ class TimeBudgetCallback(StopCallback):
 
     @property
     def used_share(self) -> float:
-        """How much of the budget is used, from 0; 1 and more: all of it."""
+        """Used share of the budget; 1 or more when it is used up."""
         return self._stopwatch.elapsed_seconds / self._seconds
 
     def state_dict(self) -> dict[str, Any]:
@@ -51,5 +51,5 @@ class TimeBudgetCallback(StopCallback):
 
     def _find_stop_reason(self) -> str | None:
         if self.model.num_timesteps == 0:
-            return None  # however short the time, there is something to learn from
+            return None  # train at least one step, however short the duration
         return "duration" if self._stopwatch.elapsed_seconds >= self._seconds else None

@@ -1,4 +1,4 @@
-"""Ask a tuner after every evaluation whether to go on."""
+"""Stop when a tuner prunes the trial."""
 
 from __future__ import annotations
 
@@ -17,24 +17,22 @@ PRUNED = "pruned"
 
 
 class PrunableTrial(Protocol):
-    """What is asked: an ``optuna.Trial``, or anything that judges a training by its evaluations."""
+    """An ``optuna.Trial``, or anything else that decides by evaluations whether to continue."""
 
     def report(self, value: float, step: int) -> None:
         """
         :param value: mean return of an evaluation
-        :param step: when, in environment transitions
+        :param step: environment transitions so far
         """
 
     def should_prune(self) -> bool:
-        """:return: whether training on is not worth while"""
+        """:return: whether to stop the training"""
 
 
 class TrialPruningCallback(StopCallback):
     """
-    Reports every evaluation to an Optuna trial, and ends training, for the reason ``pruned``, when the trial's pruner
-    says so. :attr:`is_pruned` then is true; an objective function raises ``optuna.TrialPruned`` after ``learn``.
-
-    ::
+    Report every evaluation to an Optuna trial, and stop training, with the reason ``pruned``, when the trial should be
+    pruned. An objective function then raises ``optuna.TrialPruned``::
 
         evaluation = EvaluationCallback(make_evaluation_envs, every_steps=10_000)
         pruning = TrialPruningCallback(trial, evaluation, every_steps=10_000)
@@ -43,10 +41,9 @@ class TrialPruningCallback(StopCallback):
             raise optuna.TrialPruned
 
     :param trial: an ``optuna.Trial``
-    :param evaluation: what evaluates, ours or SB3's ``EvalCallback``; among the callbacks it stands before this one
-    :param every_steps: report the multiple of it that the evaluation was due at. Evaluations wait for the end of a
-        rollout, whose length may differ between trials, and pruners compare trials at the same step; ``None`` reports
-        the step itself
+    :param evaluation: an ``EvaluationCallback`` or SB3's ``EvalCallback``, which must come before this callback
+    :param every_steps: round the reported step down to a multiple of this. Evaluations wait for the end of a rollout,
+        whose length may differ between trials, but pruners compare trials at the same step; ``None`` does not round
     :param at_boundary: stop only between two rollouts
     :raises ValueError: if a number is out of its range
     """
@@ -70,7 +67,7 @@ class TrialPruningCallback(StopCallback):
 
     def _on_evaluation(self, step: int, evaluation: Evaluation) -> None:
         self._report(evaluation.mean_return, step)
-        if self.is_pruned:  # ours evaluates between two rollouts: there is no need to wait for the next boundary
+        if self.is_pruned:  # evaluated between two rollouts: no need to wait for the next boundary
             self.find_reason_between_rollouts()
 
     def _on_step(self) -> bool:

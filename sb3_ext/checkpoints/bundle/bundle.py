@@ -1,15 +1,15 @@
 """
-One checkpoint on disk: a directory that is there whole, or not at all.
+A checkpoint on disk: a directory that is either complete or does not exist.
 
 ::
 
     step_000010000/
-    ├── model.zip             what stock SB3 saves: PPO.load(…/model.zip) works
+    ├── model.zip             as saved by stock SB3: PPO.load(…/model.zip) works
     ├── weights.safetensors   every policy tensor once, loadable without running code
     ├── vecnormalize.npz      statistics and running returns, no pickle
     ├── replay/               off-policy: the buffer, see replay_files.py
-    ├── state/                what else an exact resume needs, see state_files.py
-    └── manifest.json         written last: what this is, and the size and sha256 of every file
+    ├── state/                further state for an exact resume, see state_files.py
+    └── manifest.json         written last: description, size and sha256 of every file
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ _FOR_RESUME = (f"{replay_files.FOLDER}/", f"{state_files.FOLDER}/")
 @dataclass(frozen=True)
 class Bundle:
     """
-    A checkpoint that was found on disk.
+    A checkpoint on disk.
 
     :param path: its directory
-    :param manifest: what it says of itself
+    :param manifest: its manifest
     """
 
     path: Path
@@ -54,28 +54,27 @@ class Bundle:
 
     @property
     def score(self) -> Score | None:
-        """How good it is, where that is known."""
+        """Its score; ``None`` if it has none."""
         return self.manifest.score
 
     @property
     def model_path(self) -> Path:
-        """What stock SB3 loads."""
+        """The file that stock SB3 loads."""
         return self.path / MODEL
 
     @property
     def weights_path(self) -> Path:
-        """The policy's tensors."""
+        """The file with the policy's tensors."""
         return self.path / WEIGHTS
 
     @property
     def has_replay(self) -> bool:
-        """Whether a replay buffer is in it."""
+        """Whether it contains a replay buffer."""
         return replay_files.INDEX in self.manifest.files
 
     def read_normalization(self) -> dict[str, Array] | None:
         """
-        :return: what ``restore_normalization`` takes; ``None`` without
-            ``VecNormalize``
+        :return: arrays for ``restore_normalization``; ``None`` without ``VecNormalize``
         :raises CheckpointError: if it cannot be read
         """
         if NORMALIZATION not in self.manifest.files:
@@ -88,7 +87,7 @@ class Bundle:
 
     def read_state(self) -> CapturedState:
         """
-        Read what only a resume needs. This reads pickles: only ever call it for a checkpoint of a run of one's own.
+        Read the state for a resume. This reads pickles, so only call it for a trusted checkpoint.
 
         :return: the state, in the newest format
         :raises CheckpointError: if the bundle has none, or it cannot be read
@@ -98,13 +97,13 @@ class Bundle:
 
 def write_bundle(path: Path, content: BundleContent, previous: Bundle | None = None) -> Bundle:
     """
-    Write a checkpoint whole, or not at all.
+    Write a checkpoint completely or not at all.
 
-    :param path: its directory, which must not exist; its parent does
-    :param content: what was captured at the boundary
-    :param previous: the bundle that has the replay rows that the content only refers to
+    :param path: its directory, which must not exist, unlike its parent
+    :param content: the captured content
+    :param previous: bundle with the replay rows that the content refers to
     :return: the bundle
-    :raises CheckpointError: on a failing or full disk, or without memory; nothing is left behind
+    :raises CheckpointError: if the disk fails or is full, or memory runs out; nothing is left behind
     """
     try:
         with create_directory(path) as folder:
@@ -143,11 +142,11 @@ def _write_files(files: BundleFiles, content: BundleContent, previous: Bundle | 
 
 def open_bundle(path: Path) -> Bundle:
     """
-    Read a bundle's manifest, and look whether all its files are there; fast, and enough to list and to prune.
+    Read a bundle's manifest, and check that all its files exist with the right sizes, without reading them.
 
     :param path: its directory
     :return: the bundle
-    :raises CheckpointError: if it is damaged, or no bundle
+    :raises CheckpointError: if it is damaged, or not a bundle
     """
     manifest = _read_manifest(path)
     try:
@@ -163,7 +162,7 @@ def _read_manifest(path: Path) -> Manifest:
         with open(path / MANIFEST, "rb") as file:
             return parse_manifest(file.read(_LARGEST_MANIFEST_BYTES))
     except FileNotFoundError:
-        raise CheckpointError(f"{path} is no checkpoint: it has no {MANIFEST}") from None
+        raise CheckpointError(f"{path} is not a checkpoint: it has no {MANIFEST}") from None
     except (OSError, CheckpointError) as error:
         raise CheckpointError(f"checkpoint {path}: {error}") from error
 
@@ -195,13 +194,13 @@ def copy_for_playing(bundle: Bundle, path: Path) -> None:
 
 def verify_bundle(path: Path, *, known_good: Collection[str] = (), playing_only: bool = False) -> Bundle:
     """
-    Read every file, and compare its sha256 with the manifest's.
+    Compare the sha256 of every file with the manifest.
 
     :param path: the bundle's directory
-    :param known_good: files that need not be read again: hard links to what was verified in an earlier bundle
-    :param playing_only: leave out the replay buffer and the state, which only a resume needs
+    :param known_good: files to skip: hard links to files that were verified in an earlier bundle
+    :param playing_only: skip the replay buffer and the state, which only a resume needs
     :return: the bundle
-    :raises CheckpointError: if a single bit differs
+    :raises CheckpointError: if any file differs
     """
     bundle = open_bundle(path)
     for name, entry in bundle.manifest.files.items():
@@ -218,12 +217,12 @@ def verify_bundle(path: Path, *, known_good: Collection[str] = (), playing_only:
 
 def record_score(bundle: Bundle, score: Score) -> Bundle:
     """
-    Give a bundle the score of an evaluation that ended after it was written.
+    Record the score of an evaluation that ended after the bundle was written.
 
     :param bundle: the bundle
     :param score: its score
-    :return: the bundle as it is now
-    :raises CheckpointError: on a failing or full disk; the bundle is then as it was
+    :return: the updated bundle
+    :raises CheckpointError: if the disk fails or is full; the bundle is then unchanged
     """
     manifest = dataclasses.replace(bundle.manifest, score=score)
     try:

@@ -1,4 +1,4 @@
-"""The files of a bundle while it is written: each flushed to the disk, hashed, or shared with an earlier bundle."""
+"""Write the files of a bundle: flush and hash each, or share it with an earlier bundle."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _CHUNK_BYTES = 2**20
 
 class BundleFiles:
     """
-    Writes files into a folder and keeps the manifest's entries for them.
+    Writes files into a folder and records their entries for the manifest.
 
-    :param folder: where to
+    :param folder: the folder
     """
 
     def __init__(self, folder: Path) -> None:
@@ -34,7 +34,7 @@ class BundleFiles:
 
         :param name: its path in the folder, with ``/``
         :param fill: writes the content into the open, empty file
-        :raises OSError: on a failing or full disk
+        :raises OSError: if the disk fails or is full
         """
         path = self._make_place(name)
         with open(path, "x+b") as file:
@@ -44,18 +44,18 @@ class BundleFiles:
         self.entries[name] = describe_file(path)
 
     def write_bytes(self, name: str, content: bytes) -> None:
-        """:meth:`write` for content that is ready."""
+        """Write one file from bytes; see :meth:`write`."""
         self.write(name, lambda file: file.write(content))
 
     def share(self, name: str, source: Path, entry: FileEntry, *, may_link: bool) -> None:
         """
-        Take over a file of an earlier bundle, which is never written to again.
+        Share a file of an earlier bundle, which never changes.
 
         :param name: its path in the folder, with ``/``
         :param source: the file there
         :param entry: its entry there
-        :param may_link: as a hard link, where the file system has them; else as a copy
-        :raises OSError: on a failing or full disk
+        :param may_link: use a hard link if the file system supports it, instead of a copy
+        :raises OSError: if the disk fails or is full
         """
         path = self._make_place(name)
         if not (may_link and _link(source, path)):
@@ -84,7 +84,7 @@ def _link(source: Path, path: Path) -> bool:
 def describe_file(path: Path) -> FileEntry:
     """
     :param path: an existing file
-    :return: its size, and the sha256 of what it holds
+    :return: its size and the sha256 of its content
     """
     digest = hashlib.sha256()
     with open(path, "rb") as file:

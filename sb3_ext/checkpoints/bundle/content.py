@@ -1,4 +1,4 @@
-"""Everything that a checkpoint will hold, captured at the boundary; hashing, compressing and writing can wait."""
+"""Capture the content of a checkpoint between two rollouts, to hash, compress and write it later."""
 
 from __future__ import annotations
 
@@ -21,19 +21,18 @@ from sb3_ext.vec.snapshots.exactness import Exactness
 @dataclass(frozen=True)
 class BundleContent:
     """
-    The content of a bundle. It is shared with nothing that goes on changing: only the rows of a replay buffer that stay
-    where they are for long are not copied.
+    The content of a bundle. It does not change with training; replay rows that are not overwritten soon are not copied.
 
     :param step: environment transitions so far
     :param episode: episodes finished so far
-    :param time: now, UTC, ISO 8601
-    :param score: ``None`` until it has one
-    :param exactness: whether a resume from it continues bit for bit, and why
-    :param description: how to build the model again
-    :param model: its attributes and tensors
-    :param normalization: of ``VecNormalize``, where there is one
-    :param replay: off-policy: what was added to the buffer
-    :param state: what else an exact resume needs
+    :param time: time of the capture, UTC, ISO 8601
+    :param score: its score; ``None`` if it has none yet
+    :param exactness: whether a resume from it is exact, and the reason
+    :param description: description from which the model can be built
+    :param model: attributes and tensors of the model
+    :param normalization: state of ``VecNormalize``; ``None`` without it
+    :param replay: new rows of the replay buffer; ``None`` without one
+    :param state: further state for an exact resume; ``None`` without it
     """
 
     step: int
@@ -57,13 +56,13 @@ def capture_content(
     replay_since: ReplayIndex | None = None,
 ) -> BundleContent:
     """
-    Copy what must be copied while training stands still.
+    Copy what training is going to change.
 
-    :param model: at a boundary: not in the middle of a rollout or an update
+    :param model: the model, between two rollouts
     :param episode: episodes finished so far
-    :param score: its score, if known
-    :param state: what else an exact resume needs
-    :param replay_since: what of the replay buffer is already on disk
+    :param score: its score; ``None`` if it has none yet
+    :param state: further state for an exact resume
+    :param replay_since: index of the replay rows that are on the disk already
     :return: the copy
     :raises CheckpointError: if the model has an attribute that cannot be pickled
     """

@@ -1,4 +1,4 @@
-"""``manifest.json``: what a checkpoint is, and the size and sha256 of every file in it, its own included."""
+"""``manifest.json``: description of a checkpoint, with size and sha256 of every file and of itself."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _NAME_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 @dataclass(frozen=True)
 class FileEntry:
     """
-    :param size_bytes: the file's size
-    :param sha256: of its content, in hexadecimal
+    :param size_bytes: size of the file
+    :param sha256: sha256 of its content, in hexadecimal
     """
 
     __pydantic_config__ = STRICT_JSON
@@ -35,10 +35,10 @@ class FileEntry:
 @dataclass(frozen=True)
 class Score:
     """
-    How good a checkpoint is: higher is better.
+    The score of a checkpoint.
 
-    :param value: finite
-    :param of: what it is the score of, such as ``evaluation``; only scores of the same thing are compared
+    :param value: a finite number; higher is better
+    :param of: kind of score, such as ``evaluation``; only scores of the same kind are compared
     """
 
     __pydantic_config__ = STRICT_JSON
@@ -57,12 +57,12 @@ class Manifest:
     :param step: environment transitions so far (SB3's ``num_timesteps``)
     :param episode: episodes finished so far
     :param time: when it was captured, UTC, ISO 8601
-    :param score: ``None`` until it has one
-    :param exact: whether a resume from it continues bit for bit
-    :param exact_reason: why, or why not
-    :param versions: of Python and the packages that matter
-    :param model: how to build the model again
-    :param files: every other file by its path in the bundle, with ``/``
+    :param score: its score; ``None`` if it has none yet
+    :param exact: whether a resume from it is exact
+    :param exact_reason: the reason
+    :param versions: versions of Python and relevant packages
+    :param model: description from which the model can be built
+    :param files: all other files by their paths in the bundle, with ``/``
     """
 
     __pydantic_config__ = STRICT_JSON
@@ -84,7 +84,7 @@ _ADAPTER = TypeAdapter(Manifest)
 def render_manifest(manifest: Manifest) -> str:
     """
     :param manifest: the manifest
-    :return: the text of its file: JSON whose last entry is the sha256 of all that comes before
+    :return: content of its file: JSON whose last entry is the sha256 of the preceding ones
     """
     content = _ADAPTER.dump_python(manifest, mode="json")
     return _render({**content, "sha256": _hash(content)})
@@ -96,16 +96,16 @@ def parse_manifest(raw: bytes) -> Manifest:
 
     :param raw: the content of its file
     :return: the manifest
-    :raises CheckpointError: if a single bit of it has changed, or if it is no manifest that this version can read
+    :raises CheckpointError: if it is damaged, or this version cannot read it
     """
     try:
         text = raw.decode()
         content = json.loads(text)
         found = content.pop("sha256")
-        is_whole = found == _hash(content) and text == _render({**content, "sha256": found})
+        is_intact = found == _hash(content) and text == _render({**content, "sha256": found})
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise CheckpointError(f"manifest.json is damaged ({type(error).__name__})") from error
-    if not is_whole:
+    if not is_intact:
         raise CheckpointError("manifest.json is damaged: its content does not match its own sha256")
     version = content.get("format")
     if version not in range(OLDEST_FORMAT, FORMAT + 1):
@@ -126,8 +126,8 @@ def parse_manifest(raw: bytes) -> Manifest:
 
 def is_inside(name: str) -> bool:
     """
-    :param name: a file's path in the bundle, with ``/``
-    :return: whether it stays inside: no empty, hidden or ``..`` parts, no characters that some system treats specially
+    :param name: path of a file in the bundle, with ``/``
+    :return: whether it is safe: no empty, hidden or ``..`` parts, and only portable characters
     """
     return all(_NAME_PART.fullmatch(part) for part in name.split("/"))
 

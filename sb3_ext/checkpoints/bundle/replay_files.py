@@ -4,13 +4,13 @@ A replay buffer on disk.
 ::
 
     replay/
-    ├── index.json                             which rows lie where
+    ├── index.json                             which file has which rows
     ├── rows_000000000000_000000004096.npz     rows, never written again; later bundles share them
-    ├── infos_000000000000_000000004096.pkl    HER's info dictionaries of these rows, where it keeps them
-    └── extras.npz                             what is written whole every time
+    ├── infos_000000000000_000000004096.pkl    HER's info dictionaries of these rows, if it keeps them
+    └── extras.npz                             data that is written anew every time
 
-Large buffers are shared as hard links: a bundle then costs what was added, but a disk that damages a shared file
-damages every bundle that has it. Small ones are shared as copies, so that every bundle stands alone.
+Rows of large buffers are shared as hard links: a bundle only takes the space of new rows, but damage to a shared file
+affects all bundles that have it. Rows of small buffers are copied.
 """
 
 from __future__ import annotations
@@ -48,23 +48,23 @@ _ADAPTER = TypeAdapter(ReplayIndex)
 
 
 class LostRowsError(CheckpointError):
-    """Rows that an earlier bundle should have are not there, or damaged: they must be captured again."""
+    """Rows of an earlier bundle are missing or damaged and must be captured again."""
 
 
 def write_replay(
     snapshot: ReplaySnapshot, files: BundleFiles, source: Path | None, entries: Mapping[str, FileEntry]
 ) -> ReplayIndex:
     """
-    Write what is new, share the rest.
+    Write new rows, and share the others.
 
     :param snapshot: what was captured
     :param files: the bundle being written
-    :param source: the bundle that has the files named in the snapshot's index; ``None`` if it names none
-    :param entries: that bundle's files
-    :return: the index of what is in the bundle now
+    :param source: bundle with the files of the snapshot's index; ``None`` if it has none
+    :param entries: entries of that bundle's files
+    :return: index of the bundle being written
     :raises LostRowsError: if the earlier bundle does not have its rows
     :raises CheckpointError: if training has overwritten the rows meanwhile
-    :raises OSError: on a failing or full disk
+    :raises OSError: if the disk fails or is full
     """
     kept, new = list(snapshot.index.pieces), []
     for first, stop in _split(snapshot.first, snapshot.index.written_rows, snapshot.index.segment_rows):
@@ -89,20 +89,20 @@ def write_replay(
 
 def restore_replay(buffer: ReplayBuffer, bundle: Path) -> ReplayIndex:
     """
-    Fill a buffer with the rows of a verified bundle of one's own: HER's info dictionaries are pickled.
+    Restore the rows of a verified bundle exactly. The bundle must be trusted: HER's info dictionaries are pickled.
 
-    :param buffer: newly made; every row that was ever written becomes the same to the bit
-    :param bundle: the bundle's directory
-    :return: what the bundle holds, for the next :func:`sb3_ext.checkpoints.state.replay_buffer.capture_replay`
+    :param buffer: a new buffer
+    :param bundle: directory of the bundle
+    :return: index of the bundle, for the next :func:`sb3_ext.checkpoints.state.replay_buffer.capture_replay`
     :raises CheckpointError: if the buffer is of another class, size, or number of environments
     """
     index = read_replay_index(bundle)
-    _check_fit(buffer, index)
+    _validate_fit(buffer, index)
     arrays = dict(list_row_arrays(buffer))
     for piece in index.pieces:
         with open(bundle / FOLDER / piece.file, "rb") as file:
             for name, rows in read_arrays(file):
-                _check_rows(piece, name, rows, arrays)
+                _validate_rows(piece, name, rows, arrays)
                 write_ring(arrays[name], piece.first, rows)
     for piece in index.infos:
         with open(bundle / FOLDER / piece.file, "rb") as file:
@@ -115,9 +115,9 @@ def restore_replay(buffer: ReplayBuffer, bundle: Path) -> ReplayIndex:
 
 def read_replay_index(bundle: Path) -> ReplayIndex:
     """
-    :param bundle: the directory of a bundle with a replay buffer
-    :return: what it holds
-    :raises CheckpointError: if there is no index, or it is none
+    :param bundle: directory of a bundle with a replay buffer
+    :return: its index
+    :raises CheckpointError: if the index is missing or invalid
     """
     try:
         return _ADAPTER.validate_json((bundle / INDEX).read_bytes(), strict=True)
@@ -173,7 +173,7 @@ def _write_infos(files: BundleFiles, snapshot: ReplaySnapshot) -> Piece:
     piece = _name_piece("infos", snapshot.first, snapshot.index.written_rows, "pkl")
     try:
         content = pickle.dumps(snapshot.infos, pickle.HIGHEST_PROTOCOL)
-    except Exception as error:  # whatever the environment has put into its info dictionaries
+    except Exception as error:  # info dictionaries can contain anything
         raise CheckpointError(f"the environment's info dictionaries cannot be saved: {error}") from error
     files.write_bytes(f"{FOLDER}/{piece.file}", content)
     return piece
@@ -190,7 +190,7 @@ def _read_extras(bundle: Path) -> dict[str, Array]:
         return dict(read_arrays(file, compressed=True))
 
 
-def _check_fit(buffer: ReplayBuffer, index: ReplayIndex) -> None:
+def _validate_fit(buffer: ReplayBuffer, index: ReplayIndex) -> None:
     found = (index.buffer_class, index.buffer_rows, index.num_envs)
     expected = (type(buffer).__name__, buffer.buffer_size, buffer.n_envs)
     for what, of_checkpoint, of_model in zip(("class", "rows", "environments"), found, expected, strict=True):
@@ -200,7 +200,7 @@ def _check_fit(buffer: ReplayBuffer, index: ReplayIndex) -> None:
             )
 
 
-def _check_rows(piece: Piece, name: str, rows: Array, arrays: Mapping[str, Any]) -> None:
+def _validate_rows(piece: Piece, name: str, rows: Array, arrays: Mapping[str, Any]) -> None:
     array = arrays.get(name)
     if array is None or (array.dtype, array.shape[1:]) != (rows.dtype, rows.shape[1:]):
         expected = "no such array" if array is None else f"{array.dtype}{list(array.shape[1:])}"

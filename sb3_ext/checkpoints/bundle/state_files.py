@@ -1,12 +1,12 @@
 """
-What an exact resume needs beside the model, on disk.
+The files of a bundle that only an exact resume needs, besides the model.
 
 ::
 
     state/
     ├── arrays.npz      no pickle
     ├── values.json
-    └── blobs/*.bin     opaque; read only to resume a run of one's own
+    └── blobs/*.bin     pickles; read only to resume a trusted run
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def write_state(state: CapturedState, files: BundleFiles) -> None:
     """
     :param state: what was captured
     :param files: the bundle being written
-    :raises OSError: on a failing or full disk
+    :raises OSError: if the disk fails or is full
     """
     files.write(_ARRAYS, lambda file: write_arrays(file, state.arrays))
     files.write_bytes(_VALUES, json.dumps(state.values, allow_nan=False, indent=2).encode())
@@ -41,7 +41,7 @@ def read_state(bundle: Path, version: int) -> CapturedState:
     :param bundle: the directory of a verified bundle
     :param version: the format of its manifest
     :return: what was captured
-    :raises CheckpointError: if the bundle has no state, as one that was made for playing only
+    :raises CheckpointError: if the bundle has no state, because it was made only for playing
     """
     if not (bundle / _VALUES).exists():
         raise CheckpointError(f"checkpoint {bundle} has no {FOLDER}/: it can be loaded, but no run can resume from it")

@@ -1,4 +1,4 @@
-"""The versions that a checkpoint was written with."""
+"""Versions of Python and packages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PACKAGES = ("stable-baselines3", "sb3-contrib", "torch", "gymnasium", "numpy")
 @functools.cache
 def read_versions() -> dict[str, str]:
     """
-    :return: version by name: Python's, this package's, and those of what decides whether a model can be built again
+    :return: versions by name, of Python, this package, and the packages that building a model depends on
     """
     found = {"python": platform.python_version(), "sb3-ext": __version__}
     return {**found, **{name: importlib.metadata.version(name) for name in _PACKAGES}}

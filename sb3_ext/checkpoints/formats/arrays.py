@@ -1,4 +1,4 @@
-"""Arrays in one ``.npz`` file, never with a pickle in it."""
+"""Arrays in ``.npz`` files without pickles."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Array = np.ndarray[Any, Any]
 
 def write_arrays(file: IO[bytes], arrays: Mapping[str, Array], *, compress: bool = False) -> None:
     """
-    What ``numpy.savez`` writes, but an array of Python objects is an error.
+    Write arrays as ``numpy.savez`` does, but refuse arrays of Python objects.
 
-    :param file: open for writing, seekable
-    :param arrays: by name; slashes are allowed
-    :param compress: for large arrays of few values
-    :raises ValueError: if an array holds Python objects
+    :param file: seekable file, open for writing
+    :param arrays: arrays by name; names may contain slashes
+    :param compress: compress the file, for large arrays with few distinct values
+    :raises ValueError: if an array contains Python objects
     """
     compression = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
     with zipfile.ZipFile(file, "w", compression) as archive:
@@ -30,12 +30,12 @@ def write_arrays(file: IO[bytes], arrays: Mapping[str, Array], *, compress: bool
 
 def read_arrays(file: IO[bytes], *, compressed: bool = False) -> Iterator[tuple[str, Array]]:
     """
-    One array after the other, so that only one is in memory.
+    Read one array at a time, so that only one is in memory.
 
-    :param file: open for reading, what :func:`write_arrays` wrote
-    :param compressed: whether it was compressed; of a stranger's file that is not accepted
-    :return: name and array, in the order written
-    :raises ValueError: if an array holds Python objects, or the file is damaged
+    :param file: file of :func:`write_arrays`, open for reading
+    :param compressed: whether the file must be compressed; not for untrusted files
+    :return: names and arrays in the order in which they were written
+    :raises ValueError: if an array contains Python objects, or the file is damaged
     """
     expected = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
     try:

@@ -1,4 +1,4 @@
-"""Gymnasium spaces as plain JSON, and back, so that a model can be built without unpickling one."""
+"""Convert Gymnasium spaces to plain JSON and back, so that models are built without unpickling."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _DTYPES = frozenset(
     ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64"]
 )
 _MOST_ELEMENTS = 2**24
-"""A plain space can ask for any amount of memory in a few bytes; 16 million elements is far beyond any observation."""
+"""Limit of elements: a short description can ask for any amount of memory."""
 
 
 def describe_space(space: spaces.Space[Any]) -> dict[str, Any]:
     """
-    A space as strict JSON.
+    Describe a space in strict JSON.
 
-    :param space: any space; those that SB3 cannot use anyway are described by their type alone
-    :return: ``type`` and what its constructor needs; infinite bounds as strings, equal bounds as one number
+    :param space: any space; only the type of spaces that SB3 does not support is described
+    :return: ``type`` and the arguments of its constructor; infinite bounds as strings, equal bounds as one number
     """
     if isinstance(space, spaces.Box):
         return {
@@ -51,9 +51,9 @@ def describe_space(space: spaces.Space[Any]) -> dict[str, Any]:
 
 def make_space(description: Any) -> spaces.Space[Any]:
     """
-    Build a space from :func:`describe_space`'s description, which may come from a stranger.
+    Build a space from a description, which may be untrusted.
 
-    :param description: parsed JSON
+    :param description: parsed JSON of :func:`describe_space`
     :return: the space
     :raises CheckpointError: if it does not describe a space of a reasonable size
     """
@@ -61,7 +61,7 @@ def make_space(description: Any) -> spaces.Space[Any]:
         return _make_space(description, may_nest=True)
     except (KeyError, TypeError, ValueError, AttributeError, AssertionError, OverflowError) as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise CheckpointError(f"the manifest describes no usable space ({reason})") from error
+        raise CheckpointError(f"the manifest has an invalid space ({reason})") from error
 
 
 def _make_space(description: Any, *, may_nest: bool) -> spaces.Space[Any]:
@@ -89,7 +89,7 @@ def _make_space(description: Any, *, may_nest: bool) -> spaces.Space[Any]:
 
 def _make_discrete(description: Mapping[str, Any]) -> spaces.Discrete:
     dtype = _read_dtype(description)
-    # Gymnasium 1.0 knows no other dtype here, and takes no such argument.
+    # Gymnasium 1.0 has no such argument.
     more = {} if dtype is np.int64 else {"dtype": dtype}
     return spaces.Discrete(_read_size(description["n"]), start=int(description["start"]), **more)
 

@@ -1,4 +1,4 @@
-"""``vecnormalize.npz``: everything that a ``VecNormalize`` knows, the running returns included, without a pickle."""
+"""``vecnormalize.npz``: the state of a ``VecNormalize``, including its running returns, without pickles."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def capture_normalization(normalize: VecNormalize) -> dict[str, Array]:
 
 def restore_normalization(normalize: VecNormalize, arrays: Mapping[str, Array]) -> None:
     """
-    Put statistics and configuration back, to the bit; running returns too where the number of environments is the same.
+    Restore statistics and configuration exactly, and running returns if the number of environments is the same.
 
     :param normalize: a wrapper around environments with the same observation space
-    :param arrays: what :func:`capture_normalization` returned
-    :raises CheckpointError: if they do not fit this wrapper; it is then as it was
+    :param arrays: from :func:`capture_normalization`
+    :raises CheckpointError: if they do not fit the wrapper, which is then unchanged
     """
     statistics = _list_statistics(normalize)
     found = {key.rpartition("/")[0] for key in arrays if "/" in key}
@@ -59,9 +59,9 @@ def restore_normalization(normalize: VecNormalize, arrays: Mapping[str, Array]) 
 
 def read_configuration(arrays: Mapping[str, Array]) -> dict[str, Any]:
     """
-    :param arrays: what :func:`capture_normalization` returned
-    :return: ``VecNormalize``'s keyword arguments
-    :raises CheckpointError: if they are something else
+    :param arrays: from :func:`capture_normalization`
+    :return: keyword arguments of ``VecNormalize``
+    :raises CheckpointError: if they are missing or invalid
     """
     try:
         configuration = json.loads(str(arrays["configuration"]))

@@ -1,4 +1,4 @@
-"""Tensors as safetensors: loadable without running code, each stored once under all its names."""
+"""Tensors in safetensors files, which load without running code; shared tensors are stored once."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ Weights = Mapping[str, torch.Tensor]
 
 def serialize_weights(weights: Weights) -> bytes:
     """
-    Every tensor once, under its first name; the metadata has ``aliases``, a JSON object from each further name to the
-    first.
+    Serialize tensors, each under its first name. The metadata ``aliases`` maps further names to the first one.
 
-    :param weights: tensors by name; policies have some under several names
-    :return: the file's content
+    :param weights: tensors by name; several names may share a tensor
+    :return: content of the file
     """
     first_names: dict[tuple[object, ...], str] = {}
     aliases: dict[str, str] = {}
@@ -38,8 +37,8 @@ def serialize_weights(weights: Weights) -> bytes:
 
 def read_weights_file(path: Path) -> dict[str, torch.Tensor]:
     """
-    :param path: what :func:`serialize_weights` has made, perhaps a stranger
-    :return: on the CPU, shared tensors under each of their names
+    :param path: file of :func:`serialize_weights`, which may be untrusted
+    :return: tensors on the CPU, with shared tensors under each of their names
     :raises CheckpointError: if it cannot be read
     """
     try:

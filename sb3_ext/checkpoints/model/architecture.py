@@ -1,4 +1,4 @@
-"""How to build a model again, in plain JSON: names from short lists, numbers, spaces; nothing that runs code."""
+"""Describe in plain JSON how to build a model: names from fixed lists, numbers and spaces; nothing runs code."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LEFT_OUT = (
     *("policy", "policy_kwargs", "env", "device", "seed", "verbose", "stats_window_size", "tensorboard_log"),
     *("action_noise", "rollout_buffer_class", "rollout_buffer_kwargs", NO_SETUP_ARGUMENT),
 )
-"""Constructor arguments that are not the model's: they belong to the run, to the machine, or to training only."""
+"""Constructor arguments that are left out: they belong to the run, the machine, or training only."""
 
 _SCHEDULES = ("learning_rate", "clip_range", "clip_range_vf")
 
@@ -48,18 +48,18 @@ _NOT_PLAIN: Any = object()
 @dataclass(frozen=True)
 class ModelDescription:
     """
-    What :func:`sb3_ext.checkpoints.model_loading.load_model` builds a model from.
+    Everything that :func:`sb3_ext.checkpoints.model_loading.load_model` needs to build a model.
 
-    :param algorithm: its id in the registry; ``None`` for somebody's own
-    :param algorithm_class: its module and name
-    :param policy: the alias of the policy, such as ``MlpPolicy``; ``None`` for somebody's own
-    :param policy_class: its module and name
-    :param num_envs: environments that it trained with
-    :param arguments: the algorithm's arguments; a schedule is described by its value at the time
-    :param policy_arguments: ``policy_kwargs``, classes by name; always with the network's architecture
-    :param observation_space: as :func:`sb3_ext.checkpoints.formats.space_json.describe_space` has it
-    :param action_space: likewise
-    :param own_code: what cannot be described because its code is somebody's own; a model with any needs trust
+    :param algorithm: id of the algorithm; ``None`` for a custom one
+    :param algorithm_class: module and name of the algorithm
+    :param policy: alias of the policy, such as ``MlpPolicy``; ``None`` for a custom one
+    :param policy_class: module and name of the policy
+    :param num_envs: number of training environments
+    :param arguments: arguments of the algorithm; the current value in the place of a schedule
+    :param policy_arguments: ``policy_kwargs``, with names for classes; always includes the network architecture
+    :param observation_space: see :func:`sb3_ext.checkpoints.formats.space_json.describe_space`
+    :param action_space: see :func:`sb3_ext.checkpoints.formats.space_json.describe_space`
+    :param own_code: parts with custom code, which cannot be described; a model with any needs ``trust``
     """
 
     __pydantic_config__ = STRICT_JSON
@@ -77,7 +77,7 @@ class ModelDescription:
 
 def describe_model(model: BaseAlgorithm) -> ModelDescription:
     """
-    :param model: a model of SB3, of SB3-Contrib or of a class derived from theirs
+    :param model: a model of SB3, SB3-Contrib or a derived class
     :return: its description
     """
     algorithm = find_algorithm_of(type(model))
@@ -103,10 +103,10 @@ def describe_model(model: BaseAlgorithm) -> ModelDescription:
 
 def find_class(name: str) -> type[Any] | None:
     """
-    A class that a description may name: an activation, an optimizer, a features extractor or a replay buffer.
+    Find a class that a description may name: an activation, an optimizer, a features extractor or a replay buffer.
 
-    :param name: its name, without a module
-    :return: the class; ``None`` if the name is on none of the lists
+    :param name: name of the class, without its module
+    :return: the class; ``None`` if a description may not name it
     """
     for module, base in _LISTS:
         found = getattr(module, name, None)
@@ -142,7 +142,7 @@ def _describe_policy_arguments(model: BaseAlgorithm) -> tuple[dict[str, JsonValu
     described, own_code = {}, []
     given = dict(model.policy_kwargs)
     for name in ("net_arch", "activation_fn"):
-        # Defaults differ between policies, and may between versions of SB3; what was built is sure.
+        # Defaults differ between policies and perhaps versions of SB3: describe what was built.
         if name in inspect.signature(model.policy_class).parameters and hasattr(model.policy, name):
             given[name] = getattr(model.policy, name)
     for name, value in given.items():

@@ -1,4 +1,4 @@
-"""Build a model from its plain description; the description may come from a stranger."""
+"""Build a model from its plain description, which may be untrusted."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def build_model(
     device: torch.device | str,
 ) -> BaseAlgorithm:
     """
-    Make a model as stock ``load`` does, but from plain values, and give its policy the weights.
+    Build a model as stock ``load`` does, but from plain values, and load its weights.
 
-    :param algorithm_class: of SB3 or SB3-Contrib
-    :param description: what to build
+    :param algorithm_class: a class of SB3 or SB3-Contrib
+    :param description: description of the model
     :param weights: the policy's state dict
-    :param env: environments to train or play in, wrapped as SB3 does
-    :param device: where to
-    :return: the model, its optimizers fresh
+    :param env: environments, wrapped as SB3 wraps them
+    :param device: device of the model
+    :return: the model, with fresh optimizers
     :raises CheckpointError: if the description does not fit the class, the weights or the environments
     """
     if description.policy not in algorithm_class.policy_aliases:
@@ -64,8 +64,8 @@ def build_model(
             model.policy.reset_noise()
     except CheckpointError:
         raise
-    except Exception as error:  # constructors raise anything at all on values that do not fit
-        raise CheckpointError(f"no model can be built from this description: {_summarize(error)}") from error
+    except Exception as error:  # constructors can raise anything on invalid values
+        raise CheckpointError(f"the model cannot be built from its description: {_summarize(error)}") from error
     return model  # type: ignore[no-any-return]
 
 
@@ -73,9 +73,9 @@ def load_weights(model: BaseAlgorithm, weights: Weights) -> None:
     """
     Copy a policy's tensors into a model.
 
-    :param model: whose policy has the same architecture
+    :param model: a model whose policy has the same architecture
     :param weights: the state dict
-    :raises CheckpointError: if names or shapes differ; the model is then as it was
+    :raises CheckpointError: if names or shapes differ; the model is then unchanged
     """
     expected = model.policy.state_dict()
     names = expected.keys() ^ weights.keys()
@@ -109,20 +109,20 @@ def _resolve_classes(arguments: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value := arguments.get(name), str):
             resolved[name] = find_class(value)
             if resolved[name] is None:
-                raise CheckpointError(f"{name} is {value[:80]!r}, which is none of the classes that may be named")
+                raise CheckpointError(f"{name} is {value[:80]!r}, which is not one of the supported classes")
     return resolved
 
 
 @contextmanager
 def _limit_parameters(numbers: int) -> Iterator[None]:
-    """Stop a build whose networks outgrow the weights that there are for them: few numbers can ask for terabytes."""
+    """Abort when the networks get much larger than the weights: a small description can ask for terabytes."""
     budget = 2 * numbers + 2**16
 
     def count(_module: torch.nn.Module, name: str, parameter: torch.nn.Parameter | None) -> None:
         nonlocal budget
         budget -= 0 if parameter is None else parameter.numel()
         if budget < 0:
-            raise CheckpointError(f"the weights do not fit the model: it would have far more than {numbers} numbers")
+            raise CheckpointError(f"the weights do not fit the model: it would have far more than {numbers} parameters")
 
     hook = register_module_parameter_registration_hook(count)
     try:
@@ -132,7 +132,7 @@ def _limit_parameters(numbers: int) -> Iterator[None]:
 
 
 def _count_numbers(weights: Weights) -> int:
-    # By what is stored: a tensor can claim any shape over a single number.
+    # Count what is stored: a tensor can have any shape over a single number.
     storages = [tensor.untyped_storage() for tensor in weights.values() if isinstance(tensor, torch.Tensor)]
     return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values()) // torch.float32.itemsize
 

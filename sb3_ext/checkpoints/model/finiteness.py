@@ -1,4 +1,4 @@
-"""Whether a model is worth saving."""
+"""Detect NaN and infinite weights."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 def has_finite_weights(model: BaseAlgorithm) -> bool:
     """
-    :param model: any
-    :return: whether no weight of its policy is NaN or infinite
+    :param model: a model of any algorithm
+    :return: whether all weights of its policy are finite
     """
     with torch.no_grad():
-        # A sum is finite only if all that it sums is (or overflows, which no usable network does).
+        # A sum is finite only if all its terms are; usable networks do not overflow.
         sums = [parameter.sum(dtype=torch.float64) for parameter in model.policy.parameters()]
         return bool(torch.isfinite(torch.stack(sums)).all()) if sums else True

@@ -1,4 +1,4 @@
-"""A model's own part of a checkpoint: copied at the boundary, written as ``model.zip`` and ``weights.safetensors``."""
+"""Copy a model between two rollouts, to write it as ``model.zip`` and ``weights.safetensors`` later."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from sb3_ext.internals.sb3 import get_torch_names, get_unsaved_names
 @dataclass(frozen=True)
 class ModelSnapshot:
     """
-    What stock ``model.save`` would have written at this moment; nothing in it is shared with the model.
+    What stock ``model.save`` writes, copied; it shares nothing with the model.
 
-    :param data: SB3's own JSON of the model's attributes
+    :param data: the model's attributes as SB3's JSON
     :param parameters: state dicts by name, such as ``policy`` and ``policy.optimizer``, on the CPU
-    :param variables: tensors that are no module's, such as SAC's ``log_ent_coef``
+    :param variables: tensors outside of modules, such as SAC's ``log_ent_coef``
     """
 
     data: str
@@ -34,9 +34,9 @@ class ModelSnapshot:
 
     def write_zip(self, file: BufferedRandom) -> None:
         """
-        Write what ``PPO.load`` reads.
+        Write a zip that ``PPO.load`` reads.
 
-        :param file: empty, open for writing and reading
+        :param file: empty file, open for reading and writing
         """
         save_to_zip_file(file, params=self.parameters, pytorch_variables=self.variables)
         with zipfile.ZipFile(file, "a") as archive:
@@ -44,18 +44,18 @@ class ModelSnapshot:
 
     def serialize_weights(self) -> bytes:
         """
-        The policy's tensors; see :func:`~sb3_ext.checkpoints.formats.weights.serialize_weights`.
+        Serialize the policy's tensors; see :func:`~sb3_ext.checkpoints.formats.weights.serialize_weights`.
 
-        :return: the file's content
+        :return: content of the file
         """
         return serialize_weights(self.parameters["policy"])
 
 
 def capture_model(model: BaseAlgorithm) -> ModelSnapshot:
     """
-    Copy what a stock save writes, at the speed of copying; compressing and writing can wait.
+    Copy what a stock save writes, without compressing or writing it.
 
-    :param model: standing still while it is copied
+    :param model: the model, between two rollouts
     :return: the copy
     :raises CheckpointError: if the model has an attribute that cannot be pickled, as in a stock save
     """
@@ -64,7 +64,7 @@ def capture_model(model: BaseAlgorithm) -> ModelSnapshot:
     left_out = torch_attributes.union(get_unsaved_names(model))
     try:
         data = data_to_json({name: value for name, value in vars(model).items() if name not in left_out})
-    except Exception as error:  # cloudpickle raises whatever an attribute's own code does
+    except Exception as error:  # the code of an attribute can raise anything
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise CheckpointError(f"the model has an attribute that cannot be saved: {reason}") from error
     copied: dict[tuple[Any, ...], torch.Tensor] = {}
@@ -76,7 +76,7 @@ def capture_model(model: BaseAlgorithm) -> ModelSnapshot:
 
 
 def _copy_tensors(value: Any, copied: dict[tuple[Any, ...], torch.Tensor]) -> Any:
-    """Aliases stay aliases, so that shared networks are copied, and later written, once."""
+    """Copy shared tensors once, so that they are also written once."""
     if isinstance(value, torch.Tensor):
         key = (value.data_ptr(), value.dtype, value.shape, value.stride())
         if value.numel() == 0 or key not in copied:

@@ -1,4 +1,4 @@
-"""A ``model.zip`` of stock SB3: what can be known of its model without unpickling anything."""
+"""Load a ``model.zip`` of stock SB3 without unpickling anything."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ def load_foreign_model(
     path: Path, algorithm_class: type[BaseAlgorithm], env: VecEnv, device: torch.device | str
 ) -> BaseAlgorithm:
     """
-    Build a model from the readable part of its zip, the spaces of the environments and the tensors.
+    Build a model from the readable part of its zip, the tensors, and the spaces of the environments.
 
     :param path: the zip
-    :param algorithm_class: which SB3 does not write down where it could be read
-    :param env: environments like those that it was trained in, wrapped as SB3 does
-    :param device: where to
-    :return: the model, its optimizers fresh
-    :raises CheckpointError: if it is no model of SB3's, does not fit, or is built to do harm
+    :param algorithm_class: class of the algorithm, which the readable part does not contain
+    :param env: environments like those of its training, wrapped as SB3 wraps them
+    :param device: device of the model
+    :return: the model, with fresh optimizers
+    :raises CheckpointError: if it is not a model of SB3, does not fit, or is malicious
     """
     data, weights = read_data(path), read_tensors(path, "policy")
     description = ModelDescription(
         algorithm=None,
         algorithm_class=algorithm_class.__name__,
-        policy=_find_policy(algorithm_class, data, env.observation_space),
+        policy=_choose_policy(algorithm_class, data, env.observation_space),
         policy_class="",
         num_envs=env.num_envs,
         arguments=_list_readable(data, algorithm_class),
@@ -56,7 +56,7 @@ def _list_readable(data: Mapping[str, Any], algorithm_class: type[BaseAlgorithm]
     names = set(inspect.signature(algorithm_class).parameters) - set(LEFT_OUT)
     readable = {name: data[name] for name in names & data.keys() if not _is_pickled(data[name])}
     buffer_class = _read_defining_class(data.get("replay_buffer_class"))
-    if buffer_class == HerReplayBuffer.__name__:  # the others of SB3's are what it chooses by itself
+    if buffer_class == HerReplayBuffer.__name__:  # SB3 chooses its other buffers by itself
         readable["replay_buffer_class"] = buffer_class
     elif buffer_class is None or find_class(buffer_class) is None:
         readable.pop("replay_buffer_kwargs", None)
@@ -84,7 +84,7 @@ def _read_class_name(value: Any) -> Any:
     return value if match is None else match[1]
 
 
-def _find_policy(
+def _choose_policy(
     algorithm_class: type[BaseAlgorithm], data: Mapping[str, Any], observation_space: spaces.Space[Any]
 ) -> str:
     name, aliases = _read_defining_class(data.get("policy_class")), algorithm_class.policy_aliases
@@ -96,7 +96,7 @@ def _find_policy(
 
 
 def _read_defining_class(described: Any) -> str | None:
-    """SB3 adds a pickled class's attributes as text; that of its constructor has the class's name."""
+    """Read the name of a pickled class, which SB3 adds as the text of its constructor."""
     text = described.get("__init__") if isinstance(described, dict) else None
     match = _METHOD.match(text) if isinstance(text, str) else None
     return None if match is None else match[1]

@@ -1,8 +1,8 @@
 """
-What may be read of a ``model.zip`` that comes from a stranger, without running code from it.
+Read an untrusted ``model.zip`` without running code from it.
 
-Stock SB3 unpickles every ``:serialized:`` value of the member ``data``. Here those are never looked at; of the ``.pth``
-members tensors alone are loaded; and before anything is read, the archive is checked for what it would unpack to.
+Stock SB3 unpickles every ``:serialized:`` value of the member ``data``. Here these are ignored, only tensors are loaded
+from the ``.pth`` members, and the archive is checked first for its unpacked size and its members.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _LARGEST_DATA_BYTES = 64 * 2**20
 
 def read_data(path: Path) -> dict[str, Any]:
     """
-    The readable part of a model's attributes; what is pickled in it stays the text that it is.
+    Read the model's attributes; pickled ones are left as text.
 
     :param path: a ``model.zip``
     :return: the member ``data`` as parsed JSON
-    :raises CheckpointError: if it is no model of SB3's, or built to do harm
+    :raises CheckpointError: if it is not a model of SB3, or is malicious
     """
     content = _read_member(path, "data", _LARGEST_DATA_BYTES)
     try:
@@ -49,9 +49,9 @@ def read_data(path: Path) -> dict[str, Any]:
 def read_tensors(path: Path, name: str) -> dict[str, Any]:
     """
     :param path: a ``model.zip``
-    :param name: the name of a state dict, such as ``policy`` or ``policy.optimizer``
+    :param name: name of a state dict, such as ``policy`` or ``policy.optimizer``
     :return: its tensors and plain values, on the CPU
-    :raises CheckpointError: if there is no such member, or it holds anything else
+    :raises CheckpointError: if there is no such member, or it contains anything else
     """
     content = _read_member(path, f"{name}.pth", None)
     try:
@@ -62,18 +62,18 @@ def read_tensors(path: Path, name: str) -> dict[str, Any]:
             loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {name}.pth: {error}") from error
-    except Exception as error:  # torch and pickle raise anything at all on a file that was tampered with
-        raise CheckpointError(f"{path}: {name}.pth holds more than tensors ({type(error).__name__})") from error
+    except Exception as error:  # torch and pickle can raise anything on a manipulated file
+        raise CheckpointError(f"{path}: {name}.pth contains more than tensors ({type(error).__name__})") from error
     if not isinstance(loaded, dict):
-        raise CheckpointError(f"{path}: {name}.pth holds a {type(loaded).__name__}, expected a state dict")
+        raise CheckpointError(f"{path}: {name}.pth contains a {type(loaded).__name__}, expected a state dict")
     return loaded
 
 
 def list_state_dicts(path: Path) -> list[str]:
     """
     :param path: a ``model.zip``
-    :return: what :func:`read_tensors` can read of it
-    :raises CheckpointError: if it is no model of SB3's, or built to do harm
+    :return: names of its state dicts, for :func:`read_tensors`
+    :raises CheckpointError: if it is not a model of SB3, or is malicious
     """
     with _open_archive(path) as archive:
         return [name.removesuffix(".pth") for name in archive.namelist() if name.endswith(".pth")]
@@ -87,7 +87,7 @@ def _read_member(path: Path, name: str, largest_bytes: int | None) -> bytes:
                 raise CheckpointError(f"{path}: {name} has {entry.file_size} bytes, more than {largest_bytes}")
             return archive.read(entry)
         except KeyError:
-            raise CheckpointError(f"{path} is no model of SB3's: it has no member {name}") from None
+            raise CheckpointError(f"{path} is not a model of SB3: it has no member {name}") from None
         except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, NotImplementedError, zlib.error) as error:
             raise CheckpointError(f"{path}: {name} is damaged ({type(error).__name__})") from error
 
@@ -96,7 +96,7 @@ def _open_archive(path: Path) -> zipfile.ZipFile:
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise CheckpointError(f"{path} is no zip file that can be read ({type(error).__name__})") from error
+        raise CheckpointError(f"{path} is not a readable zip file ({type(error).__name__})") from error
     try:
         _check_members(archive, path.stat().st_size, _MODEL_MEMBERS, _MOST_MODEL_MEMBERS, largest_ratio=_LARGEST_RATIO)
     except CheckpointError as error:

@@ -28,8 +28,8 @@ _WEIGHTS = "variables/weights"
 
 def capture_algorithm(model: BaseAlgorithm, state: CapturedState) -> None:
     """
-    :param model: standing still
-    :param state: is added to
+    :param model: the model, between two rollouts
+    :param state: the state to add to
     """
     state.values["algorithm"] = {
         "counters": {
@@ -38,7 +38,7 @@ def capture_algorithm(model: BaseAlgorithm, state: CapturedState) -> None:
         },
         "elapsed_seconds": (time.time_ns() - model.start_time) / 1e9,
         "threads": torch.get_num_threads(),
-        "schedules": _find_replaced_schedules(model),
+        "schedules": _list_replaced_schedules(model),
     }
     state.blobs["episodes"] = pickle.dumps((list(model.ep_info_buffer or ()), list(model.ep_success_buffer or ())))
     weights = _get_weights(model)
@@ -48,8 +48,8 @@ def capture_algorithm(model: BaseAlgorithm, state: CapturedState) -> None:
 
 def restore_algorithm(model: BaseAlgorithm, state: CapturedState) -> None:
     """
-    :param model: made as the captured one was, before ``learn``
-    :param state: what was captured
+    :param model: made in the same way as the captured one, before ``learn``
+    :param state: the captured state
     """
     # The steps at the beginning of ``learn`` are restore_clock's: ``learn`` sets them.
     counters = state.values["algorithm"]["counters"]
@@ -63,10 +63,10 @@ def restore_algorithm(model: BaseAlgorithm, state: CapturedState) -> None:
 
 def restore_clock(model: BaseAlgorithm, state: CapturedState) -> None:
     """
-    Undo what the beginning of ``learn`` did to the time and steps that SB3's frames per second are computed from.
+    Restore the time and steps from which SB3 computes frames per second, and which ``learn`` has reset.
 
     :param model: in ``learn``
-    :param state: what was captured
+    :param state: the captured state
     """
     captured = state.values["algorithm"]
     model.start_time = time.time_ns() - int(captured["elapsed_seconds"] * 1e9)
@@ -75,20 +75,20 @@ def restore_clock(model: BaseAlgorithm, state: CapturedState) -> None:
 
 def restore_threads(state: CapturedState) -> None:
     """
-    Let torch use as many threads as before: sums over more or fewer of them round differently.
+    Use the same number of torch threads: sums over another number round differently.
 
-    :param state: what was captured
+    :param state: the captured state
     """
     threads = state.values["algorithm"]["threads"]
     if threads != torch.get_num_threads():
-        logger.info("torch uses %d threads, as before, instead of %d", threads, torch.get_num_threads())
+        logger.info("torch uses %d threads, as before the resume, instead of %d", threads, torch.get_num_threads())
         torch.set_num_threads(threads)
 
 
 def restore_schedules(model: Any, state: CapturedState) -> None:
     """
-    :param model: made as the captured one was
-    :param state: what was captured
+    :param model: made in the same way as the captured one
+    :param state: the captured state
     """
     schedules = state.values["algorithm"]["schedules"]
     if "lr_schedule" in schedules:
@@ -103,8 +103,8 @@ def _get_weights(model: BaseAlgorithm) -> torch.Tensor | None:
     return weights if isinstance(weights, torch.Tensor) else None
 
 
-def _find_replaced_schedules(model: Any) -> dict[str, float]:
-    """The constants that callbacks have put in the place of the schedules that the model was made with."""
+def _list_replaced_schedules(model: Any) -> dict[str, float]:
+    """Constants with which callbacks have replaced schedules of the model."""
     learning_rate = _get_constant(model.lr_schedule)
     exploration_rate = _get_constant(getattr(model, "exploration_schedule", None))
     return {

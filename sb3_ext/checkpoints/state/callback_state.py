@@ -1,5 +1,5 @@
 """
-What callbacks know: their own ``state_dict()``, and the progress of SB3's own callbacks.
+The state of callbacks: their ``state_dict()``, and the progress of SB3's own callbacks.
 
 A callback is found again by its ``state_key``, and by the name of its class if it has none; see
 :mod:`sb3_ext.checkpoints.state.callback_identity`.
@@ -68,8 +68,8 @@ def validate_callbacks(callbacks: BaseCallback | Sequence[BaseCallback]) -> None
 def capture_callbacks(callbacks: BaseCallback | Sequence[BaseCallback], state: CapturedState) -> None:
     """
     :param callbacks: those of ``learn``; lists and callbacks within callbacks are followed
-    :param state: is added to
-    :raises CheckpointError: if a callback's state is neither strict JSON nor arrays: whose
+    :param state: the state to add to
+    :raises CheckpointError: if the state of a callback is neither strict JSON nor arrays
     """
     entries, stock = [], []
     for index, callback in enumerate(list_callbacks(callbacks)):
@@ -92,10 +92,10 @@ def capture_callbacks(callbacks: BaseCallback | Sequence[BaseCallback], state: C
 
 def restore_callbacks(callbacks: BaseCallback | Sequence[BaseCallback], state: CapturedState) -> None:
     """
-    Callbacks that were not there at the checkpoint are left as they are.
+    Restore callbacks; those that are not in the checkpoint are left unchanged.
 
     :param callbacks: those of ``learn``
-    :param state: what was captured
+    :param state: the captured state
     """
     entries = state.values["callbacks"]
     stock = pickle.loads(state.blobs["callbacks"])

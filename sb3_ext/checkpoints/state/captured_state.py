@@ -1,4 +1,4 @@
-"""What an exact resume needs beside weights, optimizer, normalisation statistics and replay buffer: as plain data."""
+"""Plain data for an exact resume, besides weights, optimizers, normalisation statistics and replay buffer."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _LAYOUTS = "layouts"
 @dataclass(frozen=True)
 class CapturedState:
     """
-    One moment of a training, shared with nothing that goes on changing.
+    The state of a training at one moment; it does not change with training.
 
-    :param arrays: by flat names with slashes
+    :param arrays: arrays by names, which may contain slashes
     :param values: strict JSON
-    :param blobs: opaque, by flat names with slashes; reading one runs code, so only ever in a run of one's own
+    :param blobs: pickles by names, which may contain slashes; only read those of trusted runs
     """
 
     arrays: dict[str, Array] = field(default_factory=dict)
@@ -30,15 +30,15 @@ class CapturedState:
 
     @property
     def exactness(self) -> Exactness:
-        """Whether a resume from here continues bit for bit, and why."""
+        """Whether a resume from this state is exact, and the reason."""
         return Exactness(**self.values["environment"])
 
     def put_array(self, name: str, array: Array) -> None:
         """
-        Copy an array in, with the order of its axes in memory: convolutions over a transposed image round differently.
+        Store a copy of an array and its memory layout: convolutions of transposed images round differently.
 
         :param name: its name in ``arrays``
-        :param array: any numbers
+        :param array: the array
         """
         order = sorted(range(array.ndim), key=lambda axis: (-abs(array.strides[axis]), array.shape[axis] == 1))
         self.arrays[name] = np.array(array.transpose(order), order="C")
@@ -47,8 +47,8 @@ class CapturedState:
 
     def get_array(self, name: str) -> Array:
         """
-        :param name: of an array that was put in
-        :return: a copy, with the same order of axes in memory
+        :param name: name of a stored array
+        :return: a copy with the same memory layout
         """
         order = self.values.get(_LAYOUTS, {}).get(name)
         array = self.arrays[name].copy()
@@ -56,8 +56,8 @@ class CapturedState:
 
     def put_arrays(self, name: str, arrays: Array | Mapping[str, Array]) -> None:
         """
-        :param name: the name of the array, or what the names of all begin with
-        :param arrays: one array, or several by name, as observations are
+        :param name: name of the array, or prefix of the names of several
+        :param arrays: an array, or several by name, as in observations
         """
         if isinstance(arrays, Mapping):
             for key, array in arrays.items():
@@ -67,8 +67,8 @@ class CapturedState:
 
     def get_arrays(self, name: str) -> Array | dict[str, Array] | None:
         """
-        :param name: as for :meth:`put_arrays`
-        :return: what was put in, ``None`` if nothing was
+        :param name: see :meth:`put_arrays`
+        :return: the stored arrays; ``None`` if there are none
         """
         if name in self.arrays:
             return self.get_array(name)

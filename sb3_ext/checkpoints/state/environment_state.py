@@ -1,4 +1,4 @@
-"""The environments of a training: restored in the midst of their episodes, or else reset."""
+"""Restore environments within their episodes, or reset them if that is impossible."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _SNAPSHOT = "environment"
 
 def capture_environment(model: BaseAlgorithm, state: CapturedState, exactness: Exactness | None) -> None:
     """
-    :param model: standing still
-    :param state: is added to
-    :param exactness: what a self-test has found out about these environments
+    :param model: the model, between two rollouts
+    :param state: the state to add to
+    :param exactness: result of a self-test of these environments; ``None`` without one
     """
     if not isinstance(model, OnPolicyAlgorithm | OffPolicyAlgorithm):
-        exactness = Exactness(False, f"{type(model).__name__} has no moment between two rollouts to continue from")
+        exactness = Exactness(False, f"{type(model).__name__} has no point between two rollouts to resume from")
     elif exactness is None or exactness.exact:
         try:
             state.blobs[_SNAPSHOT] = get_vec_snapshot(get_environment(model))
@@ -36,9 +36,9 @@ def capture_environment(model: BaseAlgorithm, state: CapturedState, exactness: E
 
 def seed_new_episodes(model: BaseAlgorithm) -> None:
     """
-    Let the next reset begin other episodes than those with which the run has begun.
+    Seed the next reset so that it does not repeat the first episodes of the run.
 
-    :param model: with the step that it resumes at
+    :param model: the model, at the step from which it resumes
     """
     if model.seed is not None:
         get_environment(model).seed((model.seed + model.num_timesteps) % 2**31)
@@ -50,7 +50,7 @@ def restore_environment(model: BaseAlgorithm, state: CapturedState) -> None:
     begin new episodes.
 
     :param model: at the beginning of a rollout, with environments that were reset
-    :param state: what was captured; if its environments do not fit, its ``exactness`` says so from now on
+    :param state: the captured state; if its environments do not fit, its ``exactness`` says so from now on
     :raises OtherEnvironmentError: if they are others, not only in other wrappers
     """
     if not state.exactness.exact:
@@ -73,5 +73,5 @@ def get_environment(model: BaseAlgorithm) -> VecEnv:
     :return: its environments
     """
     env = model.get_env()
-    assert env is not None, "a model without environments does not train"
+    assert env is not None, "the model has no environments"
     return env

@@ -1,4 +1,4 @@
-"""What SB3's logger holds back until its next dump, and the TensorBoard curves after the checkpoint."""
+"""Values that SB3's logger has not dumped yet, and TensorBoard points after the checkpoint."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from sb3_ext.checkpoints.state.captured_state import CapturedState
 
 def capture_logger(model: BaseAlgorithm, state: CapturedState) -> None:
     """
-    :param model: standing still
-    :param state: is added to
+    :param model: the model, between two rollouts
+    :param state: the state to add to
     """
     log = model.logger
     values = {name: value for name, value in log.name_to_value.items() if isinstance(value, np.ScalarType)}
@@ -25,10 +25,10 @@ def capture_logger(model: BaseAlgorithm, state: CapturedState) -> None:
 
 def restore_logger(model: BaseAlgorithm, state: CapturedState) -> None:
     """
-    Bring the values back, and tell TensorBoard to forget the points that are going to be drawn again.
+    Restore the values, and remove the TensorBoard points that training is going to log again.
 
-    :param model: in ``learn``, which has made its logger
-    :param state: what was captured
+    :param model: the model in ``learn``, with its logger
+    :param state: the captured state
     """
     log = model.logger
     values, counts, excluded = pickle.loads(state.blobs["logger"])

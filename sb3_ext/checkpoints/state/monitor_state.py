@@ -1,4 +1,4 @@
-"""How far the episode files of ``Monitor`` and ``VecMonitor`` had been written."""
+"""Sizes of the episode files of ``Monitor`` and ``VecMonitor``."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ logger = logging.getLogger(__name__)
 
 def capture_monitor_files(model: BaseAlgorithm, state: CapturedState) -> None:
     """
-    :param model: standing still
-    :param state: is added to
+    :param model: the model, between two rollouts
+    :param state: the state to add to
     """
     files = get_monitor_files(get_environment(model))
     state.values["monitor_sizes_bytes"] = [None if file is None else file.size_bytes for file in files]
@@ -24,10 +24,11 @@ def capture_monitor_files(model: BaseAlgorithm, state: CapturedState) -> None:
 
 def restore_monitor_files(model: BaseAlgorithm, state: CapturedState) -> None:
     """
-    Cut off the episodes after the checkpoint. A file that has lost some before it is continued, with a warning.
+    Remove the episodes after the checkpoint. A file that lacks earlier ones is continued with a warning.
 
-    :param model: with environments like the captured ones, their files opened with ``override_existing=False``
-    :param state: what was captured
+    :param model: a model with environments like the captured ones, whose files were opened with
+        ``override_existing=False``
+    :param state: the captured state
     """
     sizes_bytes = state.values["monitor_sizes_bytes"]
     for file, size_bytes in zip(cut_monitor_files(get_environment(model), sizes_bytes), sizes_bytes, strict=False):

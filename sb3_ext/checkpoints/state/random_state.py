@@ -1,4 +1,4 @@
-"""The random number generators of the training process: the global ones, and the action space's."""
+"""Random generators of the training process: the global ones and that of the action space."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from sb3_ext.vec.snapshots.layer_snapshots import walk_spaces
 
 def capture_random(model: BaseAlgorithm, state: CapturedState) -> None:
     """
-    :param model: standing still
-    :param state: is added to
+    :param model: the model, between two rollouts
+    :param state: the state to add to
     """
     captured = get_global_random_state()
     version, words, next_gauss = captured.python
@@ -38,10 +38,10 @@ def capture_random(model: BaseAlgorithm, state: CapturedState) -> None:
 
 def restore_random(model: BaseAlgorithm, state: CapturedState) -> None:
     """
-    Last of all: what else is restored may draw random numbers.
+    Restore the generators; call this last, since other restoring may draw random numbers.
 
-    :param model: made as the captured one was
-    :param state: what was captured
+    :param model: made in the same way as the captured one
+    :param state: the captured state
     """
     captured = state.values["random"]
     python = captured["python"]

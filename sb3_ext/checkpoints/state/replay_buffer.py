@@ -1,9 +1,9 @@
 """
-Replay buffers that cost what was added since the last checkpoint, not their size.
+Capture only the rows of a replay buffer that were added since the last checkpoint.
 
-A replay buffer is a ring of rows (one transition of every environment each) that are written in order. Counted from the
-first row ever written, without wrapping, row ``i`` lies at ``i % buffer_rows``; of ``written_rows`` rows the last
-``buffer_rows`` are alive. A checkpoint takes the rows since the previous one and refers to files for the rest.
+A replay buffer is a ring of rows, each with one transition of every environment. Counted from the first row ever
+written, row ``i`` is at ``i % buffer_rows``; of ``written_rows`` rows the last ``buffer_rows`` exist. A checkpoint
+captures the rows since the previous one and refers to files for the others.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ class Piece:
 @dataclass(frozen=True)
 class ReplayIndex:
     """
-    What ``replay/`` holds of which buffer.
+    The content of ``replay/``.
 
     :param buffer_class: the buffer's class name
     :param buffer_rows: rows in the ring
     :param num_envs: transitions in a row
     :param segment_rows: pieces are merged into files of this many rows
     :param written_rows: rows ever written
-    :param step: environment transitions so far; tells how many times the ring can have gone round since
-    :param pieces: the rows' files, the oldest first; where two overlap, the later one is right
-    :param infos: HER's info dictionaries, likewise, where it keeps them
+    :param step: environment transitions so far, which bound how often the ring has wrapped since
+    :param pieces: files of rows, oldest first; where two overlap, the later one is valid
+    :param infos: files of HER's info dictionaries, oldest first, if it keeps them
     """
 
     buffer_class: str
@@ -70,13 +70,13 @@ class ReplayIndex:
 @dataclass(frozen=True)
 class ReplaySnapshot:
     """
-    What a checkpoint takes of a buffer.
+    What a checkpoint captures of a buffer.
 
-    :param index: what ``replay/`` will hold; its pieces are those already on disk and still alive
+    :param index: index of ``replay/``, with the pieces on disk that are still needed
     :param first: the first new row
-    :param rows: the rows from there on
-    :param infos: the same rows' info dictionaries, a list for every row; ``None`` where the buffer keeps none
-    :param extras: what is written whole every time: small, or changed after it was added
+    :param rows: the new rows
+    :param infos: info dictionaries of these rows, a list for each row; ``None`` if the buffer keeps none
+    :param extras: data that is written anew every time: small, or changed after it was added
     """
 
     index: ReplayIndex
@@ -90,24 +90,24 @@ def capture_replay(
     buffer: ReplayBuffer, previous: ReplayIndex | None, *, read_step: Callable[[], int]
 ) -> ReplaySnapshot:
     """
-    Take the rows that no file has yet: without a copy, where training cannot overwrite them soon.
+    Capture the rows that no file has yet, without a copy if training does not overwrite them soon.
 
-    :param buffer: SB3's own replay buffer, plain, for dictionaries, n-step or HER, or that of boards
-    :param previous: what the previous checkpoint, or the one that this buffer was restored from, holds of it; ``None``
-        takes the whole buffer
+    :param buffer: one of the :data:`SUPPORTED` buffers
+    :param previous: index of the previous checkpoint, or of the one that the buffer was restored from; ``None``
+        captures the whole buffer
     :param read_step: reads the model's ``num_timesteps``
     :return: the rows as they are now
-    :raises CheckpointError: if it is somebody's own kind of buffer
+    :raises CheckpointError: if the class of the buffer is not supported
     """
     if type(buffer) not in SUPPORTED:
         expected = ", ".join(known.__name__ for known in SUPPORTED)
         raise CheckpointError(
-            f"the replay buffer is a {type(buffer).__name__}, which cannot be saved, but no {expected}"
+            f"the replay buffer is a {type(buffer).__name__}, which cannot be saved; supported are {expected}"
         )
     rings, step = dict(list_row_arrays(buffer)), read_step()
     index, first = _continue_index(buffer, previous, step) or _start_index(buffer, step)
     stop = index.written_rows
-    # A writer that keeps pace with training is done long before training has come round to these rows.
+    # A writer that keeps up with training is done long before training overwrites these rows.
     is_safe = buffer.buffer_size - (stop - first) > stop - first
     return ReplaySnapshot(
         index=index,
@@ -133,11 +133,11 @@ def list_row_arrays(buffer: ReplayBuffer) -> Iterator[tuple[str, Array]]:
 
 def restore_extras(buffer: ReplayBuffer, index: ReplayIndex, extras: Mapping[str, Array]) -> None:
     """
-    Put back all that is not in rows. The rows must be back already.
+    Restore everything but the rows, which must be restored already.
 
     :param buffer: the buffer
-    :param index: what the checkpoint holds
-    :param extras: as captured
+    :param index: index of the checkpoint
+    :param extras: captured extras
     """
     buffer.pos = index.written_rows % index.buffer_rows
     buffer.full = index.written_rows >= index.buffer_rows

@@ -1,4 +1,4 @@
-"""The rows of a ring that a checkpoint takes: copied at once, or read from the ring itself while training goes on."""
+"""Rows of a replay buffer for a checkpoint: copied at once, or read from the buffer during training."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Rows(Protocol):
         :param first: the first row wanted, counted from the first ever written
         :param stop: the row after the last one wanted
         :return: the rows, shape ``(rows, num_envs, …)``, by the name of the buffer's array
-        :raises CheckpointError: if they are no longer to be had
+        :raises CheckpointError: if they were overwritten
         """
         ...
 
 
 class CopiedRows:
     """
-    Rows that training may overwrite at any time.
+    Copied rows, which training may overwrite.
 
     :param rings: the buffer's arrays by name
     :param first: the first row, counted from the first ever written
@@ -45,8 +45,7 @@ class CopiedRows:
 
 class LiveRows:
     """
-    Rows that lie still in the ring until training has gone all the way round: they need no copy at the boundary, and no
-    memory. Should training get there before they are written, they are refused.
+    Rows that training does not overwrite soon and that need no copy. Reading raises an error if they were overwritten.
 
     :param rings: the buffer's arrays by name
     :param first: the first row, counted from the first ever written

@@ -1,4 +1,4 @@
-"""Where a rollout goes on: the last observations, recurrent states, and what exploration has drawn."""
+"""State between two rollouts: last observations, recurrent states and exploration noise."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _MATRICES = ("exploration_mat", "exploration_matrices")
 
 def capture_rollout(model: Any, state: CapturedState) -> None:
     """
-    :param model: standing still
-    :param state: is added to
+    :param model: the model, between two rollouts
+    :param state: the state to add to
     """
     for name in ROLLOUT_OBSERVATIONS:
         if getattr(model, name) is not None:
@@ -37,10 +37,10 @@ def capture_rollout(model: Any, state: CapturedState) -> None:
 
 def restore_observations(model: BaseAlgorithm, state: CapturedState) -> None:
     """
-    Let the rollout that begins go on from where the environments were.
+    Restore the observations from which the rollout continues.
 
-    :param model: at the beginning of a rollout, with restored environments
-    :param state: what was captured
+    :param model: the model at the start of a rollout, with restored environments
+    :param state: the captured state
     """
     for name in ROLLOUT_OBSERVATIONS:
         setattr(model, name, state.get_arrays(f"rollout/{name}"))
@@ -58,16 +58,16 @@ def forget_observations(model: BaseAlgorithm) -> None:
 
 def restore_exploration(model: Any, state: CapturedState) -> None:
     """
-    Undo what the beginning of ``learn`` and of the rollout did to it.
+    Restore recurrent states and exploration noise, which ``learn`` and the start of the rollout have changed.
 
-    :param model: at the beginning of a rollout
-    :param state: what was captured
+    :param model: the model at the start of a rollout
+    :param state: the captured state
     """
     for name, distribution in _find_noise_distributions(model):
         for matrix in _MATRICES:
             setattr(distribution, matrix, _load_tensor(model, state, f"rollout/gsde/{name}/{matrix}"))
     if not state.exactness.exact:
-        return  # new episodes begin: without memory, and with the noise as it is at the beginning of an episode
+        return  # new episodes start with reset memory and noise
     lstm_states = get_lstm_states(model)
     if lstm_states is not None:
         restored = (
@@ -76,7 +76,7 @@ def restore_exploration(model: Any, state: CapturedState) -> None:
         )
         set_lstm_states(model, type(lstm_states)(*restored))
     if "action_noise" in state.blobs:
-        # In place: the rollout that is beginning holds on to this object.
+        # In place: the rollout keeps a reference to this object.
         vars(model.action_noise).update(pickle.loads(state.blobs["action_noise"]))
 
 

@@ -1,12 +1,12 @@
 """
-All checkpoints of a run: found by scanning, never by a list that could be wrong.
+The checkpoints of a run, found by scanning their directory.
 
 ::
 
     checkpoints/
     ├── step_000010000/           a bundle
-    ├── step_000012000.corrupt/   a damaged one, set aside
-    ├── best -> step_000010000    hints for people and for stock SB3; the truth is a scan of the manifests
+    ├── step_000012000.corrupt/   a damaged one, renamed
+    ├── best -> step_000010000    for people and stock SB3; this package scans the manifests
     └── latest -> step_000012000
 """
 
@@ -40,9 +40,9 @@ class CheckpointStore:
     """
     The ``checkpoints/`` directory of a run.
 
-    :param directory: it; need not exist yet
-    :param prefix: what new bundles' names begin with
-    :raises ValueError: if the prefix is no plain name
+    :param directory: the directory, which need not exist yet
+    :param prefix: prefix of the names of new bundles
+    :raises ValueError: if the prefix is not a plain name
     """
 
     def __init__(self, directory: Path, *, prefix: str = _DEFAULTS.prefix) -> None:
@@ -53,7 +53,7 @@ class CheckpointStore:
 
     def prepare(self) -> None:
         """
-        What the owner of the run does before its first save: create the directory, remove what killed writers left.
+        Create the directory, and remove what killed processes left behind. Only for the owner of the run.
 
         :raises CheckpointError: if the directory cannot be created
         """
@@ -67,36 +67,36 @@ class CheckpointStore:
     def name_path(self, step: int) -> Path:
         """
         :param step: environment transitions so far
-        :return: where the bundle of this step belongs
+        :return: path of the bundle of this step
         """
         return self.directory / f"{self.prefix}_{step:09d}"
 
     def add(self, content: BundleContent, previous: Bundle | None = None) -> Bundle:
         """
-        Write a bundle and verify it; one that already stands at this step is reused, a damaged one set aside.
+        Write a bundle and verify it. An intact bundle of the same step is reused; a damaged one is renamed.
 
-        :param content: what was captured at the boundary
-        :param previous: the bundle that has the replay rows that the content only refers to
+        :param content: the captured content
+        :param previous: bundle with the replay rows that the content refers to
         :return: the bundle
-        :raises CheckpointError: on a failing or full disk; the bundles that stood before still do
+        :raises CheckpointError: if the disk fails or is full; existing bundles stay intact
         """
         path = self.name_path(content.step)
         if path.exists():
-            standing = self._find_good([path], set_aside=True)
-            if standing is not None:
-                return standing if content.score in (None, standing.score) else record_score(standing, content.score)
+            existing = self._find_intact([path], set_aside=True)
+            if existing is not None:
+                return existing if content.score in (None, existing.score) else record_score(existing, content.score)
         bundle = write_bundle(path, content, previous)
         verify_bundle(path, known_good=() if previous is None else _list_shared(path, previous))
         return bundle
 
     def record_score(self, step: int, score: Score) -> Bundle:
         """
-        Give a bundle the score of an evaluation that ended after it was written.
+        Record the score of an evaluation that ended after the bundle was written.
 
-        :param step: the bundle's step
+        :param step: step of the bundle
         :param score: its score
-        :return: the bundle as it is now
-        :raises CheckpointError: if there is no such bundle, or on a failing or full disk
+        :return: the updated bundle
+        :raises CheckpointError: if there is no such bundle, or the disk fails or is full
         """
         bundle = record_score(open_bundle(self._find_step(step)), score)
         self.update_links()
@@ -104,7 +104,7 @@ class CheckpointStore:
 
     def list_bundles(self) -> list[Bundle]:
         """
-        :return: all bundles whose manifest is whole and whose files are all there, the newest first
+        :return: bundles with an intact manifest and all files, newest first
         """
         bundles = []
         for path in self._list_directories():
@@ -116,26 +116,26 @@ class CheckpointStore:
 
     def find_latest(self, *, set_aside: bool = False, playing_only: bool = False) -> Bundle | None:
         """
-        :param set_aside: rename damaged ones on the way, which only the owner of the run may do
-        :param playing_only: do not read what only a resume needs: a replay buffer can be large
-        :return: the newest bundle that verifies, ``None`` without one
+        :param set_aside: rename damaged bundles; only for the owner of the run
+        :param playing_only: do not read what only a resume needs, such as a large replay buffer
+        :return: the newest intact bundle; ``None`` if there is none
         """
-        return self._find_good(self._list_directories(), set_aside=set_aside, playing_only=playing_only)
+        return self._find_intact(self._list_directories(), set_aside=set_aside, playing_only=playing_only)
 
     def find_best(self, *, playing_only: bool = False) -> Bundle | None:
         """
         :param playing_only: do not read what only a resume needs
-        :return: the bundle with the highest score that verifies, of several the newest; ``None`` without one
+        :return: the intact bundle with the highest score, the newest of several; ``None`` if there is none
         """
         best_first = [bundle.path for bundle in rank_bundles(self.list_bundles())]
-        return self._find_good(best_first, playing_only=playing_only)
+        return self._find_intact(best_first, playing_only=playing_only)
 
     def resolve(self, which: str | int | Path | None = None, *, playing_only: bool = False) -> Bundle:
         """
-        Find the checkpoint that a user means.
+        Find a checkpoint by what a user gives.
 
-        :param which: ``best``, ``latest``, a step, or the path of a bundle or of its ``model.zip``; the best when left
-            out, the latest if none has a score
+        :param which: ``best``, ``latest``, a step, or the path of a bundle or its ``model.zip``; ``None`` for the
+            best, or the latest if none has a score
         :param playing_only: do not read what only a resume needs
         :return: the bundle, verified
         :raises CheckpointError: if there is none, or it is damaged
@@ -146,7 +146,7 @@ class CheckpointStore:
             find = self.find_best if which == BEST else self.find_latest
             bundle = find(playing_only=playing_only)
             if bundle is None:
-                reason = "has a score yet; try latest" if which == BEST and self.list_bundles() else "is whole"
+                reason = "has a score yet; try latest" if which == BEST and self.list_bundles() else "is intact"
                 raise CheckpointError(f"no checkpoint in {self.directory} {reason}")
             return bundle
         if isinstance(which, int) or (isinstance(which, str) and which.isdecimal()):
@@ -156,10 +156,10 @@ class CheckpointStore:
 
     def set_aside(self, path: Path, suffix: str) -> Path:
         """
-        Rename a bundle so that no scan finds it.
+        Rename a bundle so that scans ignore it.
 
         :param path: the bundle
-        :param suffix: why, such as ``corrupt``
+        :param suffix: the reason, such as ``corrupt``
         :return: its new path
         :raises CheckpointError: if it cannot be renamed
         """
@@ -176,9 +176,9 @@ class CheckpointStore:
 
     def set_aside_newer(self, step: int) -> list[Path]:
         """
-        Go back in place: rename every bundle after a step to ``….rewound``.
+        Rename all bundles after a step to ``….rewound``, to resume from that step in place.
 
-        :param step: the step to go back to
+        :param step: the step to resume from
         :return: the new paths
         :raises CheckpointError: if one cannot be renamed
         """
@@ -188,13 +188,13 @@ class CheckpointStore:
         return aside
 
     def list_set_aside(self) -> list[Path]:
-        """:return: what :meth:`set_aside` has renamed"""
+        """:return: paths of the bundles that :meth:`set_aside` has renamed"""
         entries = self.directory.iterdir() if self.directory.is_dir() else ()
         return sorted(path for path in entries if _SET_ASIDE.fullmatch(path.name) and path.is_dir())
 
     def remove_set_aside(self) -> None:
         """
-        Remove what :meth:`set_aside` has renamed.
+        Remove the bundles that :meth:`set_aside` has renamed.
 
         :raises CheckpointError: if one cannot be removed
         """
@@ -202,7 +202,7 @@ class CheckpointStore:
             self._remove(path)
 
     def update_links(self) -> None:
-        """Let ``latest`` and ``best`` point where the scan says. They are hints: a failure is logged, no more."""
+        """Update the links ``latest`` and ``best``. A failure is only logged, since nothing depends on them."""
         bundles = self.list_bundles()
         targets = {LATEST: bundles[:1], BEST: rank_bundles(bundles)[:1]}
         try:
@@ -213,19 +213,19 @@ class CheckpointStore:
 
     def prune(self, retention: Retention, *, spare: Collection[int] = ()) -> list[int]:
         """
-        Remove what no rule keeps.
+        Remove the bundles that no rule keeps.
 
         :param retention: the rules
-        :param spare: steps of bundles that somebody still needs
+        :param spare: steps of bundles to keep in any case
         :return: the steps of the bundles removed
         :raises CheckpointError: if one cannot be removed
         """
-        removed = [bundle for bundle in self.find_prunable(retention) if bundle.step not in spare]
+        removed = [bundle for bundle in self.list_prunable(retention) if bundle.step not in spare]
         for bundle in removed:
             self._remove(bundle.path)
         return [bundle.step for bundle in removed]
 
-    def find_prunable(self, retention: Retention) -> list[Bundle]:
+    def list_prunable(self, retention: Retention) -> list[Bundle]:
         """
         :param retention: the rules
         :return: the bundles that no rule keeps
@@ -236,14 +236,14 @@ class CheckpointStore:
         kept = choose_kept(candidates, retention)
         return [bundle for bundle in bundles if bundle.step not in kept]
 
-    def _find_good(
+    def _find_intact(
         self, paths: Collection[Path], *, set_aside: bool = False, playing_only: bool = False
     ) -> Bundle | None:
         for path in paths:
             try:
                 return verify_bundle(path, playing_only=playing_only)
             except CheckpointError as error:
-                logger.warning("%s; trying the one before", error)
+                logger.warning("%s; trying the checkpoint before it", error)
                 if set_aside:
                     self.set_aside(path, "corrupt")
         return None
@@ -266,7 +266,7 @@ class CheckpointStore:
         return sorted(directories, key=_read_step, reverse=True)
 
     def _remove(self, path: Path) -> None:
-        # Renamed first: a bundle that is half removed would look like a damaged one.
+        # Rename first: a partly removed bundle would look damaged.
         hidden = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         try:
             path.rename(hidden)
@@ -279,7 +279,7 @@ class CheckpointStore:
 def rank_bundles(bundles: Sequence[Bundle]) -> list[Bundle]:
     """
     :param bundles: the newest first
-    :return: those with a score of the same thing as the newest score, the best first, of equals the newest first
+    :return: bundles whose score is of the same kind as the newest score, best first, then newest first
     """
     of = next((bundle.score.of for bundle in bundles if bundle.score), None)
     scored = [(bundle.score.value, bundle) for bundle in bundles if bundle.score and bundle.score.of == of]

@@ -1,4 +1,4 @@
-"""Checkpoints are written behind the training loop, one at a time."""
+"""Write checkpoints in a background thread, one at a time."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from sb3_ext.errors import CheckpointError
 @dataclass(frozen=True)
 class SaveOutcome:
     """
-    How a save in the background ended.
+    The outcome of a save.
 
-    :param step: of the checkpoint
+    :param step: step of the checkpoint
     :param bundle: the checkpoint; ``None`` if it could not be written
-    :param error: what went wrong: with the save, or, where there is a bundle, with removing old ones
-    :param seconds: how long it took
+    :param error: error of the save or, with a bundle, of the removal of old ones; ``None`` without an error
+    :param seconds: duration of the save
     """
 
     step: int
@@ -42,7 +42,7 @@ class SaveOutcome:
 
 class BundleWriter:
     """
-    Writes what was captured while training goes on; a second save waits for the first.
+    Writes captured checkpoints in a background thread; a second save waits for the first.
 
     ::
 
@@ -52,17 +52,18 @@ class BundleWriter:
             for outcome in writer.take_outcomes():   # whenever it suits
                 ...
 
-    An error that nobody has taken as an outcome is raised by the next :meth:`save`, :meth:`flush` or :meth:`close`.
+    An error that :meth:`take_outcomes` has not returned is raised by the next :meth:`save`, :meth:`flush` or
+    :meth:`close`.
 
-    :param store: where to
-    :param retention: which old ones are removed after each good save; ``None`` removes none
+    :param store: the store to write to
+    :param retention: rules by which old checkpoints are removed after each save; ``None`` removes none
     """
 
     def __init__(self, store: CheckpointStore, *, retention: Retention | None = None) -> None:
         self.store = store
         self.retention = retention
         self.spared: set[int] = set()
-        """Steps that somebody still needs, such as an evaluation that has not ended; pruning leaves them."""
+        """Steps of checkpoints that are never removed, such as those whose evaluation has not ended."""
         store.prepare()
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint-writer")
         self._pending: Future[None] | None = None
@@ -75,7 +76,7 @@ class BundleWriter:
         """
         Let the next save share the replay rows of the bundle that the model was restored from.
 
-        :param model: whose buffer was restored
+        :param model: the restored model
         :param bundle: the bundle
         :param replay: what :func:`sb3_ext.checkpoints.bundle.replay_files.restore_replay` returned
         """
@@ -91,10 +92,10 @@ class BundleWriter:
         state: CapturedState | None = None,
     ) -> BundleContent:
         """
-        Copy what must be copied while training stands still. With a replay buffer, waits for a save that is still being
-        written: how that ends decides what has to be copied.
+        Copy what training is going to change. With a replay buffer, first wait for a pending save, whose result decides
+        which rows to copy.
 
-        :param model: at a boundary
+        :param model: the model, between two rollouts
         :param episode: episodes finished so far
         :param score: its score, if known
         :param state: what else an exact resume needs
@@ -113,25 +114,25 @@ class BundleWriter:
         Write a checkpoint in the background.
 
         :param content: what :meth:`capture` returned
-        :raises CheckpointError: if an earlier save failed and nobody has taken its outcome; this one is not begun
+        :raises CheckpointError: if an earlier save failed and its outcome was not taken; nothing is saved then
         """
         self.flush()
         self._pending = self._executor.submit(self._run, content.step, lambda: self._save(content))
 
     def record_score(self, step: int, score: Score) -> None:
         """
-        Give a checkpoint the score of an evaluation that has ended since, in the background.
+        Record the score of an evaluation that has ended since, in the background.
 
-        :param step: of the checkpoint
+        :param step: step of the checkpoint
         :param score: its score
-        :raises CheckpointError: if an earlier save failed and nobody has taken its outcome
+        :raises CheckpointError: if an earlier save failed and its outcome was not taken
         """
         self.flush()
         self._pending = self._executor.submit(self._run, step, lambda: self.store.record_score(step, score))
 
     def take_outcomes(self) -> list[SaveOutcome]:
         """
-        :return: how every save ended that has ended since the last call, in order
+        :return: outcomes of the saves that have ended since the last call, in order
         """
         taken = []
         while self._outcomes:
@@ -142,7 +143,7 @@ class BundleWriter:
         """
         Wait until the last save is on the disk.
 
-        :raises CheckpointError: if an earlier save failed and nobody has taken its outcome
+        :raises CheckpointError: if an earlier save failed and its outcome was not taken
         """
         self._wait()
         for outcome in list(self._outcomes):
@@ -154,7 +155,7 @@ class BundleWriter:
         """
         :meth:`flush`, and end the background thread.
 
-        :raises CheckpointError: if an earlier save failed and nobody has taken its outcome
+        :raises CheckpointError: if an earlier save failed and its outcome was not taken
         """
         try:
             self.flush()

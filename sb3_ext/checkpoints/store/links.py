@@ -1,4 +1,4 @@
-"""Symbolic links that always point somewhere."""
+"""Change symbolic links atomically."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def point_link(link: Path, target: str | None) -> None:
 
     :param link: the link
     :param target: a name in the same directory; ``None`` removes the link
-    :raises OSError: on a failing or full disk; the link is then as it was
+    :raises OSError: if the disk fails or is full; the link is then unchanged
     """
     if target is None:
         link.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Which checkpoints stay: a pure rule over what is known of each."""
+"""Choose the checkpoints to keep."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _DEFAULTS = CheckpointParams()
 @dataclass(frozen=True)
 class Retention:
     """
-    A checkpoint stays if one of the rules keeps it, within the disk budget. The best one and the last two always stay.
+    Rules for checkpoints to keep, within a disk budget. The best one and the last two are always kept.
 
-    :param keep_last: how many of the newest; ``None`` keeps them all
-    :param keep_best: how many of those with the highest scores; ``None`` keeps only the best
-    :param milestone_steps: the first one at or after each multiple of this many environment transitions
-    :param max_disk_bytes: for all together, a shared file counted once; beyond it the oldest go first
+    :param keep_last: number of newest checkpoints; ``None`` keeps all
+    :param keep_best: number of checkpoints with the highest scores; ``None`` keeps only the best
+    :param milestone_steps: keep the first checkpoint at or after each multiple of this many environment transitions
+    :param max_disk_bytes: disk budget, in which shared files count once; beyond it, the oldest are removed first
     :raises ValueError: if one of them is not positive
     """
 
@@ -37,11 +37,11 @@ class Retention:
 @dataclass(frozen=True)
 class Candidate:
     """
-    What the rule needs to know of a checkpoint.
+    A checkpoint, as far as the rules depend on it.
 
     :param step: environment transitions so far
-    :param score: higher is better; ``None`` without one that can be compared
-    :param files: identity and size in bytes of every file; checkpoints that share a file name the same identity
+    :param score: higher is better; ``None`` without a comparable score
+    :param files: size in bytes of every file by its identity, which is the same in checkpoints that share the file
     """
 
     step: int
@@ -51,9 +51,9 @@ class Candidate:
 
 def choose_kept(candidates: Sequence[Candidate], retention: Retention) -> set[int]:
     """
-    :param candidates: the good checkpoints, in any order
+    :param candidates: the intact checkpoints, in any order
     :param retention: the rules
-    :return: the steps of those that stay
+    :return: steps of the checkpoints to keep
     """
     newest_first = sorted(candidates, key=lambda candidate: -candidate.step)
     protected = {candidate.step for candidate in newest_first[:_ALWAYS_LAST]} | _choose_best(candidates, 1)
@@ -72,7 +72,7 @@ def choose_kept(candidates: Sequence[Candidate], retention: Retention) -> set[in
 def count_bytes(candidates: Iterable[Candidate]) -> int:
     """
     :param candidates: checkpoints
-    :return: the disk space of all together, a shared file counted once
+    :return: their disk space, in which shared files count once
     """
     sizes: dict[Hashable, int] = {}
     for candidate in candidates:
@@ -86,6 +86,6 @@ def _choose_best(candidates: Sequence[Candidate], count: int) -> set[int]:
 
 
 def _choose_milestones(newest_first: Sequence[Candidate], every_steps: int) -> set[int]:
-    # The lowest step in every interval wins, so that it stays the winner when others have been pruned.
+    # The lowest step of every interval, so that the choice stays the same after others were removed.
     first_of_interval = {candidate.step // every_steps: candidate.step for candidate in newest_first}
     return {step for interval, step in first_of_interval.items() if interval > 0}
