@@ -156,6 +156,7 @@ def test_every_callback_with_a_state_has_a_key_of_its_own() -> None:
         "rating": "RatingCallback",
         "time_budget": "TimeBudgetCallback",
         "timings": "TimingsCallback",
+        "tracking": "TrackingCallback",
     }
 
 
