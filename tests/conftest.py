@@ -36,6 +36,15 @@ with RunSession.create(Path(sys.argv[1]), config_text="seed: 1", resolved_config
         time.sleep(0.02)
 """
 
+
+@pytest.fixture(autouse=True, scope="session")
+def cache_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep compiled programs out of the user's cache directory."""
+    os.environ["SB3_EXT_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    del os.environ["SB3_EXT_CACHE"]
+
+
 StartPython = Callable[..., "subprocess.Popen[str]"]
 
 

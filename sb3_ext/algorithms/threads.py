@@ -97,7 +97,7 @@ def measure_network(model: BaseAlgorithm, threads: int, budget_seconds: float = 
         return NetworkCost(
             _time_fastest(step, budget_seconds / 2),
             _time_fastest(minibatch, budget_seconds / 2),
-            _count_steps_per_minibatch(model),
+            count_steps_per_minibatch(model),
         )
 
 
@@ -177,8 +177,11 @@ def _get_minibatch_size(model: Any) -> int:
     return size
 
 
-def _count_steps_per_minibatch(model: Any) -> float:
-    """:return: calls of ``env.step`` for each minibatch"""
+def count_steps_per_minibatch(model: Any) -> float:
+    """
+    :param model: ready to learn
+    :return: calls of ``env.step`` for each minibatch
+    """
     if isinstance(model, OnPolicyAlgorithm):
         return _get_minibatch_size(model) / (model.n_envs * getattr(model, "n_epochs", 1))
     if isinstance(model, OffPolicyAlgorithm) and model.gradient_steps > 0:

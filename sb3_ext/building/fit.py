@@ -16,6 +16,7 @@ from sb3_ext.building.training_environments import make_environment_factory, wra
 from sb3_ext.checkpoints.model_loading import read_policy_weights
 from sb3_ext.checkpoints.model_source import find_model
 from sb3_ext.config import ConfigSource, Override, RunConfig, locate_problems
+from sb3_ext.engines.engine_registry import AUTO_ENGINE, get_engine
 from sb3_ext.errors import ConfigError, Sb3ExtError
 from sb3_ext.tracking.tracker_registry import make_trackers
 
@@ -35,10 +36,11 @@ def validate_setup(config: RunConfig, source: ConfigSource | None = None, overri
     :param overrides: that were applied to it
     :raises ConfigError: if the spaces do not fit, the environment cannot be made with these arguments, or the initial
         weights cannot be read
-    :raises MissingExtraError: if the environment or a tracker needs an extra that is not installed
+    :raises MissingExtraError: if the environment, the engine or a tracker needs an extra that is not installed
     """
     try:
         make_trackers(config.tracking)
+        validate_engine(config)
         _validate_initial_weights(config)
         _check(config)
     except ConfigError as error:
@@ -49,6 +51,17 @@ def validate_setup(config: RunConfig, source: ConfigSource | None = None, overri
         raise
     except Exception as error:  # the code of any environment runs here
         logger.debug("cannot validate the configuration with an environment: %r", error)
+
+
+def validate_engine(config: RunConfig) -> None:
+    """
+    Check that what the engine needs is installed.
+
+    :param config: the whole configuration
+    :raises MissingExtraError: if it is not
+    """
+    if config.agent.engine != AUTO_ENGINE:
+        get_engine(config.agent.engine).validate_installed()
 
 
 def _validate_initial_weights(config: RunConfig) -> None:

@@ -15,6 +15,7 @@ from sb3_ext.building.board_learning import make_board_arguments
 from sb3_ext.building.observations import describe_normalization
 from sb3_ext.building.parallel import fill_parallel
 from sb3_ext.config.schema import EnvConfig, RunConfig
+from sb3_ext.engines.attachment import get_engine_id
 from sb3_ext.errors import ConfigError, Sb3ExtError, describe_error
 
 
@@ -72,17 +73,18 @@ def fill_config(config: RunConfig, model: BaseAlgorithm) -> RunConfig:
 
     :param config: the whole configuration
     :param model: made from it
-    :return: the configuration with the policy, every parameter of the algorithm, what is normalised, and the number of
-        workers
+    :return: the configuration with policy, engine, every parameter of the algorithm, what is normalised, and the number
+        of workers
     """
     filled = fill_defaults(config)
     agent = filled.agent
+    engine = get_engine_id(model)
     policy_kwargs = agent.params.get("policy_kwargs")
     policy = agent.policy or choose_policy(get_algorithm(agent.id), model.observation_space, policy_kwargs)
     return filled.model_copy(
         update={
             "env": _fill_env(config.env, model.get_vec_normalize_env()),
-            "agent": agent.model_copy(update={"policy": policy}),
+            "agent": agent.model_copy(update={"policy": policy, "engine": engine}),
             "parallel": fill_parallel(config.parallel),
         }
     )

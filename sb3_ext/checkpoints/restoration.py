@@ -13,8 +13,10 @@ from sb3_ext.checkpoints.bundle.bundle import Bundle
 from sb3_ext.checkpoints.bundle.replay_files import restore_replay
 from sb3_ext.checkpoints.formats.vecnormalize_file import restore_normalization
 from sb3_ext.checkpoints.model.trust import list_state_dicts, read_tensors
+from sb3_ext.checkpoints.state.algorithm_state import read_engine_id
 from sb3_ext.checkpoints.state.replay_buffer import ReplayIndex
 from sb3_ext.checkpoints.state.training_state import restore_at_boundary, restore_before_learn
+from sb3_ext.engines.attachment import get_engine_id
 from sb3_ext.errors import CheckpointError
 
 _VARIABLES = "pytorch_variables"
@@ -39,6 +41,7 @@ class Restoration:
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
         self._state = bundle.read_state()
+        self._engine_reason: str | None = None
 
     @property
     def inexact_reason(self) -> str | None:
@@ -49,7 +52,7 @@ class Restoration:
         ):
             if not is_exact:
                 return reason
-        return None
+        return self._engine_reason
 
     def begin(self, model: BaseAlgorithm) -> ReplayIndex | None:
         """
@@ -59,6 +62,9 @@ class Restoration:
         """
         replay = restore_model(model, self.bundle)
         restore_before_learn(model, self._state)
+        before, now = read_engine_id(self._state), get_engine_id(model)
+        if before != now:
+            self._engine_reason = f"the engine {before} has computed the updates until now, and {now} does from now on"
         return replay
 
     def finish(self, model: BaseAlgorithm, callbacks: BaseCallback | Sequence[BaseCallback]) -> None:

@@ -60,6 +60,7 @@ def _count_envs(parallel: Mapping[str, Any]) -> int | None:
 def _find_agent_problems(agent: Mapping[str, Any], num_envs: int | None) -> Iterator[Problem]:
     from sb3_ext.algorithms.algorithm_registry import get_algorithm
     from sb3_ext.algorithms.parameters import find_parameter_problems
+    from sb3_ext.engines.engine_registry import AUTO_ENGINE, get_engine
 
     algorithm_id = agent.get("id")
     if not isinstance(algorithm_id, str):
@@ -77,6 +78,11 @@ def _find_agent_problems(agent: Mapping[str, Any], num_envs: int | None) -> Iter
         num_envs=num_envs,
     ):
         yield problem.below("agent", "params")
+    if isinstance(agent.get("engine"), str) and agent["engine"] != AUTO_ENGINE:
+        try:
+            get_engine(agent["engine"])
+        except ConfigError as error:
+            yield Problem(("agent", "engine"), str(error).removeprefix("agent.engine: "))
     if isinstance(policy, str):
         aliases = algorithm.load_class().policy_aliases
         if ":" in policy:

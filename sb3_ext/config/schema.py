@@ -19,6 +19,7 @@ from sb3_ext.config.parallel_schema import ParallelConfig, fill_game_mode
 from sb3_ext.config.section import Section
 from sb3_ext.config.train_schema import TrainConfig
 from sb3_ext.config.tune_schema import TuneConfig
+from sb3_ext.engines.engine_registry import AUTO_ENGINE
 from sb3_ext.errors import ConfigError
 from sb3_ext.ranges import PositiveInt, Seed
 from sb3_ext.tracking.tracker_registry import TENSORBOARD
@@ -50,6 +51,11 @@ class AgentConfig(Section):
     device: Device | None = Field(default="auto", description="auto (or null), cpu, cuda, cuda:1")
     threads: Threads = Field(
         default="auto", description="torch's threads; auto measures at the start whether one or all are faster"
+    )
+    engine: Text = Field(
+        default=AUTO_ENGINE,
+        description="what computes the updates: torch, xla (compiled; the extra xla) or module:Name; auto: xla where "
+        "it is faster in a trial at the start",
     )
     params: Arguments = Field(default={}, description="the algorithm's constructor keyword arguments")
     init_from: Text | None = Field(default=None, description="start with the weights of a run, a checkpoint or a zip")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -195,6 +196,80 @@ def has_action_distribution_of(policy: type[BasePolicy], stock: type[BasePolicy]
     """
     names = ("get_distribution", "_get_action_dist_from_latent")
     return all(getattr(policy, name) is getattr(stock, name) for name in names)
+
+
+def has_evaluation_of(policy: type[BasePolicy], stock: type[BasePolicy]) -> bool:
+    """
+    Say whether a policy evaluates actions as a stock class does.
+
+    :param policy: the policy's class
+    :param stock: ``ActorCriticPolicy``, or SB3-Contrib's maskable one
+    :return: whether no method that does so is overridden
+    """
+    names = ("evaluate_actions", "extract_features")
+    is_stock = all(getattr(policy, name) is getattr(stock, name) for name in names)
+    return is_stock and has_action_distribution_of(policy, stock)
+
+
+def has_samples_of(buffer: Any, stock: Iterable[type[Any]]) -> bool:
+    """
+    Say whether a buffer makes minibatches as a stock class does.
+
+    :param buffer: a rollout buffer
+    :param stock: classes of SB3 and SB3-Contrib
+    :return: whether no method that does so is overridden
+    """
+    kind = type(buffer)
+    return any(kind.get is found.get and kind._get_samples is found._get_samples for found in stock)
+
+
+def update_learning_rate(model: BaseAlgorithm, optimizers: Any) -> None:
+    """
+    Set the learning rate of optimizers by a model's schedule, and log it.
+
+    :param model: any algorithm's
+    :param optimizers: one of torch, or a list of them
+    """
+    model._update_learning_rate(optimizers)
+
+
+def sample_replay(model: Any, batch_size: int) -> Any:
+    """
+    Draw a minibatch as the algorithms do, normalised where the environments are.
+
+    :param model: off-policy
+    :param batch_size: rows
+    :return: SB3's samples
+    """
+    return model.replay_buffer.sample(batch_size, env=model._vec_normalize_env)
+
+
+def add_updates(model: Any, count: int) -> None:
+    """
+    Count updates of a model.
+
+    :param model: any algorithm's
+    :param count: see :func:`get_num_updates`
+    """
+    model._n_updates += count
+
+
+@contextmanager
+def replacing_train(model: BaseAlgorithm, train: Callable[..., None]) -> Iterator[None]:
+    """
+    Put a function in the place of a model's ``train`` inside the block. It is not saved with the model.
+
+    :param model: any algorithm's
+    :param train: takes what the model's ``train`` takes
+    """
+    own = model._excluded_save_params
+    added: dict[str, Any] = {"train": train, "_excluded_save_params": lambda: [*own(), *added]}
+    vars(model).update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            del vars(model)[name]
 
 
 def get_counters(model: BaseAlgorithm) -> dict[str, Any]:

@@ -35,6 +35,16 @@ def defer_compiler() -> None:
         sys.meta_path.insert(0, _LoadedSubmodules())
 
 
+def has_hooks(module: torch.nn.Module) -> bool:
+    """
+    Say whether a module does something else than its class when it is called.
+
+    :param module: of torch
+    :return: whether it has hooks that run before or after ``forward``
+    """
+    return bool(module._forward_hooks or module._forward_pre_hooks)
+
+
 class _DeferredCompiler(ModuleType):
     """What optimizers use of ``torch._dynamo``; the first use of anything else puts the real module in its place."""
 

@@ -22,6 +22,7 @@ from sb3_ext.building.budgets import choose_total_steps
 from sb3_ext.building.callbacks import Callbacks, make_callbacks
 from sb3_ext.building.memory import explaining_memory_errors, validate_buffers
 from sb3_ext.building.model import fill_config, make_model
+from sb3_ext.building.run_engine import choose_run_engine
 from sb3_ext.building.trackers import log_files, start_trackers, summarize_run
 from sb3_ext.building.training_environments import make_env
 from sb3_ext.callbacks import (
@@ -37,6 +38,7 @@ from sb3_ext.callbacks.stops.trial_pruning import PrunableTrial
 from sb3_ext.checkpoints.model_loading import restore_weights
 from sb3_ext.checkpoints.store.checkpoint_writer import SaveOutcome
 from sb3_ext.config import RunConfig, dump_config
+from sb3_ext.engines.attachment import attaching
 from sb3_ext.errors import CheckpointError, describe_error
 from sb3_ext.interruption import Interruption, StopRequested
 from sb3_ext.phases import Phases
@@ -98,8 +100,8 @@ def _train(
         config = resolve_parallel(start.config, is_rendered=render_mode is not None, interruption=session.interruption)
         made = make_env(config, session.paths, render_mode=render_mode, is_resumed=start.bundle is not None)
         tolerate_full_disks(made)
-        with closing_environments(made) as env:
-            model, callbacks, phases = _make(start, config, env, extra_callbacks, trial)
+        with closing_environments(made) as env, ExitStack() as engines:
+            model, callbacks, phases = _make(start, config, env, extra_callbacks, trial, engines)
             threads = config.agent.threads
             trackers = start_trackers(
                 fill_config(config, model), session, _find_resumed_step(start), lambda: model.num_timesteps
@@ -165,10 +167,13 @@ def _make(
     env: VecEnv,
     extra_callbacks: Sequence[BaseCallback],
     trial: PrunableTrial | None,
+    engines: ExitStack,
 ) -> tuple[BaseAlgorithm, Callbacks, Phases]:
     session, phases = start.session, Phases()
     validate_buffers(config, env.observation_space, env.action_space)
     model = make_model(config, env)
+    choice = choose_run_engine(config, model, start.bundle)
+    engines.enter_context(attaching(model, choice.engine_id, choice.update))
     write_text(session.paths.resolved_config, dump_config(fill_config(config, model)))
     logger.info("run directory: %s", session.paths.root)
     session.status.update(mock=config.is_mock)

@@ -36,14 +36,18 @@ CHANGEABLE: tuple[Key, ...] = (
     ("train", "track_timings"),
     ("train", "log_every_episodes"),
     ("train", "status_every_steps"),
+    ("agent", "engine"),
     ("eval",),
     ("early_stopping",),
     ("tracking",),
 )
-"""Keys that a resume may change, beside checkpoints and some of ``parallel``: past steps do not depend on them."""
+"""
+Keys that a resume may change, beside checkpoints and some of ``parallel``: past steps do not depend on them. Another
+engine rounds differently, so such a resume is approximate.
+"""
 
-_DECIDED = (("parallel", "mode"), "auto")
-"""A resume keeps the mode that ``auto`` chose at the start."""
+_DECIDED = ((("parallel", "mode"), "auto"), (("agent", "engine"), "auto"))
+"""A resume keeps the mode and the engine that ``auto`` chose at the start."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ def load_resumed_config(run: Run, restated: Restatement) -> RunConfig:
     if source is not None and given is not None and source.text != run.config_text:
         _check_task(run, own, given, source)
         overrides = [*_find_config_changes(run, given, source), *overrides]
-    overrides = [item for item in overrides if (item.key, item.value) != _DECIDED]
+    overrides = [item for item in overrides if (item.key, item.value) not in _DECIDED]
     data = own.model_dump(mode="json", by_alias=True) if restated.is_mock else run.paths.resolved_config
     after = load_config(data, overrides)
     if restated.is_mock:

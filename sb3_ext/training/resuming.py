@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sb3_ext.building.fit import validate_engine
 from sb3_ext.building.memory import validate_memory
 from sb3_ext.checkpoints.bundle.bundle import Bundle, verify_bundle
 from sb3_ext.checkpoints.model_source import find_target
@@ -150,6 +151,7 @@ def resume_run(
     if point.is_newest and _is_done(point.run, resumed):
         raise AlreadyCompleted(point.run)
     validate_memory(resumed)
+    validate_engine(resumed)
     validate_registration(resumed)  # report mistakes before anything changes
     if is_branching:
         start = _branch(point, resumed, run_dir, command)

@@ -94,9 +94,9 @@ def test_the_faster_number_of_threads_is_returned(slow_with: int, monkeypatch: p
 
 def test_steps_and_minibatches_are_weighted_as_in_training() -> None:
     # 2 environments x 64 steps, minibatches of 32, 4 epochs: 64 steps for 16 minibatches.
-    assert threads._count_steps_per_minibatch(make_timed_model("ppo", n_steps=64, batch_size=32, n_epochs=4)) == 4
-    assert threads._count_steps_per_minibatch(make_timed_model("a2c", n_steps=5)) == 5
-    assert threads._count_steps_per_minibatch(make_timed_model("dqn", train_freq=256, gradient_steps=128)) == 2
+    assert threads.count_steps_per_minibatch(make_timed_model("ppo", n_steps=64, batch_size=32, n_epochs=4)) == 4
+    assert threads.count_steps_per_minibatch(make_timed_model("a2c", n_steps=5)) == 5
+    assert threads.count_steps_per_minibatch(make_timed_model("dqn", train_freq=256, gradient_steps=128)) == 2
 
 
 def test_real_threads_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from sb3_contrib import ARS, QRDQN, RecurrentPPO
 from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from stable_baselines3 import DQN, PPO, SAC, HerReplayBuffer
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.buffers import DictReplayBuffer
+from stable_baselines3.common.buffers import DictReplayBuffer, RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.envs import BitFlippingEnv
 from stable_baselines3.common.monitor import Monitor
@@ -51,6 +51,43 @@ def test_a_model_is_set_up_after_its_construction() -> None:
 @pytest.mark.parametrize("algorithm", [PPO, DQN, SAC, QRDQN, RecurrentPPO, ARS])
 def test_every_constructor_has_the_argument_that_leaves_the_setup_out(algorithm: type[BaseAlgorithm]) -> None:
     assert sb3.NO_SETUP_ARGUMENT in inspect.signature(algorithm).parameters
+
+
+def test_a_replaced_train_is_called_and_not_saved() -> None:
+    ppo = PPO("MlpPolicy", "CartPole-v1", n_steps=4, batch_size=4, policy_kwargs={"net_arch": [4]})
+    calls: list[int] = []
+    unsaved = sb3.get_unsaved_names(ppo)
+    with sb3.replacing_train(ppo, lambda: calls.append(1)):
+        ppo.learn(8)
+        assert {*sb3.get_unsaved_names(ppo)} == {*unsaved, "train", "_excluded_save_params"}
+    assert calls
+    assert sb3.get_unsaved_names(ppo) == unsaved
+    assert "train" not in vars(ppo)
+
+
+def test_learning_rates_and_updates_are_set_as_train_sets_them(ppo: PPO) -> None:
+    sb3.update_learning_rate(ppo, ppo.policy.optimizer)
+    assert ppo.policy.optimizer.param_groups[0]["lr"] == ppo.lr_schedule(sb3.get_progress_remaining(ppo))
+    before = sb3.get_num_updates(ppo)
+    sb3.add_updates(ppo, 3)
+    assert sb3.get_num_updates(ppo) == before + 3
+    sb3.add_updates(ppo, -3)
+
+
+def test_policies_and_buffers_that_override_what_is_learned_from_are_noticed() -> None:
+    class OwnPolicy(ActorCriticPolicy):
+        def extract_features(self, obs: Any, features_extractor: Any = None) -> Any:
+            return super().extract_features(obs, features_extractor)
+
+    class OwnBuffer(RolloutBuffer):
+        def _get_samples(self, batch_inds: Any, env: Any = None) -> Any:
+            return super()._get_samples(batch_inds, env)
+
+    space = gymnasium.spaces.Discrete(2)
+    assert sb3.has_evaluation_of(ActorCriticPolicy, ActorCriticPolicy)
+    assert not sb3.has_evaluation_of(OwnPolicy, ActorCriticPolicy)
+    assert sb3.has_samples_of(RolloutBuffer(4, space, space), [RolloutBuffer])
+    assert not sb3.has_samples_of(OwnBuffer(4, space, space), [RolloutBuffer])
 
 
 def test_environments_are_wrapped_as_a_model_wraps_them() -> None:

@@ -7,6 +7,9 @@ import sys
 import textwrap
 
 import pytest
+import torch
+
+from sb3_ext.internals.torch import has_hooks
 
 
 def run_python(code: str) -> list[str]:
@@ -64,3 +67,10 @@ def test_a_compiler_that_is_imported_already_stays() -> None:
         """
     )
     assert lines == ["True"]
+
+
+def test_hooks_of_a_module_are_noticed() -> None:
+    module = torch.nn.Linear(1, 1)
+    assert not has_hooks(module)
+    module.register_forward_hook(lambda *arguments: None)
+    assert has_hooks(module)

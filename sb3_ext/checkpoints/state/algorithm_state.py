@@ -13,6 +13,8 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.utils import ConstantSchedule, FloatSchedule
 
 from sb3_ext.checkpoints.state.captured_state import CapturedState
+from sb3_ext.engines.attachment import get_engine_id
+from sb3_ext.engines.engine_registry import TORCH_ENGINE
 from sb3_ext.internals.sb3 import (
     get_counters,
     set_counters,
@@ -37,6 +39,7 @@ def capture_algorithm(model: BaseAlgorithm, state: CapturedState) -> None:
             for name, value in get_counters(model).items()
         },
         "elapsed_seconds": (time.time_ns() - model.start_time) / 1e9,
+        "engine": get_engine_id(model),
         "threads": torch.get_num_threads(),
         "schedules": _list_replaced_schedules(model),
     }
@@ -44,6 +47,15 @@ def capture_algorithm(model: BaseAlgorithm, state: CapturedState) -> None:
     weights = _get_weights(model)
     if weights is not None:
         state.put_array(_WEIGHTS, weights.detach().cpu().numpy())
+
+
+def read_engine_id(state: CapturedState) -> str:
+    """
+    :param state: what was captured, perhaps by a version that had no engines
+    :return: the name of the engine that updated the model
+    """
+    engine_id: str = state.values["algorithm"].get("engine", TORCH_ENGINE)
+    return engine_id
 
 
 def restore_algorithm(model: BaseAlgorithm, state: CapturedState) -> None:

@@ -1,0 +1,1 @@
+"""Engines compute the updates of a model; the model stays a stock SB3 model."""

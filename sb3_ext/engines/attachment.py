@@ -1,0 +1,43 @@
+"""An engine at work on a model, for as long as a training lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from weakref import WeakKeyDictionary
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from sb3_ext.engines.engine import Update
+from sb3_ext.engines.engine_registry import TORCH_ENGINE
+from sb3_ext.internals.sb3 import replacing_train
+
+_ENGINES: WeakKeyDictionary[BaseAlgorithm, str] = WeakKeyDictionary()
+
+
+@contextmanager
+def attaching(model: BaseAlgorithm, engine_id: str, update: Update | None) -> Iterator[None]:
+    """
+    Let an engine update a model inside the block. What is saved of the model is what a stock save writes.
+
+    :param model: ready to learn
+    :param engine_id: the engine's name
+    :param update: that the engine has made for the model; ``None`` leaves ``train`` as it is
+    """
+    if update is None:
+        yield
+        return
+    _ENGINES[model] = engine_id
+    try:
+        with replacing_train(model, update):
+            yield
+    finally:
+        del _ENGINES[model]
+
+
+def get_engine_id(model: BaseAlgorithm) -> str:
+    """
+    :param model: any
+    :return: the name of the engine that updates it
+    """
+    return _ENGINES.get(model, TORCH_ENGINE)

@@ -1,0 +1,45 @@
+"""Every engine by its name in a configuration. Importing this module imports neither torch nor JAX."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sb3_ext.errors import ConfigError
+from sb3_ext.extensions import Registry
+
+if TYPE_CHECKING:
+    from sb3_ext.engines.engine import Engine
+
+AUTO_ENGINE = "auto"
+"""In a configuration: the engine is chosen at the start of the run."""
+
+TORCH_ENGINE = "torch"
+"""The engine that every model has: its own ``train``."""
+
+ENGINE_NAMES = Registry(
+    "engine",
+    {TORCH_ENGINE: "sb3_ext.engines.engine:TorchEngine", "xla": "sb3_ext.engines.xla_engine:XlaEngine"},
+    "sb3_ext.engines",
+    reserved=(AUTO_ENGINE,),
+)
+"""Every engine that a configuration can name."""
+
+
+def get_engine(engine_id: str) -> Engine:
+    """
+    Import an engine that a configuration names.
+
+    :param engine_id: ``torch``, ``xla``, a name that an installed package registers, or ``module:Name``
+    :return: the engine
+    :raises ConfigError: if there is none, with the nearest name
+    """
+    from sb3_ext.engines.engine import Engine
+
+    try:
+        found = ENGINE_NAMES.load(engine_id)
+    except LookupError as error:
+        raise ConfigError(f"agent.engine: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, Engine)):
+        raise ConfigError(f"agent.engine: '{engine_id}' is not a subclass of sb3_ext.engines.engine.Engine")
+    engine: Engine = found(engine_id)
+    return engine

@@ -1,0 +1,361 @@
+"""The updates of PPO, MaskablePPO and A2C."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+from sb3_contrib import MaskablePPO
+from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
+from stable_baselines3 import A2C, PPO
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.torch_layers import MlpExtractor
+from stable_baselines3.common.utils import explained_variance
+
+from sb3_ext.engines.coverage import NotCovered, name_type
+from sb3_ext.engines.xla.distributions import make_evaluation
+from sb3_ext.engines.xla.jax_runtime import compile_program, time_program, to_numpy
+from sb3_ext.engines.xla.layers import translate
+from sb3_ext.engines.xla.losses import clip_gradient
+from sb3_ext.engines.xla.optimizers import make_flat_optimizer
+from sb3_ext.engines.xla.preprocessing import translate_extractor
+from sb3_ext.engines.xla.rollouts import draw_epochs, read_rows
+from sb3_ext.engines.xla.tensor_groups import Parameters, TensorGroup
+from sb3_ext.engines.xla.xla_update import XlaUpdate
+from sb3_ext.internals.sb3 import (
+    add_updates,
+    get_num_updates,
+    get_progress_remaining,
+    has_evaluation_of,
+    update_learning_rate,
+)
+
+_STATISTICS = (
+    "policy_loss",
+    "value_loss",
+    "entropy_loss",
+    "loss",
+    "approx_kl",
+    "clip_fraction",
+    "is_seen",
+    "is_applied",
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """
+    What an update is done with.
+
+    :param epochs: over all rows
+    :param batch_size: rows of a minibatch
+    :param numbers: coefficients of the loss, by name
+    :param clips_values: whether ``clip_range_vf`` bounds the change of the values
+    :param normalizes: whether advantages are normalised
+    :param stops: whether the update ends when the policy has changed more than ``target_kl`` allows
+    """
+
+    epochs: int
+    batch_size: int
+    numbers: dict[str, np.float32]
+    clips_values: bool = False
+    normalizes: bool = False
+    stops: bool = False
+
+    @property
+    def static(self) -> dict[str, Any]:
+        """What a program is compiled for."""
+        names = ("batch_size", "clips_values", "normalizes", "stops")
+        return {name: getattr(self, name) for name in names}
+
+
+class PolicyGradientUpdate(XlaUpdate):
+    """
+    What the updates of on-policy algorithms share.
+
+    :param model: of PPO, MaskablePPO or A2C
+    :raises NotCovered: if policy or optimizer are not known
+    """
+
+    #: whether the advantage of a minibatch of one row is not normalised; the others make NaN of it
+    keeps_single_advantages: ClassVar[bool] = False
+
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        self._optimizer = make_flat_optimizer(model.policy.optimizer)
+        self._evaluate = translate_policy(model.policy, self._optimizer.group)
+        self._program = compile_program(self._update, ("batch_size", "clips_values", "normalizes", "stops"))
+
+    def __call__(self) -> None:
+        """Update the model from its rollout buffer, and log what ``train`` logs."""
+        model, optimizer = self.model, self._optimizer
+        model.policy.set_training_mode(True)
+        update_learning_rate(model, model.policy.optimizer)
+        settings = self._make_settings()
+        drawn = draw_epochs(model.rollout_buffer, settings.epochs)
+        buffers, step = optimizer.read()
+        weights, buffers, found = self._run(settings, buffers, step, drawn.rows, drawn.orders)
+        table = to_numpy(found)
+        statistics = {name: table[:, :, place] for place, name in enumerate(_STATISTICS)}
+        optimizer.group.write(weights)
+        applied = int(statistics["is_applied"].sum())
+        if applied:
+            optimizer.write(buffers, step + applied)
+        if applied < statistics["is_applied"].size:
+            seen = statistics["is_seen"].sum(axis=1).astype(int)
+            last = int(seen.nonzero()[0][-1])
+            drawn.rewind(model.rollout_buffer, last, settings.batch_size, int(seen[last]))
+        self._finish(settings, statistics)
+
+    def measure(self) -> float:
+        """See :meth:`~sb3_ext.engines.engine.Update.measure`."""
+        settings = self._make_settings()
+        buffers, step = self._optimizer.read()
+        rows = read_rows(self.model.rollout_buffer)
+        orders = np.tile(np.arange(len(rows["returns"]), dtype=np.int32), (settings.epochs, 1))
+        seconds = time_program(lambda: self._run(settings, buffers, step, rows, orders))
+        return float(seconds / (settings.epochs * -(-orders.shape[1] // settings.batch_size)))
+
+    def _run(self, settings: Settings, buffers: Any, step: int, rows: Any, orders: NDArray[np.int32]) -> Any:
+        minibatches = -(-orders.shape[1] // settings.batch_size)
+        coefficients = self._optimizer.compute_coefficients(step, settings.epochs * minibatches)
+        return self._program(
+            self._optimizer.group.flatten(),
+            buffers,
+            coefficients.reshape(settings.epochs, minibatches, -1),
+            rows,
+            orders,
+            settings.numbers,
+            **settings.static,
+        )
+
+    @abstractmethod
+    def _make_settings(self) -> Settings:
+        """:return: for the update that is next"""
+
+    @abstractmethod
+    def _compute_policy_loss(self, advantages: Any, log_prob: Any, old_log_prob: Any, numbers: Any) -> dict[str, Any]:
+        """:return: ``policy_loss``, ``approx_kl`` and ``clip_fraction``"""
+
+    @abstractmethod
+    def _finish(self, settings: Settings, statistics: dict[str, NDArray[np.float32]]) -> None:
+        """Count and log; the statistics have the shape (epochs, minibatches)."""
+
+    def _update(
+        self,
+        weights: Any,
+        buffers: Any,
+        coefficients: Any,
+        rows: Any,
+        orders: Any,
+        numbers: Any,
+        *,
+        batch_size: int,
+        clips_values: bool,
+        normalizes: bool,
+        stops: bool,
+    ) -> tuple[Any, Any, Any]:
+        group, optimizer = self._optimizer.group, self._optimizer
+
+        def compute_loss(parts: Parameters, batch: Any) -> tuple[Any, dict[str, Any]]:
+            return self._compute_loss(parts, batch, numbers, clips_values, normalizes)
+
+        def learn(carry: Any, step: Any) -> tuple[Any, Any]:
+            weights, buffers, is_going = carry
+            places, row = step
+            batch = jax.tree.map(lambda values: values[places], rows)
+            (_loss, statistics), gradients = jax.value_and_grad(compute_loss, has_aux=True)(
+                group.unflatten(weights), batch
+            )
+            gradient = jnp.concatenate([part.reshape(-1) for part in gradients])
+            gradient = clip_gradient(gradient, numbers["max_grad_norm"])
+            is_applied = is_going
+            if stops:
+                is_applied = is_going & ~(statistics["approx_kl"] > 1.5 * numbers["target_kl"])
+            after = optimizer.update(weights, gradient, buffers, row)
+            if stops:
+                after = jax.tree.map(lambda new, old: jnp.where(is_applied, new, old), after, (weights, buffers))
+            statistics |= {"is_seen": is_going, "is_applied": is_applied}
+            found = jnp.stack([statistics[name].astype(jnp.float32) for name in _STATISTICS])
+            return (*after, is_applied), found
+
+        def skip(carry: Any, _step: Any) -> tuple[Any, Any]:
+            return carry, jnp.zeros(len(_STATISTICS), jnp.float32)
+
+        def learn_unless_stopped(carry: Any, step: Any) -> tuple[Any, Any]:
+            return jax.lax.cond(carry[2], learn, skip, carry, step) if stops else learn(carry, step)
+
+        def run_epoch(carry: Any, epoch: Any) -> tuple[Any, Any]:
+            order, table = epoch
+            count = len(order) // batch_size
+            whole = order[: count * batch_size].reshape(count, batch_size)
+            carry, found = jax.lax.scan(learn_unless_stopped, carry, (whole, table[:count]))
+            if len(order) % batch_size:
+                carry, last = learn_unless_stopped(carry, (order[count * batch_size :], table[count]))
+                found = jnp.concatenate([found, last[None]])
+            return carry, found
+
+        start = (weights, buffers, jnp.array(True))
+        (weights, buffers, _is_going), found = jax.lax.scan(run_epoch, start, (orders, coefficients))
+        return weights, buffers, found
+
+    def _compute_loss(
+        self, parts: Parameters, batch: Any, numbers: Any, clips_values: bool, normalizes: bool
+    ) -> tuple[Any, dict[str, Any]]:
+        values, log_prob, entropy = self._evaluate(parts, batch)
+        advantages = batch["advantages"]
+        if normalizes and (len(advantages) > 1 or not self.keeps_single_advantages):
+            advantages = (advantages - advantages.mean()) / (advantages.std(ddof=1) + 1e-8)
+        statistics = self._compute_policy_loss(advantages, log_prob, batch["old_log_prob"], numbers)
+        if clips_values:
+            change, bound = values - batch["old_values"], numbers["clip_range_vf"]
+            values = batch["old_values"] + jnp.clip(change, -bound, bound)
+        statistics["value_loss"] = ((batch["returns"] - values) ** 2).mean()
+        statistics["entropy_loss"] = -entropy.mean()
+        loss = (
+            statistics["policy_loss"]
+            + numbers["ent_coef"] * statistics["entropy_loss"]
+            + numbers["vf_coef"] * statistics["value_loss"]
+        )
+        return loss, {**statistics, "loss": loss}
+
+
+class MaskablePPOUpdate(PolicyGradientUpdate):
+    """What ``train`` of MaskablePPO does."""
+
+    algorithms: ClassVar[tuple[type[Any], ...]] = (MaskablePPO,)
+
+    def _make_settings(self) -> Settings:
+        model = self.model
+        progress = get_progress_remaining(model)
+        numbers = {
+            "ent_coef": model.ent_coef,
+            "vf_coef": model.vf_coef,
+            "max_grad_norm": model.max_grad_norm,
+            "clip_range": model.clip_range(progress),
+            "clip_range_vf": 0.0 if model.clip_range_vf is None else model.clip_range_vf(progress),
+            "target_kl": model.target_kl or 0.0,
+        }
+        return Settings(
+            model.n_epochs,
+            model.batch_size,
+            {name: np.float32(value) for name, value in numbers.items()},
+            clips_values=model.clip_range_vf is not None,
+            normalizes=model.normalize_advantage,
+            stops=model.target_kl is not None,
+        )
+
+    def _finish(self, settings: Settings, statistics: dict[str, NDArray[np.float32]]) -> None:
+        model, record = self.model, self.model.logger.record
+        seen = statistics["is_seen"].astype(bool)
+        epochs = int(seen.any(axis=1).sum())
+        last_divergences = statistics["approx_kl"][epochs - 1][seen[epochs - 1]]
+        if model.verbose >= 1 and not statistics["is_applied"].all():
+            print(f"Early stopping at step {epochs - 1} due to reaching max kl: {last_divergences[-1]:.2f}")
+        add_updates(model, epochs)
+        for name in ("entropy_loss", "value_loss", "clip_fraction"):
+            record(f"train/{name}", np.mean(statistics[name][seen]))
+        record("train/policy_gradient_loss", np.mean(statistics["policy_loss"][seen]))
+        record("train/approx_kl", np.mean(last_divergences))
+        record("train/loss", statistics["loss"][seen][-1].item())
+        record("train/clip_range", settings.numbers["clip_range"].item())
+        if settings.clips_values:
+            record("train/clip_range_vf", settings.numbers["clip_range_vf"].item())
+        log_end(model)
+
+    def _compute_policy_loss(self, advantages: Any, log_prob: Any, old_log_prob: Any, numbers: Any) -> dict[str, Any]:
+        clip_range = numbers["clip_range"]
+        log_ratio = log_prob - old_log_prob
+        ratio = jnp.exp(log_ratio)
+        clipped = jnp.clip(ratio, 1 - clip_range, 1 + clip_range)
+        return {
+            "policy_loss": -jnp.minimum(advantages * ratio, advantages * clipped).mean(),
+            "approx_kl": ((ratio - 1) - log_ratio).mean(),
+            "clip_fraction": (jnp.abs(ratio - 1) > clip_range).mean(),
+        }
+
+
+class PPOUpdate(MaskablePPOUpdate):
+    """What ``train`` of PPO does."""
+
+    algorithms = (PPO,)
+    keeps_single_advantages = True
+
+
+class A2CUpdate(PolicyGradientUpdate):
+    """What ``train`` of A2C does."""
+
+    algorithms = (A2C,)
+
+    def _make_settings(self) -> Settings:
+        model = self.model
+        numbers = {name: np.float32(getattr(model, name)) for name in ("ent_coef", "vf_coef", "max_grad_norm")}
+        return Settings(
+            1, model.rollout_buffer.buffer_size * model.n_envs, numbers, normalizes=model.normalize_advantage
+        )
+
+    def _finish(self, settings: Settings, statistics: dict[str, NDArray[np.float32]]) -> None:
+        add_updates(self.model, 1)
+        for name in ("entropy_loss", "policy_loss", "value_loss"):
+            self.model.logger.record(f"train/{name}", statistics[name].item())
+        log_end(self.model)
+
+    def _compute_policy_loss(self, advantages: Any, log_prob: Any, _old_log_prob: Any, _numbers: Any) -> dict[str, Any]:
+        zero = jnp.zeros(())
+        return {"policy_loss": -(advantages * log_prob).mean(), "approx_kl": zero, "clip_fraction": zero}
+
+
+def log_end(model: Any) -> None:
+    """
+    Log what all of them log.
+
+    :param model: updated
+    """
+    buffer = model.rollout_buffer
+    explained = explained_variance(buffer.values.flatten(), buffer.returns.flatten())
+    model.logger.record("train/explained_variance", explained)
+    if hasattr(model.policy, "log_std"):
+        model.logger.record("train/std", model.policy.log_std.detach().exp().mean().item())
+    model.logger.record("train/n_updates", get_num_updates(model), exclude="tensorboard")
+
+
+def translate_policy(policy: ActorCriticPolicy, group: TensorGroup) -> Any:
+    """
+    Make a function that computes what ``evaluate_actions`` does.
+
+    :param policy: of PPO, MaskablePPO or A2C
+    :param group: where its parameters are
+    :return: of parameters and rows: values, log-probabilities and entropies, each of shape (batch,)
+    :raises NotCovered: if the policy computes something else than the stock ones, or with gSDE
+    """
+    if getattr(policy, "use_sde", False):  # maskable policies have no such attribute
+        raise NotCovered("exploration is state-dependent (use_sde)")
+    stock = MaskableActorCriticPolicy if isinstance(policy, MaskableActorCriticPolicy) else ActorCriticPolicy
+    if not has_evaluation_of(type(policy), stock):
+        raise NotCovered(f"the policy is a {name_type(policy)}, which evaluates actions in its own way")
+    extractor = policy.mlp_extractor
+    if type(extractor) is not MlpExtractor:
+        raise NotCovered(f"the policy has a {name_type(extractor)}")
+    extract_pi = translate_extractor(policy, policy.pi_features_extractor, group)
+    extract_vf = translate_extractor(policy, policy.vf_features_extractor, group)
+    policy_net, value_net = translate(extractor.policy_net, group), translate(extractor.value_net, group)
+    action_layer, value_layer = translate(policy.action_net, group), translate(policy.value_net, group)
+    log_std = getattr(policy, "log_std", None)
+    place = None if log_std is None else group.find_place(log_std)
+    evaluate = make_evaluation(policy.action_dist, lambda parameters: parameters[place])
+    is_shared = policy.share_features_extractor
+
+    def apply(parameters: Parameters, batch: Any) -> tuple[Any, Any, Any]:
+        features_pi = extract_pi(parameters, batch["observations"])
+        features_vf = features_pi if is_shared else extract_vf(parameters, batch["observations"])
+        outputs = action_layer(parameters, policy_net(parameters, features_pi))
+        values = value_layer(parameters, value_net(parameters, features_vf))[:, 0]
+        log_prob, entropy = evaluate(parameters, outputs, batch["actions"], batch.get("action_masks"))
+        return values, log_prob, entropy
+
+    return apply

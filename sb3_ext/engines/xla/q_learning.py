@@ -1,0 +1,199 @@
+"""The updates of DQN and QR-DQN."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from sb3_contrib import QRDQN
+from sb3_contrib.qrdqn.policies import QuantileNetwork
+from stable_baselines3 import DQN
+from stable_baselines3.dqn.policies import QNetwork
+
+from sb3_ext.algorithms.masked_dqn import ILLEGAL_VALUE, MASK, MaskedQNetwork, MaskedQuantileNetwork
+from sb3_ext.engines.coverage import NotCovered, name_type
+from sb3_ext.engines.xla.jax_runtime import compile_program, time_program, to_numpy
+from sb3_ext.engines.xla.layers import Layer, translate
+from sb3_ext.engines.xla.losses import clip_gradient, compute_huber_loss, compute_quantile_loss
+from sb3_ext.engines.xla.optimizers import make_flat_optimizer
+from sb3_ext.engines.xla.preprocessing import translate_extractor
+from sb3_ext.engines.xla.replays import choose_capacity, draw_minibatches, make_empty_rows, split_steps
+from sb3_ext.engines.xla.tensor_groups import Parameters, TensorGroup
+from sb3_ext.engines.xla.xla_update import XlaUpdate
+from sb3_ext.internals.sb3 import add_updates, get_num_updates, update_learning_rate
+
+
+class QLearningUpdate(XlaUpdate):
+    """
+    What the updates of DQN and QR-DQN share.
+
+    :param model: of DQN or QR-DQN, perhaps a variant that knows the legal moves
+    :raises NotCovered: if network or optimizer are not known
+    """
+
+    #: the attributes of the model that hold its networks
+    networks: ClassVar[tuple[str, str]]
+
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        self._optimizer = make_flat_optimizer(model.policy.optimizer)
+        network, target = (getattr(model, name) for name in self.networks)
+        self._target_group = TensorGroup(target.parameters())
+        self._network = self._translate(network, self._optimizer.group)
+        self._target = self._translate(target, self._target_group)
+        self._program = compile_program(self._update, ("clips",))
+
+    def __call__(self, gradient_steps: int, batch_size: int = 100) -> None:
+        """
+        Update the model from its replay buffer, and log what ``train`` logs.
+
+        :param gradient_steps: how many
+        :param batch_size: rows of each minibatch
+        """
+        model, optimizer = self.model, self._optimizer
+        model.policy.set_training_mode(True)
+        update_learning_rate(model, model.policy.optimizer)
+        losses = []
+        for count in split_steps(model.replay_buffer, gradient_steps, batch_size):
+            rows = draw_minibatches(model, count, batch_size, choose_capacity(count))
+            buffers, step = optimizer.read()
+            weights, buffers, found = self._run(buffers, step, rows, count)
+            losses.append(to_numpy(found)[:count])
+            optimizer.group.write(weights)
+            optimizer.write(buffers, step + count)
+        add_updates(model, gradient_steps)
+        model.logger.record("train/n_updates", get_num_updates(model), exclude="tensorboard")
+        model.logger.record("train/loss", np.mean(np.concatenate(losses)))
+
+    def measure(self) -> float:
+        """See :meth:`~sb3_ext.engines.engine.Update.measure`."""
+        model = self.model
+        count = next(split_steps(model.replay_buffer, max(1, model.gradient_steps), model.batch_size))
+        rows = make_empty_rows(model.replay_buffer, choose_capacity(count), model.batch_size)
+
+        def run() -> Any:
+            self._optimizer.read()  # in the place of writing, which takes as long
+            return self._run(*self._optimizer.read(), rows, count)
+
+        return time_program(run) / count
+
+    def _run(self, buffers: Any, step: int, rows: Any, count: int) -> Any:
+        model = self.model
+        bound = model.max_grad_norm
+        coefficients = self._optimizer.compute_coefficients(step, len(rows["rewards"]))
+        numbers = {"gamma": np.float32(model.gamma), "max_grad_norm": np.float32(0.0 if bound is None else bound)}
+        return self._program(
+            self._optimizer.group.flatten(),
+            buffers,
+            self._target_group.flatten(),
+            coefficients,
+            rows,
+            numbers,
+            np.int32(count),
+            clips=bound is not None,
+        )
+
+    def _update(
+        self,
+        weights: Any,
+        buffers: Any,
+        target_weights: Any,
+        coefficients: Any,
+        rows: Any,
+        numbers: Any,
+        count: Any,
+        *,
+        clips: bool,
+    ) -> tuple[Any, Any, Any]:
+        optimizer, group = self._optimizer, self._optimizer.group
+        capacity, batch_size = rows["rewards"].shape[:2]
+        # The target network stays as it is: its values for all minibatches are computed at once.
+        flat = jax.tree.map(lambda values: values.reshape(-1, *values.shape[2:]), rows["next_observations"])
+        next_values = self._choose_next(self._target(self._target_group.unflatten(target_weights), flat))
+        next_values = next_values.reshape(capacity, batch_size, -1)
+        discounts = rows.get("discounts", numbers["gamma"])
+        targets = rows["rewards"] + (1 - rows["dones"]) * discounts * next_values
+
+        def compute_loss(parts: Parameters, observations: Any, actions: Any, target: Any) -> Any:
+            return self._compute_loss(self._network(parts, observations), actions.astype(jnp.int32), target)
+
+        def learn(place: Any, carry: Any) -> Any:
+            weights, buffers, losses = carry
+            batch = jax.tree.map(lambda values: values[place], (rows["observations"], rows["actions"], targets))
+            loss, gradients = jax.value_and_grad(compute_loss)(group.unflatten(weights), *batch)
+            gradient = jnp.concatenate([part.reshape(-1) for part in gradients])
+            if clips:
+                gradient = clip_gradient(gradient, numbers["max_grad_norm"])
+            weights, buffers = optimizer.update(weights, gradient, buffers, coefficients[place])
+            return weights, buffers, losses.at[place].set(loss)
+
+        start = (weights, buffers, jnp.zeros(capacity, jnp.float32))
+        after: tuple[Any, Any, Any] = jax.lax.fori_loop(0, count, learn, start)
+        return after
+
+    @abstractmethod
+    def _translate(self, network: Any, group: TensorGroup) -> Layer:
+        """:return: what the network computes of observations"""
+
+    @abstractmethod
+    def _choose_next(self, outputs: Any) -> Any:
+        """:return: what the target network expects of the best action, shape (batch, numbers)"""
+
+    @abstractmethod
+    def _compute_loss(self, outputs: Any, actions: Any, targets: Any) -> Any:
+        """:return: of one minibatch; actions have the shape (batch, 1)"""
+
+
+class DQNUpdate(QLearningUpdate):
+    """What ``train`` of DQN does."""
+
+    algorithms = (DQN,)
+    networks = ("q_net", "q_net_target")
+
+    def _translate(self, network: Any, group: TensorGroup) -> Layer:
+        values = _translate_values(network, network.q_net, group, (QNetwork, MaskedQNetwork))
+        if type(network) is QNetwork:
+            return values
+        return lambda parameters, observations: jnp.where(
+            observations[MASK] > 0, values(parameters, observations), ILLEGAL_VALUE
+        )
+
+    def _choose_next(self, outputs: Any) -> Any:
+        return outputs.max(axis=1)
+
+    def _compute_loss(self, outputs: Any, actions: Any, targets: Any) -> Any:
+        return compute_huber_loss(jnp.take_along_axis(outputs, actions, 1) - targets).mean()
+
+
+class QRDQNUpdate(QLearningUpdate):
+    """What ``train`` of QR-DQN does."""
+
+    algorithms = (QRDQN,)
+    networks = ("quantile_net", "quantile_net_target")
+
+    def _translate(self, network: Any, group: TensorGroup) -> Layer:
+        values = _translate_values(network, network.quantile_net, group, (QuantileNetwork, MaskedQuantileNetwork))
+        shape = (-1, network.n_quantiles, int(network.action_space.n))
+        if type(network) is QuantileNetwork:
+            return lambda parameters, observations: values(parameters, observations).reshape(shape)
+        return lambda parameters, observations: jnp.where(
+            observations[MASK][:, None, :] > 0, values(parameters, observations).reshape(shape), ILLEGAL_VALUE
+        )
+
+    def _choose_next(self, outputs: Any) -> Any:
+        best = outputs.mean(axis=1, keepdims=True).argmax(axis=2, keepdims=True)
+        return jnp.take_along_axis(outputs, best, 2)[:, :, 0]
+
+    def _compute_loss(self, outputs: Any, actions: Any, targets: Any) -> Any:
+        quantiles = jnp.take_along_axis(outputs, actions[:, :, None], 2)[:, :, 0]
+        return compute_quantile_loss(quantiles, targets).sum(axis=-2).mean()
+
+
+def _translate_values(network: Any, module: Any, group: TensorGroup, known: tuple[type[Any], ...]) -> Layer:
+    if type(network) not in known:
+        raise NotCovered(f"the network is a {name_type(network)}")
+    extract, compute = translate_extractor(network, network.features_extractor, group), translate(module, group)
+    return lambda parameters, observations: compute(parameters, extract(parameters, observations))

@@ -1,0 +1,106 @@
+"""The rows of a rollout buffer, and the order in which SB3 learns from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sb3_contrib.common.maskable.buffers import MaskableDictRolloutBuffer, MaskableRolloutBuffer
+from stable_baselines3.common.buffers import DictRolloutBuffer, RolloutBuffer
+
+from sb3_ext.engines.xla.preprocessing import shrink
+from sb3_ext.internals.sb3 import has_samples_of
+
+_STOCK = (RolloutBuffer, DictRolloutBuffer, MaskableRolloutBuffer, MaskableDictRolloutBuffer)
+_FIELDS = {
+    "observations": "observations",
+    "actions": "actions",
+    "values": "old_values",
+    "log_probs": "old_log_prob",
+    "advantages": "advantages",
+    "returns": "returns",
+    "action_masks": "action_masks",
+}
+
+
+@dataclass(frozen=True)
+class Epochs:
+    """
+    What several epochs learn from.
+
+    :param rows: observations, actions and so on by the names of SB3's samples
+    :param orders: rows in the order in which each epoch learns from them, shape (epochs, rows of an epoch)
+    :param random_states: of NumPy's global generator, before each epoch was drawn
+    """
+
+    rows: dict[str, Any]
+    orders: NDArray[np.int32]
+    random_states: Sequence[Any]
+
+    def rewind(self, buffer: Any, epoch: int, batch_size: int, minibatches: int) -> None:
+        """
+        Put NumPy's generator where SB3's own loop leaves it when it ends early.
+
+        :param buffer: that the epochs were drawn from
+        :param epoch: the last one that was begun
+        :param batch_size: rows of a minibatch
+        :param minibatches: of that epoch that were drawn
+        """
+        np.random.set_state(self.random_states[epoch])
+        for _minibatch in islice(buffer.get(batch_size), minibatches):
+            pass
+
+
+def draw_epochs(buffer: Any, count: int) -> Epochs:
+    """
+    Draw minibatches as SB3 does, with the same random numbers.
+
+    :param buffer: full; a stock one, or one whose samples differ from the stock ones
+    :param count: of the epochs
+    :return: what they learn from
+    """
+    total = buffer.buffer_size * buffer.n_envs
+    states, orders, samples = [], [], []
+    is_stock = has_samples_of(buffer, _STOCK)
+    for _epoch in range(count):
+        states.append(np.random.get_state())
+        if is_stock:
+            orders.append(np.random.permutation(total))
+        else:
+            samples.append(next(buffer.get(None))._asdict())
+            orders.append(np.arange(total) + len(orders) * total)
+    rows = read_rows(buffer) if is_stock else _join(samples)
+    return Epochs(rows, np.stack(orders).astype(np.int32), states)
+
+
+def read_rows(buffer: Any) -> dict[str, Any]:
+    """
+    :param buffer: of a stock class or one derived from it; it is not changed
+    :return: all rows by the names of SB3's samples, environments one after another
+    """
+    rows: dict[str, Any] = {}
+    for name, field in _FIELDS.items():
+        values = getattr(buffer, name, None)
+        if values is None:
+            continue
+        if not buffer.generator_ready:
+            swap = buffer.swap_and_flatten
+            values = {key: swap(part) for key, part in values.items()} if isinstance(values, dict) else swap(values)
+        rows[field] = shrink(values)
+    for field in ("old_values", "old_log_prob", "advantages", "returns"):
+        rows[field] = rows[field].reshape(-1)
+    if "action_masks" in rows:
+        rows["action_masks"] = rows["action_masks"].reshape(len(rows["actions"]), -1)
+    return rows
+
+
+def _join(samples: Sequence[Any]) -> Any:
+    first = samples[0]
+    if isinstance(first, dict):
+        return {key: _join([sample[key] for sample in samples]) for key in first if first[key] is not None}
+    return shrink(torch.cat(list(samples)).numpy())

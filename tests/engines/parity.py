@@ -1,0 +1,200 @@
+"""One update from the same state, by stock SB3 in float32, by stock SB3 in float64, and by an engine."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import DummyVecEnv
+from torch.distributions import normal, utils
+
+TOLERANCE = 1e-5
+
+
+class RandomEnv(gymnasium.Env[Any, Any]):
+    """Observations and rewards are noise; some actions are illegal."""
+
+    def __init__(self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> None:
+        self.observation_space = copy.deepcopy(observation_space)
+        self.observation_space.seed(0)
+        self.action_space = action_space
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        return self.observation_space.sample(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return self.observation_space.sample(), self.np_random.normal(), self.np_random.random() < 0.2, False, {}
+
+    def action_masks(self) -> np.ndarray:
+        counts = {
+            spaces.Discrete: lambda space: [space.n],
+            spaces.MultiDiscrete: lambda space: space.nvec,
+            spaces.MultiBinary: lambda space: [2] * space.n,
+        }[type(self.action_space)](self.action_space)
+        parts = []
+        for count in counts:
+            mask = self.np_random.random(count) < 0.6
+            mask[self.np_random.integers(count)] = True
+            parts.append(mask)
+        return np.concatenate(parts)
+
+
+def make_filled(
+    algorithm: type[BaseAlgorithm],
+    observation_space: spaces.Space[Any],
+    action_space: spaces.Space[Any],
+    *,
+    steps: int,
+    num_envs: int = 2,
+    policy_kwargs: dict[str, Any] | None = None,
+    **arguments: Any,
+) -> Any:
+    """Make a model that has collected ``steps`` transitions and learned nothing yet."""
+    env = DummyVecEnv([lambda: RandomEnv(observation_space, action_space)] * num_envs)
+    policy = "MultiInputPolicy" if isinstance(observation_space, spaces.Dict) else "MlpPolicy"
+    if isinstance(observation_space, spaces.Box) and len(observation_space.shape) == 3:
+        policy = "CnnPolicy"
+    kwargs = {"net_arch": [8], **(policy_kwargs or {})}
+    model: Any = algorithm(policy, env, seed=0, device="cpu", policy_kwargs=kwargs, **arguments)
+    model.train = lambda *_arguments, **_keywords: None
+    model.learn(steps)
+    del model.train
+    with torch.no_grad():  # the policy is no longer the one that has collected: ratios differ from 1
+        for parameter in model.policy.parameters():
+            parameter.add_(0.03 * torch.randn_like(parameter))
+    return model
+
+
+State = dict[str, np.ndarray]
+
+
+def update_all(
+    model: Any, update: Callable[..., None], *arguments: Any, repeats: int = 2
+) -> tuple[State, State, State]:
+    """
+    :param model: filled
+    :param update: the engine's, in the place of ``train``
+    :param arguments: of ``train``
+    :param repeats: updates, one after another
+    :return: weights, optimizer state and counters after stock, float64 and the engine
+    """
+    stock = type(model).train
+    with restoring(model):
+        after_stock = _run(model, lambda: stock(model, *arguments), repeats)
+    with restoring(model), in_float64(model):
+        after_reference = _run(model, lambda: stock(model, *arguments), repeats)
+    with restoring(model):
+        after_engine = _run(model, lambda: update(*arguments), repeats)
+    return after_stock, after_reference, after_engine
+
+
+def compare(found: State, reference: State) -> float:
+    """:return: the largest error of any tensor, relative to the largest number in it"""
+    assert found.keys() == reference.keys()
+    worst = 0.0
+    for name, wanted in reference.items():
+        assert found[name].shape == wanted.shape, name
+        assert np.isfinite(wanted).all(), name
+        assert np.isfinite(found[name]).all(), name
+        scale = max(float(np.abs(wanted).max(initial=0.0)), 1e-12)
+        worst = max(worst, float(np.abs(found[name] - wanted).max(initial=0.0)) / scale)
+    return worst
+
+
+def _run(model: Any, update: Callable[[], None], repeats: int) -> State:
+    np.random.seed(5)
+    torch.manual_seed(5)
+    for _repeat in range(repeats):
+        update()
+    draws = {"random/numpy": np.random.random(3), "random/torch": torch.rand(3, dtype=torch.float32).numpy()}
+    return {**read_state(model), **draws}
+
+
+def read_state(model: Any) -> State:
+    state: State = {"updates": np.array(float(model._n_updates))}
+    names, variables = model._get_torch_save_params()
+    for name in names:
+        owner: Any = model
+        for part in name.split("."):
+            owner = getattr(owner, part)
+        state |= dict(_flatten(name, owner.state_dict()))
+    for name in variables:
+        state[name] = getattr(model, name).detach().double().numpy().copy()
+    return state
+
+
+def _flatten(prefix: str, value: Any) -> Iterator[tuple[str, np.ndarray]]:
+    if isinstance(value, torch.Tensor):
+        yield prefix, value.detach().double().numpy().copy()
+    elif isinstance(value, dict):
+        for key, member in value.items():
+            yield from _flatten(f"{prefix}/{key}", member)
+
+
+@contextmanager
+def restoring(model: Any) -> Iterator[None]:
+    """Put weights, optimizers and counters back at the end."""
+    saved = copy.deepcopy(model.get_parameters())
+    variables = {name: getattr(model, name).detach().clone() for name in model._get_torch_save_params()[1]}
+    updates, logger = model._n_updates, dict(model.logger.name_to_value)
+    try:
+        yield
+    finally:
+        model.set_parameters(saved)
+        for name, value in variables.items():
+            getattr(model, name).data.copy_(value)
+        model._n_updates = updates
+        model.logger.name_to_value.clear()
+        model.logger.name_to_value.update(logger)
+
+
+@contextmanager
+def in_float64(model: Any) -> Iterator[None]:
+    """Let stock SB3 compute in float64, from the same float32 numbers and with the same random ones."""
+    buffer = getattr(model, "replay_buffer", None) or model.rollout_buffer
+    to_torch, to_float, draw = buffer.to_torch, torch.Tensor.float, normal._standard_normal
+    fill = torch.Tensor.normal_
+
+    def to_double(array: Any, copy: bool = True) -> torch.Tensor:
+        tensor = to_torch(array, copy)
+        return tensor.double() if tensor.is_floating_point() else tensor
+
+    def draw_double(shape: Any, dtype: Any, device: Any) -> torch.Tensor:
+        return draw(shape, torch.float32, device).double()
+
+    def fill_double(tensor: torch.Tensor, mean: float = 0, std: float = 1) -> torch.Tensor:
+        return tensor.copy_(fill(torch.empty(tensor.shape, dtype=torch.float32), mean, std))
+
+    variables = {name: getattr(model, name) for name in model._get_torch_save_params()[1]}
+    torch.set_default_dtype(torch.float64)
+    torch.Tensor.float = torch.Tensor.double  # type: ignore[method-assign]
+    torch.Tensor.normal_ = fill_double  # type: ignore[method-assign,assignment]
+    normal._standard_normal = utils._standard_normal = draw_double
+    buffer.to_torch = to_double
+    model.policy.double()
+    for value in variables.values():
+        value.data = value.data.double()
+    try:
+        model.set_parameters(copy.deepcopy(model.get_parameters()))  # optimizers follow their parameters
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.Tensor.float = to_float  # type: ignore[method-assign]
+        torch.Tensor.normal_ = fill  # type: ignore[method-assign]
+        normal._standard_normal = utils._standard_normal = draw
+        del buffer.to_torch
+        to_float_module(model)
+        for value in variables.values():
+            value.data = value.data.float()
+
+
+def to_float_module(model: Any) -> None:
+    torch.nn.Module.float(model.policy)

@@ -1,0 +1,161 @@
+"""Engines by their names, what they cover, and what they leave of a model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from parity import make_filled
+from sb3_contrib import TRPO
+from stable_baselines3 import PPO
+from stable_baselines3.common.policies import ActorCriticPolicy
+from torch import nn
+
+from sb3_ext.engines import engine, engine_choice
+from sb3_ext.engines.attachment import attaching, get_engine_id
+from sb3_ext.engines.coverage import NotCovered
+from sb3_ext.engines.engine_choice import choose_engine
+from sb3_ext.engines.engine_registry import get_engine
+from sb3_ext.engines.xla import xla_updates
+from sb3_ext.engines.xla.jax_runtime import find_cache_directory
+from sb3_ext.errors import ConfigError, MissingExtraError
+
+VECTOR = spaces.Box(-1, 1, (4,), np.float32)
+KEYS = {"steps": 32, "n_steps": 16, "batch_size": 16, "n_epochs": 2}
+
+
+class OwnPolicy(ActorCriticPolicy):
+    """Evaluates actions in its own way."""
+
+    def evaluate_actions(self, obs: Any, actions: Any) -> Any:
+        return super().evaluate_actions(obs, actions)
+
+
+class OwnPPO(PPO):
+    """Updates in its own way."""
+
+    def train(self) -> None:
+        super().train()
+
+
+class Dropping(nn.Dropout):
+    """What no program knows."""
+
+
+def make_model(algorithm: Any = PPO, action_space: spaces.Space[Any] | None = None, **arguments: Any) -> Any:
+    return make_filled(algorithm, VECTOR, action_space or spaces.Discrete(3), **{**KEYS, **arguments})
+
+
+def refuse(model: Any) -> str:
+    with pytest.raises(NotCovered) as caught:
+        get_engine("xla").make_update(model)
+    return caught.value.reason
+
+
+def test_what_xla_does_not_cover_is_refused_with_the_reason() -> None:
+    box = spaces.Box(-1, 1, (2,), np.float32)
+    assert refuse(make_model(action_space=box, use_sde=True)) == "exploration is state-dependent (use_sde)"
+    assert refuse(make_model(OwnPPO)) == "there is no program for OwnPPO"
+    assert refuse(make_model(policy_kwargs={"activation_fn": Dropping})) == "the network has a Dropping"
+    sgd = {"optimizer_class": torch.optim.SGD}
+    assert refuse(make_model(policy_kwargs=sgd)) == "the optimizer is SGD"
+    amsgrad = {"optimizer_kwargs": {"amsgrad": True}}
+    assert refuse(make_model(policy_kwargs=amsgrad)) == "Adam has amsgrad=True"
+    model = make_model()
+    model.policy.__class__ = OwnPolicy
+    assert refuse(model) == "the policy is a OwnPolicy, which evaluates actions in its own way"
+    trpo = make_filled(TRPO, VECTOR, spaces.Discrete(3), steps=32, n_steps=16, batch_size=16)
+    assert refuse(trpo) == "there is no program for TRPO"
+
+
+def test_a_model_that_an_engine_updates_is_saved_as_a_stock_model(tmp_path: Path) -> None:
+    model = make_model()
+    model.save(tmp_path / "before")
+    with attaching(model, "xla", get_engine("xla").make_update(model)):
+        assert get_engine_id(model) == "xla"
+        model.save(tmp_path / "during")
+        model.train()
+        model.save(tmp_path / "after")
+    assert get_engine_id(model) == "torch"
+    assert not {"train", "_excluded_save_params"} & vars(model).keys()
+    names = []
+    for name in ("before", "during", "after"):
+        with ZipFile(tmp_path / f"{name}.zip") as archive:
+            names.append(json.loads(archive.read("data")).keys())
+    assert names[0] == names[1] == names[2]
+    loaded = PPO.load(tmp_path / "after", device="cpu")
+    for found, wanted in zip(loaded.policy.parameters(), model.policy.parameters(), strict=True):
+        assert torch.equal(found, wanted)
+    states = [each.policy.optimizer.state_dict()["state"] for each in (loaded, model)]
+    assert states[0].keys() == states[1].keys() != set()
+    for place, state in states[1].items():
+        assert all(torch.equal(states[0][place][name], value) for name, value in state.items())
+
+
+def test_stock_training_goes_on_from_what_an_engine_has_left() -> None:
+    model = make_model()
+    with attaching(model, "xla", get_engine("xla").make_update(model)):
+        model.train()
+    model.train()
+    steps = {int(state["step"]) for state in model.policy.optimizer.state.values()}
+    assert steps == {8}  # two updates of two epochs with two minibatches
+
+
+def test_making_an_update_draws_no_random_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    class DrawingUpdate:
+        algorithms = (PPO,)
+
+        def __init__(self, model: Any) -> None:
+            np.random.random()  # as JAX does when it is imported
+
+    monkeypatch.setattr(xla_updates, "UPDATES", [DrawingUpdate])
+    model = make_model()
+    np.random.seed(4)
+    get_engine("xla").make_update(model)
+    drawn = np.random.random()
+    np.random.seed(4)
+    assert np.random.random() == drawn
+
+
+def test_an_unknown_engine_is_named_with_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match=r"agent\.engine: unknown engine 'xlaa'; did you mean 'xla'\?"):
+        get_engine("xlaa")
+    with pytest.raises(ConfigError, match=r"agent\.engine: 'json:JSONDecoder' is not a subclass"):
+        get_engine("json:JSONDecoder")
+
+
+def test_a_missing_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "find_spec", lambda module: None)
+    with pytest.raises(MissingExtraError, match=r"agent\.engine: xla needs .* pip install 'sb3-ext\[xla\]'"):
+        choose_engine("xla", make_model(), num_steps=100)
+    assert choose_engine("auto", make_model(), num_steps=10**9).engine_id == "torch"
+
+
+def test_an_engine_that_does_not_cover_the_model_leaves_it_to_torch(caplog: pytest.LogCaptureFixture) -> None:
+    assert choose_engine("xla", make_model(OwnPPO), num_steps=100).engine_id == "torch"
+    assert "engine: torch, since xla cannot update this model: there is no program for OwnPPO" in caplog.text
+
+
+def test_auto_takes_xla_where_a_long_training_is_faster_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_model()
+    assert choose_engine("auto", model, num_steps=1000).engine_id == "torch"  # too short
+    monkeypatch.setattr(engine_choice, "_TORCH_OVERHEAD", 1e4)  # whatever the machine does meanwhile
+    chosen = choose_engine("auto", model, num_steps=10**9, threads=1)
+    assert chosen.engine_id == "xla"
+    assert chosen.update is not None
+    monkeypatch.setattr(engine_choice, "_TORCH_OVERHEAD", 1e-6)
+    assert choose_engine("auto", model, num_steps=10**9, threads=1).engine_id == "torch"
+
+
+def test_compiled_programs_are_kept_by_kind_of_processor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("SB3_EXT_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert find_cache_directory().parent == tmp_path / "sb3_ext" / "xla"
+    monkeypatch.setenv("SB3_EXT_CACHE", str(tmp_path / "own"))
+    assert find_cache_directory().parent == tmp_path / "own" / "xla"
