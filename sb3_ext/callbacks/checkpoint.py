@@ -37,6 +37,7 @@ from sb3_ext.checkpoints.store.retention import Retention
 from sb3_ext.config.callback_schema import CheckpointParams
 from sb3_ext.config.evaluation_schema import ReturnSource
 from sb3_ext.evaluation.evaluate import Evaluation
+from sb3_ext.internals.sb3 import get_total_steps
 from sb3_ext.phases import Phases
 from sb3_ext.ranges import Positive, PositiveInt
 from sb3_ext.vec.snapshots.exactness import Exactness
@@ -242,12 +243,18 @@ class RunCheckpointCallback(EpisodeCallback):
         if self._restoration is not None:
             for evaluation in self._find_evaluations():
                 evaluation.is_paused = True  # restoring would discard its result
+            if self.model.num_timesteps >= get_total_steps(self.model):  # no rollout follows
+                self._finish_restoration(self._restoration)
 
     def _on_rollout_start(self) -> None:
         super()._on_rollout_start()
         if self._restoration is not None:
             self._finish_restoration(self._restoration)
-            self._restoration = None
+            # At this boundary, the other callbacks were called before their state was restored.
+            for evaluation in self._find_evaluations():
+                evaluation.evaluate_if_due()
+            for callback in self._stop_callbacks:
+                callback.find_reason_between_rollouts()
         self._rollouts.begin()
         self._saver.report()
         self._is_due = self._triggers.is_due(self.model.num_timesteps, self.episodes) or self._is_due
@@ -275,12 +282,9 @@ class RunCheckpointCallback(EpisodeCallback):
             logger.warning("resuming from step %d (%s); this is approximate: %s", bundle.step, bundle.path, reason)
         for listener in self.on_restored:
             listener(reason)
-        # At this boundary, the other callbacks were called before their state was restored.
         for evaluation in self._find_evaluations():
             evaluation.is_paused = False
-            evaluation.evaluate_if_due()
-        for callback in self._stop_callbacks:
-            callback.find_reason_between_rollouts()
+        self._restoration = None
 
     def _find_evaluations(self) -> Iterator[EvaluationCallback]:
         return (callback for callback in list_callbacks(self._callbacks) if isinstance(callback, EvaluationCallback))
