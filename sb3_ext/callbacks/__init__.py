@@ -1,8 +1,8 @@
 """
 Callbacks for any Stable-Baselines3 training.
 
-Each is one of SB3's ``BaseCallback`` and takes plain values. A callback of your own needs nothing more; to go on in a
-resumed training where it was, it has any of these:
+Each is a subclass of SB3's ``BaseCallback`` and takes plain values. Custom callbacks need no other base class. To keep
+its state in a resumed training, a callback defines any of these:
 
 - ``state_dict()`` and ``load_state_dict(state)``, see :class:`~sb3_ext.stateful.Stateful`. The state is plain JSON
   values and NumPy arrays. It is loaded once, in the first rollout of the resumed training, after the
@@ -10,7 +10,7 @@ resumed training where it was, it has any of these:
 - ``state_key``, a text that identifies the callback in a checkpoint. Without it, its state is found by the name of its
   class, and among several of one class by the plain arguments of their constructors that are kept in attributes of the
   same name.
-- ``close()``, which a run calls at its end, however it ended.
+- ``close()``, which a run calls when training ends, also after an error.
 """
 
 import lazy_loader

@@ -23,7 +23,7 @@ from sb3_ext.runs.machine import describe_machine
 logger = logging.getLogger(__name__)
 
 _MIN_STRETCH_SECONDS = 1.0
-_STRETCHES_PER_TRAINING = 1000  # about as many, so that those of a week take little room
+_STRETCHES_PER_TRAINING = 1000  # at most about this many, so that they stay small after a week
 
 
 class BenchmarkCallback(EpisodeCallback):
@@ -68,7 +68,7 @@ class BenchmarkCallback(EpisodeCallback):
         :return: the fields of ``summarize_speed``; ``asked_seconds``; ``sessions``, how many
             processes it took; ``memory``: ``kind`` (``pss`` or ``rss``), ``peak_bytes`` and ``mean_bytes`` of all
             processes, ``cuda_peak_bytes``; ``cpu``: ``cores_used`` by all processes on average, and
-            ``core_percents``, how busy the machine's cores were, whoever used them; ``episodes``,
+            ``core_percents``, utilization of each core of the machine by any process; ``episodes``,
             ``episode_return_mean`` of the last 100; ``machine``, the one of the last session
         """
         usage = self._resources.usage

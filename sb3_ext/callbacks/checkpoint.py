@@ -49,16 +49,16 @@ _DEFAULTS = CheckpointParams()
 
 class RunCheckpointCallback(EpisodeCallback):
     """
-    Save the best, the latest and periodic checkpoints, each of which resumes exactly. In a script::
+    Save the best, the latest and periodic checkpoints for an exact resume. In a script::
 
         checkpoints = RunCheckpointCallback("checkpoints")
         steps = checkpoints.resume_if_possible(model, total_timesteps=100_000)
         model.learn(steps, callback=[…, checkpoints], reset_num_timesteps=False)
         checkpoints.close()
 
-    Put it last, so that it captures between two rollouts after all other callbacks. Only what must be copied is copied
-    then; a thread hashes, compresses and writes. If the disk fails or is full, a warning is logged, and training
-    continues without that checkpoint.
+    Put it last, so that it captures the state between two rollouts after all other callbacks. Training waits only while
+    the state is copied; a thread hashes, compresses and writes it. If the disk fails or is full, a warning is logged,
+    and training continues without that checkpoint.
 
     :param directory: directory of the checkpoints, described in :mod:`sb3_ext.checkpoints.store.checkpoint_store`
     :param interval: environment transitions between two checkpoints; ``None`` for none by steps
@@ -119,7 +119,7 @@ class RunCheckpointCallback(EpisodeCallback):
         self._evaluated: tuple[int, Score] | None = None
         self._saved_step: int | None = None
         self._boundary: BundleContent | None = None
-        #: the step of the state that :meth:`finish` has saved, or was to save; ``None`` if nothing was trained
+        #: the step of the state that :meth:`finish` saved or tried to save; ``None`` if nothing was trained
         self.final_step: int | None = None
         self._stop_callbacks: list[StopCallback] = []
         if evaluation is not None and best_by == "evaluation":
@@ -147,7 +147,7 @@ class RunCheckpointCallback(EpisodeCallback):
 
     def resume_from(self, bundle: Bundle, model: BaseAlgorithm) -> None:
         """
-        Restore a checkpoint into a new model. What ``learn`` changes is restored at its first rollout.
+        Restore a checkpoint into a new model. State that ``learn`` resets is restored at its first rollout.
 
         :param bundle: a verified checkpoint from a trusted source: parts of it are pickled
         :param model: made in the same way as the original one, with its environments
@@ -161,16 +161,16 @@ class RunCheckpointCallback(EpisodeCallback):
 
     def is_boundary_near(self) -> bool:
         """
-        Return whether rollouts take less than a second, so that a stop can wait for the end of the rollout. Otherwise a
-        checkpoint of the start of the rollout is kept in memory, and :meth:`finish` writes that.
+        Return whether rollouts take less than a second, so that a stop can wait for the end of the rollout. Otherwise
+        the state at the start of the rollout is kept in memory, and :meth:`finish` writes it.
         """
         return self._rollouts.is_short
 
     def is_boundary_ahead(self) -> bool:
         """
-        Return whether a bound can wait for the end of the rollout, so that its experience is used. Rollouts of a number
-        of steps always end; those of episodes may not, and are abandoned when one takes longer than everything before
-        it and longer than ten minutes.
+        Return whether a budget can wait for the end of the rollout, so that its experience is used. Rollouts of a fixed
+        number of steps always end. Rollouts of episodes may not: one is abandoned if it takes longer than ten minutes
+        and longer than all earlier rollouts together.
         """
         return has_rollouts_of_steps(self.model) or not self._rollouts.is_overlong()
 
@@ -181,10 +181,10 @@ class RunCheckpointCallback(EpisodeCallback):
 
     def finish(self) -> None:
         """
-        Save the final state, and wait until it is on the disk. Call it however ``learn`` ended; it may be called again.
+        Save the final state, and wait until it is on the disk. Call it also after an error; it may be called again.
 
-        If training ended within a rollout or an update, this is the last state kept between two rollouts: that of the
-        start of the rollout, or, if rollouts are short, of about a second ago. Weights that are not finite are not
+        If training ended within a rollout or an update, the last state kept between two rollouts is saved: the state at
+        the start of the rollout or, if rollouts are short, of about a second ago. NaN or infinite weights are not
         saved.
         """
         if not self.has_begun:
@@ -199,7 +199,7 @@ class RunCheckpointCallback(EpisodeCallback):
 
     def find_final_error(self) -> str | None:
         """
-        Look after :meth:`finish` for the reason why the final state is not on the disk.
+        Return why the final state is not on the disk. Call it after :meth:`finish`.
 
         :return: the reason; ``None`` if the state is there
         """

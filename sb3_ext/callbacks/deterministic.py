@@ -18,7 +18,7 @@ class DeterministicCollectionCallback(LightCallback):
     Collect experience with deterministic actions.
 
     DQN and QR-DQN use an exploration rate of 0 (the random actions before ``learning_starts`` remain); on-policy
-    algorithms use the mode of their distribution instead of a sample. The end of training undoes both.
+    algorithms use the mode of their distribution instead of a sample. Both are reverted when training ends.
 
     :raises Sb3ExtError: when training starts, for other algorithms
     """

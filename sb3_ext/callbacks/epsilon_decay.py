@@ -21,8 +21,8 @@ class EpsilonDecayCallback(EpisodeCallback):
     ``max(min, exploration_initial_eps * decay ** n)``. The model keeps the last rate when training ends.
 
     :param every: when the rate is multiplied by ``decay``
-    :param decay: the factor
-    :param min: the rate that is never fallen below
+    :param decay: factor
+    :param min: lower bound of the rate
     :raises ValueError: if a number is out of its range
     """
 

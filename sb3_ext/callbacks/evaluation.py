@@ -43,16 +43,17 @@ class EvaluationCallback(EpisodeCallback):
 
     With ``background=True``, a copy of the model is evaluated in another process during training, with the same
     results, which arrive between later rollouts. Only one model is evaluated at a time: an evaluation that is due
-    before the last one has ended waits, and then takes the newest model. Errors are logged, and training continues.
+    before the last one has ended waits, and then evaluates the model of that time. Errors are logged, and training
+    continues.
 
     :param env: separate environments or a single one, as for SB3's ``EvalCallback``, or a function that makes them. If
-        training has a ``VecNormalize``, they need one too, which uses training's statistics and does not update them
+        training has a ``VecNormalize``, they need one too; it uses the statistics of training without updating them
     :param every_steps: environment transitions between two evaluations; ``None`` for none by steps
     :param every_episodes: finished training episodes between two evaluations; ``None`` for none by episodes
-    :param episodes: episodes of an evaluation
+    :param episodes: number of episodes per evaluation
     :param deterministic: take the most likely action instead of sampling
     :param at_start: also evaluate the untrained model, at step 0
-    :param at_end: evaluate in :meth:`finish`, unless the last evaluation is of the same step
+    :param at_end: evaluate in :meth:`finish`, unless the last evaluation was at the same step
     :param seed: seed with which every evaluation repeats the same episodes; ``None`` for new episodes
     :param max_steps: truncate episodes after this many steps; ``None`` does not truncate
     :param stops: callbacks that end training, such as ``TimeBudgetCallback`` and ``StopFileCallback``; they also abort
@@ -92,7 +93,7 @@ class EvaluationCallback(EpisodeCallback):
                 "env must be a VecEnv, a Gymnasium environment, or a function that makes one of them, such as "
                 f"lambda: make_vec_env('CartPole-v1', 8), but got {env!r}"
             )
-        #: called with the step and the evaluation of it
+        #: called with the step of the evaluated model, and the evaluation
         self.on_evaluation: list[Callable[[int, Evaluation], None]] = []
         #: called with the step of an evaluation that failed in the other process
         self.on_failure: list[Callable[[int], None]] = []
@@ -100,7 +101,7 @@ class EvaluationCallback(EpisodeCallback):
         self.is_paused = False
         #: the highest mean return of an evaluation so far, including those before a resume
         self.best_return: float | None = None
-        #: its step
+        #: the step of the evaluation with the highest mean return
         self.best_step: int | None = None
         settings = EvaluationSettings(episodes, deterministic, seed, max_steps)
         self._evaluator: Evaluator

@@ -24,8 +24,8 @@ from sb3_ext.triggers import EverySteps
 
 _DEFAULTS = TrainConfig()
 
-# DQN changes phase every few steps, and a fast environment takes 100 steps in no time; a beat takes nearly a
-# millisecond, since file systems write a file that replaces another one without delay.
+# DQN changes phase every few steps, and a fast environment takes 100 steps within milliseconds; a beat takes nearly a
+# millisecond, since file systems write a file that replaces another one at once.
 _MIN_SECONDS_BETWEEN_BEATS = 1.0
 # An environment may need a second for one step: 100 of them would look like a stall.
 _MAX_SECONDS_BETWEEN_BEATS = 10.0
@@ -36,8 +36,8 @@ class HeartbeatCallback(EpisodeCallback):
     """
     Write step, episodes, speed, phase and time to a status file from the training loop.
 
-    It uses no thread, which would report a hanging environment as alive. During a long update, the steps of the
-    optimizers update the file. It is written at most once a second.
+    It uses no thread, since a thread would keep updating the file while an environment hangs. During a long update,
+    the file is updated at optimizer steps. It is written at most once a second.
 
     :param status: the status to update; or a path of a status file that this callback creates and ends with
         ``completed`` or ``stopped``

@@ -19,16 +19,16 @@ class LearningRateDecayCallback(LightCallback):
     Multiply the learning rate by a factor at a fixed interval of steps, down to a minimum.
 
     After ``n`` environment transitions the rate is
-    ``max(min_lr, initial * decay_factor ** (n // interval_steps))``, where ``initial`` is what the algorithm was made
-    with (of a schedule, its first value). SB3 has one learning rate for all optimizers of a model and rewrites it at
-    every update from ``model.lr_schedule``, so that is what this replaces.
+    ``max(min_lr, initial * decay_factor ** (n // interval_steps))``, where ``initial`` is the learning rate of the
+    algorithm (the first value of a schedule). SB3 sets the rate of all optimizers of a model at every update from
+    ``model.lr_schedule``; this callback replaces that schedule.
 
     :param interval_steps: environment transitions from one decay to the next
-    :param decay_factor: what the rate is multiplied by
+    :param decay_factor: factor
     :param min_lr: lower bound of the rate
-    :param optimizer_attr: attribute of the model: optimizer whose rate to log: ``policy.optimizer`` for PPO, A2C,
-        TRPO and DQN, ``actor.optimizer`` or ``critic.optimizer`` for SAC, TD3, DDPG, TQC and CrossQ; ``None`` to log
-        none, as for ARS, which has none
+    :param optimizer_attr: attribute of the model that has the optimizer whose rate is logged: ``policy.optimizer`` for
+        PPO, A2C, TRPO and DQN, ``actor.optimizer`` or ``critic.optimizer`` for SAC, TD3, DDPG, TQC and CrossQ;
+        ``None`` logs no rate, as for ARS, which has no optimizer
     :param metric_key: logged as ``train/<metric_key>``
     :raises ValueError: if a number is out of its range
     """

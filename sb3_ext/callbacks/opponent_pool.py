@@ -38,7 +38,7 @@ class OpponentPoolCallback(LightCallback):
         """
         See :class:`~sb3_ext.stateful.Stateful`.
 
-        The state of the environments includes the pool, too, but not every game can be captured.
+        The state of the environments includes the pool, too, but the state of some games cannot be captured.
         """
         return {**super().state_dict(), "pool": self.pool.get_record()}
 
@@ -59,7 +59,7 @@ class OpponentPoolCallback(LightCallback):
         self.pool, self._seat = pool, seat
         self._trigger = EveryEpisodes(pool.settings.save_every)
         if pool.attach(self.model):
-            # SB3 has reset the environments before the pool had the model.
+            # SB3 reset the environments before the model was added to the pool.
             reset_environments(self.model)
 
     def _on_training_start(self) -> None:

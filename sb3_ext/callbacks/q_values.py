@@ -27,8 +27,8 @@ class QValuesCallback(LightCallback):
     ``|y - Q(s, a)|`` with the target ``y = r + gamma max_a' Q_target(s', a')`` of the update. Quantiles are averaged
     first. For algorithms without Q-values, nothing is logged.
 
-    Values are those of the first gradient step of a call of ``train()``: hooks read what the networks compute and what
-    the replay buffer samples, without further computation or random numbers.
+    Values are those of the first gradient step of a call of ``train()``. Hooks read the outputs of the networks and the
+    samples of the replay buffer; they run no forward pass and draw no random numbers.
 
     :param every_updates: minimum number of gradient steps between two logged values
     :raises ValueError: if a number is out of its range
@@ -76,7 +76,7 @@ class QValuesCallback(LightCallback):
         :param average: converts the output to a column per action; ``None`` for networks that take actions as input
         """
         minibatch = _Minibatch(self.model.batch_size)  # type: ignore[attr-defined]
-        # A subclass with an update of its own may have another target.
+        # A subclass that overrides ``train`` may use another target.
         is_stock = type(self.model).train.__module__.startswith(("stable_baselines3.", "sb3_contrib."))  # type: ignore[attr-defined]
         if average is not None and target is not None and is_stock:
             self._hooks.append(_SampleReader(self.model.replay_buffer, minibatch))  # type: ignore[attr-defined]
@@ -90,10 +90,10 @@ class QValuesCallback(LightCallback):
 
     def _make_hook(self, minibatch: _Minibatch, average: Average | None) -> Hook:
         gamma: float = getattr(self.model, "gamma", 1.0)
-        # Some algorithms count an update before they make it, some after.
+        # Some algorithms count an update before it runs, some after.
         next_update = get_num_updates(self.model) + self._every_updates
 
-        # A function, not a method: a copy of the network would copy a method's callback, model and all.
+        # A function, not a method: a copy of the network would also copy the callback of a method, and its model.
         def hook(network: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
             is_policy_update = any(argument.requires_grad for argument in arguments[1:])
             if not torch.is_grad_enabled() or not network.training or is_policy_update:
@@ -186,7 +186,7 @@ def _average_quantiles(quantiles: torch.Tensor) -> torch.Tensor:
 Average = Callable[[torch.Tensor], torch.Tensor]
 Hook = Callable[[nn.Module, tuple[Any, ...], Any], None]
 
-# By the model's attribute for the network that is trained: how its output becomes a column an action.
+# By the model's attribute for the trained network: the function that converts its output to one column per action.
 _AVERAGES: dict[str, Average | None] = {
     "q_net": lambda q_values: q_values,
     "quantile_net": _average_quantiles,

@@ -1,4 +1,4 @@
-"""What trackers get beside the model's log: episodes, and the machine."""
+"""Add episode statistics and system usage to the values that trackers get from the model's log."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ _LOOK_EVERY_SECONDS = 1.0
 
 class TrackingCallback(EpisodeCallback):
     """
-    Adds to each dump of the training log, for trackers that are served from a journal, what has happened since the last
-    one: ``episode/…`` (count, returns, lengths), and ``system/…`` (processor and memory of this process, GPU memory).
+    Add values to each dump of the training log, for trackers that are served from a journal: ``episode/…`` (count,
+    returns and lengths of the episodes since the last dump) and ``system/…`` (processor and memory of this process, GPU
+    memory).
 
-    Put it before the callback that dumps. Its state has the ids of the trackers' runs.
+    Put it before the callback that dumps. Its state includes the ids of the trackers' runs.
 
-    :param trackers: of the run
+    :param trackers: the trackers of the run
     """
 
     state_key = "tracking"
@@ -42,7 +43,7 @@ class TrackingCallback(EpisodeCallback):
         return {**super().state_dict(), "ids": self._trackers.ids, **pending}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """See :class:`~sb3_ext.stateful.Stateful`. The trackers have found their ids in the run directory."""
+        """See :class:`~sb3_ext.stateful.Stateful`. Ids are not loaded: trackers read them from the run directory."""
         super().load_state_dict(state)
         self._returns, self._lengths = list(state["returns"]), list(state["lengths"])
 

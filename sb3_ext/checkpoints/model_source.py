@@ -1,4 +1,4 @@
-"""Find a model by a run, a checkpoint or a zip."""
+"""Find a model by the name or path of a run, a checkpoint or a zip."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ModelSource:
 
     :param path: directory of a checkpoint, or a zip
     :param bundle: the checkpoint, whose files for playing are verified; ``None`` for a zip
-    :param run: the run that it belongs to; ``None`` if there is none
+    :param run: the run that the model belongs to; ``None`` if there is none
     """
 
     path: Path

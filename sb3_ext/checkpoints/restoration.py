@@ -1,4 +1,4 @@
-"""Put a checkpoint of one's own run back into a training that was made anew by the same configuration."""
+"""Restore a trusted checkpoint into a new training with the same configuration."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ _VARIABLES = "pytorch_variables"
 
 class Restoration:
     """
-    Puts a checkpoint back into a training that was made anew: each part once, in two steps::
+    Restore a checkpoint into a new training, each part once, in two steps::
 
         restoration = Restoration(bundle)
         restoration.begin(model)                # then learn(total - model.num_timesteps, reset_num_timesteps=False)
         restoration.finish(model, callbacks)    # in the last callback's first _on_rollout_start
 
-    The first step restores what ``learn`` counts on from, and what others may want to look at before: weights,
-    optimizers, the statistics of ``VecNormalize``, replay buffer, counters. The second restores what ``learn`` and its
-    callbacks change until they have begun their first rollout: environments, callbacks, logger, random numbers.
+    The first step, before ``learn``, restores weights, optimizers, the statistics of ``VecNormalize``, the replay
+    buffer and counters. The second step, in the first rollout, restores what ``learn`` and its callbacks change until
+    then: environments, callbacks, logger and random number generators.
 
-    :param bundle: verified, and of one's own: parts of it are pickled
-    :raises CheckpointError: if it has nothing to resume from
+    :param bundle: a verified checkpoint from a trusted source: parts of it are pickled
+    :raises CheckpointError: if it has no state for a resume
     """
 
     def __init__(self, bundle: Bundle) -> None:
@@ -45,7 +45,7 @@ class Restoration:
 
     @property
     def inexact_reason(self) -> str | None:
-        """Why the resume is approximate, ``None`` if it is exact. Known for sure after :meth:`finish`."""
+        """Why the resume is approximate; ``None`` if it is exact. Final after :meth:`finish`."""
         for is_exact, reason in (
             (self.bundle.manifest.exact, self.bundle.manifest.exact_reason),
             (self._state.exactness.exact, self._state.exactness.reason),
@@ -56,9 +56,9 @@ class Restoration:
 
     def begin(self, model: BaseAlgorithm) -> ReplayIndex | None:
         """
-        :param model: newly made, with its environments, as the first time
-        :return: as from :func:`restore_model`
-        :raises CheckpointError: if the model is another than the checkpoint's
+        :param model: a new model with its environments, made in the same way as the original one
+        :return: see :func:`restore_model`
+        :raises CheckpointError: if the model differs from the checkpoint's
         """
         replay = restore_model(model, self.bundle)
         restore_before_learn(model, self._state)
@@ -69,9 +69,9 @@ class Restoration:
 
     def finish(self, model: BaseAlgorithm, callbacks: BaseCallback | Sequence[BaseCallback]) -> None:
         """
-        :param model: at the first boundary of ``learn``
-        :param callbacks: those of ``learn``
-        :raises CheckpointError: if the environments are others than the checkpoint's, or ``learn`` was called without
+        :param model: the model, at the start of the first rollout of ``learn``
+        :param callbacks: the callbacks of ``learn``
+        :raises CheckpointError: if the environments differ from the checkpoint's, or ``learn`` was called without
             ``reset_num_timesteps=False``
         """
         restore_at_boundary(model, self._state, callbacks)
@@ -79,12 +79,12 @@ class Restoration:
 
 def restore_model(model: BaseAlgorithm, bundle: Bundle) -> ReplayIndex | None:
     """
-    Restore weights, optimizers, normalisation statistics and replay buffer, to the bit.
+    Restore weights, optimizers, normalisation statistics and replay buffer exactly.
 
-    :param model: newly made, with its environments, by the configuration that the bundle's model was made by
-    :param bundle: verified, of one's own: HER's info dictionaries are pickled
-    :return: what ``continue_from`` needs; ``None`` without a replay buffer
-    :raises CheckpointError: if the model or its environments are others
+    :param model: a new model with its environments, made in the same way as the bundle's
+    :param bundle: a verified checkpoint from a trusted source: HER's info dictionaries are pickled
+    :return: index for ``BundleWriter.continue_from``; ``None`` without a replay buffer
+    :raises CheckpointError: if the model or its environments differ from the checkpoint's
     """
     trained = bundle.manifest.model.algorithm_class.rpartition(".")[2]
     if trained != type(model).__name__:
@@ -112,5 +112,5 @@ def _restore_parameters(model: BaseAlgorithm, bundle: Bundle) -> None:
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"checkpoint {bundle.path} does not fit the model: {reason}") from error
     for name, variable in variables.items():
-        # In place: SAC's optimizer of the entropy coefficient holds on to this tensor.
+        # In place: SAC's optimizer of the entropy coefficient keeps a reference to this tensor.
         recursive_getattr(model, name).data.copy_(variable.data)

@@ -250,7 +250,7 @@ def test_rows_whose_files_were_taken_away_are_written_anew(store: CheckpointStor
         store.set_aside(store.name_path(20), "gone")
         model.learn(4, reset_num_timesteps=False)
         writer.save(writer.capture(model))
-        with pytest.raises(CheckpointError, match="is no longer there"):
+        with pytest.raises(CheckpointError, match="no longer exists"):
             writer.flush()
         writer.save(writer.capture(model))
     restored = make_dqn()

@@ -32,7 +32,7 @@ class EpisodeCallback(LightCallback):
 
     def _on_episode(self, episode_return: float | None, episode_length: int | None, info: dict[str, Any]) -> None:
         """
-        React to a finished episode, which ``episodes`` includes. Does nothing unless overridden.
+        React to a finished episode; ``episodes`` counts it already. Does nothing unless overridden.
 
         :param episode_return: the sum of its rewards; ``None`` without ``Monitor`` or ``VecMonitor``
         :param episode_length: its number of steps; ``None`` without ``Monitor`` or ``VecMonitor``

@@ -17,9 +17,9 @@ class LightCallbackList(CallbackList):
     """
     SB3's ``CallbackList`` with less overhead.
 
-    Callbacks of SB3 and users are called at every step. Callbacks of this package are called only at the steps that
+    Custom and SB3's callbacks are called at every step. Callbacks of this package are called only at the steps that
     they need: those that react to episodes when an episode ends, those with ``is_patient`` also ten times a second.
-    Between these calls their ``n_calls`` and ``num_timesteps`` do not change. All other events are passed to all.
+    Between these calls their ``n_calls`` and ``num_timesteps`` do not change. Other events are passed to all callbacks.
 
     :param callbacks: callbacks in the order in which they are called
     """

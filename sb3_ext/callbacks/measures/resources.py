@@ -158,7 +158,7 @@ def _measure_memory() -> tuple[str, int]:
 
 
 def _measure_cpu_seconds() -> float:
-    """Of all processes, those that have ended included: they are in the times of their parents."""
+    """:return: processor time of all processes, including ended ones, which the times of their parents contain"""
     total = 0.0
     for process in _list_processes():
         try:
@@ -169,5 +169,5 @@ def _measure_cpu_seconds() -> float:
 
 
 def _measure_core_seconds() -> list[float]:
-    """:return: for each core the time for which it was busy since the machine has started"""
+    """:return: busy time of each core since the machine was booted"""
     return [sum(times) - times.idle - getattr(times, "iowait", 0.0) for times in psutil.cpu_times(percpu=True)]

@@ -11,9 +11,9 @@ from sb3_ext.ranges import NonNegative
 
 class Stopwatch:
     """
-    Measures seconds from :meth:`start`, on top of what earlier stretches took. Stands still until started.
+    Measure seconds from :meth:`start`, in addition to those of earlier parts of a resumed training.
 
-    :param elapsed_before_seconds: what earlier stretches took
+    :param elapsed_before_seconds: duration of the earlier parts
     :raises ValueError: if a number is out of its range
     """
 

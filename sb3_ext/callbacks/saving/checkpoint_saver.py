@@ -1,4 +1,4 @@
-"""Save during training; errors are logged and do not end it."""
+"""Save checkpoints during training; errors are logged and do not end training."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ logger = logging.getLogger(__name__)
 
 class CheckpointSaver:
     """
-    A ``BundleWriter`` whose errors cost a warning and that checkpoint. The directory
-    is touched by the first save.
+    Write checkpoints in a background thread, and log errors as warnings instead of raising them.
 
-    :param store: where to
-    :param retention: which old ones are removed after each good save
+    The directory is created by the first save.
+
+    :param store: where to save
+    :param retention: rules by which old checkpoints are removed after each successful save
     """
 
     def __init__(self, store: CheckpointStore, retention: Retention) -> None:
         #: called with the outcome of every save, from the training loop
         self.on_outcome: list[Callable[[SaveOutcome], None]] = []
-        #: why the last save failed, ``None`` if it did not
+        #: why the last save failed; ``None`` if it succeeded
         self.last_error: str | None = None
         self._store = store
         self._retention = retention
@@ -45,8 +46,8 @@ class CheckpointSaver:
 
     def capture(self, model: BaseAlgorithm, capture_more: Callable[[], dict[str, Any]]) -> BundleContent | None:
         """
-        :param model: at a boundary
-        :param capture_more: gives further arguments of :func:`sb3_ext.checkpoints.bundle.content.capture_content`
+        :param model: the model, between two rollouts
+        :param capture_more: returns further arguments of :func:`sb3_ext.checkpoints.bundle.content.capture_content`
         :return: the copy; ``None`` if it cannot be made
         """
         content: list[BundleContent] = []
@@ -74,11 +75,11 @@ class CheckpointSaver:
         self.release(step)
 
     def reserve(self, step: int) -> None:
-        """Keep a checkpoint until :meth:`release`, whatever the rules."""
+        """Keep a checkpoint until :meth:`release`, also if the retention rules would remove it."""
         self._writer.spared.add(step)
 
     def release(self, step: int) -> None:
-        """Let the rules remove a checkpoint again."""
+        """Allow the retention rules to remove a checkpoint again."""
         self._writer.spared.discard(step)
 
     def wait(self, step: int) -> None:

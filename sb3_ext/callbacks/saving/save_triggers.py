@@ -54,12 +54,12 @@ class SaveTriggers:
         return self._stopwatch.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """See :class:`~sb3_ext.stateful.Stateful`. Call :meth:`skip_to` then."""
+        """See :class:`~sb3_ext.stateful.Stateful`. Call :meth:`skip_to` afterwards."""
         self._stopwatch.load_state_dict(state)
 
     def skip_to(self, step: int, episodes: int) -> None:
         """
-        Count from here on.
+        Skip the checkpoints that are due up to here.
 
         :param step: environment transitions so far
         :param episodes: finished episodes so far

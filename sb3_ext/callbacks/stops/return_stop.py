@@ -77,7 +77,7 @@ class ReturnStopCallback(StopCallback, EpisodeCallback, Generic[Rule]):
                 f"{type(self).__name__} needs the returns of training episodes, but the environments have no monitor: "
                 "wrap each in a Monitor, or all in a VecMonitor"
             )
-        # A rule that was met stays met, whatever happens until training ends.
+        # Once met, the rule stays met until training ends.
         self._is_met = self._is_met or self._add_episode(episode_return)
 
     def _on_evaluation(self, step: int, evaluation: Evaluation) -> None:

@@ -9,7 +9,7 @@ from sb3_ext.callbacks.bases.stop_callback import AtBoundary, StopCallback
 
 class ReceivesSignals(Protocol):
     """
-    Anything that records received signals.
+    An object that records received signals.
 
     ``received`` is the name of the signal, such as ``"SIGTERM"``; ``None`` if there was none.
     """

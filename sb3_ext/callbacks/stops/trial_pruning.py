@@ -17,7 +17,7 @@ PRUNED = "pruned"
 
 
 class PrunableTrial(Protocol):
-    """An ``optuna.Trial``, or anything else that decides by evaluations whether to continue."""
+    """An ``optuna.Trial``, or an object with the same two methods."""
 
     def report(self, value: float, step: int) -> None:
         """

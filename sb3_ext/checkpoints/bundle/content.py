@@ -56,7 +56,7 @@ def capture_content(
     replay_since: ReplayIndex | None = None,
 ) -> BundleContent:
     """
-    Copy what training is going to change.
+    Copy everything that training will change.
 
     :param model: the model, between two rollouts
     :param episode: episodes finished so far

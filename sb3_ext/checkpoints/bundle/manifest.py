@@ -16,7 +16,7 @@ from sb3_ext.errors import CheckpointError
 
 FORMAT: Literal[2] = 2
 OLDEST_FORMAT: Literal[1] = 1
-"""The oldest that is read: see :mod:`sb3_ext.checkpoints.bundle.migration`."""
+"""The oldest format that can be read; see :mod:`sb3_ext.checkpoints.bundle.migration`."""
 _NAME_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 

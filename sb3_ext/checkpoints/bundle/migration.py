@@ -1,4 +1,4 @@
-"""Bring what earlier versions of this package captured into today's form."""
+"""Convert the state in checkpoints of earlier versions of this package to the newest format."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from sb3_ext.checkpoints.state.captured_state import CapturedState
 
 def migrate_state(state: CapturedState, version: int) -> CapturedState:
     """
-    :param state: as it was read from a bundle of one's own
-    :param version: the format of the bundle's manifest
-    :return: the same as the newest format has it
+    :param state: state read from a trusted bundle
+    :param version: format in the bundle's manifest
+    :return: the state in the newest format
     """
     return _list_callbacks(state) if version == 1 else state
 
 
 def _list_callbacks(state: CapturedState) -> CapturedState:
     """
-    Format 1 had dictionaries by the class and number of callbacks, such as ``MetricsCallback/1``.
+    Convert format 1, which stored callbacks in dictionaries by class and number, such as ``MetricsCallback/1``.
 
-    Their ``state_key`` stood as ``=key`` in the place of the arguments; the earliest checkpoints have neither. Arrays
-    were apart from the state of their callback, which now has them as its ``history``.
+    A ``state_key`` was stored as ``=key`` instead of the arguments; the earliest checkpoints have neither. Arrays were
+    stored separately from the state of their callback, which now contains them as ``history``.
     """
     stock: dict[str, dict[str, Any]] = pickle.loads(state.blobs["callbacks"])
     keys: dict[str, str] = state.values.get("callback_keys", {})

@@ -5,9 +5,9 @@ A replay buffer on disk.
 
     replay/
     ├── index.json                             which file has which rows
-    ├── rows_000000000000_000000004096.npz     rows, never written again; later bundles share them
+    ├── rows_000000000000_000000004096.npz     rows, never changed; later bundles share them
     ├── infos_000000000000_000000004096.pkl    HER's info dictionaries of these rows, if it keeps them
-    └── extras.npz                             data that is written anew every time
+    └── extras.npz                             other data, which every bundle writes in full
 
 Rows of large buffers are shared as hard links: a bundle only takes the space of new rows, but damage to a shared file
 affects all bundles that have it. Rows of small buffers are copied.
@@ -41,9 +41,9 @@ from sb3_ext.errors import CheckpointError
 FOLDER = "replay"
 INDEX, _EXTRAS = f"{FOLDER}/index.json", f"{FOLDER}/extras.npz"
 _MOST_PIECES = 8
-"""A segment that was completed in more pieces than this becomes one file."""
+"""A complete segment in more pieces than this is merged into one file."""
 _COPIED_BYTES = 16 * 2**20
-"""Up to here, rows are copied from bundle to bundle."""
+"""Rows of buffers up to this size are copied from bundle to bundle."""
 _ADAPTER = TypeAdapter(ReplayIndex)
 
 
@@ -55,15 +55,15 @@ def write_replay(
     snapshot: ReplaySnapshot, files: BundleFiles, source: Path | None, entries: Mapping[str, FileEntry]
 ) -> ReplayIndex:
     """
-    Write new rows, and share the others.
+    Write new rows, and share the files of earlier ones.
 
-    :param snapshot: what was captured
+    :param snapshot: the captured buffer
     :param files: the bundle being written
     :param source: bundle with the files of the snapshot's index; ``None`` if it has none
     :param entries: entries of that bundle's files
     :return: index of the bundle being written
     :raises LostRowsError: if the earlier bundle does not have its rows
-    :raises CheckpointError: if training has overwritten the rows meanwhile
+    :raises CheckpointError: if training overwrote the rows before they were written
     :raises OSError: if the disk fails or is full
     """
     kept, new = list(snapshot.index.pieces), []
@@ -132,12 +132,12 @@ def _share_pieces(
     names = [f"{FOLDER}/{piece.file}" for piece in pieces]
     for name in names:
         if source is None or name not in entries:
-            raise LostRowsError(f"{name} was expected in the checkpoint before, {source}")
+            raise LostRowsError(f"{name} is missing in the previous checkpoint, {source}")
         may_link = sum(entries[name].size_bytes for name in names) > _COPIED_BYTES
         try:
             files.share(name, source / name, entries[name], may_link=may_link)
         except FileNotFoundError as error:
-            raise LostRowsError(f"{source / name} is no longer there") from error
+            raise LostRowsError(f"{source / name} no longer exists") from error
 
 
 def _split(first: int, stop: int, segment_rows: int) -> Iterator[tuple[int, int]]:

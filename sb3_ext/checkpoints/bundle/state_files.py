@@ -1,5 +1,5 @@
 """
-The files of a bundle that only an exact resume needs, besides the model.
+Files of a bundle, besides the model, that only an exact resume needs.
 
 ::
 
@@ -26,7 +26,7 @@ _ARRAYS, _VALUES, _BLOBS = f"{FOLDER}/arrays.npz", f"{FOLDER}/values.json", f"{F
 
 def write_state(state: CapturedState, files: BundleFiles) -> None:
     """
-    :param state: what was captured
+    :param state: the captured state
     :param files: the bundle being written
     :raises OSError: if the disk fails or is full
     """
@@ -40,8 +40,8 @@ def read_state(bundle: Path, version: int) -> CapturedState:
     """
     :param bundle: the directory of a verified bundle
     :param version: the format of its manifest
-    :return: what was captured
-    :raises CheckpointError: if the bundle has no state, because it was made only for playing
+    :return: the captured state
+    :raises CheckpointError: if the bundle has no state, because it was copied for playing only
     """
     if not (bundle / _VALUES).exists():
         raise CheckpointError(f"checkpoint {bundle} has no {FOLDER}/: it can be loaded, but no run can resume from it")

@@ -21,7 +21,7 @@ from sb3_ext.internals.sb3 import get_torch_names, get_unsaved_names
 @dataclass(frozen=True)
 class ModelSnapshot:
     """
-    What stock ``model.save`` writes, copied; it shares nothing with the model.
+    A copy of what stock ``model.save`` writes; it shares no memory with the model.
 
     :param data: the model's attributes as SB3's JSON
     :param parameters: state dicts by name, such as ``policy`` and ``policy.optimizer``, on the CPU

@@ -27,10 +27,10 @@ def load_foreign_model(
     path: Path, algorithm_class: type[BaseAlgorithm], env: VecEnv, device: torch.device | str
 ) -> BaseAlgorithm:
     """
-    Build a model from the readable part of its zip, the tensors, and the spaces of the environments.
+    Build a model from the plain JSON and the tensors of its zip, and the spaces of the environments.
 
     :param path: the zip
-    :param algorithm_class: class of the algorithm, which the readable part does not contain
+    :param algorithm_class: class of the algorithm, which the zip does not contain
     :param env: environments like those of its training, wrapped as SB3 wraps them
     :param device: device of the model
     :return: the model, with fresh optimizers

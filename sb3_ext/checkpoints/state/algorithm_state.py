@@ -51,7 +51,7 @@ def capture_algorithm(model: BaseAlgorithm, state: CapturedState) -> None:
 
 def read_engine_id(state: CapturedState) -> str:
     """
-    :param state: what was captured, perhaps by a version that had no engines
+    :param state: the captured state, perhaps of a version without engines
     :return: the name of the engine that updated the model
     """
     engine_id: str = state.values["algorithm"].get("engine", TORCH_ENGINE)
@@ -63,7 +63,7 @@ def restore_algorithm(model: BaseAlgorithm, state: CapturedState) -> None:
     :param model: made in the same way as the captured one, before ``learn``
     :param state: the captured state
     """
-    # The steps at the beginning of ``learn`` are restore_clock's: ``learn`` sets them.
+    # restore_clock() restores the steps at the beginning of ``learn``, since ``learn`` sets them.
     counters = state.values["algorithm"]["counters"]
     set_counters(model, {name: value for name, value in counters.items() if name != _STEPS_AT_START})
     episodes, successes = pickle.loads(state.blobs["episodes"])
@@ -77,7 +77,7 @@ def restore_clock(model: BaseAlgorithm, state: CapturedState) -> None:
     """
     Restore the time and steps from which SB3 computes frames per second, and which ``learn`` has reset.
 
-    :param model: in ``learn``
+    :param model: the model, while ``learn`` runs
     :param state: the captured state
     """
     captured = state.values["algorithm"]
@@ -87,7 +87,7 @@ def restore_clock(model: BaseAlgorithm, state: CapturedState) -> None:
 
 def restore_threads(state: CapturedState) -> None:
     """
-    Use the same number of torch threads: sums over another number round differently.
+    Use the same number of torch threads, since the rounding of sums depends on it.
 
     :param state: the captured state
     """
@@ -110,13 +110,13 @@ def restore_schedules(model: Any, state: CapturedState) -> None:
 
 
 def _get_weights(model: BaseAlgorithm) -> torch.Tensor | None:
-    """:return: those of ARS, which SB3-Contrib does not save; ``None`` for other algorithms"""
+    """:return: the weights of ARS, which SB3-Contrib does not save; ``None`` for other algorithms"""
     weights = getattr(model, "weights", None)
     return weights if isinstance(weights, torch.Tensor) else None
 
 
 def _list_replaced_schedules(model: Any) -> dict[str, float]:
-    """Constants with which callbacks have replaced schedules of the model."""
+    """:return: constants with which callbacks have replaced schedules of the model, by attribute"""
     learning_rate = _get_constant(model.lr_schedule)
     exploration_rate = _get_constant(getattr(model, "exploration_schedule", None))
     return {

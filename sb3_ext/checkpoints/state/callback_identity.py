@@ -1,4 +1,4 @@
-"""How a callback is found again in a checkpoint."""
+"""Match the callbacks of a resumed training to those in a checkpoint."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from typing import Any
 from stable_baselines3.common.callbacks import BaseCallback
 
 _ATOMS = (str, int, float, bool, type(None))
-_MAX_ITEMS = 20  # a longer list is rather data that a callback has collected
+_MAX_ITEMS = 20  # a longer list is probably collected data, not an argument
 
 
 @dataclass(frozen=True)
 class CallbackIdentity:
     """
+    Identifies a callback in a checkpoint.
+
     :param key: the callback's ``state_key``; ``None`` if it has none
-    :param kind: the name of its class
-    :param arguments: those of its constructor that are plain values and kept in an attribute of the same name (a
-        leading underscore does not count), such as ``(every=5, name='a')``
+    :param kind: name of its class
+    :param arguments: constructor arguments that are plain values and kept in an attribute of the same name (with or
+        without a leading underscore), such as ``(every=5, name='a')``
     """
 
     key: str | None
@@ -31,14 +33,14 @@ class CallbackIdentity:
 
     @property
     def name(self) -> str:
-        """What messages call the callback."""
+        """Name of the callback in messages."""
         return f"{self.key or self.kind}{self.arguments}"
 
 
 def identify(callback: BaseCallback) -> CallbackIdentity:
     """
-    :param callback: any
-    :return: what identifies it among other callbacks, wherever it stands in the list
+    :param callback: a callback
+    :return: its identity, which does not depend on its place in the list
     """
     state_key = getattr(callback, "state_key", None)
     arguments = ((name, _get_argument(callback, name)) for name in sorted(_list_parameters(type(callback))))
@@ -51,15 +53,15 @@ def identify(callback: BaseCallback) -> CallbackIdentity:
 
 def match_callbacks(saved: Sequence[CallbackIdentity], present: Sequence[CallbackIdentity]) -> dict[int, int]:
     """
-    Find for each callback which of the saved ones it was.
+    Match each callback of a resumed training to a saved one.
 
-    The key decides; the class, where the saved one has no key. Several of one key, or class, are found by their
-    arguments, as long as one side has all that the other side has, and otherwise by their order: an argument may have
-    changed.
+    Callbacks match by key or, if the saved one has no key, by class. Several with the same key or class are matched by
+    their arguments if all arguments of one side occur on the other; otherwise, since an argument may have changed, by
+    their order.
 
-    :param saved: those of the checkpoint
-    :param present: those of the training that resumes
-    :return: indices of saved ones by indices of present ones
+    :param saved: callbacks of the checkpoint
+    :param present: callbacks of the resumed training
+    :return: index in ``saved`` by index in ``present``
     """
     matches: dict[int, int] = {}
     for key in dict.fromkeys(identity.key for identity in present if identity.key is not None):
@@ -84,7 +86,7 @@ def _match_alike(
 
 
 def _number(indices: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
-    """:return: indices by their arguments; equal arguments are numbered"""
+    """:return: indices by arguments and a number that distinguishes equal arguments"""
     count: Counter[str] = Counter()
     numbered = {}
     for arguments, index in indices:

@@ -1,7 +1,7 @@
 """
-The state of callbacks: their ``state_dict()``, and the progress of SB3's own callbacks.
+Capture and restore callbacks: their ``state_dict()``, and the progress of SB3's own callbacks.
 
-A callback is found again by its ``state_key``, and by the name of its class if it has none; see
+A callback is matched by its ``state_key``, or by the name of its class if it has none; see
 :mod:`sb3_ext.checkpoints.state.callback_identity`.
 """
 
@@ -29,7 +29,7 @@ from sb3_ext.errors import CheckpointError, Sb3ExtError
 from sb3_ext.stateful import Stateful, describe_outdated_methods
 
 ARRAY = "$array"
-"""In the JSON of a state: a dictionary with this only key stands for the array of the name that is its value."""
+"""In the JSON of a state, ``{ARRAY: name}`` represents the array of this name."""
 
 _STOCK_ATTRIBUTES: tuple[tuple[type[BaseCallback], tuple[str, ...]], ...] = (
     (BaseCallback, ("n_calls",)),
@@ -53,10 +53,11 @@ _OUTDATED = (("state", "restore"), ("state_arrays", "restore_arrays"))
 
 def validate_callbacks(callbacks: BaseCallback | Sequence[BaseCallback]) -> None:
     """
-    Refuse callbacks whose state would be lost.
+    Raise an error for callbacks whose state would be lost.
 
-    :param callbacks: those of ``learn``
-    :raises Sb3ExtError: if one has the methods of version 0.1.0, which are called no more: what to rename
+    :param callbacks: the callbacks of ``learn``
+    :raises Sb3ExtError: if one has the methods of version 0.1.0, which are no longer called; the message has the new
+        names
     """
     for callback in list_callbacks(callbacks):
         for names in _OUTDATED:
@@ -67,7 +68,7 @@ def validate_callbacks(callbacks: BaseCallback | Sequence[BaseCallback]) -> None
 
 def capture_callbacks(callbacks: BaseCallback | Sequence[BaseCallback], state: CapturedState) -> None:
     """
-    :param callbacks: those of ``learn``; lists and callbacks within callbacks are followed
+    :param callbacks: the callbacks of ``learn``; nested callbacks are included
     :param state: the state to add to
     :raises CheckpointError: if the state of a callback is neither strict JSON nor arrays
     """
@@ -94,7 +95,7 @@ def restore_callbacks(callbacks: BaseCallback | Sequence[BaseCallback], state: C
     """
     Restore callbacks; those that are not in the checkpoint are left unchanged.
 
-    :param callbacks: those of ``learn``
+    :param callbacks: the callbacks of ``learn``
     :param state: the captured state
     """
     entries = state.values["callbacks"]
@@ -109,7 +110,7 @@ def restore_callbacks(callbacks: BaseCallback | Sequence[BaseCallback], state: C
 
 
 def _take_arrays(value: Any, name: str, arrays: dict[str, Array]) -> Any:
-    """:return: the value with a reference in the place of each array; the arrays are added, copied, by their names"""
+    """:return: the value with each array replaced by a reference; copies of the arrays are added to ``arrays``"""
     if isinstance(value, np.ndarray):
         arrays[name] = np.array(value)
         return {ARRAY: name}

@@ -1,4 +1,4 @@
-"""The callbacks of a training, wherever they are nested."""
+"""List the callbacks of a training, including nested ones."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 
 def list_callbacks(callbacks: BaseCallback | Sequence[BaseCallback]) -> list[BaseCallback]:
     """
-    List callbacks with all that are nested in them: in SB3's ``CallbackList``, or as an attribute, as SB3's event
-    callbacks hold theirs.
+    List callbacks with those nested in them: in SB3's ``CallbackList``, or in an attribute, as in SB3's
+    ``EventCallback``.
 
-    :param callbacks: what ``learn`` takes
-    :return: each once, an outer one before what is nested in it
+    :param callbacks: the argument ``callback`` of ``learn``
+    :return: each callback once, an outer one before those nested in it
     """
     found: dict[int, BaseCallback] = {}
     _collect([callbacks] if isinstance(callbacks, BaseCallback) else callbacks, found)

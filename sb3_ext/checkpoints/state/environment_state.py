@@ -1,4 +1,4 @@
-"""Restore environments within their episodes, or reset them if that is impossible."""
+"""Restore environments within their episodes, or reset them if they cannot be restored."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def seed_new_episodes(model: BaseAlgorithm) -> None:
 
 def restore_environment(model: BaseAlgorithm, state: CapturedState) -> None:
     """
-    Restore the environments; where they do not fit, because an earlier version has put other wrappers around them, say,
-    begin new episodes.
+    Restore the environments. If their wrappers differ, for example in a checkpoint of an earlier version, begin new
+    episodes.
 
-    :param model: at the beginning of a rollout, with environments that were reset
-    :param state: the captured state; if its environments do not fit, its ``exactness`` says so from now on
-    :raises OtherEnvironmentError: if they are others, not only in other wrappers
+    :param model: the model at the beginning of a rollout, with environments that were reset
+    :param state: the captured state; if the environments do not fit, its ``exactness`` becomes inexact
+    :raises OtherEnvironmentError: if the environments themselves differ, not only their wrappers
     """
     if not state.exactness.exact:
         return

@@ -1,4 +1,4 @@
-"""Values that SB3's logger has not dumped yet, and TensorBoard points after the checkpoint."""
+"""Restore values that SB3's logger has not dumped yet, and remove TensorBoard points after the checkpoint."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def capture_logger(model: BaseAlgorithm, state: CapturedState) -> None:
 
 def restore_logger(model: BaseAlgorithm, state: CapturedState) -> None:
     """
-    Restore the values, and remove the TensorBoard points that training is going to log again.
+    Restore the values, and remove the TensorBoard points that training will log again.
 
     :param model: the model in ``learn``, with its logger
     :param state: the captured state

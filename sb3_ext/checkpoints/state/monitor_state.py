@@ -1,4 +1,4 @@
-"""Sizes of the episode files of ``Monitor`` and ``VecMonitor``."""
+"""Truncate the episode files of ``Monitor`` and ``VecMonitor`` to their sizes at the checkpoint."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def capture_monitor_files(model: BaseAlgorithm, state: CapturedState) -> None:
 
 def restore_monitor_files(model: BaseAlgorithm, state: CapturedState) -> None:
     """
-    Remove the episodes after the checkpoint. A file that lacks earlier ones is continued with a warning.
+    Remove the episodes after the checkpoint. A file that lacks earlier episodes is kept, and a warning is logged.
 
     :param model: a model with environments like the captured ones, whose files were opened with
         ``override_existing=False``

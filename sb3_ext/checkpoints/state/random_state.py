@@ -1,4 +1,4 @@
-"""Random generators of the training process: the global ones and that of the action space."""
+"""Random number generators of the training process: the global ones and the action space's."""
 
 from __future__ import annotations
 

@@ -70,13 +70,13 @@ class ReplayIndex:
 @dataclass(frozen=True)
 class ReplaySnapshot:
     """
-    What a checkpoint captures of a buffer.
+    The part of a buffer that a checkpoint captures.
 
     :param index: index of ``replay/``, with the pieces on disk that are still needed
     :param first: the first new row
     :param rows: the new rows
     :param infos: info dictionaries of these rows, a list for each row; ``None`` if the buffer keeps none
-    :param extras: data that is written anew every time: small, or changed after it was added
+    :param extras: data that every checkpoint captures in full: small, or changed after it was added
     """
 
     index: ReplayIndex
@@ -107,7 +107,7 @@ def capture_replay(
     rings, step = dict(list_row_arrays(buffer)), read_step()
     index, first = _continue_index(buffer, previous, step) or _start_index(buffer, step)
     stop = index.written_rows
-    # A writer that keeps up with training is done long before training overwrites these rows.
+    # Unless the writer is much slower than training, it reads these rows long before training overwrites them.
     is_safe = buffer.buffer_size - (stop - first) > stop - first
     return ReplaySnapshot(
         index=index,
@@ -162,7 +162,7 @@ def _start_index(buffer: ReplayBuffer, step: int) -> tuple[ReplayIndex, int]:
 
 
 def _continue_index(buffer: ReplayBuffer, previous: ReplayIndex | None, step: int) -> tuple[ReplayIndex, int] | None:
-    """``None``: the ring may have gone all the way round, or was emptied, and nothing on disk is of use."""
+    """:return: ``None`` if the ring may have wrapped completely or was emptied, so that no file can be used"""
     rows = buffer.buffer_size
     if previous is None or previous.buffer_rows != rows:
         return None
@@ -172,7 +172,7 @@ def _continue_index(buffer: ReplayBuffer, previous: ReplayIndex | None, step: in
     if buffer.full != (written >= rows):
         return None
     oldest = written - buffer.size()
-    # The last row again: SB3 ends the trajectory there when learning starts anew.
+    # Capture the last row again: SB3 ends the trajectory there at the next call of learn().
     first = max(oldest, previous.written_rows - 1)
     pieces, infos = (_drop_dead(known, oldest, first) for known in (previous.pieces, previous.infos))
     return replace(previous, written_rows=written, step=step, pieces=pieces, infos=infos), first

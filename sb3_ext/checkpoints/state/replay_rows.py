@@ -63,7 +63,7 @@ class LiveRows:
         self._buffer = buffer
         self._read_step = read_step
         self._step = read_step()
-        # SB3 ends the last trajectory, in its last row, when learning starts anew.
+        # SB3 ends the last trajectory, in its last row, at the next call of learn().
         self._last = {name: read_ring(ring, stop - 1, stop) for name, ring in rings.items()} if stop > first else {}
 
     def read(self, first: int, stop: int) -> dict[str, Array]:
@@ -78,7 +78,7 @@ class LiveRows:
 
     def _is_overtaken(self) -> bool:
         moved_rows = (self._buffer.pos - self._stop) % self._buffer.buffer_size
-        # One more: SB3 counts a step before it adds the row, and may write an observation one row ahead.
+        # One row more: SB3 counts a step before it adds the row, and may write an observation one row ahead.
         added_rows = (self._read_step() - self._step) // self._buffer.n_envs + 1
         return moved_rows > added_rows or added_rows >= self._free_rows
 

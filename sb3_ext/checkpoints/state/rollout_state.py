@@ -48,9 +48,9 @@ def restore_observations(model: BaseAlgorithm, state: CapturedState) -> None:
 
 def forget_observations(model: BaseAlgorithm) -> None:
     """
-    Let ``learn`` reset the environments.
+    Make ``learn`` reset the environments.
 
-    :param model: before ``learn``
+    :param model: the model, before ``learn``
     """
     for name in ROLLOUT_OBSERVATIONS:
         setattr(model, name, None)

@@ -1,13 +1,13 @@
 """
-Capture a training at a boundary, and continue it from there as if nothing had happened.
+Capture a training at a boundary, and restore it exactly.
 
-A boundary is the beginning of a rollout, and the moment after ``learn`` has returned. Capturing and restoring come
-last among the callbacks, since others may use random numbers at a boundary.
+A boundary is the beginning of a rollout, or the time after ``learn`` has returned. Capture and restore after all other
+callbacks, since they may draw random numbers at a boundary.
 
-Each part is restored once, at one of two moments. Before ``learn``, :func:`restore_before_learn` sets what ``learn``
-counts on from. ``learn`` then resets the environments and starts its callbacks as in any other training. At its first
-boundary, :func:`restore_at_boundary` sets everything that this has changed. Weights, optimizers, the statistics of
-``VecNormalize`` and the replay buffer are the bundle's: see :mod:`sb3_ext.checkpoints.restoration`.
+Each part is restored once. Before ``learn``, :func:`restore_before_learn` restores the counters. ``learn`` then resets
+the environments and starts its callbacks as in any other training. At the first boundary, :func:`restore_at_boundary`
+restores everything that this has changed. For weights, optimizers, the statistics of ``VecNormalize`` and the replay
+buffer, see :mod:`sb3_ext.checkpoints.restoration`.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ def capture_state(
     """
     Copy what an exact resume needs. Changes nothing, and draws no random numbers.
 
-    :param model: at a boundary
-    :param callbacks: those of ``learn``
-    :param exactness: what :func:`sb3_ext.vec.snapshots.exactness.self_test` has found out; without it, every
-        environment that can be saved is believed to be exact
-    :param after_learn: ``learn`` has returned, rather than a rollout is beginning
-    :return: the copy; its ``exactness`` says whether the environments are in it
+    :param model: the model, at a boundary
+    :param callbacks: the callbacks of ``learn``
+    :param exactness: result of :func:`sb3_ext.vec.snapshots.exactness.self_test`; ``None`` assumes that all
+        environments whose state can be saved are restored exactly
+    :param after_learn: whether ``learn`` has returned; otherwise a rollout begins
+    :return: the copy; its ``exactness`` tells whether the environments were captured
     :raises CheckpointError: if the state of a callback cannot be saved
     """
     state = CapturedState()
@@ -64,13 +64,13 @@ def capture_state(
 
 def restore_before_learn(model: BaseAlgorithm, state: CapturedState) -> None:
     """
-    Set what ``learn`` starts from.
+    Restore what must be set before ``learn``.
 
-    :param model: made as the captured one was, with new environments, and with the bundle's weights, optimizers,
-        statistics and replay buffer
-    :param state: what was captured
+    :param model: made in the same way as the captured one, with new environments, after its weights, optimizers,
+        statistics and replay buffer were restored
+    :param state: the captured state
     """
-    # After ``load`` it would be a copy; environments that are stepped in this process share it with the model.
+    # After ``load``, the action space is a copy; environments that are stepped in this process share it with the model.
     model.action_space = environment_state.get_environment(model).action_space
     algorithm_state.restore_algorithm(model, state)
     rollout_state.forget_observations(model)
@@ -82,13 +82,13 @@ def restore_at_boundary(
     model: BaseAlgorithm, state: CapturedState, callbacks: BaseCallback | Sequence[BaseCallback] = ()
 ) -> None:
     """
-    Set everything else, once ``learn`` and the other callbacks have done whatever they do until the first step.
+    Restore everything else. Call this after the other callbacks, before the first step.
 
-    :param model: at the first boundary of ``learn``, after :func:`restore_before_learn`
-    :param state: what was captured; if the environments do not fit, its ``exactness`` says so from now on
-    :param callbacks: those of ``learn``
-    :raises CheckpointError: if ``learn`` was called without ``reset_num_timesteps=False``, or the environments are
-        others than those that were captured
+    :param model: the model at the first boundary of ``learn``, after :func:`restore_before_learn`
+    :param state: the captured state; if the environments do not fit, its ``exactness`` becomes inexact
+    :param callbacks: the callbacks of ``learn``
+    :raises CheckpointError: if ``learn`` was called without ``reset_num_timesteps=False``, or the environments differ
+        from the captured ones
     """
     expected_steps = state.values["algorithm"]["counters"]["num_timesteps"]
     if model.num_timesteps != expected_steps:

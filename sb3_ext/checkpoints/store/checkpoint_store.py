@@ -6,7 +6,7 @@ The checkpoints of a run, found by scanning their directory.
     checkpoints/
     ├── step_000010000/           a bundle
     ├── step_000012000.corrupt/   a damaged one, renamed
-    ├── best -> step_000010000    for people and stock SB3; this package scans the manifests
+    ├── best -> step_000010000    for users and stock SB3; this package scans the manifests
     └── latest -> step_000012000
 """
 
@@ -53,7 +53,7 @@ class CheckpointStore:
 
     def prepare(self) -> None:
         """
-        Create the directory, and remove what killed processes left behind. Only for the owner of the run.
+        Create the directory, and remove temporary files of killed processes. Only for the owner of the run.
 
         :raises CheckpointError: if the directory cannot be created
         """

@@ -49,7 +49,7 @@ class BundleWriter:
         with BundleWriter(store) as writer:
             ...
             writer.save(writer.capture(model))       # at a boundary
-            for outcome in writer.take_outcomes():   # whenever it suits
+            for outcome in writer.take_outcomes():   # at any time
                 ...
 
     An error that :meth:`take_outcomes` has not returned is raised by the next :meth:`save`, :meth:`flush` or
@@ -92,13 +92,13 @@ class BundleWriter:
         state: CapturedState | None = None,
     ) -> BundleContent:
         """
-        Copy what training is going to change. With a replay buffer, first wait for a pending save, whose result decides
-        which rows to copy.
+        Copy everything that training will change. With a replay buffer, first wait for a pending save, since its result
+        decides which rows to copy.
 
         :param model: the model, between two rollouts
         :param episode: episodes finished so far
         :param score: its score, if known
-        :param state: what else an exact resume needs
+        :param state: further state for an exact resume
         :return: the copy
         :raises CheckpointError: if the model has an attribute that cannot be pickled
         """
