@@ -1,4 +1,4 @@
-"""Evaluate an agent as in its training."""
+"""Evaluate an agent as in training, and play episodes."""
 
 from __future__ import annotations
 

@@ -27,10 +27,10 @@ _REQUIREMENTS = ("gymnasium", "numpy", "safetensors", "sb3-contrib", "sb3-ext", 
 
 class RegisteredModel:
     """
-    What ``mlflow.pyfunc.load_model`` gives. The checkpoint in it is loaded without running code from it.
+    A trained agent for ``mlflow.pyfunc.load_model``. Loading it runs no code from the checkpoint.
 
-    :param folder: the checkpoint
-    :raises CheckpointError: if it is damaged, or needs code of its own
+    :param folder: directory of the checkpoint
+    :raises CheckpointError: if it is damaged, or contains custom code
     """
 
     def __init__(self, folder: Path) -> None:
@@ -43,13 +43,13 @@ class RegisteredModel:
 
     def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> np.ndarray[Any, Any]:
         """
-        Choose the most likely or most valuable actions.
+        Predict deterministic actions.
 
-        :param model_input: a batch of observations of the environment, before normalisation: an array, or of a ``Dict``
-            an array by key; of an agent that needs the legal actions a mapping with ``observation`` and
+        :param model_input: a batch of observations of the environment, before normalisation: an array, or for ``Dict``
+            spaces arrays by key. An agent that needs the legal actions takes a mapping with ``observation`` and
             ``action_mask``, of shape ``(batch, actions)``
-        :param params: none
-        :return: the actions, a row an observation
+        :param params: ignored; part of MLflow's interface
+        :return: the actions, one row per observation
         """
         given: dict[str, Any] = {}
         if self._needs_masks:
@@ -65,7 +65,7 @@ def write_mlflow_model(bundle: Bundle, path: Path) -> None:
 
     :param bundle: a checkpoint
     :param path: the folder, which is replaced
-    :raises CheckpointError: if the agent needs code of its own, or the observations before the last one
+    :raises CheckpointError: if the agent contains custom code, or is recurrent
     """
     import mlflow.pyfunc
     from mlflow.models.signature import ModelSignature
@@ -73,7 +73,7 @@ def write_mlflow_model(bundle: Bundle, path: Path) -> None:
 
     described = bundle.manifest.model
     if described.own_code or described.policy is None or described.algorithm not in BUILT_IN:
-        raise CheckpointError("the agent needs code of its own, so that whoever loads it would have to trust it")
+        raise CheckpointError("an agent with custom code cannot be registered: loading it would run that code")
     if described.algorithm == "recurrent_ppo":
         raise CheckpointError("a recurrent agent cannot act on single observations")
     example = _make_example(bundle)
@@ -116,7 +116,7 @@ def _make_example(bundle: Bundle) -> Any:
         return observation
     actions = make_space(described.action_space)
     if not isinstance(actions, spaces.Discrete) or not isinstance(observation, np.ndarray):
-        raise CheckpointError("masks are supported for Discrete actions and observations that are no Dict")
+        raise CheckpointError("action masks are supported only for Discrete actions and observations other than Dict")
     return {OBSERVATION: observation, ACTION_MASK: np.ones((1, int(actions.n)), dtype=bool)}
 
 

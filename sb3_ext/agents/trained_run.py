@@ -1,4 +1,4 @@
-"""A run from Python, with its checkpoints."""
+"""Open a run and its checkpoints from Python."""
 
 from __future__ import annotations
 

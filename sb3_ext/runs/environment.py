@@ -1,4 +1,4 @@
-"""What a run ran on: versions, machine, state of the repository. Nothing is imported to find out its version."""
+"""Describe the versions, the machine and the repository of a run. Packages are not imported to read their versions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DISTRIBUTIONS = {
 
 def describe_environment() -> dict[str, Any]:
     """
-    The part of ``meta.json`` that follows from the machine and the current directory.
+    Return the part of ``meta.json`` that describes the machine and the current directory.
 
     :return: ``git_commit`` and ``git_dirty`` (tracked files differ from the commit), both ``None`` outside a
         repository; a version of Python, sb3_ext and each main dependency; ``platform``; ``cpu_count``
@@ -51,7 +51,7 @@ def list_requirements() -> str:
     """
     pins = set()
     for distribution in importlib.metadata.distributions():
-        # The two headers are all that is needed; distribution.metadata parses the whole README below them, for each.
+        # Read only the two headers: distribution.metadata also parses the README below them.
         text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
         headers = dict(_PIN_HEADER.findall(text.partition("\n\n")[0]))
         if "Name" in headers and "Version" in headers:  # a broken installation leaves a nameless folder behind
@@ -67,7 +67,7 @@ def _read_version(name: str) -> str | None:
 
 
 def _run_git(*arguments: str) -> str | None:
-    """:return: what git prints; ``None`` without git, outside a repository, or where it takes too long"""
+    """:return: output of git; ``None`` without git, outside a repository, or if it takes too long"""
     try:
         result = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=_GIT_TIMEOUT_SECONDS)
     except (OSError, subprocess.TimeoutExpired):

@@ -8,9 +8,9 @@ from pathlib import Path
 
 class EpisodeReturns:
     """
-    The return of every finished episode, as far as it is a finite number, in the order in which the episodes ended.
+    The finite returns of all finished episodes, in the order in which the episodes ended.
 
-    :param directory: where the ``*.monitor.csv`` files are; it may come into being later
+    :param directory: directory of the ``*.monitor.csv`` files, which need not exist yet
     """
 
     def __init__(self, directory: Path) -> None:
@@ -19,10 +19,10 @@ class EpisodeReturns:
         self._returns: list[float] = []
 
     def read(self) -> list[float]:
-        """:return: all returns up to now; what was read before is not read again"""
+        """:return: all returns so far; only new lines are read from the files"""
         for path in self._directory.glob("*.monitor.csv"):
             self._files.setdefault(path, _MonitorFile(path))
-        if any(file.has_shrunk() for file in self._files.values()):  # a resumed run cuts what it will do again
+        if any(file.has_shrunk() for file in self._files.values()):  # a resumed run truncates the files
             self._files = {path: _MonitorFile(path) for path in self._files}
             self._returns = []
         episodes = [episode for file in self._files.values() for episode in file.read_new()]
@@ -31,7 +31,7 @@ class EpisodeReturns:
 
 
 class _MonitorFile:
-    """One environment's file: a comment, a header, then ``return,length,seconds`` a line; see SB3's ``Monitor``."""
+    """File of one environment: a comment, a header, then lines ``return,length,seconds``; see SB3's ``Monitor``."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -46,7 +46,7 @@ class _MonitorFile:
             return self._offset > 0
 
     def read_new(self) -> list[tuple[float, float]]:
-        """:return: a time, that only goes forward, and the return of each episode since the last call"""
+        """:return: a time, which never decreases, and the return, of each episode since the last call"""
         try:
             with self._path.open("rb") as file:
                 file.seek(self._offset)

@@ -1,8 +1,9 @@
 """
-A run directory's lock: its owner holds it until it ends; a forked child of the owner closes its copy at once.
+Lock of a run directory. The owner holds it until its process ends; a forked child closes its copy at once.
 
-The kernel releases it. filelock cannot tell whether another process holds a lock without taking it, nor that the file
-of a lock has been removed and made again, nor does it work on a file system without locks.
+The kernel releases the lock, also when the owner is killed. The package filelock is not used: it cannot tell whether
+another process holds a lock without taking it, does not detect that a lock file was removed and created again, and does
+not work on a file system without locks.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ class RunLock:
     An exclusive lock that this process holds until :meth:`release` or its end.
 
     :param path: the lock file; created if it is missing, never removed
-    :raises BlockingIOError: another process, or another lock of this one, holds it
-    :raises OSError: the file cannot be opened
+    :raises BlockingIOError: if another process, or another ``RunLock`` of this process, holds it
+    :raises OSError: if the file cannot be opened
     """
 
     def __init__(self, path: Path) -> None:
@@ -67,7 +68,7 @@ def _acquire(path: Path) -> int | None:
             logger.warning("%s: this file system has no locks: two processes can write one run", path.parent)
             return None
         if descriptor is not None:
-            # A failed creation removes its directory, lock file included: a lock on a removed file protects nothing.
+            # A failed creation removes its directory with the lock file: a lock on a removed file protects nothing.
             if _is_same_file(descriptor, path):
                 return descriptor
             os.close(descriptor)

@@ -1,4 +1,4 @@
-"""``logs/training.log``: what the package and Python's warnings have to say, with UTC times."""
+"""``logs/training.log``: log lines of this package and Python's warnings, with UTC times."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WARNINGS_LOGGER = "py.warnings"
 
 
 class _LogFile(logging.FileHandler):
-    """A file on a disk that may be full: lines that cannot be written are lost; the console has them, too."""
+    """A file handler for a disk that may be full: lines that cannot be written are dropped; the console shows them."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         if not isinstance(sys.exc_info()[1], OSError):
@@ -30,10 +30,10 @@ class _LogFile(logging.FileHandler):
 
 class TrainingLog:
     """
-    Writes the log of ``sb3_ext`` (from INFO) and Python's warnings to a file until it is closed.
+    Write the log of ``sb3_ext`` (from INFO) and Python's warnings to a file until :meth:`close`.
 
-    :param path: the file; its directory is created, an existing file is continued
-    :raises OSError: the file cannot be opened
+    :param path: the file; its directory is created, and an existing file is appended to
+    :raises OSError: if the file cannot be opened
     """
 
     def __init__(self, path: Path) -> None:
@@ -54,8 +54,8 @@ class TrainingLog:
 
     def write_traceback(self, message: str, error: BaseException) -> None:
         """
-        Write an error with its traceback to the file alone; the console has its own words for it. Of an error from
-        another process it is the traceback there.
+        Write an error with its traceback only to the file; the console shows a short message. For an error in another
+        process, this is the traceback in that process.
 
         :param message: the line above the traceback
         :param error: an exception that was raised
@@ -66,7 +66,7 @@ class TrainingLog:
         self._handler.handle(self._logger.makeRecord(_LOGGER, logging.ERROR, "", 0, message, (), information))
 
     def close(self) -> None:
-        """Close the file and leave logging as it was before."""
+        """Close the file and restore the previous logging configuration."""
         if self._has_captured_warnings:
             logging.captureWarnings(False)
         for name in (_LOGGER, _WARNINGS_LOGGER):

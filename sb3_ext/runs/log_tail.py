@@ -15,10 +15,10 @@ _POLL_SECONDS = 0.2
 
 class LogTail:
     """
-    The end of a text file, and what is added to it later.
+    Read the end of a text file, and the lines that are added later.
 
     :param path: the file
-    :raises RunError: it cannot be read
+    :raises RunError: if it cannot be read
     """
 
     def __init__(self, path: Path) -> None:
@@ -29,15 +29,15 @@ class LogTail:
 
     def read_last(self, lines: int) -> str:
         """
-        Read the last lines; a file of any size takes the same time.
+        Read the last lines. The duration does not depend on the size of the file.
 
-        :param lines: how many
+        :param lines: number of lines
         """
         try:
             with self._path.open("rb") as file:
                 self._offset = start = file.seek(0, os.SEEK_END)
                 content = b""
-                # One newline more than lines: the one that ends the line before them.
+                # One newline more than lines: it ends the line before them.
                 while start > 0 and content.count(b"\n") <= lines:
                     start = max(0, start - _BLOCK_BYTES)
                     file.seek(start)
@@ -48,9 +48,10 @@ class LogTail:
 
     def follow(self, is_growing: Callable[[], bool]) -> Iterator[str]:
         """
-        Give what is added, as it comes.
+        Yield text as it is added to the file.
 
-        :param is_growing: whether more lines may come; when it returns false, the lines that are there are still given
+        :param is_growing: returns whether more text may be added; once it returns ``False``, the remaining text is
+            yielded and the iterator ends
         """
         goes_on = True
         while goes_on:

@@ -1,4 +1,4 @@
-"""The machine that a run is on: what its speed has to be judged by."""
+"""Describe the machine of a run, to compare the speed of runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much memory this process may use: of the machine, of its control group, of its own address space."""
+"""Read how much memory this process may use: limits of the machine, the control groups and the address space."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ import psutil
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUPS = Path("/proc/self/cgroup")
-_NO_LIMIT_BYTES = 2**60  # cgroup v1 writes a huge number where there is none
+_NO_LIMIT_BYTES = 2**60  # cgroup v1 writes a huge number if there is no limit
 
 
 @dataclass(frozen=True)
 class MemoryLimit:
     """
-    :param name: whose, for messages: "this machine"
-    :param total_bytes: what there is in all
-    :param free_bytes: what of it is not in use; memory that caches hold counts as free
-    :param has_children: whether the memory of child processes counts, too
+    A limit of the memory that this process may use.
+
+    :param name: name for messages, such as "this machine"
+    :param total_bytes: the limit
+    :param free_bytes: unused part of it; memory of caches counts as free
+    :param has_children: whether the memory of child processes counts towards it
     """
 
     name: str
@@ -31,7 +33,7 @@ class MemoryLimit:
 
 def list_memory_limits() -> list[MemoryLimit]:
     """
-    :return: every limit that holds for this process
+    :return: all limits that apply to this process
     """
     memory, swap = psutil.virtual_memory(), psutil.swap_memory()
     machine = MemoryLimit("this machine", memory.total + swap.total, memory.available + swap.free)
@@ -42,9 +44,9 @@ def list_cgroup_limits(cgroups: Path = _CGROUPS, own_cgroups: Path = _OWN_CGROUP
     """
     Read the limits of Linux control groups, by which containers and job schedulers bound memory.
 
-    :param cgroups: where the kernel shows them, version 1 or 2
+    :param cgroups: directory where the kernel mounts control groups, version 1 or 2
     :param own_cgroups: the kernel's list of the groups of this process
-    :return: one for each group that has a limit, from the innermost outwards
+    :return: the limit of each group that has one, innermost first
     """
     try:
         lines = own_cgroups.read_text().splitlines()
@@ -62,7 +64,7 @@ def list_cgroup_limits(cgroups: Path = _CGROUPS, own_cgroups: Path = _OWN_CGROUP
 
 
 def _walk(root: Path, path: str, limit_name: str, usage_name: str, cache_name: str) -> Iterator[MemoryLimit]:
-    """Each group's limit holds for all groups in it. In a container its own group may be the root."""
+    """Yield the limits of a group and of its ancestors, which also apply. In a container, the group may be the root."""
     folder = root / path.strip("/")
     for group in (folder, *folder.parents):
         if group.is_relative_to(root):
@@ -75,7 +77,7 @@ def _walk(root: Path, path: str, limit_name: str, usage_name: str, cache_name: s
 def _read_number(path: Path) -> int | None:
     try:
         return int(path.read_text())
-    except (OSError, ValueError):  # there is no such group here, or it has no limit: "max"
+    except (OSError, ValueError):  # the group does not exist, or has no limit ("max")
         return None
 
 

@@ -1,8 +1,8 @@
 """
-Which process owns a run.
+Identify the process that owns a run.
 
-A pid alone proves nothing: the kernel hands it out again. The moment at which the process started (clock ticks since
-boot), the boot and the host make it unique.
+The kernel reuses pids, so a pid alone is not enough. Together with the start time of the process (clock ticks since
+boot), the boot id and the host, it is unique.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ _PROC = Path("/proc")
 @dataclass(frozen=True)
 class Owner:
     """
-    Identifies a process, also after its id is used by another one.
+    Identifies a process, also after another process has got its pid.
 
     :param pid: process id
     :param host: name of the machine
-    :param boot_id: differs after each boot of the machine
+    :param boot_id: id that the kernel generates at each boot of the machine
     :param process_start_ticks: when the process started, in clock ticks since that boot
     """
 

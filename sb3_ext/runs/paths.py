@@ -1,4 +1,4 @@
-"""Every file name of a run directory: nothing else in the package spells one."""
+"""All file names of a run directory; other modules use these."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ from dataclasses import dataclass
 from pathlib import Path
 
 RUN_LINK = "run"
-"""Among checkpoints that are kept outside of their run directory: a link back to it."""
+"""Name of the link to the run directory in a checkpoint directory outside of it."""
 
 
 @dataclass(frozen=True)
 class RunPaths:
     """
-    Where a run keeps what.
+    Paths of the files of a run.
 
     ::
 
         runs/cartpole_ppo_2026-11-20_12-00-00/
         ├── config.yaml            the config file as given (overrides are in meta.json)
-        ├── config.resolved.yaml   every value, defaults filled in: what really ran
+        ├── config.resolved.yaml   every value that was used, including defaults
         ├── meta.json              written once, at the start
-        ├── resumes.jsonl          one line a resume: time, checkpoint, command, why approximate, the end before
+        ├── resumes.jsonl          one line per resume: time, checkpoint, command, why approximate, previous end
         ├── requirements.txt       the exact installed packages
         ├── status.json            live; replaced atomically
         ├── pid                    while a process owns the run; removed on a clean exit
-        ├── lock                   held by the owner for life (flock); the kernel frees it on kill -9
+        ├── lock                   held by the owner until it ends (flock); the kernel frees it on kill -9
         ├── stop                   a request to stop; removed when the run has stopped
         ├── checkpoints/           step_000010000/ …, best, latest
         ├── opponents/             self-play pool: snapshots, ratings
         ├── logs/training.log
         ├── tensorboard/
-        ├── tracking/              with other trackers than TensorBoard: what is logged, what was sent, the ids
+        ├── tracking/              for trackers other than TensorBoard: logged values, sent position, ids
         ├── monitor/               episode CSVs
-        ├── evaluations.jsonl      one line an evaluation
+        ├── evaluations.jsonl      one line per evaluation
         ├── metrics.json           all metrics, final (and after every checkpoint)
         ├── benchmark_metrics.json speed, memory, processor use; at the end
         ├── training_curves.png
@@ -133,7 +133,7 @@ class RunPaths:
 
     @property
     def replaced_files(self) -> tuple[Path, ...]:
-        """Those that are written under a hidden name first, which a kill leaves behind."""
+        """Files that are written under a hidden name first; a killed process may leave that behind."""
         return (
             *(self.config, self.resolved_config, self.meta, self.requirements, self.status, self.pid),
             *(self.evaluations, self.metrics, self.benchmark_metrics, self.training_curves),

@@ -1,4 +1,4 @@
-"""A run as others see it: read-only, from nothing but its directory."""
+"""Read a run from its directory, also from another process than the one that trains."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ LIVE_STATUSES = ("running", "stale")
 
 class Stretch(NamedTuple):
     """
-    A time in which one process worked on a run.
+    A period in which one process trained a run.
 
-    :param host: its machine, if that is known
-    :param began: seconds since 1970
-    :param ended: likewise; the last heartbeat
+    :param host: machine of the process; ``None`` if unknown
+    :param began: start, in seconds since 1970
+    :param ended: last heartbeat, in seconds since 1970
     """
 
     host: str | None
@@ -35,7 +35,7 @@ class Stretch(NamedTuple):
 
 
 def is_run(directory: Path) -> bool:
-    """Whether a directory is a run's: it has a status and a ``meta.json``, a damaged one at least one of them."""
+    """Return whether a directory is a run directory, perhaps damaged: it has a ``status.json`` or a ``meta.json``."""
     paths = RunPaths(directory)
     try:
         return paths.status.exists() or paths.meta.exists()
@@ -45,8 +45,8 @@ def is_run(directory: Path) -> bool:
 
 def is_half_created(directory: Path) -> bool:
     """
-    Whether a process has begun to create a run there and has not written the last file, ``meta.json``. If that process
-    is gone, the directory can be overwritten.
+    Return whether a process has begun to create a run in a directory but has not written the last file, ``meta.json``.
+    If that process has ended, the directory can be overwritten.
     """
     paths = RunPaths(directory)
     written = [paths.lock, paths.pid, paths.status, paths.config, paths.resolved_config, paths.requirements]
@@ -57,7 +57,7 @@ def is_half_created(directory: Path) -> bool:
 
 class Run:
     """
-    A run directory, of a run that is running or has ended. Each attribute is read from the disk on access.
+    A run directory, of a running or an ended run. Attributes are read from the disk on every access.
 
     :param directory: the run directory
     :param stale_after_seconds: a running run without a heartbeat for this long is ``stale``
@@ -78,18 +78,18 @@ class Run:
     @property
     def title(self) -> str:
         """
-        How it is called above pictures and tables, see :meth:`RunStatus.title`.
+        Title of the run in plots and tables; see :meth:`RunStatus.title`.
 
-        :raises RunError: the status is missing or corrupt
+        :raises RunError: if the status is missing or corrupt
         """
         return self.record.title(self.name)
 
     @property
     def record(self) -> RunStatus:
         """
-        The content of ``status.json``, except that :attr:`RunStatus.status` is :attr:`status`.
+        The content of ``status.json``, with :attr:`RunStatus.status` replaced by :attr:`status`.
 
-        :raises RunError: the file is missing or corrupt
+        :raises RunError: if the file is missing or corrupt
         """
         record = read_status(self.paths.status)
         if record.status != "running":
@@ -97,17 +97,17 @@ class Run:
         if self._has_owner(record):
             is_stale = record.heartbeat_age_seconds > self.stale_after_seconds
             return dataclasses.replace(record, status="stale") if is_stale else record
-        # The owner writes the final status before it lets go of the lock: it may have done both since the first look.
+        # The owner writes the final status before it releases the lock, and may have done both since the first read.
         record = read_status(self.paths.status)
         return dataclasses.replace(record, status="dead") if record.status == "running" else record
 
     @property
     def status(self) -> str:
         """
-        One of ``running``, ``completed``, ``stopped``, ``failed``; ``stale``: its process is running but gives
-        no heartbeat; ``dead``: its process went without a word.
+        One of ``running``, ``completed``, ``stopped``, ``failed``; ``stale`` if its process is running without writing
+        a heartbeat; ``dead`` if its process ended without writing a final status.
 
-        :raises RunError: the status is missing or corrupt
+        :raises RunError: if the status is missing or corrupt
         """
         return self.record.status
 
@@ -116,7 +116,7 @@ class Run:
         """
         The config file as it was given.
 
-        :raises RunError: it cannot be read
+        :raises RunError: if it cannot be read
         """
         return _read(self.paths.config).decode(errors="replace")
 
@@ -125,34 +125,34 @@ class Run:
         """
         The content of ``meta.json``.
 
-        :raises RunError: it cannot be read
+        :raises RunError: if it cannot be read
         """
         return _read_json(self.paths.meta)
 
     @property
     def metrics(self) -> dict[str, Any]:
         """
-        The content of ``metrics.json``; empty until the run has written one.
+        The content of ``metrics.json``; empty until the run has written it.
 
-        :raises RunError: it cannot be read
+        :raises RunError: if it cannot be read
         """
         return _read_json(self.paths.metrics) if self.paths.metrics.exists() else {}
 
     @property
     def benchmark(self) -> dict[str, Any]:
         """
-        The content of ``benchmark_metrics.json``; empty until the run has written one, at its end.
+        The content of ``benchmark_metrics.json``; empty until the run has written it, at its end.
 
-        :raises RunError: it cannot be read
+        :raises RunError: if it cannot be read
         """
         return _read_json(self.paths.benchmark_metrics) if self.paths.benchmark_metrics.exists() else {}
 
     @property
     def trackers(self) -> dict[str, str]:
         """
-        Where its trackers show the run: the page, or the id, by tracker; those that have neither are left out.
+        URL of the run, or its id, by tracker; trackers that have neither are left out.
 
-        :raises RunError: the file cannot be read
+        :raises RunError: if the file cannot be read
         """
         path = self.paths.tracking_states
         states = _read_json(path) if path.exists() else {}
@@ -162,10 +162,10 @@ class Run:
     @property
     def stretches(self) -> list[Stretch]:
         """
-        When a process worked on the run: from its start, and from each resume, to the last heartbeat that followed.
-        Those of which the beginning or the end is not known are left out.
+        Periods in which a process trained the run: from the start, and from each resume, to the last heartbeat after
+        it. Periods with an unknown beginning or end are left out.
 
-        :raises RunError: the status is missing or corrupt
+        :raises RunError: if the status is missing or corrupt
         """
         record, resumes = self.record, _read_resumes(self.paths.resumes)
         starts = [record.start_time, *(line.get("time") for line in resumes)]
@@ -178,7 +178,7 @@ class Run:
         ]
 
     def measure_bytes(self) -> int:
-        """:return: size of all files of the run in bytes; one that has several names (hard links) counts once"""
+        """:return: size of all files of the run in bytes; a file with several hard links counts once"""
         sizes: dict[tuple[int, int], int] = {}
         for folder, _, names in os.walk(self.paths.root):
             for name in names:
@@ -190,19 +190,19 @@ class Run:
         return sum(sizes.values())
 
     def _has_owner(self, record: RunStatus) -> bool:
-        """Whether the process that wrote the status is running: by the lock, then by the process's identity."""
+        """Return whether the process that wrote the status is running: check the lock, then the process."""
         locked = is_locked(self.paths.lock)
         owner = record.owner
         if locked or owner is None:
             return bool(locked)
         if not owner.is_on_this_host():
-            # A lock that is free here may be held there, if the shared file system keeps locks to each host.
+            # On a shared file system with locks per host, a lock that is free here may be held on another host.
             return locked is None or record.heartbeat_age_seconds <= self.stale_after_seconds
         return locked is None and owner.is_alive()
 
 
 def _read_resumes(path: Path) -> list[dict[str, Any]]:
-    """:return: a line each; one that a full disk has cut is left out"""
+    """:return: the parsed lines; a line that is incomplete because of a full disk is left out"""
     if not path.exists():
         return []
     lines = []

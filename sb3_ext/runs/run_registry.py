@@ -1,4 +1,4 @@
-"""All the runs below a directory: find them, find one by its name, remove one."""
+"""Find the runs below a directory, find a run by its name, and remove a run."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from sb3_ext.runs.paths import RUN_LINK
 from sb3_ext.runs.run import LIVE_STATUSES, STALE_AFTER_SECONDS, Run, is_run
 
 RUNS = Path("runs")
-"""Where new runs are made, and where runs are found by name."""
+"""Directory in which runs are created and found by name."""
 
 
 def find_runs(root: Path, *, stale_after_seconds: float = STALE_AFTER_SECONDS) -> list[Run]:
     """
-    The runs below a directory, by name.
+    Find the runs below a directory.
 
-    :param root: a directory of runs, or of directories of runs; or itself a run
+    :param root: a directory of runs, or of directories of runs; or a run directory
     :param stale_after_seconds: see :class:`Run`
-    :return: an empty list if the directory does not exist: the first run makes it
+    :return: the runs, sorted by name; empty if the directory does not exist, since the first run creates it
     :raises RunError: if it is not a directory, or cannot be read
     """
     try:
@@ -42,10 +42,10 @@ def find_run(text: str, root: Path = RUNS, *, stale_after_seconds: float = STALE
     Find the run that a user names.
 
     :param text: a run directory, or the name of a run below ``root``
-    :param root: where runs are found by name
+    :param root: directory in which runs are found by name
     :param stale_after_seconds: see :class:`Run`
     :return: the run
-    :raises RunError: if there is no such run; the message has the nearest name, or the run that a file belongs to
+    :raises RunError: if there is no such run; the message suggests the most similar name, or the run of a given file
     """
     for directory in (Path(text), root / text):
         if is_run(directory):
@@ -67,8 +67,8 @@ def find_run(text: str, root: Path = RUNS, *, stale_after_seconds: float = STALE
 
 def find_run_of(checkpoint: Path) -> Run | None:
     """
-    :param checkpoint: its folder, by any path: that in the run directory, or that of where it really is
-    :return: the run that it is a checkpoint of, if it can be told
+    :param checkpoint: directory of a checkpoint; its path may contain symbolic links
+    :return: the run that the checkpoint belongs to; ``None`` if unknown
     """
     real = checkpoint.resolve()
     places = (checkpoint.absolute().parents[1], real.parents[1], (real.parent / RUN_LINK).resolve())
@@ -77,9 +77,9 @@ def find_run_of(checkpoint: Path) -> Run | None:
 
 def check_removable(run: Run) -> None:
     """
-    Refuse to delete a run that is running.
+    Raise an error if a run is running, so that it cannot be removed.
 
-    :param run: a run; where its status is corrupt, its lock decides
+    :param run: a run; if its status is corrupt, only its lock is checked
     :raises RunError: if it is running
     """
     try:
@@ -92,14 +92,14 @@ def check_removable(run: Run) -> None:
 
 def remove_run(run: Run) -> None:
     """
-    Delete a run's directory with all that is in it.
+    Delete a run directory with all its content.
 
     :param run: a run that is not running
     :raises RunError: if it is running, or cannot be deleted
     """
     check_removable(run)
     try:
-        lock = RunLock(run.paths.lock)  # no process can resume it meanwhile
+        lock = RunLock(run.paths.lock)  # no process can resume the run while it is deleted
         try:
             shutil.rmtree(run.paths.root)
         finally:
@@ -111,7 +111,7 @@ def remove_run(run: Run) -> None:
 
 
 def _find_owner(path: Path) -> Path | None:
-    """:return: the run directory that a file or folder is in, or that a checkpoint on another disk belongs to"""
+    """:return: the run directory that contains a file or folder, or that a checkpoint on another disk belongs to"""
     directory = next((parent for parent in path.absolute().parents if is_run(parent)), None)
     if directory is None and path.is_dir() and (run := find_run_of(path)) is not None:
         return run.paths.root

@@ -1,4 +1,4 @@
-"""A run while it trains: the one owner of its directory, as a context manager."""
+"""Context manager of a run in training: owns the run directory."""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ class RunSession:
 
         with RunSession.create(directory, config_text=…, resolved_config_text=…, meta=…) as session:
             with session.starting():
-                …                           # make everything; a signal or the stop file ends this at once
+                …                           # set up; a signal or the stop file ends this at once
             …                               # train; session.status, session.signals
             session.finish("total_steps")
 
-    However the block ends, a final status with its reason is on the disk afterwards, the pid and stop files are gone,
-    the log is closed, the signal handlers are the previous ones and the lock is free. An exception makes the run
-    ``failed`` and is raised again; an interrupt makes it ``stopped``, and is raised again unless the stop file ended
-    the start. A mistake of the user's (:class:`Sb3ExtError`) before anything was trained takes the new directory away
-    again.
+    When the block ends, also by an exception, the final status with its reason is on the disk, the pid and stop files
+    are removed, the log is closed, the previous signal handlers are restored and the lock is released. An exception
+    makes the run ``failed`` and is raised again; an interrupt makes it ``stopped``, and is raised again unless it is
+    due to the stop file during :meth:`starting`. An :class:`Sb3ExtError` before anything was trained removes the new
+    directory.
 
-    :ivar paths: the file names
-    :ivar status: the live status
-    :ivar signals: SIGINT and SIGTERM, noted since just before the directory was taken
+    :ivar paths: paths of the run's files
+    :ivar status: status file of the run
+    :ivar signals: records SIGINT and SIGTERM from just before the directory was locked
     """
 
     def __init__(
@@ -81,14 +81,15 @@ class RunSession:
         cls, directory: Path, *, config_text: str, resolved_config_text: str, meta: Mapping[str, Any]
     ) -> RunSession:
         """
-        Make the run directory and own it. Enter the ``with`` block at once.
+        Create the run directory and own it. Enter the ``with`` block at once.
 
-        :param directory: must not exist, be empty, or have what a killed creation has left; its parents are created
+        :param directory: a directory that does not exist, is empty, or was left by a process that was killed while
+            creating it; its parents are created
         :param config_text: the config file as given
-        :param resolved_config_text: every value, defaults filled in
+        :param resolved_config_text: every value, including defaults
         :param meta: content of ``meta.json``, plain data
-        :raises RunError: the directory is not empty, has a name that cannot be, cannot be written, or another
-            process creates it at the same time; nothing is left behind
+        :raises RunError: if the directory is not empty, has an invalid name, cannot be written, or is created by
+            another process at the same time; nothing is left behind
         """
         paths = RunPaths(Path(directory).absolute())
         _check_name(paths.root)
@@ -119,11 +120,11 @@ class RunSession:
     @classmethod
     def resume(cls, directory: Path, *, entry: Mapping[str, Any]) -> RunSession:
         """
-        Own the directory of a run that has ended, or whose process is gone. Enter the ``with`` block at once.
+        Own the directory of a run that has ended or was killed. Enter the ``with`` block at once.
 
         :param directory: a run directory
-        :param entry: fields of its line in ``resumes.jsonl`` beside time, host and the end of the earlier part;
-            plain data
+        :param entry: further fields of its line in ``resumes.jsonl``, besides time, host and the previous end; plain
+            data
         :raises RunError: if another process owns it, it is not a run, or it cannot be written
         """
         paths = RunPaths(Path(directory).absolute())
@@ -138,7 +139,7 @@ class RunSession:
         try:
             remove_abandoned(paths.root, paths.replaced_files)
             status = earlier.resume()
-            paths.stop.unlink(missing_ok=True)  # an old wish, not this stretch's
+            paths.stop.unlink(missing_ok=True)  # an old request, not for this process
             write_text(paths.pid, f"{status.pid}\n", durable=False)
             with paths.resumes.open("a", encoding="utf-8") as file:
                 previous = {"previous_host": earlier.host, "previous_heartbeat": earlier.last_heartbeat}
@@ -156,8 +157,8 @@ class RunSession:
     @contextmanager
     def preparing(self) -> Iterator[None]:
         """
-        Around what is done to the directory between :meth:`create` or :meth:`resume` and the ``with`` block: an
-        exception ends the run, as one inside the block does.
+        Context manager for work on the directory between :meth:`create` or :meth:`resume` and the ``with`` block of
+        the session: an exception ends the run, as in that block.
         """
         try:
             yield
@@ -168,9 +169,9 @@ class RunSession:
     @contextmanager
     def starting(self) -> Iterator[None]:
         """
-        Inside, a signal or the stop file ends the run at once: nothing has been trained that would be lost.
+        Context manager in which a signal or the stop file ends the run at once, since nothing has been trained yet.
 
-        :raises Interrupted: also if a signal has come before
+        :raises Interrupted: on a signal, also one received before, or if there is a stop file
         """
         self._is_starting = True
         with self.signals.at_once(), self.signals.interrupting_when(self.paths.stop.exists):
@@ -181,7 +182,7 @@ class RunSession:
         """
         Add to the last line of ``resumes.jsonl``, if there is one, why this resume is approximate.
 
-        :param reason: ``None`` if it is exact
+        :param reason: why it is approximate; ``None`` if it is exact
         """
         if reason is None or not self.paths.resumes.exists():
             return
@@ -191,8 +192,8 @@ class RunSession:
 
     @property
     def interruption(self) -> Interruption:
-        """Ends loops before and after training: by the stop file, or on a signal."""
-        # The stop file first: `runs stop` leaves it before it sends a signal.
+        """Stops loops before and after training on a signal or if there is a stop file."""
+        # Check the stop file first: `runs stop` creates it before it sends a signal.
         return Interruption(StopFile(self.paths.stop).find_reason, self.signals.find_reason)
 
     def finish(self, stop_reason: str, stop_detail: str | None = None) -> None:
@@ -200,7 +201,7 @@ class RunSession:
         Record why the training ended. Call this once, at the end of the block.
 
         :param stop_reason: see :func:`sb3_ext.runs.status.status_for`
-        :param stop_detail: the numbers behind it, in words
+        :param stop_detail: details of the reason, such as numbers
         """
         self._stop_reason, self._stop_detail = stop_reason, stop_detail
 
@@ -251,7 +252,7 @@ class RunSession:
             return f"error: {type(error).__name__}: {message} ({find_place(error)})"
         else:
             reason = self._stop_reason or "error: the training ended without a reason"
-        # `runs stop` leaves the stop file before it signals: then the file is what ended the run.
+        # `runs stop` creates the stop file before it sends a signal: then report the stop file as the reason.
         return _STOP_FILE if reason.startswith("signal ") and self.paths.stop.exists() else reason
 
 
@@ -265,8 +266,8 @@ def _check_name(directory: Path) -> None:
 
 def _claim(paths: RunPaths) -> RunLock:
     """
-    Make the directory, or take one that is empty or that a killed process has begun to fill, and lock it: of several
-    processes exactly one succeeds.
+    Create the directory, or reuse one that is empty or was left by a killed creation, and lock it. If several processes
+    try at the same time, exactly one succeeds.
     """
     try:
         paths.root.mkdir(parents=True, exist_ok=True)
@@ -310,7 +311,7 @@ def _make_write_error(paths: RunPaths, error: OSError) -> RunError:
 
 
 def _find_owner(paths: RunPaths) -> str:
-    """The pid file follows the lock by some microseconds."""
+    """Return the pid of the owner for messages; the owner writes it some microseconds after it takes the lock."""
     deadline = time.monotonic() + _OWNER_WAIT_SECONDS
     while time.monotonic() < deadline:
         try:

@@ -1,6 +1,6 @@
 """
-SIGINT and SIGTERM as requests: the first asks the training to end well, the second ends it at once. Before the training
-has begun, so does the first.
+Handle SIGINT and SIGTERM: the first signal asks training to stop and save, a second one ends it at once. Before
+training has begun, the first signal already ends it at once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# `timeout` signals the process and then its group: what comes again this soon is the same request.
+# `timeout` signals the process and then its group: a second signal within this time is the same request.
 _REPEAT_SECONDS = 0.3
 _LOOK_SECONDS = 0.2
 
@@ -24,16 +24,16 @@ def ignore_signals() -> dict[signal.Signals, Any]:
     """
     Ignore SIGINT and SIGTERM in this process.
 
-    :return: the handlers that were there before
+    :return: the previous handlers
     """
     return {number: signal.signal(number, signal.SIG_IGN) for number in _SIGNALS}
 
 
 class Interrupted(KeyboardInterrupt):
     """
-    End now, without finishing rollout, update or save.
+    End at once, without finishing the rollout, update or save.
 
-    :param signal_name: the first signal's name, such as ``SIGTERM``
+    :param signal_name: name of the first signal, such as ``SIGTERM``
     """
 
     def __init__(self, signal_name: str) -> None:
@@ -44,7 +44,8 @@ class Interrupted(KeyboardInterrupt):
 @contextmanager
 def raising_on_sigterm() -> Iterator[None]:
     """
-    Inside, SIGTERM raises :class:`Interrupted`, as Ctrl+C raises ``KeyboardInterrupt``: files and processes are closed.
+    Context manager in which SIGTERM raises :class:`Interrupted`, as Ctrl+C raises ``KeyboardInterrupt``, so that files
+    and processes are closed.
 
     Does nothing outside of the main thread, where Python allows no handlers.
     """
@@ -64,11 +65,12 @@ def raising_on_sigterm() -> Iterator[None]:
 
 class SignalWatch:
     """
-    Notes SIGINT and SIGTERM between :meth:`begin` and :meth:`end`, or inside a ``with`` block.
+    Record SIGINT and SIGTERM between :meth:`begin` and :meth:`end`, or inside a ``with`` block.
 
-    Python allows handlers in the main thread only; elsewhere this does nothing and :attr:`received` stays ``None``.
+    Python allows handlers in the main thread only; in other threads this does nothing and :attr:`received` stays
+    ``None``.
 
-    :ivar received: name of the first signal that came
+    :ivar received: name of the first signal received; ``None`` if there was none
     """
 
     def __init__(self) -> None:
@@ -92,7 +94,7 @@ class SignalWatch:
     @contextmanager
     def ignoring_afterwards(self) -> Iterator[None]:
         """
-        Ignore signals from the end of the watch to the end of the block, so that they do not alter what is left to do.
+        Ignore signals from the end of the watch to the end of the block, so that they do not interrupt the final work.
         """
         previous, self._previous = self._previous, dict.fromkeys(self._previous, signal.SIG_IGN)
         try:
@@ -104,10 +106,10 @@ class SignalWatch:
     @contextmanager
     def at_once(self) -> Iterator[None]:
         """
-        Inside, the first signal already raises: nothing has been trained that would be lost.
+        Context manager in which the first signal raises :class:`Interrupted`, for work before training.
 
-        :raises Interrupted: at once, if a signal has come before; at the end, if what a signal has raised was lost in
-            code that ignores exceptions
+        :raises Interrupted: also on entry if a signal was received before, and on exit if the block has suppressed the
+            exception
         """
         self._raise_if_received()
         self._is_at_once = True
@@ -120,9 +122,9 @@ class SignalWatch:
     @contextmanager
     def interrupting_when(self, is_true: Callable[[], bool]) -> Iterator[None]:
         """
-        Inside, a condition acts as SIGTERM does.
+        Context manager that treats a condition as a SIGTERM.
 
-        :param is_true: asked several times a second, from another thread
+        :param is_true: returns whether the condition holds; called several times a second from another thread
         """
         has_ended = threading.Event()
         thread = threading.Thread(target=self._watch, args=(is_true, has_ended), name="start-watch", daemon=True)
@@ -133,11 +135,11 @@ class SignalWatch:
             has_ended.set()  # and the thread ends soon
 
     def find_reason(self) -> str | None:
-        """:return: ``signal SIGTERM``, say, if a signal has come"""
+        """:return: stop reason, such as ``signal SIGTERM``; ``None`` without a signal"""
         return None if self.received is None else f"signal {self.received}"
 
     def ignore_further(self) -> None:
-        """From now on raise nothing: what ends the run must not be torn in two."""
+        """Raise nothing from now on, so that signals do not interrupt the end of the run."""
         self._is_ending = True
 
     def __enter__(self) -> SignalWatch:
@@ -156,12 +158,12 @@ class SignalWatch:
     def _watch(self, is_true: Callable[[], bool], has_ended: threading.Event) -> None:
         while not has_ended.wait(_LOOK_SECONDS):
             if is_true() and self._previous:
-                # To that thread: it may wait in the kernel, for a worker process say.
+                # Signal the main thread: it may wait in a system call, for example for a worker process.
                 signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
                 return
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if os.getpid() != self._pid:  # a forked worker: not ours to swallow
+        if os.getpid() != self._pid:  # in a forked worker, restore the previous handler
             self._restore(number)
             os.kill(os.getpid(), number)
             return
@@ -179,5 +181,5 @@ class SignalWatch:
 
 
 def _put_back(number: int, handler: Any) -> None:
-    # None: the handler was not installed from Python and cannot be put back from it either.
+    # None: the handler was not installed from Python and cannot be restored from Python.
     signal.signal(number, signal.SIG_DFL if handler is None else handler)

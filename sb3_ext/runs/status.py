@@ -21,7 +21,7 @@ from sb3_ext.runs.owner import Owner
 logger = logging.getLogger(__name__)
 
 WRITTEN_STATUSES = ("running", "completed", "stopped", "failed")
-_LIMIT = 2.0**63  # no count and no time comes near; NaN and infinity fail the comparison, too
+_LIMIT = 2.0**63  # above all valid counts and times; NaN and infinity fail the comparison, too
 NO_UPDATE = "no update"
 """The stop reason of a run that reached a bound before its first update."""
 NO_CHECKPOINT = "no checkpoint"
@@ -34,33 +34,33 @@ _FAILING_REASONS = {"nan", NO_UPDATE, NO_CHECKPOINT}
 @dataclass(frozen=True)
 class RunStatus:
     """
-    The fields of ``status.json``; ``None`` means "not known" or "does not apply".
+    The fields of ``status.json``; ``None`` means unknown or not applicable.
 
     :param status: ``running``, ``completed``, ``stopped`` or ``failed``
     :param phase: ``starting``, ``collecting``, ``updating``, ``evaluating``, ``saving``, ``finished``
     :param step: environment transitions so far
-    :param total_steps: the target, if steps bound the run
+    :param total_steps: step at which the run ends, if it has a budget of steps
     :param episode: episodes finished
-    :param epsilon: exploration rate, for the algorithms that have one
+    :param epsilon: exploration rate, for algorithms that have one
     :param fps: environment transitions per second
-    :param eta_seconds: the time that the rest will take
-    :param elapsed_seconds: the time since the start, earlier stretches of a resumed run included
+    :param eta_seconds: estimated time left
+    :param elapsed_seconds: duration of training, including earlier parts of a resumed run
     :param episode_return_mean: mean return of the latest episodes
     :param best_evaluation: best mean return of an evaluation
-    :param rating: the agent's among its opponents, in a game of two: the mean of openskill's
-    :param rating_sigma: how unsure that is: the standard deviation
+    :param rating: rating of the agent among its opponents in a two-player game: openskill's mean
+    :param rating_sigma: uncertainty of the rating: openskill's standard deviation
     :param start_time: ISO 8601, UTC
     :param last_heartbeat: ISO 8601, UTC
     :param stop_reason: why the run ended; see :func:`status_for`
-    :param stop_detail: the numbers behind that reason, in words
+    :param stop_detail: details of the stop reason, such as numbers
     :param last_checkpoint: path of the newest checkpoint
     :param last_save_error: why the newest checkpoint could not be written
-    :param pid: the owner's process id; proof only together with the next three
-    :param host: the owner's machine
-    :param boot_id: that machine's boot
+    :param pid: process id of the owner, which only the next three fields make unique
+    :param host: machine of the owner
+    :param boot_id: boot id of that machine
     :param process_start_ticks: when the owner started, in clock ticks since that boot
-    :param run_id: the run's own id, which never changes
-    :param mock: whether the environment is noise (``--mock-env``), so that its returns mean nothing
+    :param run_id: unique id of the run, which never changes
+    :param mock: whether the environment is a mock (``--mock-env``) with random observations and rewards
     """
 
     status: str = "running"
@@ -113,14 +113,14 @@ class RunStatus:
 
     def title(self, name: str) -> str:
         """
-        :param name: of the run
-        :return: how it is called above pictures and tables: the name, and that its environment is a mock one
+        :param name: name of the run
+        :return: title for plots and tables: the name, marked if the environment is a mock
         """
         return f"{name} (mock environment)" if self.mock else name
 
     @property
     def share(self) -> float | None:
-        """How much of ``total_steps`` is done, at most 1: a rollout may go beyond it. ``None`` without such a bound."""
+        """Finished share of ``total_steps``, at most 1; ``None`` without ``total_steps``."""
         return min(self.step / self.total_steps, 1.0) if self.total_steps else None
 
     @property
@@ -130,30 +130,30 @@ class RunStatus:
 
     @property
     def owner(self) -> Owner | None:
-        """The process that wrote this, if the status names it."""
+        """The process that wrote this status; ``None`` if unknown."""
         if self.pid is None or self.host is None or self.boot_id is None or self.process_start_ticks is None:
             return None
         return Owner(self.pid, self.host, self.boot_id, self.process_start_ticks)
 
     @property
     def heartbeat_age_seconds(self) -> float:
-        """Seconds since the last heartbeat by this machine's clock; infinite if there was none."""
+        """Seconds since the last heartbeat by the clock of this machine; infinite if there was none."""
         if self.last_heartbeat is None:
             return math.inf
         # Another machine's clock may be ahead.
         return max(0.0, (datetime.now(timezone.utc) - datetime.fromisoformat(self.last_heartbeat)).total_seconds())
 
     def to_json(self) -> dict[str, Any]:
-        """:return: plain data for JSON; numbers that JSON has not (NaN, infinity) become ``None``"""
+        """:return: plain data for JSON; NaN and infinity, which JSON lacks, become ``None``"""
         return {name: _make_plain(getattr(self, name)) for name in _FIELD_TYPES}
 
     @classmethod
     def from_json(cls, content: Any) -> RunStatus:
         """
-        Read what :meth:`to_json` gives. Unknown fields, from a later version, are left out.
+        Parse the result of :meth:`to_json`. Unknown fields, from a later version, are ignored.
 
         :param content: parsed JSON
-        :raises ValueError: a field is missing or has a value that it cannot have
+        :raises ValueError: if a field is missing or has an invalid value
         """
         if not isinstance(content, Mapping):
             raise ValueError(f"expected an object, found {type(content).__name__}")
@@ -175,12 +175,12 @@ class RunStatus:
 
 class StatusFile:
     """
-    The writing side of ``status.json``: changes are collected in memory and written together.
+    Write ``status.json``: changes are collected in memory and written together.
 
-    A status that cannot be written (a full disk, say) does not end the training: it is logged once.
+    If the status cannot be written, for example on a full disk, a warning is logged once, and training continues.
 
     :param path: the file
-    :param status: what to begin with; its ``elapsed_seconds`` are those of earlier stretches
+    :param status: initial status; its ``elapsed_seconds`` are the duration of earlier parts of a resumed run
     """
 
     def __init__(self, path: Path, status: RunStatus) -> None:
@@ -201,9 +201,9 @@ class StatusFile:
 
     def rewind(self, elapsed_seconds: float) -> None:
         """
-        Go back in time.
+        Set the duration of training back to that at a checkpoint.
 
-        :param elapsed_seconds: how long the run had lasted then
+        :param elapsed_seconds: duration at the checkpoint
         """
         self._earlier_seconds = elapsed_seconds
 
@@ -211,8 +211,8 @@ class StatusFile:
         """
         Set ``last_heartbeat`` and ``elapsed_seconds`` and replace the file.
 
-        :param durable: flush it to the disk, so that it survives a power loss, as the last one must and a heartbeat
-            need not; where there is no room for a new file, overwrite the old one
+        :param durable: flush the file to the disk, so that it survives a power loss, as needed for the final status; if
+            there is no space for a new file, overwrite the old one
         """
         elapsed = round(self._earlier_seconds + time.monotonic() - self._start, 3)
         self.update(last_heartbeat=_format_now(), elapsed_seconds=elapsed)
@@ -248,11 +248,11 @@ def read_status(path: Path) -> RunStatus:
 
 def status_for(stop_reason: str) -> str:
     """
-    The status that a stop reason belongs to.
+    Return the status for a stop reason.
 
     :param stop_reason: ``total_steps``, ``total_episodes``, ``duration``, ``converged``, ``plateau``;
         ``nan``, ``no update``, ``no checkpoint``, ``error: …``; ``signal SIGTERM``, ``stop file``, ``pruned``, or the
-        reason of a callback of the user's own
+        reason of a custom callback
     :return: ``completed`` for the first five, ``failed`` for the next four, ``stopped`` for the others
     """
     if stop_reason in _COMPLETING_REASONS:

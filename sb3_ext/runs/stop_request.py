@@ -1,4 +1,4 @@
-"""Stop a run from another process: by its stop file, and by a signal to the process that is proven to be its owner."""
+"""Stop a run from another process: create its stop file, and send a signal to the process that owns it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _POLL_SECONDS = 0.05
 @dataclass(frozen=True)
 class StopOutcome:
     """
-    What became of a wish to stop a run.
+    The outcome of a request to stop a run.
 
-    :param status: how the run stands now
-    :param has_ended: whether it is over, by this wish or before it
-    :param was_asked: whether the run was running, and so was asked to stop
-    :param note: why no signal was sent; ``None`` if one was, or the run had ended
+    :param status: status of the run after the request
+    :param has_ended: whether the run has ended, by this request or before
+    :param was_asked: whether the run was running and was asked to stop
+    :param note: why no signal was sent; ``None`` if one was sent or the run had ended
     """
 
     status: str
@@ -36,11 +36,11 @@ def stop_run(run: Run, timeout_seconds: float) -> StopOutcome:
     """
     Ask a run to stop, and wait for its end.
 
-    The stop file comes first, so that the run takes the signal, which only makes it look sooner, for the same wish.
+    The stop file is created before the signal is sent, so that the run reports the stop file as the reason.
 
-    :param run: a run; one that is over is left alone
+    :param run: a run; nothing is done if it has ended
     :param timeout_seconds: how long to wait
-    :raises RunError: the stop file cannot be left, or the run's status is corrupt
+    :raises RunError: if the stop file cannot be created, or the run's status is corrupt
     """
     record = run.record
     if record.status not in LIVE_STATUSES:
@@ -48,7 +48,7 @@ def stop_run(run: Run, timeout_seconds: float) -> StopOutcome:
     try:
         run.paths.stop.touch()
     except OSError as error:
-        raise RunError(f"{run.paths.stop}: the stop file cannot be left: {error.strerror}") from error
+        raise RunError(f"{run.paths.stop}: cannot create the stop file: {error.strerror}") from error
     note = _signal_owner(record.owner)
     status, has_ended = _wait_for_end(run, timeout_seconds)
     return StopOutcome(status, has_ended, was_asked=True, note=note)
@@ -71,10 +71,10 @@ def _signal_owner(owner: Owner | None) -> str | None:
 
 def _send_sigterm(owner: Owner) -> None:
     """
-    Signal the owner and nothing else.
+    Send SIGTERM to the owner, but not to another process that has got its pid.
 
-    :raises ProcessLookupError: it is gone; its pid may belong to another process now
-    :raises PermissionError: it is another user's
+    :raises ProcessLookupError: if the owner has ended
+    :raises PermissionError: if the owner belongs to another user
     """
     descriptor = _open_process(owner.pid)
     try:
@@ -91,9 +91,9 @@ def _send_sigterm(owner: Owner) -> None:
 
 def _open_process(pid: int) -> int | None:
     """
-    Hold on to a process, so that its pid cannot become another's between the look and the signal.
+    Open a pidfd of a process, so that the signal cannot reach another process with the same pid.
 
-    :return: a descriptor; ``None`` if there is no such process, or the system has no such descriptors
+    :return: the descriptor; ``None`` if there is no such process, or the system has no pidfds
     """
     try:
         return os.pidfd_open(pid)
@@ -102,7 +102,7 @@ def _open_process(pid: int) -> int | None:
 
 
 def _wait_for_end(run: Run, timeout_seconds: float) -> tuple[str, bool]:
-    """The end is a final status and, soon after it, a free lock: then others may have the directory."""
+    """Wait for a final status and then a free lock: from then on, other processes can use the directory."""
     deadline = time.monotonic() + timeout_seconds
     while True:
         status = run.status

@@ -145,7 +145,7 @@ def test_a_stop_file_that_cannot_be_left_is_an_error(tmp_path: Path, sent_signal
     run = claim_run(tmp_path / "a")
     run.paths.stop.symlink_to(tmp_path / "missing" / "file")
 
-    with pytest.raises(RunError, match="the stop file cannot be left"):
+    with pytest.raises(RunError, match="cannot create the stop file"):
         stop_run(run, timeout_seconds=0)
     assert sent_signals == []
 
