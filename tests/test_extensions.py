@@ -315,7 +315,7 @@ def test_a_failing_tracker_causes_only_a_warning(
     assert run.status == "completed"
     [warning] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert warning.startswith("tracker journal: OSError: the journal is full")
-    assert "what it has missed stays in" in warning
+    assert "values not sent stay in" in warning
 
 
 def test_a_mistake_found_by_a_tracker_leaves_no_run_directory() -> None:

@@ -1,1 +1,1 @@
-"""Judge a model: play episodes, evaluate, decide when training has converged, show it."""
+"""Evaluate a model: play episodes, compute statistics, detect convergence, record videos."""

@@ -29,10 +29,10 @@ from sb3_ext.evaluation.plain_env import AnyEnv, wrap_plain_env
 from sb3_ext.interruption import NEVER, Interruption
 from sb3_ext.vec.process_lifetime import shield_new_processes
 
-# A model that only plays needs no replay buffer; at its full size it might not fit a second time.
+# A model that only plays needs no replay buffer; a second one of full size might not fit into memory.
 _WITHOUT_REPLAY: dict[str, Any] = {"buffer_size": 1, "replay_buffer_class": None, "replay_buffer_kwargs": {}}
 
-# Enough to close environments, and little to wait for in the middle of an evaluation.
+# Long enough to close environments, short enough to wait for if an evaluation is running.
 _SECONDS_TO_END = 0.3
 
 _POLL_SECONDS = 0.1
@@ -42,14 +42,15 @@ _START_METHOD: Final = "spawn"  # a process that has used CUDA cannot be forked
 
 class BackgroundEvaluator:
     """
-    An :class:`~sb3_ext.evaluation.evaluators.Evaluator` in another process. What goes wrong there is an outcome.
+    An :class:`~sb3_ext.evaluation.evaluators.Evaluator` in another process. Its errors are returned as outcomes, not
+    raised.
 
-    The process is started again with the next model if it dies. It ignores Ctrl+C, and it ends with this one,
-    however this one ends.
+    If the process dies, it is started again for the next model. It ignores Ctrl+C, and ends when this process ends,
+    also if this process is killed.
 
-    :param make_env: makes the environments, over there; anything that cloudpickle can take
-    :param settings: how
-    :param capture: saves the model somewhere and returns the path of its ``model.zip``, which must stay until the
+    :param make_env: function that makes the environments in the other process; cloudpickle must be able to serialize it
+    :param settings: settings of the evaluations
+    :param capture: function that saves the model and returns the path of its ``model.zip``, which must exist until the
         outcome is received; by default the model is saved to a temporary file
     """
 
@@ -107,7 +108,7 @@ class BackgroundEvaluator:
         return outcome
 
     def close(self) -> None:
-        """See :class:`~sb3_ext.evaluation.evaluators.Evaluator`. A model that is being evaluated is given up."""
+        """See :class:`~sb3_ext.evaluation.evaluators.Evaluator`. A running evaluation is aborted."""
         if self._worker is not None:
             self._worker.end()
             self._worker = None
@@ -143,7 +144,7 @@ class _Job:
 
 
 class _EvaluationWorker:
-    """The other process, and the line to it."""
+    """The other process, and the connection to it."""
 
     def __init__(self, make_env: Callable[[], AnyEnv]) -> None:
         context = multiprocessing.get_context(_START_METHOD)
@@ -155,7 +156,7 @@ class _EvaluationWorker:
         with shield_new_processes():
             self._process.start()
         far_connection.close()
-        # multiprocessing waits for its processes when Python exits: this one has to be ended before.
+        # multiprocessing waits for its processes when Python exits, so this one must be ended before.
         atexit.register(self.end)
 
     @property
@@ -163,7 +164,7 @@ class _EvaluationWorker:
         return self._process.is_alive()
 
     def wait(self, timeout_seconds: float | None, interruption: Interruption) -> bool:
-        """:return: whether something has arrived"""
+        """:return: whether a message has arrived"""
         if timeout_seconds is not None:
             return self.connection.poll(timeout_seconds)
         while not self.connection.poll(_POLL_SECONDS):
@@ -183,9 +184,9 @@ class _EvaluationWorker:
 def _serve(connection: Connection, make_env: CloudpickleWrapper) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(1)  # the others are training's
+    torch.set_num_threads(1)  # training uses the other cores
     env: VecEnv | None = None
-    with suppress(EOFError, OSError):  # the line is closed: training needs no more
+    with suppress(EOFError, OSError):  # the connection is closed: no more evaluations are needed
         while True:
             job: _Job = connection.recv().var
             try:

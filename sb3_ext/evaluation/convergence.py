@@ -1,7 +1,7 @@
 """
-When training has converged, or has stopped improving: pure rules, fed one number at a time.
+Rules that detect when training has converged or stopped improving, updated with one return at a time.
 
-Differences are absolute. A threshold relative to the return would turn round where returns are negative.
+Differences are absolute, since a threshold relative to the return would have the wrong sign for negative returns.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _TARGET, _PLATEAU = TargetConfig.model_construct(), PlateauConfig()
 
 class ConvergenceRule:
     """
-    The average of the last ``window`` returns has reached ``target``, at ``patience`` checks in a row.
+    Met when the mean of the last ``window`` returns has reached ``target`` at ``patience`` consecutive checks.
 
-    Every return that comes in is a check, once the window is full.
+    Once the window is full, each new return is a check.
 
-    :param target: the average to reach
-    :param window: how many returns are averaged
-    :param patience: how many checks in a row it must hold
+    :param target: mean return to reach
+    :param window: number of returns to average
+    :param patience: number of consecutive checks at which the target must be reached
     :raises ValueError: if a number is out of its range
     """
 
@@ -43,7 +43,7 @@ class ConvergenceRule:
 
     def update(self, episode_return: float) -> bool:
         """
-        :param episode_return: of the next episode, or the mean of the next evaluation
+        :param episode_return: return of the next episode, or mean return of the next evaluation
         :return: whether the rule is met
         """
         self._returns.append(episode_return)
@@ -56,8 +56,8 @@ class ConvergenceRule:
 
     def describe(self, unit: str) -> str:
         """
-        :param unit: what has the returns: ``episodes`` or ``evaluations``
-        :return: how the latest average compares with the target
+        :param unit: source of the returns: ``episodes`` or ``evaluations``
+        :return: the latest average and the target, for messages
         """
         average = f"{fmean(self._returns):.2f}" if self._returns else "unknown"
         return f"mean return {average} of the last {len(self._returns)} {unit}, target {self._target:g}"
@@ -79,14 +79,15 @@ class ConvergenceRule:
 
 class PlateauRule:
     """
-    No average has been better than the best one by more than ``min_delta``, for ``patience`` checks in a row.
+    Met when no average has exceeded the best one by more than ``min_delta`` for ``patience`` consecutive checks.
 
-    Small steps count once they add up to more than ``min_delta``: the best average moves only then.
+    The best average is replaced only by such an improvement, so small improvements count once their sum exceeds
+    ``min_delta``.
 
-    :param patience: how many checks in a row without an improvement
-    :param min_delta: how much better is an improvement
-    :param in_standard_errors: ``min_delta`` counts standard errors of the newest average, not units of return
-    :param warm_up: how many checks at the beginning do not count towards ``patience``
+    :param patience: number of consecutive checks without an improvement
+    :param min_delta: smallest increase over the best average that counts as an improvement
+    :param in_standard_errors: ``min_delta`` is in standard errors of the newest average, not in units of return
+    :param warm_up: number of initial checks that do not count towards ``patience``
     :raises ValueError: if a number is out of its range
     """
 
@@ -106,12 +107,12 @@ class PlateauRule:
         self._checks = 0
         self._checks_without_improvement = 0
         self.best_average: float | None = None
-        """The average that is to be beaten by more than ``min_delta``."""
+        """The best average, which an improvement must exceed by more than ``min_delta``."""
 
     def update(self, average: float, standard_error: float | None = None) -> bool:
         """
-        :param average: of the next window of episodes, or of the next evaluation
-        :param standard_error: that of ``average``; ``None`` if it is unknown, which counts as 0
+        :param average: mean return of the next window of episodes, or of the next evaluation
+        :param standard_error: standard error of ``average``; ``None`` if unknown, which counts as 0
         :return: whether the rule is met
         """
         self._checks += 1
@@ -125,8 +126,8 @@ class PlateauRule:
 
     def describe(self, unit: str) -> str:
         """
-        :param unit: what has the returns: ``episodes`` or ``evaluations``
-        :return: for how long there has been no improvement, and over what
+        :param unit: source of the returns: ``episodes`` or ``evaluations``
+        :return: the best average and the number of checks without an improvement, for messages
         """
         best = "unknown" if self.best_average is None else f"{self.best_average:.2f}"
         return f"no mean return of {unit} above {best} at {self._checks_without_improvement} checks in a row"

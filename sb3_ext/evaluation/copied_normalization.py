@@ -1,4 +1,4 @@
-"""Training's normalisation statistics for an evaluation: copied as values, and standing still there."""
+"""Copy the normalisation statistics of training for an evaluation, which does not update them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize, unwrap_vec_no
 def copy_statistics(normalizer: VecNormalize | None) -> dict[str, Any] | None:
     """
     :param normalizer: training's ``model.get_vec_normalize_env()``
-    :return: its statistics as they are now; ``None`` if nothing is normalised
+    :return: its current statistics; ``None`` if nothing is normalised
     """
     if normalizer is None:
         return None
@@ -20,11 +20,11 @@ def copy_statistics(normalizer: VecNormalize | None) -> dict[str, Any] | None:
 
 def set_statistics(env: VecEnv, statistics: dict[str, Any] | None) -> None:
     """
-    Normalise an evaluation's observations as in training, leave its rewards alone, and let no statistics move.
+    Normalise the observations of an evaluation as in training. Rewards are not normalised, and statistics not updated.
 
-    :param env: the evaluation's environments
-    :param statistics: what :func:`copy_statistics` gave; nothing is done for ``None``
-    :raises ValueError: if there are statistics, but the environments have no ``VecNormalize`` to take them
+    :param env: environments of the evaluation
+    :param statistics: from :func:`copy_statistics`; ``None`` does nothing
+    :raises ValueError: if there are statistics, but the environments have no ``VecNormalize``
     """
     if statistics is None:
         return

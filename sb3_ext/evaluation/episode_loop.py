@@ -1,4 +1,4 @@
-"""The loop of every evaluation: a generator of finished episodes. Statistics, files and pictures stay outside of it."""
+"""Play episodes for an evaluation, and yield each when it ends."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ from sb3_ext.interruption import NEVER, Interruption
 logger = logging.getLogger(__name__)
 
 MAX_STEPS = EvalConfig().max_steps
-"""Longer than any episode of the usual environments: those of Atari have 27,000 steps at most."""
+"""Longer than any episode of common environments; Atari episodes have at most 27,000 steps."""
 
 STEPS_UNTIL_WARNING = 50_000
-"""Steps in each environment, without an episode that counts, after which a warning suggests a limit."""
+"""Steps in each environment without a finished episode after which a warning suggests a limit."""
 
 
 @dataclass(frozen=True)
 class Episode:
     """
-    One episode, finished or cut off.
+    A finished or truncated episode.
 
-    :param index: its place in the order of finishing, from 0
-    :param episode_return: undiscounted sum of the environment's own rewards
-    :param length: steps
-    :param success: the environment's ``is_success``; ``None`` where it reports none
-    :param truncated: whether the evaluation has cut it off, rather than the environment ended it: return and length are
-        those up to there
+    :param index: number of episodes that ended before it
+    :param episode_return: undiscounted sum of the environment's rewards, before wrappers scale them
+    :param length: number of steps
+    :param success: ``is_success`` of the environment; ``None`` if it reports none
+    :param truncated: whether the evaluation truncated it after ``max_steps``; return and length are then those so far.
+        ``False`` for a time limit of the environment
     """
 
     index: int
@@ -66,31 +66,30 @@ def play_episodes(
     interruption: Interruption = NEVER,
 ) -> Iterator[Episode]:
     """
-    Play exactly so many episodes, in all sub-environments side by side, and yield each when it ends.
+    Play a number of episodes in all sub-environments in parallel, and yield each when it ends.
 
-    Every sub-environment plays a share fixed beforehand, as in SB3's ``evaluate_policy``: taking whichever episodes
-    end first would prefer short ones. Returns and lengths are ``Monitor``'s where the environments have one, so that
-    wrappers around it that scale rewards or end episodes early do not show. Action masks (MaskablePPO) and recurrent
-    states (RecurrentPPO) are passed on. A training that continues between two episodes is not affected: random
-    states and the policy's mode are put back. With a seed the episodes are the same each time, given the same number
-    of sub-environments.
+    Each sub-environment plays a fixed share of the episodes, as in SB3's ``evaluate_policy``, since taking the episodes
+    that end first would favour short ones. Returns and lengths are those of ``Monitor``, if the environments have one,
+    before wrappers scale rewards or end episodes early. Action masks (MaskablePPO) and recurrent states (RecurrentPPO)
+    are passed to the model. Training may continue between two episodes: random states and the mode of the policy are
+    restored. The same seed repeats the same episodes if the number of sub-environments is the same.
 
-    An episode that has not ended after ``max_steps`` is cut off and counts as it is. The next one of that
-    sub-environment begins when the others have played their shares or are cut off, too, since a ``VecEnv`` resets all
-    of them together.
+    An episode that has not ended after ``max_steps`` is truncated, and counts. Since a ``VecEnv`` resets all
+    sub-environments together, the next episode of this one begins when the others have played their shares or were
+    truncated, too.
 
-    :param model: an SB3 algorithm or policy, or anything with a ``predict`` method
-    :param env: environments of the evaluation's own, or a single one; they are reset. A ``VecNormalize`` among them has
+    :param model: an SB3 algorithm or policy, or an object with a ``predict`` method
+    :param env: separate environments for the evaluation, or a single one; they are reset. A ``VecNormalize`` must have
         ``training=False``
-    :param episodes: how many; positive
+    :param episodes: number of episodes; positive
     :param deterministic: take the most likely action instead of sampling
-    :param seed: for the environments, the policy's sampling and the global random generators; ``None`` for fresh
+    :param seed: seed of the environments, the policy's sampling and the global random generators; ``None`` for fresh
         random numbers
-    :param max_steps: truncate an episode after so many steps; ``None`` for no limit
+    :param max_steps: truncate episodes after this many steps; ``None`` does not truncate
     :param interruption: checked before each step
-    :return: a generator; closing it early is fine
+    :return: a generator, which may be closed early
     :raises ValueError: if ``episodes`` or ``max_steps`` is not positive
-    :raises StopRequested: from the generator, if ``interruption`` asks to stop
+    :raises StopRequested: by the generator, if ``interruption`` requests it
     """
     if episodes < 1:
         raise ValueError(f"episodes must be positive, but got {episodes}")
@@ -124,7 +123,7 @@ def _play(
     if seed is not None:
         env.seed(seed)
     index = 0
-    while shares.any():  # more than once only if episodes were cut off
+    while shares.any():  # more than once only if episodes were truncated
         for episode in _play_from_reset(model, env, shares, deterministic, max_steps, interruption):
             yield replace(episode, index=index)
             index += 1
@@ -139,9 +138,9 @@ def _play_from_reset(
     interruption: Interruption,
 ) -> Iterator[Episode]:
     """
-    Play until each sub-environment has played its share or had an episode cut off.
+    Play until each sub-environment has played its share or an episode was truncated.
 
-    :param shares: episodes that are left for each; those that are played are taken away
+    :param shares: number of episodes left for each sub-environment; reduced in place
     """
     is_monitored = is_vecenv_wrapped(env, VecMonitor) or env.env_is_wrapped(Monitor)[0]
     normalizer = unwrap_vec_normalize(env)
@@ -164,7 +163,7 @@ def _play_from_reset(
         if steps - last_finished == STEPS_UNTIL_WARNING:
             _warn_of_endless_episodes()
         for place in np.flatnonzero(starts | (lengths == max_steps)).tolist():
-            # An Atari wrapper says "done" at every lost life; only Monitor knows the real end.
+            # An Atari wrapper returns done at every lost life; only Monitor reports the real end.
             has_ended = starts[place] and ("episode" in infos[place] or not is_monitored)
             if not has_ended and lengths[place] < max_steps:
                 continue
@@ -184,7 +183,7 @@ def _takes_masks(model: Any, env: VecEnv) -> bool:
 
 
 def _read_monitor(env: VecEnv, place: int) -> tuple[float, int]:
-    """:return: return and length of an episode that goes on, before what wrappers around its ``Monitor`` do to them"""
+    """:return: return and length so far of an unfinished episode, before wrappers around its ``Monitor`` change them"""
     vec_monitor = unwrap_vec_wrapper(env, VecMonitor)
     if vec_monitor is not None:
         return vec_monitor.episode_returns[place], vec_monitor.episode_lengths[place]

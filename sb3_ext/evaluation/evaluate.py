@@ -19,20 +19,20 @@ from sb3_ext.reports.intervals import compute_interval95
 @dataclass(frozen=True)
 class Evaluation:
     """
-    What one evaluation found.
+    Statistics of an evaluation.
 
-    :param episodes: how many were played
-    :param mean_return: mean of their undiscounted returns
-    :param std_return: standard deviation of the returns themselves (over n, as in SB3's ``evaluate_policy``)
+    :param episodes: number of episodes
+    :param mean_return: mean of the undiscounted returns
+    :param std_return: standard deviation of the returns (over n, as in SB3's ``evaluate_policy``)
     :param median_return: median of the returns
     :param ci95: 95 % confidence interval of the mean, by Student's t (over n - 1); ``None`` for one episode
     :param mean_length: mean of the lengths, in steps
-    :param success_rate: share of the episodes whose environment reported ``is_success``; ``None`` if none did
-    :param returns: one an episode, in the order of finishing
-    :param lengths: likewise
+    :param success_rate: share of successful episodes among those that report ``is_success``; ``None`` if none does
+    :param returns: return of each episode, in the order in which they ended
+    :param lengths: length of each episode, in the same order
     :param seed: the seed that repeats this evaluation; ``None`` if it had none
-    :param truncated_episodes: how many of the episodes the evaluation has cut off, since they had lasted ``max_steps``;
-        an environment's own time limit is none of these
+    :param truncated_episodes: number of episodes that the evaluation truncated after ``max_steps``, without those ended
+        by a time limit of the environment
     """
 
     episodes: int
@@ -63,18 +63,18 @@ def evaluate(
     interruption: Interruption = NEVER,
 ) -> Evaluation:
     """
-    Evaluate a model without changing it, or a training that it is in the middle of.
+    Evaluate a model. Neither the model nor a training in progress is changed.
 
-    :param model: an SB3 algorithm or policy, or anything with a ``predict`` method
-    :param env: environments of the evaluation's own: see :func:`~sb3_ext.evaluation.episode_loop.play_episodes`
-    :param episodes: how many; positive. Enough for an interval of useful width: 100, say
+    :param model: an SB3 algorithm or policy, or an object with a ``predict`` method
+    :param env: separate environments; see :func:`~sb3_ext.evaluation.episode_loop.play_episodes`
+    :param episodes: number of episodes; positive, and large enough for a narrow confidence interval, such as 100
     :param deterministic: take the most likely action instead of sampling
-    :param seed: repeats the same episodes; ``None`` for fresh random numbers
-    :param max_steps: truncate an episode after so many steps; ``None`` for no limit
+    :param seed: seed with which the same episodes are repeated; ``None`` for new episodes
+    :param max_steps: truncate episodes after this many steps; ``None`` does not truncate
     :param interruption: checked before each step
     :return: the statistics
     :raises ValueError: if ``episodes`` or ``max_steps`` is not positive
-    :raises StopRequested: if ``interruption`` asks to stop
+    :raises StopRequested: if ``interruption`` requests it
     """
     played = play_episodes(
         model,
@@ -90,8 +90,8 @@ def evaluate(
 
 def summarize(episodes: Iterable[Episode], *, seed: int | None = None) -> Evaluation:
     """
-    :param episodes: at least one
-    :param seed: what they were played with
+    :param episodes: at least one episode
+    :param seed: the seed with which they were played
     :return: their statistics
     """
     played = tuple(episodes)

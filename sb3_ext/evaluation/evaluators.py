@@ -1,4 +1,4 @@
-"""Evaluate during a training: in the same process, here, or in another one (:mod:`~sb3_ext.evaluation.background`)."""
+"""Evaluate during training in the same process; for another process, see :mod:`~sb3_ext.evaluation.background`."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _DEFAULTS = EvalConfig()
 @dataclass(frozen=True)
 class EvaluationSettings:
     """
-    How every evaluation of a training is done.
+    Settings of the evaluations during a training.
 
-    :param episodes: how many; positive
+    :param episodes: number of episodes per evaluation; positive
     :param deterministic: take the most likely action instead of sampling
-    :param seed: repeats the same episodes; ``None`` for fresh random numbers
-    :param max_steps: truncate an episode after so many steps; ``None`` for no limit
+    :param seed: seed with which every evaluation repeats the same episodes; ``None`` for new episodes
+    :param max_steps: truncate episodes after this many steps; ``None`` does not truncate
     :raises ValueError: if ``episodes`` or ``max_steps`` is not positive
     """
 
@@ -45,17 +45,17 @@ class EvaluationSettings:
 
     def evaluate(self, model: BaseAlgorithm, env: VecEnv, interruption: Interruption = NEVER) -> Evaluation:
         """
-        :param model: as for :func:`~sb3_ext.evaluation.evaluate.evaluate`
-        :param env: likewise
-        :param interruption: likewise
+        :param model: see :func:`~sb3_ext.evaluation.evaluate.evaluate`
+        :param env: see :func:`~sb3_ext.evaluation.evaluate.evaluate`
+        :param interruption: checked before each step
         :return: the statistics
-        :raises StopRequested: if ``interruption`` asks to stop
+        :raises StopRequested: if ``interruption`` requests it
         """
         return evaluate(model, env, **vars(self), interruption=interruption)
 
 
 class Evaluator(Protocol):
-    """Evaluates one model at a time, with training's normalisation statistics as they are when it is submitted."""
+    """Evaluates one model at a time, with the normalisation statistics of training at the time of :meth:`submit`."""
 
     @property
     def is_busy(self) -> bool:
@@ -63,40 +63,40 @@ class Evaluator(Protocol):
 
     def start(self, model: BaseAlgorithm) -> None:
         """
-        Make everything ready, so that what is wrong shows before training.
+        Create the environments and processes, so that errors are raised before training.
 
-        :param model: the one that is going to be trained
+        :param model: the model that will be trained
         """
 
     def submit(self, model: BaseAlgorithm, interruption: Interruption = NEVER) -> None:
         """
-        Evaluate the model as it is now. The outcome of the one before must have been received.
+        Evaluate the model in its current state. The previous outcome must have been received.
 
-        :param model: between two rollouts of its training
-        :param interruption: ends an evaluation that would keep the caller waiting; there is no outcome then
-        :raises StopRequested: if ``interruption`` asks to stop
+        :param model: the model, between two rollouts
+        :param interruption: may abort an evaluation in this process, which then has no outcome
+        :raises StopRequested: if ``interruption`` requests it
         """
 
     def receive(
         self, timeout_seconds: float | None = 0.0, interruption: Interruption = NEVER
     ) -> Evaluation | str | None:
         """
-        :param timeout_seconds: how long to wait for the outcome; ``None`` for as long as it takes
-        :param interruption: ends the waiting
-        :return: the evaluation, or what went wrong; ``None`` if it is not there yet, or nothing was submitted
-        :raises StopRequested: if ``interruption`` asks to stop
+        :param timeout_seconds: how long to wait for the outcome; ``None`` for no limit
+        :param interruption: may end the waiting
+        :return: the evaluation, or an error message; ``None`` if it has not ended yet, or nothing was submitted
+        :raises StopRequested: if ``interruption`` requests it
         """
 
     def close(self) -> None:
-        """Let go of everything that was started here. Closing again does nothing."""
+        """Close everything that was created here. Further calls do nothing."""
 
 
 class ForegroundEvaluator:
     """
-    An :class:`Evaluator` in this process: training stands still meanwhile, and what goes wrong is raised.
+    An :class:`Evaluator` in this process: training waits for the evaluation, and errors are raised.
 
-    :param env: the environments, or a single one, which stay the caller's; or a function that makes them
-    :param settings: how
+    :param env: environments or a single one, which the caller closes; or a function that makes them
+    :param settings: settings of the evaluations
     """
 
     def __init__(self, env: AnyEnv | Callable[[], AnyEnv], settings: EvaluationSettings) -> None:

@@ -1,4 +1,4 @@
-"""Write pictures into a film with imageio: an MP4 file, or a GIF. No screen is needed."""
+"""Write images to an MP4 or GIF file with imageio. No display is needed."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ Frame = np.ndarray[Any, np.dtype[np.uint8]]
 """Shape ``(height, width, 3)``, red, green, blue."""
 
 _MIN_SIDE_PIXELS = 360
-# Players take shorter times between two pictures of a GIF for a mistake and play them slowly.
+# Players replace shorter durations of a GIF's frames by a longer default.
 _MAX_GIF_FRAMES_PER_SECOND = 25
 
 
 class Film:
     """
-    A film that grows by one picture at a time. Its file is there once it is closed, unless there were no pictures.
+    Write a video frame by frame. The file is created by :meth:`close`, unless there are no frames.
 
-    :param path: a file name that ends in ``.mp4`` or ``.gif``; its directory exists. A fast GIF leaves pictures out
-    :param frames_per_second: how fast it is played
-    :raises ValueError: if the file name ends in something else
+    :param path: path that ends in ``.mp4`` or ``.gif``, in an existing directory. A GIF with a high frame rate omits
+        frames
+    :param frames_per_second: frame rate
+    :raises ValueError: if the path has another suffix
     :raises MissingExtraError: if ffmpeg is needed and missing
     """
 
@@ -40,12 +41,12 @@ class Film:
         if suffix == ".mp4":
             if find_spec("imageio_ffmpeg") is None:
                 raise MissingExtraError("an MP4 video", "video")
-            # Video players need even sides, and no more than that: no scaling to multiples of 16.
+            # Video players need even sides, but not multiples of 16, to which imageio would scale.
             self._options: dict[str, Any] = {"fps": frames_per_second, "quality": 8, "macro_block_size": 2}
         else:
             self._stride = math.ceil(frames_per_second / _MAX_GIF_FRAMES_PER_SECOND)
             milliseconds = round(1000 * self._stride / frames_per_second)
-            # The pictures are kept until the end: with 8 bits a pixel, which is also all that the format can hold.
+            # The frames are kept until the end, with 8 bits per pixel, as in the GIF format.
             self._options = {"duration": milliseconds, "loop": 0, "bits": 8}
         self._path = path
         self._unfinished = path.with_name(f".{path.stem}.unfinished{suffix}")
@@ -53,7 +54,7 @@ class Film:
         self._frames = 0
 
     def add(self, frame: Frame) -> None:
-        """:param frame: the next picture, of the same size as the first"""
+        """:param frame: the next frame, of the same size as the first"""
         if self._frames % self._stride == 0:
             if self._writer is None:
                 self._writer = imageio.get_writer(self._unfinished, **self._options)
@@ -61,7 +62,7 @@ class Film:
         self._frames += 1
 
     def close(self) -> None:
-        """Write the file, unless there were no pictures. Closing again does nothing."""
+        """Write the file, unless there are no frames. Further calls do nothing."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None
@@ -70,11 +71,11 @@ class Film:
 
 def caption_frame(frame: Frame, captions: Sequence[str]) -> Frame:
     """
-    Enlarge a small picture, and put a strip of text above it, where it covers nothing.
+    Enlarge a small frame, and add a strip of text above it.
 
-    :param frame: the picture
-    :param captions: short texts, each in a column of its own so that none moves when another grows
-    :return: a picture of even height and width, as video codecs want it; its size depends only on that of ``frame``
+    :param frame: the frame
+    :param captions: short texts, in columns of fixed positions
+    :return: a frame of even height and width, as video codecs require; its size depends only on that of ``frame``
     """
     image = Image.fromarray(frame)
     factor = math.ceil(_MIN_SIDE_PIXELS / min(image.size))

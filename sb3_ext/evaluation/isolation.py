@@ -1,9 +1,9 @@
 """
-What playing shares with training, swapped in and out.
+Isolate an evaluation from training: save and restore the state that they share.
 
-Stochastic policies sample from torch's global generator, DQN's exploration from NumPy's and from the action space's,
-gSDE keeps its noise in the policy, and ``predict`` switches the policy to evaluation mode. Were any of it left
-changed, a run that is evaluated would learn something else than the same run without evaluations.
+Stochastic policies sample from torch's global generator, DQN's exploration from those of NumPy and the action space,
+gSDE keeps its noise in the policy, and ``predict`` switches the policy to evaluation mode. Without restoring these,
+evaluations would change the results of training.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from sb3_ext.vec.global_random import get_global_random_state, set_global_random
 
 class Isolation:
     """
-    A context manager, entered again each time that episodes are played: each block continues the random state of
-    the block before, and outside of it the random state is as if no episode had been played.
+    A reusable context manager for playing episodes: each block continues the random state of the previous block, and
+    the random state outside is not changed.
 
-    :param model: an SB3 algorithm or policy, or anything with a ``predict`` method
-    :param seed: where the random numbers inside begin; ``None`` for fresh ones from the operating system
-    :param num_envs: number of environments played side by side: each gets gSDE noise of its own
+    :param model: an SB3 algorithm or policy, or an object with a ``predict`` method
+    :param seed: seed of the random numbers in the blocks; ``None`` for a seed from the operating system
+    :param num_envs: number of parallel environments, each with separate gSDE noise
     """
 
     def __init__(self, model: Any, *, seed: int | None, num_envs: int) -> None:

@@ -1,4 +1,4 @@
-"""The players of a run's league: its agents, as they were and as they are, and anchors of a fixed strength."""
+"""Players of a run's league: its current and earlier agents, and anchors of fixed strength."""
 
 from __future__ import annotations
 
@@ -38,16 +38,17 @@ def load_agents(
     paths: RunPaths, game: Game, which: str | int = 5, *, seed: int = 0, trust: bool = False
 ) -> list[Player]:
     """
-    Seat what a run has learned. All play greedily: the raw policy, its best move always.
+    Load checkpoints and snapshots of a run as players, which take the most likely action.
 
-    :param paths: of the run
-    :param game: what it plays
-    :param which: ``best``; ``latest``; ``all`` checkpoints and all snapshots of the opponent pool; or how many: the
+    :param paths: paths of the run
+    :param game: the game
+    :param which: ``best``; ``latest``; ``all`` checkpoints and all snapshots of the opponent pool; or a number: the
         best, the latest, and others evenly spread over the training
-    :param seed: of the agents
-    :param trust: read pickles, too
-    :return: the players, the newest first
-    :raises CheckpointError: if there is no checkpoint, or the best or latest is damaged; others are left out
+    :param seed: seed of the agents
+    :param trust: also read pickles, which can run any code
+    :return: the players, newest first
+    :raises CheckpointError: if there is no checkpoint, or the best or latest is damaged; other damaged ones are left
+        out
     """
     store = CheckpointStore(paths.checkpoints)
     latest = store.resolve(LATEST, playing_only=True)
@@ -82,14 +83,16 @@ def find_opponent(
     trust: bool = False,
 ) -> Opponent:
     """
-    :param name: what :func:`~sb3_ext.selfplay.opponents.anchors.make_anchor` knows, or a run, a checkpoint or a zip, as
-        :func:`sb3_ext.load` takes them
-    :param game: what is played
-    :param algorithm: the algorithm of a zip that is not a checkpoint
-    :param deterministic: an agent takes its best move always
-    :param seed: of the player
-    :param trust: load pickles, which can run any code
-    :return: the player; an agent is called by this name
+    Make an anchor, or load an agent, by name.
+
+    :param name: name of an anchor (see :func:`~sb3_ext.selfplay.opponents.anchors.make_anchor`), or a run, a checkpoint
+        or a zip (see :func:`sb3_ext.load`)
+    :param game: the game
+    :param algorithm: algorithm of a zip that is not a checkpoint
+    :param deterministic: whether an agent takes the most likely action
+    :param seed: seed of the player
+    :param trust: also read pickles, which can run any code
+    :return: the player; an agent has ``name`` as its name
     :raises ConfigError: if there is no such player
     :raises CheckpointError: if the checkpoint cannot be loaded
     :raises MissingExtraError: if it needs OpenSpiel, which is not installed
@@ -111,14 +114,14 @@ def make_anchors(
     game: Game, names: Sequence[str] | None = None, *, trained_against: Collection[str] = (), seed: int = 0
 ) -> list[Player]:
     """
-    Seat players of a fixed strength.
+    Make players of fixed strength.
 
-    :param game: what is played
-    :param names: what :func:`find_opponent` knows;
-        :data:`~sb3_ext.selfplay.opponents.anchors.ANCHORS` when left out, without tree search where that cannot be had.
-        ``random`` is among the players in any case, and the first
-    :param trained_against: names of opponents in training: they are marked, since beating them shows little
-    :param seed: of the players, each with one of its own
+    :param game: the game
+    :param names: names for :func:`find_opponent`; ``None`` for all of
+        :data:`~sb3_ext.selfplay.opponents.anchors.ANCHORS` that support the game and are installed. ``random`` is
+        always added as the first player
+    :param trained_against: names of opponents in training; they are marked, since a win against them means little
+    :param seed: seed from which each player gets a different one
     :return: the players
     :raises ConfigError: if there is no such player
     :raises CheckpointError: if a path is not a checkpoint
@@ -147,7 +150,7 @@ def _mark(best: Bundle, latest: Bundle) -> dict[Path, str]:
 
 
 def _list_snapshots(paths: RunPaths, game: Game, latest: Bundle, *, seed: int, trust: bool) -> Iterator[_Entry]:
-    """Of the opponent pool; they have weights only, and the architecture of the checkpoints."""
+    """Yield the snapshots of the opponent pool, which have only weights and the architecture of the checkpoints."""
     store = SnapshotStore(paths.opponents, game)
     names = store.list_names()
     if not names:

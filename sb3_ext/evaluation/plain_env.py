@@ -1,4 +1,4 @@
-"""A plain Gymnasium environment as the vectorised one that evaluations need."""
+"""Wrap a Gymnasium environment as the ``VecEnv`` that evaluations need."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ AnyEnv: TypeAlias = VecEnv | gymnasium.Env[Any, Any]
 
 def wrap_plain_env(env: AnyEnv) -> VecEnv:
     """
-    Wrap a plain environment as SB3's algorithms wrap the one that they train in.
+    Wrap an environment as SB3's algorithms wrap their training environment.
 
-    :param env: a ``VecEnv``, or one environment
-    :return: a ``VecEnv`` as it is; an environment in a ``DummyVecEnv``, with a ``Monitor`` unless it has one, and
-        images transposed
+    :param env: a ``VecEnv``, or a single environment
+    :return: a ``VecEnv`` unchanged; a single environment in a ``DummyVecEnv``, with a ``Monitor`` unless it has one,
+        and with images transposed
     """
     return env if isinstance(env, VecEnv) else wrap_env(env)

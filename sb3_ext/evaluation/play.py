@@ -1,4 +1,4 @@
-"""A game between a person and an agent, with a way back and advice."""
+"""A game of a person against an agent, with undo and advice."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _BOARD = np.zeros(1, dtype=np.intp)
 
 class MoveAdvice(NamedTuple):
     """
-    What an agent thinks of the moves that are legal.
+    An agent's assessment of the legal moves.
 
-    :param values: by action, the best first
-    :param are_probabilities: of playing them; otherwise they are action values, expected returns
+    :param values: value by action, best first
+    :param are_probabilities: whether the values are probabilities of the policy; otherwise they are Q-values
     """
 
     values: dict[int, float]
@@ -39,12 +39,12 @@ class Adviser(Protocol):
 
 class PersonGame:
     """
-    One game on one board. The caller calls :meth:`play` on the person's turns and :meth:`answer` on the others.
+    A game on one board. The caller calls :meth:`play` on the person's turns and :meth:`answer` on the agent's.
 
-    :param game: of one board, which is reset
-    :param agent: the other player
-    :param seat: the person's: 0 moves first
-    :raises ValueError: if the game has more boards than one, or the seat is none
+    :param game: a game with one board, which is reset
+    :param agent: the agent
+    :param seat: seat of the person; 0 moves first
+    :raises ValueError: if the game has several boards, or the seat is neither 0 nor 1
     """
 
     def __init__(self, game: Game, agent: Opponent, seat: int) -> None:
@@ -69,21 +69,21 @@ class PersonGame:
 
     @property
     def result(self) -> float | None:
-        """Of the person: 1 won, 0 drawn, −1 lost; ``None`` while the game is not over."""
+        """Result of the person: 1 won, 0 drawn, −1 lost; ``None`` while the game is not over."""
         if not self.is_over:
             return None
         return float(np.sign(self._rewards[self.seat] - self._rewards[1 - self.seat]))
 
     def list_legal(self) -> list[int]:
-        """:return: the actions that may be chosen now; none if the game is over"""
+        """:return: the legal actions; none if the game is over"""
         return [] if self.is_over else np.flatnonzero(self.game.find_legal(_BOARD)[0]).tolist()
 
     def play(self, action: int) -> None:
         """
         Make the person's move.
 
-        :param action: which
-        :raises SelfPlayError: if it is not legal, or not the person's turn
+        :param action: the move
+        :raises SelfPlayError: if it is not legal, or it is not the person's turn
         """
         if not self.is_persons_turn:
             raise SelfPlayError("it is not your turn")
@@ -94,7 +94,7 @@ class PersonGame:
 
     def answer(self) -> int:
         """
-        Let the agent make its move.
+        Make the agent's move.
 
         :return: the move
         :raises SelfPlayError: if it is not the agent's turn
@@ -107,9 +107,9 @@ class PersonGame:
 
     def undo(self) -> bool:
         """
-        Take back the person's latest move, and what followed it.
+        Take back the person's latest move, and the moves after it.
 
-        :return: whether there was one
+        :return: whether there was such a move
         """
         if not self._earlier:
             return False
@@ -118,7 +118,7 @@ class PersonGame:
         return True
 
     def advise(self) -> MoveAdvice | None:
-        """:return: what the agent would think, were it in the person's place; ``None`` if it cannot say"""
+        """:return: the agent's assessment of the person's legal moves; ``None`` if the agent gives none"""
         if self.is_over or not isinstance(self.agent, Adviser):
             return None
         values = self.agent.judge(self.game, _BOARD)[0]

@@ -1,4 +1,4 @@
-"""Whether a model can play in an environment."""
+"""Check whether a model can play in an environment."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from sb3_ext.errors import CheckpointError
 
 def check_spaces(model: HasSpaces, env: VecEnv) -> None:
     """
-    :param model: from a checkpoint, say
-    :param env: where it is to play, with everything around it that training had
-    :raises CheckpointError: if observations or actions differ, with the differences
+    Compare the spaces of a model with those of an environment.
+
+    :param model: a model, for example of a checkpoint
+    :param env: the environment, with the same wrappers as in training
+    :raises CheckpointError: if observation or action spaces differ; the message lists the differences
     """
     pairs = (
         ("observations", model.observation_space, env.observation_space),

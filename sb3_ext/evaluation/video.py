@@ -1,4 +1,4 @@
-"""Film the episodes that are played."""
+"""Record videos of episodes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _LAST_FRAME_SECONDS = 0.7
 
 class LastFrameWrapper(gym.Wrapper[Any, Any, Any, Any]):
     """
-    Renders the end of each episode into ``info["last_frame"]``: a ``VecEnv`` resets its environment before
-    a caller could render that state.
+    Render the last state of each episode into ``info["last_frame"]``, since a ``VecEnv`` resets its environment before
+    a caller can render that state.
 
     :param env: made with ``render_mode="rgb_array"``
     """
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """Step, and add the picture to the info of the last step."""
+        """Step, and add the frame to the info of the last step."""
         observation, reward, terminated, truncated, info = self.env.step(action)
         if terminated or truncated:
             info["last_frame"] = self.env.render()
@@ -33,9 +33,9 @@ class LastFrameWrapper(gym.Wrapper[Any, Any, Any, Any]):
 
 class VideoRecorder(VecEnvWrapper):
     """
-    Films what is played in an environment, one episode after the other, with step and return above the picture.
+    Record the episodes of an environment, with step and return above the image.
 
-    Put it around everything else, and close it when all is played::
+    Make it the outermost wrapper, and close it after the last episode::
 
         recorder = VideoRecorder(env, Path("video.mp4"))
         try:
@@ -43,10 +43,10 @@ class VideoRecorder(VecEnvWrapper):
         finally:
             recorder.close()
 
-    :param venv: a single environment, made with ``render_mode="rgb_array"``. The picture after the last step of an
-        episode is there if a :class:`LastFrameWrapper` is around the environment itself
-    :param path: a file name that ends in ``.mp4`` or ``.gif``
-    :raises ValueError: if there are several environments, or they cannot be filmed, or the file name ends otherwise
+    :param venv: a single environment, made with ``render_mode="rgb_array"``. To include the last state of episodes,
+        wrap the environment itself in a :class:`LastFrameWrapper`
+    :param path: path that ends in ``.mp4`` or ``.gif``
+    :raises ValueError: if there are several environments, they cannot be rendered, or the path has another suffix
     :raises MissingExtraError: if ffmpeg is needed and missing
     """
 
@@ -66,19 +66,19 @@ class VideoRecorder(VecEnvWrapper):
         self._return = 0.0
 
     def reset(self) -> VecEnvObs:
-        """Reset; the film continues with the next episode."""
+        """Reset; the video continues with the next episode."""
         if self._steps > 0 or self._episodes == 0:
             self._begin_episode()
         return self.venv.reset()
 
     def step_async(self, actions: np.ndarray) -> None:
-        """Step, after a picture of the first state of an episode."""
+        """Step; before the first step of an episode, add a frame."""
         if self._steps == 0:
             self._add(self._render())
         self.venv.step_async(actions)
 
     def step_wait(self) -> VecEnvStepReturn:
-        """Step, and add a picture."""
+        """Step, and add a frame."""
         observations, rewards, dones, infos = self.venv.step_wait()
         [reward] = rewards if self._normalizer is None else self._normalizer.get_original_reward()
         self._steps += 1
@@ -94,7 +94,7 @@ class VideoRecorder(VecEnvWrapper):
         return observations, rewards, dones, infos
 
     def close(self) -> None:
-        """Finish the film, then close the environments."""
+        """Finish the video, then close the environments."""
         self._film.close()
         super().close()
 

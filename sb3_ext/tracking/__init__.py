@@ -1,8 +1,8 @@
 """
-Where a run logs to: TensorBoard, and services that keep and compare many runs.
+Log runs to TensorBoard, and to services that store and compare many runs.
 
-A tracker is a subclass of :class:`~sb3_ext.tracking.tracker.Tracker`; the section ``tracking`` of a configuration names
-those of a run.
+A tracker is a subclass of :class:`~sb3_ext.tracking.tracker.Tracker`. The section ``tracking`` of a configuration lists
+the trackers of a run.
 """
 
 from sb3_ext.tracking.tracker import TrackedRun, Tracker

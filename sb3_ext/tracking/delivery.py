@@ -1,4 +1,4 @@
-"""Serve one tracker from the journal, behind the training loop."""
+"""Send the records of the journal to one tracker, in a background thread."""
 
 from __future__ import annotations
 
@@ -23,11 +23,13 @@ _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 1.0, 60.0
 
 class SyncOutcome(NamedTuple):
     """
-    :param name: of the tracker
-    :param sent: how many records it got
-    :param left: how many it did not
-    :param error: why it did not
-    :param url: where people look at the run
+    The outcome of sending records to a tracker.
+
+    :param name: name of the tracker
+    :param sent: number of records sent
+    :param left: number of records not sent
+    :param error: why records were not sent; ``None`` if all were
+    :param url: URL of the run; ``None`` if there is none
     """
 
     name: str
@@ -39,16 +41,16 @@ class SyncOutcome(NamedTuple):
 
 class Delivery:
     """
-    Sends what is durable in the journal to a tracker, in a thread. What cannot be sent stays in the journal.
+    Send the durable records of the journal to a tracker, in a thread. Records that cannot be sent stay in the journal.
 
-    The state is written after each batch. A process that is killed between the two sends the batch again: a tracker
-    has to recognise it, by the id of its run, the step and the time.
+    The delivery state is written after each batch. If the process is killed between sending and writing, the batch is
+    sent again: the tracker must recognise it by the id of its run, the step and the time.
 
-    :param name: of the tracker in the configuration
-    :param tracker: not started
-    :param journal: of the run
-    :param states: of the run
-    :param run: what the tracker is told; ids, parent and the tags of a branch are left to ``states``
+    :param name: name of the tracker in the configuration
+    :param tracker: the tracker, not started
+    :param journal: journal of the run
+    :param states: delivery states of the run
+    :param run: description of the run for the tracker; ids, parent and the tags of a branch are taken from ``states``
     :param parameters: the resolved configuration: plain JSON data
     """
 
@@ -75,7 +77,7 @@ class Delivery:
         self._has_warned = False
         self._last_error = "not everything could be sent in time"
         self._sent = 0
-        #: why the tracker refuses the run; the thread has ended
+        #: why the tracker refuses the run, which ends the thread; ``None`` if it does not
         self.refusal: Sb3ExtError | None = None
         self._thread = threading.Thread(target=self._work, name=f"tracker-{name}", daemon=True)
 
@@ -83,8 +85,8 @@ class Delivery:
         """
         Start the thread, and wait until the tracker has started, or cannot be reached.
 
-        :param timeout_seconds: how long to wait; the thread goes on trying
-        :raises Sb3ExtError: if the tracker finds a mistake of the user's
+        :param timeout_seconds: how long to wait; the thread keeps trying afterwards
+        :raises Sb3ExtError: if the tracker reports an error that the user must correct
         """
         self._rewind()
         self._thread.start()
@@ -94,23 +96,24 @@ class Delivery:
             raise self.refusal
 
     def wake(self) -> None:
-        """Look for new durable records."""
+        """Make the thread look for new durable records."""
         self._wake.set()
 
     def begin_closing(self) -> None:
         """
-        End the thread once everything is sent, and finish the tracker if the journal ends with an end. To be called
-        before that record is durable.
+        End the thread once everything is sent, and finish the tracker if the last record is the end of a training. Call
+        this before that record is durable.
         """
         self._closing.set()
         self._wake.set()
 
     def close(self, timeout_seconds: float) -> SyncOutcome:
         """
-        Wait for the end of the thread after :meth:`begin_closing`; what is not sent by then stays in the journal.
+        Wait for the end of the thread after :meth:`begin_closing`. Records that are not sent by then stay in the
+        journal.
 
         :param timeout_seconds: how long to wait
-        :return: how it went
+        :return: the outcome
         """
         self._thread.join(max(0.0, timeout_seconds))
         self._abandoned.set()
@@ -121,12 +124,12 @@ class Delivery:
         return SyncOutcome(self.name, self._sent, left, self._last_error if left else None, state.url)
 
     def _rewind(self) -> None:
-        """Where the training goes back behind what was sent, the tracker gets a new run with the whole history."""
+        """Begin a new run of the tracker, with the whole history, if training resumes before steps already sent."""
         state = self._states.get(self.name)
         if state.position > self._journal.size:
             step = self._run.step or 0
             logger.warning(
-                "tracker %s has steps after %d, to which this run goes back: it gets a new run, whose parent is %s",
+                "tracker %s has steps after %d, from which this run resumes; its new tracker run has the parent %s",
                 *(self.name, step, state.id),
             )
             self._states.set(self.name, state.branch(step))
@@ -188,7 +191,7 @@ class Delivery:
                 self._log(record)
             self._tracker.flush()
             last, position = batch[-1]
-            # The end of an earlier training, which was extended since then, is not the end of the run.
+            # The end of an earlier training that was extended afterwards is not the end of the run.
             if last.status is not None and position == self._journal.size and self._closing.is_set():
                 self._tracker.finish(last.status, last.summary)
             logged = self._states.get(self.name).logged + sum(1 for record, _ in batch if record.values)
@@ -212,6 +215,6 @@ class Delivery:
             return
         self._has_warned = True
         logger.warning(
-            "tracker %s: %s; what it has missed stays in %s: `sb3-ext runs sync %s`, or the next resume, sends it",
+            "tracker %s: %s; values not sent stay in %s; send them with `sb3-ext runs sync %s`, or resume the run",
             *(self.name, reason, self._run.directory / "tracking", self._run.directory),
         )

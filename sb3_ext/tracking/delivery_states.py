@@ -1,4 +1,4 @@
-"""``tracking/state.json``: as whom each tracker knows the run, and how far it has been served."""
+"""``tracking/state.json``: for each tracker the id of its run, and how much of the journal it was sent."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from sb3_ext.atomic import write_json
 @dataclass(frozen=True)
 class DeliveryState:
     """
-    :param id: the tracker's id of the run; ``None`` before it has one
-    :param url: where people look at the run
-    :param position: how much of the journal the tracker has, in bytes
-    :param logged: how many metrics records that are
-    :param parent_id: the tracker's run from which this one branched, or which it replaces after a rewind
-    :param parent_step: the step at which it did
+    The delivery state of a tracker.
+
+    :param id: the tracker's id of the run; ``None`` if it has none yet
+    :param url: URL of the run; ``None`` if there is none
+    :param position: position in the journal up to which records were sent, in bytes
+    :param logged: number of metrics records up to this position
+    :param parent_id: id of the tracker's run from which this one branched, or which it replaces after a rewind
+    :param parent_step: step of the branch or rewind
     """
 
     id: str | None = None
@@ -31,17 +33,17 @@ class DeliveryState:
 
     def branch(self, step: int) -> DeliveryState:
         """
-        :param step: where the new run goes another way
-        :return: the state of a new run that has this one as its parent, and nothing yet
+        :param step: step at which the new run branches
+        :return: the state of a new run without records, with this run as its parent
         """
         return DeliveryState(parent_id=self.id, parent_step=step)
 
 
 class DeliveryStates:
     """
-    The file. Threads may change the states of different trackers at the same time.
+    The delivery states in ``tracking/state.json``. Threads may change the states of different trackers concurrently.
 
-    :param path: need not exist yet
+    :param path: path of the file, which need not exist yet
     """
 
     def __init__(self, path: Path) -> None:
@@ -55,7 +57,7 @@ class DeliveryStates:
 
     def update(self, name: str, **changes: Any) -> None:
         """
-        :param name: of the tracker
+        :param name: name of the tracker
         :param changes: new values of the fields of :class:`DeliveryState`
         :raises OSError: if the disk is full or fails
         """
@@ -63,7 +65,7 @@ class DeliveryStates:
 
     def set(self, name: str, state: DeliveryState) -> None:
         """
-        :param name: of the tracker
+        :param name: name of the tracker
         :param state: its new state
         :raises OSError: if the disk is full or fails
         """
@@ -77,8 +79,8 @@ class DeliveryStates:
 
 def load_states(path: Path) -> dict[str, DeliveryState]:
     """
-    :param path: of the file
-    :return: the states by the trackers' names; none if there is no file
+    :param path: path of the file
+    :return: states by name of the tracker; empty if the file does not exist
     """
     if not path.exists():
         return {}
@@ -87,12 +89,12 @@ def load_states(path: Path) -> dict[str, DeliveryState]:
 
 def branch_states(source: Path, target: Path, step: int) -> None:
     """
-    Write the states of a run that branches from another: its trackers begin new runs, with those of the other run as
-    parents.
+    Write the states of a run that branches from another one: its trackers begin new runs whose parents are the tracker
+    runs of the other run.
 
-    :param source: the file of the other run
-    :param target: the file of the new run
-    :param step: where it branches
+    :param source: state file of the other run
+    :param target: state file of the new run
+    :param step: step at which the new run branches
     """
     states = DeliveryStates(target)
     for name, state in load_states(source).items():

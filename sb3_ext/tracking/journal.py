@@ -1,4 +1,4 @@
-"""What a run has logged, in order, in one file of its directory: the queue from which trackers are served."""
+"""The journal of a run: a file with everything that it has logged, in order, from which trackers are sent records."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ import numpy as np
 @dataclass(frozen=True, kw_only=True)
 class Record:
     """
-    One entry.
+    An entry of the journal: metrics, an artifact, a model, or the end of a training.
 
-    :param logged_at: environment transitions so far when it was logged
-    :param time_seconds: when it was logged, since 1970
-    :param step: the step that the values are of; an evaluation in the background logs those of an earlier one
+    :param logged_at: environment transitions when it was logged
+    :param time_seconds: when it was logged, in seconds since 1970
+    :param step: step of the values; earlier than ``logged_at`` for a background evaluation
     :param values: metrics by name
-    :param artifact: of an artifact instead: its path below the run directory
-    :param model: of a model instead: the path of its folder below the run directory
-    :param score: of the model
-    :param status: of the end of a training instead: ``completed``, ``stopped`` or ``failed``
-    :param summary: how it ended
+    :param artifact: path of an artifact below the run directory
+    :param model: path of a model's folder below the run directory
+    :param score: score of the model
+    :param status: how the training ended: ``completed``, ``stopped`` or ``failed``
+    :param summary: summary of the ended training
     """
 
     logged_at: int
@@ -42,14 +42,14 @@ class Record:
     summary: dict[str, Any] = field(default_factory=dict)
 
     def to_line(self) -> bytes:
-        """:return: JSON with a line break; NaN and infinity as Python writes them"""
+        """:return: JSON with a line break; NaN and infinity are written as by Python's ``json``"""
         content = {name: value for name, value in asdict(self).items() if value not in (None, {})}
         return f"{json.dumps(content)}\n".encode()
 
     @classmethod
     def from_line(cls, line: bytes) -> Record:
         """
-        :param line: what :meth:`to_line` gave
+        :param line: a line from :meth:`to_line`
         :raises ValueError: if it is damaged
         """
         try:
@@ -60,21 +60,21 @@ class Record:
 
 class Journal:
     """
-    The file. One thread appends, others read; a position is a number of bytes.
+    The journal file. One thread appends, others read; positions are in bytes.
 
-    A record is durable when a checkpoint of its ``logged_at`` or of a later step is on the disk: the run never resumes
-    before it, so it can be sent.
+    A record is durable, and can be sent, when a checkpoint at or after its ``logged_at`` is on the disk, since the run
+    never resumes from an earlier step.
 
-    :param path: need not exist yet
+    :param path: path of the file, which need not exist yet
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._ends: deque[tuple[int, int]] = deque()  # logged_at -> end of its last record, of those not durable yet
+        self._ends: deque[tuple[int, int]] = deque()  # (logged_at, end of its last record), if not durable yet
         self._size = 0
         self._durable_size = 0
-        #: whether the last record is that of an end
+        #: whether the last record is the end of a training
         self.has_ended = False
         if path.exists():
             for record, end in self._scan():
@@ -94,8 +94,8 @@ class Journal:
 
     def append(self, record: Record) -> None:
         """
-        :param record: logged no earlier than the last one
-        :raises OSError: if the disk is full or fails; the record is left out
+        :param record: a record that was not logged before the last one
+        :raises OSError: if the disk is full or fails; the record is then not in the file
         """
         line = record.to_line()
         with self._lock:
@@ -106,15 +106,15 @@ class Journal:
                         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             except OSError:
                 if self._path.exists():
-                    os.truncate(self._path, self._size)  # the line may be there in part
+                    os.truncate(self._path, self._size)  # part of the line may have been written
                 raise
             self._note_end(record, self._size + len(line))
 
     def cut(self, step: int) -> None:
         """
-        Drop what was logged after a step, to which the training goes back; the rest is durable.
+        Remove the records that were logged after the checkpoint from which training resumes; the others are durable.
 
-        :param step: of the checkpoint
+        :param step: step of the checkpoint
         """
         self.mark_durable(step)
         with self._lock:
@@ -124,23 +124,23 @@ class Journal:
                 self._ends.clear()
 
     def mark_durable(self, step: int) -> None:
-        """:param step: of a checkpoint that is on the disk"""
+        """:param step: step of a checkpoint that is on the disk"""
         with self._lock:
             while self._ends and self._ends[0][0] <= step:
                 self._durable_size = self._ends.popleft()[1]
 
     def read(self, position: int, limit: int) -> Iterator[tuple[Record, int]]:
         """
-        :param position: where to begin
-        :param limit: where to end
+        :param position: position of the first record
+        :param limit: position after the last record
         :return: records, each with the position after it
         """
         return self._scan(position, limit)
 
     def find_position(self, count: int) -> int:
         """
-        :param count: of records with metrics
-        :return: the position after so many of them; the last one, if there are fewer
+        :param count: number of records with metrics
+        :return: the position after this many of them; the end of the journal if there are fewer
         """
         position = 0
         for record, end in self._scan() if self._size and count else ():
@@ -161,7 +161,7 @@ class Journal:
                 try:
                     record = Record.from_line(line)
                 except ValueError:
-                    return  # damaged by a failing disk: what follows cannot be trusted
+                    return  # damaged by a failing disk: the rest is unreliable, too
                 position += len(line)
                 yield record, position
 
@@ -174,8 +174,8 @@ class Journal:
 
 def select_numbers(values: Mapping[str, Any]) -> dict[str, float]:
     """
-    :param values: what SB3's logger dumps
-    :return: the numbers among them, as Python's
+    :param values: the values of a dump of SB3's logger
+    :return: the numbers among them, as Python numbers
     """
     return {
         name: value.item() if isinstance(value, np.number | np.bool_) else value

@@ -1,4 +1,4 @@
-"""MLflow: experiments on a server, or in an SQLite file beside the runs."""
+"""Track runs with MLflow: on a server, or in an SQLite file next to the runs."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ _REFUSALS = {
     *("BAD_REQUEST", "ENDPOINT_NOT_FOUND", "INVALID_PARAMETER_VALUE", "NOT_FOUND", "PERMISSION_DENIED"),
     *("RESOURCE_DOES_NOT_EXIST", "UNAUTHENTICATED"),
 }
-"""MLflow's codes of errors that trying again does not mend."""
+"""MLflow's codes of errors for which another attempt is useless."""
 _DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    # The delivery tries again by itself, and a client that tries for minutes would hold it up.
+    # The delivery itself tries again; a client that retries for minutes would delay it.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -48,17 +48,18 @@ class MlflowTracker(Tracker):
     """
     Logs parameters, metrics, files and tags to MLflow.
 
-    :param tracking_uri: of the server, such as ``http://localhost:5000``, or of a database; ``None``:
-        ``MLFLOW_TRACKING_URI``, and without that the file ``mlflow.db`` beside the run directory. User and password
-        are read from ``MLFLOW_TRACKING_USERNAME`` and ``MLFLOW_TRACKING_PASSWORD``, never from here
-    :param experiment: its name; it is made if there is none
-    :param run_name: ``None`` takes the name of the run directory
+    :param tracking_uri: URI of a server, such as ``http://localhost:5000``, or of a database; ``None`` for
+        ``MLFLOW_TRACKING_URI`` or, if that is not set, the file ``mlflow.db`` next to the run directory. User name and
+        password are only read from ``MLFLOW_TRACKING_USERNAME`` and ``MLFLOW_TRACKING_PASSWORD``
+    :param experiment: name of the experiment, which is created if it does not exist
+    :param run_name: name of the MLflow run; ``None`` for the name of the run directory
     :param tags: further tags by name
-    :param register: the name of a model in MLflow's registry: the best agent of a completed run becomes a version of
-        it, and gets the alias ``best`` if its evaluation is better than that of the version that has it
+    :param register: name of a model in MLflow's registry: the best agent of a completed run becomes a new version of
+        it, and gets the alias ``best`` if its evaluation is better than that of the present ``best``; ``None``
+        registers none
     :raises MissingExtraError: if MLflow is not installed
-    :raises ValueError: if the URI contains a password, or is of no kind that MLflow knows; or if ``register`` is not a
-        name that MLflow takes
+    :raises ValueError: if the URI contains a password or MLflow does not support it, or ``register`` is not a valid
+        name
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class MlflowTracker(Tracker):
         """
         :param run: the run
         :return: MLflow's run id
-        :raises Sb3ExtError: if MLflow refuses it, or the run was deleted there
+        :raises Sb3ExtError: if MLflow refuses the run, or the run was deleted in MLflow
         """
         self._metrics.clear()
         self._uri = self._given_uri or os.environ.get("MLFLOW_TRACKING_URI") or _make_database_uri(run.directory)
@@ -99,7 +100,7 @@ class MlflowTracker(Tracker):
 
     @property
     def url(self) -> str | None:
-        """The page of the run on the server; ``None`` of a database without one."""
+        """URL of the run on the server; ``None`` for a database without a server."""
         if self._run is None or not self._uri.startswith("http"):
             return None
         server = hide_secrets(self._uri.rstrip("/"))
@@ -107,9 +108,10 @@ class MlflowTracker(Tracker):
 
     def log_parameters(self, parameters: Mapping[str, Any]) -> None:
         """
-        Log what MLflow does not have yet; a resume may have changed values, which MLflow cannot.
+        Log the parameters that MLflow does not have yet. Values that a resume has changed are not updated, since MLflow
+        does not allow it.
 
-        :param parameters: nested; they get names such as ``agent.params.gamma``
+        :param parameters: nested parameters, which get names such as ``agent.params.gamma``
         """
         from mlflow.entities import Param
 
@@ -127,7 +129,7 @@ class MlflowTracker(Tracker):
         """
         :param values: numbers by name
         :param step: environment transitions so far
-        :param time_seconds: with name, step and value it identifies an entry, so that none is there twice
+        :param time_seconds: time, which with name, step and value identifies an entry that is logged again
         """
         from mlflow.entities import Metric
 
@@ -145,23 +147,23 @@ class MlflowTracker(Tracker):
 
     @property
     def registers_models(self) -> bool:
-        """Whether a name was given to register it by."""
+        """Whether the parameter ``register`` was given."""
         return self._register is not None
 
     def log_model(self, path: Path, score: float | None, time_seconds: float) -> None:
         """
-        Upload the model, make it a version in the registry, and move the alias ``best`` to it if it is better.
+        Upload the model, register it as a new version, and move the alias ``best`` to it if it is better.
 
-        :param path: the folder
-        :param score: the mean return of its evaluation
-        :param time_seconds: a model of this run that has it already is not registered again
+        :param path: folder of the model
+        :param score: mean return of its evaluation
+        :param time_seconds: time of the first attempt; a model of this run with the same time is not registered again
         """
         assert self._register is not None
         from mlflow.exceptions import MlflowException
 
         identity = {"sb3_ext.run": self._run_id, "sb3_ext.time": str(time_seconds)}
         with self._translating_refusals():
-            with contextlib.suppress(MlflowException):  # it is there
+            with contextlib.suppress(MlflowException):  # it exists already
                 self._client.create_registered_model(self._register)
             found = self._client.search_model_versions(f"name = '{self._register}'")
             version = next((item for item in found if identity.items() <= item.tags.items()), None)
@@ -185,8 +187,8 @@ class MlflowTracker(Tracker):
 
     def finish(self, status: str, summary: Mapping[str, Any]) -> None:
         """
-        :param status: becomes MLflow's: ``FINISHED``, ``KILLED`` or ``FAILED``
-        :param summary: becomes tags
+        :param status: converted to MLflow's status: ``FINISHED``, ``KILLED`` or ``FAILED``
+        :param summary: logged as tags
         """
         self.flush()
         with self._translating_refusals():
@@ -283,7 +285,7 @@ def _make_database_uri(run_directory: Path) -> str:
 
 
 def _choose_artifact_location(uri: str) -> str | None:
-    """MLflow would put the files of a database without a server into the current directory."""
+    """:return: for a database without a server, a folder instead of MLflow's default, the current directory"""
     if not uri.startswith("sqlite:///"):
         return None
     return (Path(uri.removeprefix("sqlite:///")).absolute().parent / "mlartifacts").as_uri()
@@ -291,7 +293,7 @@ def _choose_artifact_location(uri: str) -> str | None:
 
 @contextmanager
 def _locking(uri: str) -> Iterator[None]:
-    """Of several runs that begin at once with one database file, the first makes its tables."""
+    """Lock a database file, so that only one of several runs that start at once creates its tables."""
     if not uri.startswith("sqlite:///"):
         yield
         return
@@ -305,7 +307,7 @@ def _make_client(uri: str) -> MlflowClient:
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
     for name in ("alembic", "mlflow"):
-        logging.getLogger(name).setLevel(logging.WARNING)  # they write to the console about their tables
+        logging.getLogger(name).setLevel(logging.WARNING)  # they log the creation of tables to the console
     from mlflow import MlflowClient
 
     return MlflowClient(uri, registry_uri=uri)

@@ -1,4 +1,4 @@
-"""Nested parameters as flat names with text."""
+"""Convert nested parameters to flat names and text values."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 def flatten(parameters: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     """
-    :param parameters: plain JSON data, nested
-    :param prefix: of every name
-    :return: text by names such as ``agent.params.gamma``: text as it is, everything else as JSON. Items of lists of
+    :param parameters: nested plain JSON data
+    :param prefix: prefix of every name
+    :return: text by name, such as ``agent.params.gamma``: strings unchanged, other values as JSON. Items of lists of
         mappings are named by their ``type``, or numbered
     """
     flat: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Keep passwords and keys out of what is shown, logged and written."""
+"""Remove passwords and keys from text before it is shown, logged or written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SHORTEST_SECRET = 6  # a shorter value could be part of any text
 
 def has_password(uri: str) -> bool:
     """
-    :param uri: such as ``http://user:password@host``
+    :param uri: a URI, such as ``http://user:password@host``
     :return: whether it contains a password
     """
     return _PASSWORD.search(uri) is not None
@@ -22,9 +22,9 @@ def has_password(uri: str) -> bool:
 
 def hide_secrets(text: str) -> str:
     """
-    :param text: any
-    :return: the same with ``***`` in the place of passwords in URIs and of what environment variables of the names
-        ``…API_KEY``, ``…TOKEN``, ``…PASSWORD`` and ``…SECRET`` contain
+    :param text: any text
+    :return: the text with ``***`` instead of passwords in URIs and the values of the environment variables
+        ``…API_KEY``, ``…TOKEN``, ``…PASSWORD`` and ``…SECRET``
     """
     text = _PASSWORD.sub(r"\1:***@", text)
     for name, value in os.environ.items():
@@ -35,7 +35,7 @@ def hide_secrets(text: str) -> str:
 
 def describe_safely(error: BaseException) -> str:
     """
-    :param error: of a service or its client
+    :param error: an error of a service or its client
     :return: one line without secrets
     """
     return hide_secrets(describe_error(error))

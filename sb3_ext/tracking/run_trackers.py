@@ -1,4 +1,4 @@
-"""All trackers of one run: none of them slows its training or ends it."""
+"""Manage all trackers of a run without slowing or ending its training."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ _SYNC_TIMEOUT_SECONDS = 3600.0
 
 class RunTrackers:
     """
-    Starts the trackers of a run, passes on what is logged, and finishes them.
+    Start the trackers of a run, pass logged values to them, and finish them.
 
-    Those that ``rewind`` are called at once; one that fails costs a warning and what it would have logged later. The
-    others are served from a journal, which keeps what they do not take.
+    Trackers with ``rewinds`` are called at once; if one fails, a warning is logged and it is no longer called. The
+    others are sent values from a journal, which keeps the values that could not be sent.
 
-    :param trackers: by the names that they have in the configuration
-    :param journal_path: the file of the journal; it is made only if there is a tracker that needs it
-    :param states_path: the file that says how far each tracker has been served
-    :param get_step: gives the environment transitions so far
+    :param trackers: trackers by their names in the configuration
+    :param journal_path: path of the journal, which is created only if a tracker needs it
+    :param states_path: path of the delivery states
+    :param get_step: returns the environment transitions so far
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class RunTrackers:
         self._journal_path = journal_path
         self._states_path = states_path
         self._get_step = get_step
-        #: each is called with the numbers of a dump, and returns further ones for the journal
+        #: functions that are called with the numbers of a dump, and return further numbers for the journal
         self.measures: list[Callable[[Mapping[str, float]], Mapping[str, float]]] = []
         self._journal: Journal | None = None
         self._deliveries: list[Delivery] = []
@@ -58,17 +58,17 @@ class RunTrackers:
 
     @property
     def output(self) -> KVWriter:
-        """For the ``output_formats`` of SB3's ``Logger``: passes on what is dumped."""
+        """Output for the ``output_formats`` of SB3's ``Logger``, which passes dumped values to the trackers."""
         return _LoggerOutput(self.log_metrics)
 
     @property
     def has_journal(self) -> bool:
-        """Whether a tracker is served from the journal."""
+        """Whether a tracker is sent values from the journal."""
         return bool(self._served)
 
     @property
     def ids(self) -> dict[str, str]:
-        """The ids with which trackers continue this run, by the names of the trackers."""
+        """The trackers' ids of this run, by name of the tracker."""
         states = load_states(self._states_path)
         return {name: state.id for name, state in states.items() if state.id is not None}
 
@@ -76,10 +76,10 @@ class RunTrackers:
         self, run: TrackedRun, parameters: Mapping[str, Any], timeout_seconds: float = _START_TIMEOUT_SECONDS
     ) -> None:
         """
-        :param run: the run, without what is known of it in the states
+        :param run: description of the run; ids and parents are taken from the delivery states
         :param parameters: the resolved configuration: plain JSON data
         :param timeout_seconds: how long to wait for a tracker that does not answer
-        :raises Sb3ExtError: if a tracker finds a mistake of the user's; those that have started are finished
+        :raises Sb3ExtError: if a tracker reports an error that the user must correct; started trackers are finished
         """
         self._durable_step = run.step or 0
         try:
@@ -93,8 +93,8 @@ class RunTrackers:
 
     def log_metrics(self, values: Mapping[str, Any], step: int) -> None:
         """
-        :param values: what SB3's logger takes, by name; the journal takes the numbers
-        :param step: the step that they are of
+        :param values: values that SB3's logger accepts, by name; the journal gets only the numbers
+        :param step: step of the values
         """
         for name in list(self._live):
             self._call(name, methodcaller("log_metrics", values, step, time.time()))
@@ -108,7 +108,7 @@ class RunTrackers:
         """
         Log files at the end of a training.
 
-        :param paths: files below ``root``; those that do not exist are left out
+        :param paths: files below ``root``; missing files are skipped
         :param root: the run directory
         """
         for path in paths:
@@ -133,9 +133,9 @@ class RunTrackers:
 
     def mark_durable(self, step: int) -> None:
         """
-        Send what was logged until a step.
+        Send the values that were logged up to a checkpoint.
 
-        :param step: of a checkpoint that is on the disk
+        :param step: step of a checkpoint that is on the disk
         """
         self._durable_step = max(self._durable_step, step)
         if self._journal is not None:
@@ -144,17 +144,17 @@ class RunTrackers:
                 delivery.wake()
 
     def drop_after_checkpoint(self) -> None:
-        """At the end of a training: what was logged after the last checkpoint would be logged again by a resume."""
+        """Remove values logged after the last checkpoint when training ends, since a resume would log them again."""
         if self._journal is not None:
             self._journal.cut(self._durable_step)
 
     def finish(self, status: str, summary: Mapping[str, Any], *, is_hurried: bool = False) -> None:
         """
-        Send what is left, and finish all; calls after the first do nothing.
+        Send the remaining values, and finish all trackers. Further calls do nothing.
 
         :param status: ``completed``, ``stopped`` or ``failed``
         :param summary: how the run ended
-        :param is_hurried: wait for a few seconds only
+        :param is_hurried: wait only for a few seconds
         """
         if self._has_finished:
             return
@@ -179,13 +179,13 @@ class RunTrackers:
         timeout_seconds: float = _SYNC_TIMEOUT_SECONDS,
     ) -> list[SyncOutcome]:
         """
-        Send what an earlier process has left in the journal. Instead of :meth:`start`.
+        Send the values that an earlier process has left in the journal. Call this instead of :meth:`start`.
 
         :param run: the run, at the step of its last checkpoint
         :param parameters: the resolved configuration: plain JSON data
-        :param killed_summary: of a run that was killed: how it ended; ``None`` if the journal has its end
+        :param killed_summary: summary of a killed run; ``None`` if the journal contains the end of training
         :param timeout_seconds: how long to wait
-        :return: how it went, by tracker
+        :return: the outcome of each tracker
         :raises Sb3ExtError: if a tracker refuses the run
         """
         self._durable_step = run.step or 0
@@ -196,7 +196,7 @@ class RunTrackers:
         outcomes = []
         for name, tracker in self._served.items():
             state = states.get(name)
-            if state.position == journal.size:  # starting it would only say that the run goes on
+            if state.position == journal.size:  # starting the tracker would only mark the run as running
                 outcomes.append(SyncOutcome(name, 0, 0, None, state.url))
                 continue
             delivery = Delivery(name, tracker, journal, states, run, parameters)
@@ -234,7 +234,7 @@ class RunTrackers:
         except OSError as error:
             if not self._is_journal_failing:
                 self._is_journal_failing = True
-                logger.warning("%s cannot be written; trackers miss values: %s", self._journal_path, error.strerror)
+                logger.warning("%s cannot be written; trackers lose values: %s", self._journal_path, error.strerror)
 
     def _call(self, name: str, action: Callable[[Tracker], None]) -> None:
         tracker = self._live.get(name)
@@ -247,11 +247,11 @@ class RunTrackers:
 
     def _drop(self, name: str, error: Exception) -> None:
         del self._live[name]
-        logger.warning("tracker %s failed; training goes on without it: %s", name, describe_safely(error))
+        logger.warning("tracker %s failed; training continues without it: %s", name, describe_safely(error))
 
 
 class _LoggerOutput(KVWriter):
-    """Passes on what a logger dumps, without what is excluded from TensorBoard, such as the number of the step."""
+    """Forwards what a logger dumps, except values that are excluded from TensorBoard, such as the step."""
 
     def __init__(self, log: Callable[[Mapping[str, Any], int], None]) -> None:
         self._log = log

@@ -1,4 +1,4 @@
-"""TensorBoard: event files in the run directory. A disk that fails does not end the training."""
+"""Write TensorBoard event files to the run directory. A failing disk does not end training."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TensorBoardTracker(Tracker):
 
     def start(self, run: TrackedRun) -> None:
         """
-        Open a new event file. TensorBoard forgets the points after the step at which the training resumes.
+        Open a new event file. TensorBoard discards points after the step from which training resumes.
 
         :param run: the run
         :raises OSError: if the folder cannot be written to
@@ -35,17 +35,17 @@ class TensorBoardTracker(Tracker):
 
     def log_metrics(self, values: Mapping[str, Any], step: int, time_seconds: float) -> None:
         """
-        :param values: whatever SB3's logger takes
+        :param values: values that SB3's logger accepts
         :param step: environment transitions so far
-        :param time_seconds: is not used: TensorBoard takes the time of writing
+        :param time_seconds: ignored: TensorBoard uses the time of writing
         """
         assert self._writer is not None, "started before"
         self._writer.write(dict(values), dict.fromkeys(values, ()), step)
 
     def finish(self, status: str, summary: Mapping[str, Any]) -> None:
         """
-        :param status: is not written
-        :param summary: is not written
+        :param status: ignored
+        :param summary: ignored
         """
         if self._writer is not None:
             self._writer.close()
@@ -55,11 +55,12 @@ class EventWriter(TensorBoardOutputFormat):
     """
     SB3's output for TensorBoard, for disks that may become full.
 
-    TensorBoard writes in a thread that ends at the first error; every later write raises that error. Here the error
-    costs a warning and the later events.
+    TensorBoard writes in a thread that ends at the first error; every later write raises that error. Here a warning is
+    logged instead, and later events are dropped.
 
-    :param folder: where the events go
-    :param resumed_step: TensorBoard forgets what an earlier process wrote after this step; ``None``: nothing
+    :param folder: folder of the event files
+    :param resumed_step: step from which training resumes; TensorBoard discards later points of an earlier process.
+        ``None`` discards none
     :raises OSError: if the folder cannot be written to at the beginning
     """
 
@@ -75,8 +76,8 @@ class EventWriter(TensorBoardOutputFormat):
 
     def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
         """
-        :param key_values: what the model's logger dumps
-        :param key_excluded: names of outputs that leave a value out
+        :param key_values: dumped values by name
+        :param key_excluded: for each name, the outputs that must not write the value
         :param step: environment transitions so far
         """
         if not self._is_failing:
@@ -86,7 +87,7 @@ class EventWriter(TensorBoardOutputFormat):
                 self._note(error)
 
     def close(self) -> None:
-        """Write what is left, and close the file."""
+        """Write the remaining events, and close the file."""
         try:
             super().close()
         except OSError as error:
@@ -103,4 +104,4 @@ class EventWriter(TensorBoardOutputFormat):
     def _note(self, error: OSError) -> None:
         if not self._is_failing:
             self._is_failing = True
-            logger.warning("TensorBoard events cannot be written; training goes on without them: %s", error.strerror)
+            logger.warning("TensorBoard events cannot be written; training continues without them: %s", error.strerror)

@@ -12,14 +12,14 @@ from typing import Any, ClassVar
 @dataclass(frozen=True)
 class TrackedRun:
     """
-    What a tracker is told about the run when it starts.
+    Description of a run for a tracker.
 
-    :param name: of the run, as people know it
+    :param name: name of the run
     :param directory: the run directory
-    :param id: what :meth:`Tracker.start` returned earlier: continue that run; ``None``: begin a new one
-    :param logged: how many calls of :meth:`Tracker.log_metrics` the run has had; those after them may come again after
-        an error or a kill
-    :param step: environment transitions after which the training resumes; ``None`` if it begins
+    :param id: id of the tracker's run to continue, from an earlier :meth:`Tracker.start`; ``None`` begins a new one
+    :param logged: number of calls of :meth:`Tracker.log_metrics` that the run has certainly received; later calls may
+        be repeated after an error or a kill
+    :param step: step from which training resumes; ``None`` for a new training
     :param parent_id: the id of the tracker's run from which this one branched, or which it replaces after a rewind
     :param tags: facts about the run, such as ``git_commit``; after a branch or a rewind ``parent_step``
     """
@@ -40,47 +40,47 @@ class Tracker(ABC):
     The constructor takes the values that the configuration gives, checks them, and connects to nothing. The other
     methods are called from one thread: :meth:`start` first, :meth:`finish` last.
 
-    A mistake that the user can correct (no permission, a name that the service refuses) is an
-    :class:`~sb3_ext.errors.Sb3ExtError` with one plain line; raised by the constructor or the first :meth:`start`, it
-    ends the command before training begins. Any other exception means that the service cannot be reached: training
-    goes on, :meth:`start` is called again later, and what was logged after the last :meth:`flush` is logged again.
+    For an error that the user must correct (missing permission, an invalid name), raise an
+    :class:`~sb3_ext.errors.Sb3ExtError` with one plain line; from the constructor or the first :meth:`start`, it ends
+    the command before training begins. Any other exception means that the service cannot be reached: training
+    continues, :meth:`start` is called again later, and values logged after the last :meth:`flush` are logged again.
     """
 
     rewinds: ClassVar[bool] = False
     """
-    Whether :meth:`start` with a ``step`` removes what was logged after that step. Then values are logged at once, from
-    the training loop. Otherwise they are logged from a thread, once a checkpoint has made their step durable: a run
-    never resumes before what such a tracker has.
+    Whether :meth:`start` with a ``step`` removes values logged after that step. If so, values are logged at once, from
+    the training loop. Otherwise they are logged from a thread, once a checkpoint of their step or a later one is on the
+    disk, so that the run never resumes before a logged step.
     """
 
     @abstractmethod
     def start(self, run: TrackedRun) -> str | None:
         """
-        Begin to log a run, or continue; also after an error, on the same object.
+        Begin or continue to log a run. May be called again on the same object after an error.
 
         :param run: the run
-        :return: the id with which a later process continues, as :attr:`TrackedRun.id`; ``None`` if it needs none
+        :return: the tracker's id of the run, which is :attr:`TrackedRun.id` after a resume; ``None`` if it has none
         """
 
     @property
     def url(self) -> str | None:
-        """Where people look at the run, after :meth:`start`; ``None`` if there is no such place."""
+        """URL of the run, after :meth:`start`; ``None`` if there is none."""
         return None
 
     def count_stored(self) -> int | None:
         """
-        Say what the place has of this run, after :meth:`start`, if it can lose what was logged.
+        Return how much of the run the service has stored, after :meth:`start`, if it can lose logged values.
 
-        :return: how many calls of :meth:`log_metrics` it has; the next call is the one after them. ``None``: it has
-            what was logged until the last :meth:`flush`, and recognises what is logged again
+        :return: number of stored calls of :meth:`log_metrics`; logging continues after them. ``None`` if everything up
+            to the last :meth:`flush` is stored, and values that are logged again are recognised
         """
         return None
 
     def log_parameters(self, parameters: Mapping[str, Any]) -> None:
         """
-        Log what the run was configured with; called after every :meth:`start`. Does nothing unless overridden.
+        Log the configuration of the run. Called after every :meth:`start`. Does nothing unless overridden.
 
-        :param parameters: the resolved configuration: plain JSON data, nested
+        :param parameters: the resolved configuration: nested plain JSON data
         """
         return
 
@@ -89,24 +89,24 @@ class Tracker(ABC):
         """
         Log values of one step.
 
-        :param values: name -> number, which may be NaN or infinite; if the tracker ``rewinds``, also what else SB3's
-            logger takes: text, ``Image``, ``Figure``, ``Video``, tensors
+        :param values: numbers by name, which may be NaN or infinite; with ``rewinds``, also other values that SB3's
+            logger accepts: text, ``Image``, ``Figure``, ``Video``, tensors
         :param step: environment transitions so far
-        :param time_seconds: when they were measured, since 1970; the same if they are logged again
+        :param time_seconds: when they were measured, in seconds since 1970; the same if they are logged again
         """
 
     def log_artifact(self, path: Path, name: str) -> None:
         """
-        Keep a file with the run. Does nothing unless overridden.
+        Upload a file. Does nothing unless overridden.
 
         :param path: the file
-        :param name: where it belongs among the run's files, with ``/``; an earlier file of this name is replaced
+        :param name: its path among the artifacts of the run, with ``/``; an earlier file of this name is replaced
         """
         return
 
     @property
     def registers_models(self) -> bool:
-        """Whether :meth:`log_model` is to be called at the end of a completed run."""
+        """Whether :meth:`log_model` is called at the end of a completed run."""
         return False
 
     def log_model(self, path: Path, score: float | None, time_seconds: float) -> None:
@@ -115,18 +115,18 @@ class Tracker(ABC):
 
         :param path: a folder in MLflow's format
         :param score: the mean return of the agent's evaluation; ``None`` if it has none
-        :param time_seconds: since 1970; identifies the model if it is logged again
+        :param time_seconds: time in seconds since 1970, which identifies the model if it is logged again
         """
         return
 
     def flush(self) -> None:
-        """Return when everything logged so far is where it belongs. Does nothing unless overridden."""
+        """Wait until everything logged so far is stored. Does nothing unless overridden."""
         return
 
     @abstractmethod
     def finish(self, status: str, summary: Mapping[str, Any]) -> None:
         """
-        Write what is left, and close.
+        Write the remaining values, and close.
 
         :param status: ``completed``, ``stopped`` or ``failed``
         :param summary: how the run ended: ``stop_reason``, ``step``, ``best_return`` and more; text and numbers

@@ -1,4 +1,4 @@
-"""Trackers by the names that they have in a configuration."""
+"""Registry of trackers by their names in a configuration."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ TRACKERS = Registry(
 
 def load_tracker_class(name: str) -> type[Tracker]:
     """
-    :param name: a name that :data:`TRACKERS` knows, or ``module:Name``
+    :param name: a name in :data:`TRACKERS`, or ``module:Name``
     :return: the class
-    :raises LookupError: with a message for the user, if there is none, or it is not a :class:`Tracker`
+    :raises LookupError: if there is no such class, or it is not a :class:`Tracker`, with a message for the user
     """
     found = TRACKERS.load(name)
     if not (isinstance(found, type) and issubclass(found, Tracker)):
@@ -38,10 +38,10 @@ def load_tracker_class(name: str) -> type[Tracker]:
 
 def make_trackers(section: Mapping[str, Mapping[str, Any] | None]) -> dict[str, Tracker]:
     """
-    Make the trackers of a configuration; none of them connects to anything yet.
+    Make the trackers of a configuration. They do not connect yet.
 
-    :param section: ``tracking``: name -> keyword arguments, ``None`` for a tracker that is switched off
-    :return: name -> tracker
+    :param section: the section ``tracking``: keyword arguments by name; ``None`` switches a tracker off
+    :return: trackers by name
     :raises ConfigError: if one cannot be made with its arguments
     :raises MissingExtraError: if one needs an extra that is not installed
     """

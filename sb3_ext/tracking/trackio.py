@@ -1,4 +1,4 @@
-"""Trackio: metrics in an SQLite file of this machine, shown by a local page."""
+"""Track runs with Trackio: metrics in a local SQLite file, shown by a local web page."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from sb3_ext.tracking.tracker import TrackedRun, Tracker
 
 class TrackioTracker(Tracker):
     """
-    Logs parameters and metrics to Trackio's folder, ``TRACKIO_DIR``. ``trackio show`` shows them, ``trackio sync`` puts
-    them into a Space of Hugging Face.
+    Log parameters and metrics to Trackio's folder, ``TRACKIO_DIR``. ``trackio show`` shows them, ``trackio sync``
+    uploads them to a Hugging Face Space.
 
-    Each entry has an id made of the run's and its place, by which Trackio leaves out what it has already.
+    Each entry has an id made from the run's id and its index, by which Trackio skips entries that it already has.
 
-    :param project: its name
-    :param run_name: ``None`` takes the name of the run directory
-    :param group: of runs that belong together
+    :param project: name of the project
+    :param run_name: name of the Trackio run; ``None`` for the name of the run directory
+    :param group: name of a group of runs
     :raises MissingExtraError: if Trackio is not installed
     :raises ValueError: if Trackio refuses the name of the project
     """
@@ -56,7 +56,7 @@ class TrackioTracker(Tracker):
         return self._id
 
     def log_parameters(self, parameters: Mapping[str, Any]) -> None:
-        """:param parameters: nested; written with the first metrics"""
+        """:param parameters: nested parameters, which are written with the first metrics"""
         self._config = {**parameters, **self._config}
 
     def log_metrics(self, values: Mapping[str, Any], step: int, time_seconds: float) -> None:
@@ -90,8 +90,8 @@ class TrackioTracker(Tracker):
 
     def finish(self, status: str, summary: Mapping[str, Any]) -> None:
         """
-        :param status: becomes part of the run's parameters
-        :param summary: likewise
+        :param status: added to the parameters of the run
+        :param summary: added to the parameters of the run
         """
         self.flush()
         if self._place == 0:
@@ -99,7 +99,7 @@ class TrackioTracker(Tracker):
         from trackio.sqlite_storage import SQLiteStorage
 
         self._config |= {"status": status, **{f"summary_{name}": value for name, value in summary.items()}}
-        # Trackio writes parameters only with metrics. These have the id of the first entry, so that they are left out.
+        # Trackio writes parameters only with metrics. These have the id of the first entry, so that Trackio skips them.
         SQLiteStorage.bulk_log(
             project=self._project,
             run=self._name,

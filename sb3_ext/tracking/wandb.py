@@ -1,4 +1,4 @@
-"""Weights & Biases: on its service, or in files that ``wandb sync`` sends later."""
+"""Track runs with Weights & Biases: online, or in files that ``wandb sync`` uploads later."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 STEP_NAME = "global_step"
-"""The name of the environment transitions in each row; W&B's own step is the number of the row."""
+"""Name of the environment transitions in each row; W&B's own step is the index of the row."""
 
 _INIT_TIMEOUT_SECONDS = 20
 _WRITE_TIMEOUT_SECONDS = 20.0
@@ -33,13 +33,13 @@ class WandbTracker(Tracker):
     """
     Logs parameters, metrics, files and a summary to Weights & Biases.
 
-    A row of W&B's history is one dump of the log, and ``global_step`` its horizontal axis: W&B drops a row whose own
-    step is behind the last one, as that of an evaluation in the background would be.
+    Each dump of the log is a row of W&B's history, with ``global_step`` as the horizontal axis. W&B's own step is not
+    used for it, since W&B drops rows with a step before the last one, such as those of background evaluations.
 
-    :param project: its name
-    :param entity: user or team; ``None`` takes the default of the login
-    :param run_name: ``None`` takes the name of the run directory
-    :param group: of runs that belong together
+    :param project: name of the project
+    :param entity: user or team; ``None`` for the default of the login
+    :param run_name: name of the W&B run; ``None`` for the name of the run directory
+    :param group: name of a group of runs
     :param mode: ``online``; ``offline`` writes files for ``wandb sync``; ``disabled`` does nothing
     :param tags: labels of the run
     :raises MissingExtraError: if ``wandb`` is not installed
@@ -78,7 +78,7 @@ class WandbTracker(Tracker):
         run_id = run.id or uuid.uuid4().hex[:12]
         folder = run.directory / "tracking"
         folder.mkdir(exist_ok=True)
-        # Before W&B makes files for this process.
+        # Count before W&B creates files for this process.
         rows = count_rows_when_still(folder, run_id, _WRITE_TIMEOUT_SECONDS)
         with self._translating_refusals():
             import wandb
@@ -107,18 +107,18 @@ class WandbTracker(Tracker):
 
     @property
     def url(self) -> str | None:
-        """The page of the run; ``None`` unless it is online."""
+        """URL of the run; ``None`` unless ``mode`` is ``online``."""
         if self._run is None or self._mode != "online":
             return None
         url: str | None = self._run.url
         return None if url is None else hide_secrets(url)
 
     def count_stored(self) -> int | None:
-        """:return: the number of rows that W&B has: what it has in memory is lost with the process"""
+        """:return: number of rows that W&B has stored; rows in memory are lost when the process is killed"""
         return None if self._mode == "disabled" else self._row
 
     def log_parameters(self, parameters: Mapping[str, Any]) -> None:
-        """:param parameters: nested; those that a resume has changed replace the earlier ones"""
+        """:param parameters: nested parameters; values that a resume has changed are updated"""
         self._get_run().config.update(dict(parameters), allow_val_change=True)
 
     def log_metrics(self, values: Mapping[str, Any], step: int, time_seconds: float) -> None:
@@ -139,7 +139,7 @@ class WandbTracker(Tracker):
         self._files[name] = path
 
     def flush(self) -> None:
-        """Log the files as a version of one artifact, ``run-<id>``. W&B sends by itself."""
+        """Log the files as a new version of the artifact ``run-<id>``. W&B uploads in the background."""
         if not self._files:
             return
         import wandb
@@ -153,10 +153,10 @@ class WandbTracker(Tracker):
 
     def finish(self, status: str, summary: Mapping[str, Any]) -> None:
         """
-        Send what is left, and wait for it.
+        Upload the remaining values, and wait until they are uploaded.
 
-        :param status: ``failed`` marks the run so
-        :param summary: becomes the run's
+        :param status: ``failed`` marks the run as failed
+        :param summary: logged as the summary of the run
         """
         self.flush()
         run = self._get_run()
@@ -164,7 +164,7 @@ class WandbTracker(Tracker):
         run.finish(exit_code=1 if status == "failed" else 0)
         self._run = None
         if self._mode == "offline":
-            # W&B's own process writes the file, a moment after it has said that it has.
+            # W&B's own process reports that the file is written slightly before it is.
             deadline = time.monotonic() + _WRITE_TIMEOUT_SECONDS
             while count_rows(Path(run.settings.sync_dir).parents[1], run.id) < self._row:
                 if time.monotonic() > deadline:

@@ -1,8 +1,8 @@
 """
-Read the files that W&B writes, ``wandb/*-<id>/run-<id>.wandb``, to find out what of a killed process is in them.
+Read W&B's files, ``wandb/*-<id>/run-<id>.wandb``, to find out which rows of a killed process they contain.
 
-They have the format of LevelDB's log: blocks of 32 KiB with records, in parts where they cross the end of a block. The
-package itself has had no reader in Python since 0.22.
+They have the format of LevelDB's log: blocks of 32 KiB with records, which are split at the end of a block. The package
+``wandb`` has no Python reader since 0.22.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _FULL, _LAST = 1, 4  # the kinds that end a record
 
 def count_rows(directory: Path, run_id: str) -> int:
     """
-    :param directory: that has the folder ``wandb``
-    :param run_id: W&B's
+    :param directory: parent directory of the folder ``wandb``
+    :param run_id: W&B's id of the run
     :return: the number of rows of the run's history in all its files
     """
     steps = [row["_step"] for row in read_history(directory, run_id)]
@@ -34,10 +34,11 @@ def count_rows(directory: Path, run_id: str) -> int:
 
 def count_rows_when_still(directory: Path, run_id: str, timeout_seconds: float) -> int:
     """
-    :func:`count_rows`, once nothing is written any more: W&B's own process outlives one that is killed by a moment.
+    Count rows as :func:`count_rows`, once the files no longer change: W&B's own process writes for a moment after the
+    training process is killed.
 
-    :param directory: that has the folder ``wandb``
-    :param run_id: W&B's
+    :param directory: parent directory of the folder ``wandb``
+    :param run_id: W&B's id of the run
     :param timeout_seconds: how long to wait
     :return: the number of rows
     """
@@ -52,8 +53,8 @@ def count_rows_when_still(directory: Path, run_id: str, timeout_seconds: float) 
 
 def read_history(directory: Path, run_id: str) -> Iterator[dict[str, Any]]:
     """
-    :param directory: that has the folder ``wandb``
-    :param run_id: W&B's
+    :param directory: parent directory of the folder ``wandb``
+    :param run_id: W&B's id of the run
     :return: the rows, with W&B's own values, whose names begin with ``_``
     """
     from wandb.proto.wandb_internal_pb2 import Record

@@ -45,7 +45,7 @@ def test_a_full_disk_costs_one_warning_and_the_later_events(
         log(writer)
         writer.close()
     assert caplog.messages == [
-        "TensorBoard events cannot be written; training goes on without them: No space left on device"
+        "TensorBoard events cannot be written; training continues without them: No space left on device"
     ]
 
 
