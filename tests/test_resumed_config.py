@@ -33,7 +33,7 @@ def in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def begin_run(*overrides: str, is_mock: bool = False) -> Run:
     """A run that was stopped before its first checkpoint, with a resolved configuration as training writes it."""
-    start = start_run("mine.yaml", "run", overrides, is_mock=is_mock)
+    start = start_run("mine.yaml", "run", overrides, mock=is_mock)
     with start.session as session:
         session.paths.resolved_config.write_text(dump_config(fill_defaults(start.config)))
         session.status.update(step=1)
@@ -127,7 +127,7 @@ def test_a_real_run_does_not_become_a_mock_run() -> None:
 def test_rewinding_and_branching_need_a_checkpoint() -> None:
     begin_run()
     with pytest.raises(RunError, match=r"--rewind needs a checkpoint to go back to: --resume .*run/checkpoints/NAME"):
-        resume_run("run", is_rewinding=True)
+        resume_run("run", rewind=True)
     with pytest.raises(RunError, match="has no checkpoint to branch from"):
         resume_run("run", run_dir="other")
     assert not Path("other").exists()

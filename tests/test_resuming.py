@@ -255,7 +255,7 @@ def test_rewinding_rolls_back_in_place() -> None:
     bundles = CheckpointStore(run.paths.checkpoints).list_bundles()
     status = json.loads(run.paths.status.read_text())
     run.paths.status.write_text(json.dumps({**status, "elapsed_seconds": status["elapsed_seconds"] + 10_000}))
-    run = train_run(resume_run(bundles[-1].path, is_rewinding=True))
+    run = train_run(resume_run(bundles[-1].path, rewind=True))
     assert 0 < run.record.elapsed_seconds < 10_000  # of what is set aside nothing counts
     rewound = sorted(path.name for path in run.paths.checkpoints.glob("*.rewound"))
     assert rewound == sorted(f"{bundle.path.name}.rewound" for bundle in bundles[:-1])

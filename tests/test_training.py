@@ -305,7 +305,7 @@ def test_a_configured_stop_file_stops_the_run_between_two_rollouts() -> None:
 
 def test_mock_environment_has_the_same_spaces() -> None:
     config = make_config("sac", {"id": "Pendulum-v1", "params": {"g": 9.0}})
-    run = train_run(start_run(config, "run", is_mock=True))
+    run = train_run(start_run(config, "run", mock=True))
     resolved = yaml.safe_load(run.paths.resolved_config.read_text())["env"]
     assert (resolved["id"], resolved["params"]["like"]) == ("sb3_ext/Mock-v0", "Pendulum-v1")
     assert run.status == "completed"

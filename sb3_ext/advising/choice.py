@@ -33,7 +33,7 @@ class ParallelChoice:
     reason: str
 
 
-def resolve_parallel(config: RunConfig, *, is_rendered: bool = False, interruption: Interruption = NEVER) -> RunConfig:
+def resolve_parallel(config: RunConfig, *, rendered: bool = False, interruption: Interruption = NEVER) -> RunConfig:
     """
     Replace ``parallel.mode: auto`` by a mode, and log the reason.
 
@@ -41,26 +41,24 @@ def resolve_parallel(config: RunConfig, *, is_rendered: bool = False, interrupti
     on every machine if the environment has them. A resume reads the choice from the run's resolved configuration.
 
     :param config: the whole configuration
-    :param is_rendered: whether windows are shown; they need the environments in this process
+    :param rendered: whether windows are shown; they need the environments in this process
     :param interruption: checked before each step
     :return: the configuration, with another mode if that was ``auto``
     :raises StopRequested: if ``interruption`` says so
     """
     if config.parallel.mode != AUTO:
         return config
-    choice = choose_parallel(config, is_rendered=is_rendered, interruption=interruption)
+    choice = choose_parallel(config, rendered=rendered, interruption=interruption)
     logger.info("parallel.mode: auto chooses %s: %s", choice.parallel.mode, choice.reason)
     return config.model_copy(update={"parallel": choice.parallel})
 
 
-def choose_parallel(
-    config: RunConfig, *, is_rendered: bool = False, interruption: Interruption = NEVER
-) -> ParallelChoice:
+def choose_parallel(config: RunConfig, *, rendered: bool = False, interruption: Interruption = NEVER) -> ParallelChoice:
     """
     Choose among the built-in modes.
 
     :param config: the whole configuration
-    :param is_rendered: whether windows are shown
+    :param rendered: whether windows are shown
     :param interruption: checked before each step
     :return: the choice with its reason; ``sequential`` unless another mode is clearly faster
     :raises StopRequested: if ``interruption`` says so
@@ -73,7 +71,7 @@ def choose_parallel(
             return ParallelChoice(use_mode(config.parallel, mode), reason)
     if num_envs == 1:
         return _choose_sequential(config, "one environment")
-    if is_rendered:
+    if rendered:
         return _choose_sequential(config, "they are shown")
     automatic = [use_mode(config.parallel, mode) for mode in BUILT_IN if load_backend_class(mode).is_automatic]
     parallel = [section for section in automatic if make_configured_backend(section).concurrency > 1]

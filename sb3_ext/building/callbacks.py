@@ -85,13 +85,13 @@ class Callbacks:
         """Write metrics and curves in the background."""
         self.reports.submit(self.metrics.history, self._make_sections())
 
-    def finish_reports(self, *, is_hurried: bool = False) -> None:
+    def finish_reports(self, *, hurried: bool = False) -> None:
         """
         Write metrics and curves, and wait for them.
 
-        :param is_hurried: leave out the curves, which take a second to draw
+        :param hurried: leave out the curves, which take a second to draw
         """
-        self.reports.finish(self.metrics.history, self._make_sections(), is_drawn=not is_hurried)
+        self.reports.finish(self.metrics.history, self._make_sections(), draw=not hurried)
 
     def close(self) -> None:
         """

@@ -94,7 +94,7 @@ def _check_vec_env(config: RunConfig, env: VecEnv) -> None:
         if config.game is not None:
             algorithm, wrapped = mask_algorithm(algorithm), env
         else:
-            wrapped = wrap_vec_env(env, config, is_training=True)
+            wrapped = wrap_vec_env(env, config, training=True)
         policy_kwargs = config.agent.params.get("policy_kwargs") or {}
         policy = config.agent.policy or choose_policy(algorithm, wrapped.observation_space, policy_kwargs)
         validate_fit(algorithm, policy, wrapped, policy_kwargs)

@@ -67,26 +67,26 @@ def validate_environment(config: RunConfig) -> None:
         env.close()
 
 
-def make_env(config: RunConfig, paths: RunPaths, *, render_mode: str | None = None, is_resumed: bool = False) -> VecEnv:
+def make_env(config: RunConfig, paths: RunPaths, *, render_mode: str | None = None, resumed: bool = False) -> VecEnv:
     """
     Make the training environments, with the wrappers of the section ``env``.
 
     :param config: the whole configuration
     :param paths: of the run, for ``N.monitor.csv`` and the opponent pool of a game
     :param render_mode: as in Gymnasium
-    :param is_resumed: append to those files instead of replacing them
+    :param resumed: append to those files instead of replacing them
     :return: ``parallel.num_envs`` environments
     :raises ConfigError: if they cannot be made
     """
     if config.game is not None:
         _validate_not_shown(config, render_mode)
-        return make_game_env(config, paths.monitor / "0", paths.opponents, is_resumed=is_resumed)
+        return make_game_env(config, paths.monitor / "0", paths.opponents, resumed=resumed)
     factory = make_environment_factory(config.require_env("training"), render_mode)
     with killing_new_processes():
         env = make_configured_backend(config.parallel).make_env(
-            factory, seed=config.seed, monitor_directory=paths.monitor, is_resumed=is_resumed
+            factory, seed=config.seed, monitor_directory=paths.monitor, resumed=resumed
         )
-    return wrap_vec_env(env, config, is_training=True)
+    return wrap_vec_env(env, config, training=True)
 
 
 def try_exactness(config: RunConfig, interruption: Interruption = NEVER) -> Exactness:
@@ -122,7 +122,7 @@ def make_eval_env(config: RunConfig, *, num_envs: int | None = None, render_mode
     env = make_configured_backend(config.parallel).make_eval_env(
         factory, num_envs, wrapper_class=LastFrameWrapper if render_mode == "rgb_array" else None
     )
-    return wrap_vec_env(env, config, is_training=False)
+    return wrap_vec_env(env, config, training=False)
 
 
 def count_eval_envs(config: RunConfig, episodes: int | None = None) -> int:
@@ -143,13 +143,13 @@ def choose_eval_seed(config: RunConfig) -> int:
     return (config.seed or 0) + _EVAL_SEED_DISTANCE
 
 
-def wrap_vec_env(env: VecEnv, config: RunConfig, is_training: bool) -> VecEnv:
+def wrap_vec_env(env: VecEnv, config: RunConfig, training: bool) -> VecEnv:
     """
     Add the check for NaN, and the frame stack and normalisation of the section ``env``.
 
     :param env: the environments
     :param config: the whole configuration
-    :param is_training: whether they are for training; in an evaluation, rewards are not scaled and statistics not
+    :param training: whether they are for training; in an evaluation, rewards are not scaled and statistics not
         updated
     :return: the environments
     :raises ConfigError: if their observations cannot be stacked or normalised
@@ -170,12 +170,12 @@ def wrap_vec_env(env: VecEnv, config: RunConfig, is_training: bool) -> VecEnv:
         arguments = choose_normalization(section.normalize, env.observation_space)
         params = fill_parameters(algorithm, config.agent.params, with_inherited=True)
         arguments.setdefault("gamma", params.get("gamma", _VEC_NORMALIZE_GAMMA))
-        if not is_training:
+        if not training:
             arguments["norm_reward"] = False
         # Images are transposed inside: off-policy algorithms store them as they come from there.
-        env = VecNormalize(wrap_env(env), training=is_training, **arguments)
+        env = VecNormalize(wrap_env(env), training=training, **arguments)
     # SB3 wraps the training environments itself; these need the same.
-    return env if is_training else wrap_env(env)
+    return env if training else wrap_env(env)
 
 
 def _validate_not_shown(config: RunConfig, render_mode: str | None) -> None:

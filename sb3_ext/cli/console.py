@@ -19,18 +19,18 @@ class _ConsoleHandler(logging.Handler):
 
 
 @contextmanager
-def show_log(*, is_quiet: bool, is_verbose: bool) -> Iterator[None]:
+def show_log(*, quiet: bool, verbose: bool) -> Iterator[None]:
     """
     Print the package's log to the terminal, for the length of a block.
 
-    :param is_quiet: warnings and errors only
-    :param is_verbose: everything, with the name of the module that logs it
+    :param quiet: warnings and errors only
+    :param verbose: everything, with the name of the module that logs it
     """
-    handler = _ConsoleHandler(logging.WARNING if is_quiet else logging.DEBUG if is_verbose else logging.INFO)
-    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s" if is_verbose else "%(message)s"))
+    handler = _ConsoleHandler(logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s" if verbose else "%(message)s"))
     package_logger = logging.getLogger("sb3_ext")
     level_before = package_logger.level
-    package_logger.setLevel(logging.DEBUG if is_verbose else logging.INFO)
+    package_logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     package_logger.addHandler(handler)
     try:
         yield

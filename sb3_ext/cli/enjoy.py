@@ -125,7 +125,7 @@ def enjoy(
     num_envs = 1 if is_shown else count_eval_envs(source.config, episodes)
     render_mode = "human" if render else "rgb_array" if video is not None else None
     used_seed = choose_eval_seed(source.config) if seed is None else seed
-    with show_log(is_quiet=False, is_verbose=False):
+    with show_log(quiet=False, verbose=False):
         click.echo(f"{source.model.path}: {source.config.agent.id} on {source.config.task_id}", err=True)
         with closing(_film(make_agent_env(source, num_envs=num_envs, render_mode=render_mode), video)) as env:
             model = load_agent(source, env, trust=trust)

@@ -84,7 +84,7 @@ def league(
     config = load_config(found.paths.resolved_config)
     if config.game is None:
         raise RunError(f"{found.paths.root}: expected a run of a two-player game, found one of {config.task_id}")
-    with show_log(is_quiet=False, is_verbose=False):
+    with show_log(quiet=False, verbose=False):
         board = make_configured_game(config, 1)
         agents = load_agents(found.paths, board, checkpoints, seed=seed, trust=trust)
         anchors = make_anchors(board, against or None, trained_against=compute_eval_shares(config), seed=seed)

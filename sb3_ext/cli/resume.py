@@ -25,7 +25,7 @@ def resume(run: str, assignments: tuple[str, ...], root: Path) -> None:
 
     # Without --root, the checkpoint of a run will do as well.
     target = run if root == RUNS else find_named_run(run, root).paths.root
-    with show_log(is_quiet=False, is_verbose=False):
+    with show_log(quiet=False, verbose=False):
         try:
             start = resume_run(target, assignments, command=shlex.join(["sb3-ext", *sys.argv[1:]]))
         except AlreadyCompleted as completed:

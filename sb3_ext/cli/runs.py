@@ -30,15 +30,15 @@ def runs() -> None:
 
 
 @runs.command("list")
-@click.option("--all", "is_all", is_flag=True, help="Also runs that have ended.")
+@click.option("--all", "show_all", is_flag=True, help="Also runs that have ended.")
 @click.option("--json", "as_json", is_flag=True, help="Print all fields as JSON.")
 @with_root
 @with_stale_after
-def list_runs(is_all: bool, as_json: bool, root: Path, stale_after: float) -> None:
+def list_runs(show_all: bool, as_json: bool, root: Path, stale_after: float) -> None:
     """List running runs, or all, one line each."""
     found = [(run, _read_record(run)) for run in find_runs(root, stale_after_seconds=stale_after)]
     # A run with a corrupt status may be running.
-    chosen = [(run, record) for run, record in found if is_all or _may_be_live(record)]
+    chosen = [(run, record) for run, record in found if show_all or _may_be_live(record)]
     if as_json:
         click.echo(json.dumps([_describe(run, record) for run, record in chosen], indent=2))
         return

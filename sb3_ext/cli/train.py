@@ -118,7 +118,7 @@ def train(
         raise click.UsageError(f"what to train? Give CONFIG (a YAML file, or one of {shipped}), or --algo and --env")
     if render:
         check_display()
-    click.get_current_context().with_resource(show_log(is_quiet=quiet, is_verbose=verbose))
+    click.get_current_context().with_resource(show_log(quiet=quiet, verbose=verbose))
 
     from sb3_ext.config import Override
     from sb3_ext.training.resuming import AlreadyCompleted, resume_run
@@ -130,9 +130,7 @@ def train(
     command = shlex.join(["sb3-ext", *sys.argv[1:]])
     try:
         if target is None:
-            start = start_run(
-                source, run_dir, overrides, checkpoint_dir=checkpoint_dir, is_mock=mock_env, command=command
-            )
+            start = start_run(source, run_dir, overrides, checkpoint_dir=checkpoint_dir, mock=mock_env, command=command)
         else:
             start = resume_run(
                 target,
@@ -140,22 +138,22 @@ def train(
                 config=source,
                 run_dir=run_dir,
                 checkpoint_dir=checkpoint_dir,
-                is_rewinding=rewind,
-                is_mock=mock_env,
+                rewind=rewind,
+                mock=mock_env,
                 command=command,
             )
     except AlreadyCompleted as completed:
         click.echo(str(completed))
         return
-    sys.exit(carry_out(start, is_rendered=render))
+    sys.exit(carry_out(start, rendered=render))
 
 
-def carry_out(start: RunStart, *, is_rendered: bool = False) -> int:
+def carry_out(start: RunStart, *, rendered: bool = False) -> int:
     """
     Train, and print the result.
 
     :param start: a run directory that is claimed
-    :param is_rendered: show the environments in a window
+    :param rendered: show the environments in a window
     :return: the exit status
     """
     from sb3_ext.errors import Sb3ExtError
@@ -163,7 +161,7 @@ def carry_out(start: RunStart, *, is_rendered: bool = False) -> int:
 
     with start.session.signals.ignoring_afterwards():
         try:
-            train_run(start, is_rendered=is_rendered)
+            train_run(start, rendered=rendered)
         except (Sb3ExtError, KeyboardInterrupt):
             if not start.session.paths.status.exists():
                 raise  # nothing was trained: the message is all there is

@@ -69,9 +69,9 @@ def tune(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     os.environ.setdefault("MPLBACKEND", "agg")  # Optuna draws with pyplot, which would look for a screen
     plan = make_plan(config, overrides, directory=study_dir)
-    with show_log(is_quiet=quiet, is_verbose=False):
+    with show_log(quiet=quiet, verbose=False):
         opened = open_study(plan, must_exist=resume)
-        sys.exit(_carry_out(opened, is_quiet=quiet))
+        sys.exit(_carry_out(opened, quiet=quiet))
 
 
 def _make_override(name: str, value: int | str) -> Override:
@@ -80,14 +80,14 @@ def _make_override(name: str, value: int | str) -> Override:
     return Override(("tune", name), value, f"--{name}")
 
 
-def _carry_out(study: TuningStudy, *, is_quiet: bool) -> int:
+def _carry_out(study: TuningStudy, *, quiet: bool) -> int:
     """:return: the exit status"""
     from sb3_ext.cli.tune_view import StudyView
     from sb3_ext.errors import TuningError
     from sb3_ext.tuning.study_run import run_study
 
     try:
-        with StudyView(is_quiet=is_quiet) as view:
+        with StudyView(quiet=quiet) as view:
             signal_name = run_study(study, watch=view.show)
     except TuningError as error:
         click.echo(str(error), err=True)

@@ -31,11 +31,11 @@ class StudyView:
     """
     Shows the progress of a study: live in a terminal; elsewhere one line each time that a trial ends.
 
-    :param is_quiet: show nothing
+    :param quiet: show nothing
     """
 
-    def __init__(self, *, is_quiet: bool = False) -> None:
-        self._is_quiet = is_quiet
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._is_quiet = quiet
         self._ended: int | None = None
         console = Console(stderr=True, highlight=False)
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None

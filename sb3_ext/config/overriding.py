@@ -19,7 +19,7 @@ def apply_override(data: dict[str, Any], override: Override) -> tuple[Key, Probl
     target: Any = data
     key: list[str | int] = []
     for depth, part in enumerate(override.key):
-        is_last = depth == len(override.key) - 1
+        last = depth == len(override.key) - 1
         if isinstance(target, list):
             part = _find_item(target, part)
         elif isinstance(target, dict):
@@ -30,9 +30,9 @@ def apply_override(data: dict[str, Any], override: Override) -> tuple[Key, Probl
         if not isinstance(target, list | dict):
             return tuple(key), Problem(tuple(key), f"{expected('a mapping', target)} above this key")
         container: Any = target  # a list with a position, or a mapping with a name
-        if is_last and override.is_default and isinstance(container, dict) and container.get(part) is not None:
+        if last and override.is_default and isinstance(container, dict) and container.get(part) is not None:
             pass
-        elif is_last:
+        elif last:
             container[part] = override.value
         elif isinstance(container, dict) and container.get(part) is None:
             container[part] = [] if part == "callbacks" else {}

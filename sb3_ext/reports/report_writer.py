@@ -47,31 +47,31 @@ class ReportWriter:
         """
         if self._pending is not None and not self._pending.done():
             return
-        is_drawn = time.monotonic() >= self._draw_at
-        if is_drawn:
+        draw = time.monotonic() >= self._draw_at
+        if draw:
             self._draw_at = time.monotonic() + _CURVES_EVERY_SECONDS
         copied = MetricsHistory()
         copied.load_state_dict(history.state_dict())
-        self._pending = self._executor.submit(self._write, copied, dict(sections), is_drawn)
+        self._pending = self._executor.submit(self._write, copied, dict(sections), draw)
 
-    def finish(self, history: MetricsHistory, sections: Mapping[str, Any], *, is_drawn: bool = True) -> None:
+    def finish(self, history: MetricsHistory, sections: Mapping[str, Any], *, draw: bool = True) -> None:
         """
         Write everything now, and wait for it.
 
         :param history: of the whole training
         :param sections: further sections of the file
-        :param is_drawn: the picture, too
+        :param draw: the picture, too
         """
-        self._executor.submit(self._write, history, dict(sections), is_drawn).result()
+        self._executor.submit(self._write, history, dict(sections), draw).result()
 
     def close(self) -> None:
         """Wait for what is being written."""
         self._executor.shutdown()
 
-    def _write(self, history: MetricsHistory, sections: Mapping[str, Any], is_drawn: bool) -> None:
+    def _write(self, history: MetricsHistory, sections: Mapping[str, Any], draw: bool) -> None:
         try:
             write_metrics(self._metrics, history, sections)
-            if is_drawn:
+            if draw:
                 from sb3_ext.reports.curves import plot_curves
 
                 evaluations = read_evaluations(self._evaluations) if self._evaluations.exists() else []

@@ -46,16 +46,16 @@ class LogTail:
             raise RunError(f"{self._path}: cannot be read: {error.strerror}") from error
         return b"".join(content.splitlines(keepends=True)[-lines:] if lines else []).decode(errors="replace")
 
-    def follow(self, is_growing: Callable[[], bool]) -> Iterator[str]:
+    def follow(self, growing: Callable[[], bool]) -> Iterator[str]:
         """
         Yield text as it is added to the file.
 
-        :param is_growing: returns whether more text may be added; once it returns ``False``, the remaining text is
+        :param growing: returns whether more text may be added; once it returns ``False``, the remaining text is
             yielded and the iterator ends
         """
         goes_on = True
         while goes_on:
-            goes_on = is_growing()
+            goes_on = growing()
             with self._path.open("rb") as file:
                 file.seek(self._offset)
                 added = file.read()

@@ -64,14 +64,14 @@ class RunSession:
         status: StatusFile,
         signals: SignalWatch,
         *,
-        is_new: bool = True,
+        new: bool = True,
     ) -> None:
         self.paths = paths
         self.status = status
         self.signals = signals
         self._lock = lock
         self._log = log
-        self._is_new = is_new
+        self._is_new = new
         self._is_starting = False
         self._stop_reason: str | None = None
         self._stop_detail: str | None = None
@@ -146,7 +146,7 @@ class RunSession:
                 line = {"time": status.last_heartbeat, "host": status.host, **previous, **entry}
                 file.write(json.dumps(line) + "\n")
             write_json(paths.status, status.to_json())
-            return cls(paths, lock, TrainingLog(paths.log), StatusFile(paths.status, status), signals, is_new=False)
+            return cls(paths, lock, TrainingLog(paths.log), StatusFile(paths.status, status), signals, new=False)
         except BaseException as error:
             lock.release()
             signals.end()

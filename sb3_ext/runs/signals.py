@@ -120,14 +120,14 @@ class SignalWatch:
         self._raise_if_received()
 
     @contextmanager
-    def interrupting_when(self, is_true: Callable[[], bool]) -> Iterator[None]:
+    def interrupting_when(self, condition: Callable[[], bool]) -> Iterator[None]:
         """
         Context manager that treats a condition as a SIGTERM.
 
-        :param is_true: returns whether the condition holds; called several times a second from another thread
+        :param condition: returns whether the condition holds; called several times a second from another thread
         """
         has_ended = threading.Event()
-        thread = threading.Thread(target=self._watch, args=(is_true, has_ended), name="start-watch", daemon=True)
+        thread = threading.Thread(target=self._watch, args=(condition, has_ended), name="start-watch", daemon=True)
         thread.start()
         try:
             yield
@@ -155,9 +155,9 @@ class SignalWatch:
         if self.received is not None:
             raise Interrupted(self.received)
 
-    def _watch(self, is_true: Callable[[], bool], has_ended: threading.Event) -> None:
+    def _watch(self, condition: Callable[[], bool], has_ended: threading.Event) -> None:
         while not has_ended.wait(_LOOK_SECONDS):
-            if is_true() and self._previous:
+            if condition() and self._previous:
                 # Signal the main thread: it may wait in a system call, for example for a worker process.
                 signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
                 return

@@ -70,7 +70,7 @@ def load_opponent(
     found = find_model(source)
     model = _load(found, game, algorithm, trust)
     statistics = None if found.bundle is None else found.bundle.read_normalization()
-    check_spaces_of_game(model.policy, game, str(found.path), is_normalized=statistics is not None)
+    check_spaces_of_game(model.policy, game, str(found.path), normalized=statistics is not None)
     return PolicyOpponent(
         copy_policy(model.policy),
         name or found.name,
@@ -80,18 +80,18 @@ def load_opponent(
     )
 
 
-def check_spaces_of_game(policy: HasSpaces, game: Game, what: str, *, is_normalized: bool) -> None:
+def check_spaces_of_game(policy: HasSpaces, game: Game, what: str, *, normalized: bool) -> None:
     """
     :param policy: a policy or a description of one
     :param game: the game to play
     :param what: name of the policy, for the error message
-    :param is_normalized: whether it was trained on normalised observations, whose bounds differ
+    :param normalized: whether it was trained on normalised observations, whose bounds differ
     :raises SelfPlayError: if it was trained for another game
     """
     seen, shown = policy.observation_space, game.observation_space
     if isinstance(seen, spaces.Dict) and "observation" in seen.spaces:
         seen = seen["observation"]
-    is_same = seen.shape == shown.shape if is_normalized else seen == shown
+    is_same = seen.shape == shown.shape if normalized else seen == shown
     if not is_same:
         raise SelfPlayError(f"{what} was trained on observations {seen}, but {game.id} has {shown}")
     if policy.action_space != game.action_space:

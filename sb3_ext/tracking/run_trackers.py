@@ -88,7 +88,7 @@ class RunTrackers:
             if self._served:
                 self._serve(run, parameters, timeout_seconds)
         except Sb3ExtError:
-            self.finish("failed", {}, is_hurried=True)
+            self.finish("failed", {}, hurried=True)
             raise
 
     def log_metrics(self, values: Mapping[str, Any], step: int) -> None:
@@ -148,13 +148,13 @@ class RunTrackers:
         if self._journal is not None:
             self._journal.cut(self._durable_step)
 
-    def finish(self, status: str, summary: Mapping[str, Any], *, is_hurried: bool = False) -> None:
+    def finish(self, status: str, summary: Mapping[str, Any], *, hurried: bool = False) -> None:
         """
         Send the remaining values, and finish all trackers. Further calls do nothing.
 
         :param status: ``completed``, ``stopped`` or ``failed``
         :param summary: how the run ended
-        :param is_hurried: wait only for a few seconds
+        :param hurried: wait only for a few seconds
         """
         if self._has_finished:
             return
@@ -166,7 +166,7 @@ class RunTrackers:
         for delivery in self._deliveries:
             delivery.begin_closing()
         self.mark_durable(self._durable_step)
-        deadline = time.monotonic() + (_HURRIED_TIMEOUT_SECONDS if is_hurried else _FINISH_TIMEOUT_SECONDS)
+        deadline = time.monotonic() + (_HURRIED_TIMEOUT_SECONDS if hurried else _FINISH_TIMEOUT_SECONDS)
         for delivery in self._deliveries:
             delivery.close(deadline - time.monotonic())
 

@@ -44,7 +44,7 @@ def resume(
     target: str | Path,
     *,
     overrides: Iterable[str | Override] = (),
-    is_rewinding: bool = False,
+    rewind: bool = False,
     command: str | None = None,
     callback: UserCallback | Sequence[UserCallback] = (),
 ) -> TrainedRun:
@@ -53,7 +53,7 @@ def resume(
 
     :param target: a run directory, the name of a run below ``runs``, or a checkpoint of a run
     :param overrides: ``KEY=VALUE`` texts for keys that past steps do not depend on: bounds, evaluation, logging
-    :param is_rewinding: rewind to an older checkpoint in place; otherwise an older checkpoint branches into a new run
+    :param rewind: rewind to an older checkpoint in place; otherwise an older checkpoint branches into a new run
     :param command: how this was started, for ``resumes.jsonl``
     :param callback: as for :func:`train`
     :return: the run, ended; a completed run is returned unchanged
@@ -61,7 +61,7 @@ def resume(
     :raises RunError: if the target is not a run, or another process owns it
     """
     try:
-        start = resume_run(target, overrides, is_rewinding=is_rewinding, command=command)
+        start = resume_run(target, overrides, rewind=rewind, command=command)
     except AlreadyCompleted as completed:
         return TrainedRun(completed.run.paths.root)
     return TrainedRun(train_run(start, callback).paths.root)

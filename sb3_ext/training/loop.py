@@ -60,7 +60,7 @@ def train_run(
     start: RunStart,
     callback: UserCallback | Sequence[UserCallback] = (),
     *,
-    is_rendered: bool = False,
+    rendered: bool = False,
     trial: PrunableTrial | None = None,
     draws_curves: bool = True,
 ) -> Run:
@@ -69,14 +69,14 @@ def train_run(
 
     :param start: from :mod:`sb3_ext.training.start` or :mod:`sb3_ext.training.resuming`
     :param callback: SB3 callbacks, or functions of one dict (see :class:`~sb3_ext.callbacks.FunctionCallback`)
-    :param is_rendered: show the environments in a window
+    :param rendered: show the environments in a window
     :param trial: Optuna trial that receives evaluations and may prune the training
     :param draws_curves: draw ``training_curves.png`` at the end, which takes a second
     :return: the run, ended
     """
-    extra_callbacks = [*_as_callbacks(callback), *([RenderCallback()] if is_rendered else [])]
+    extra_callbacks = [*_as_callbacks(callback), *([RenderCallback()] if rendered else [])]
     with start.session as session:
-        render_mode = "human" if is_rendered else None
+        render_mode = "human" if rendered else None
         try:
             ending = _train(start, extra_callbacks, render_mode, trial, draws_curves)
         except StopRequested as stop:  # before training, or in the final evaluation
@@ -97,8 +97,8 @@ def _train(
     with ExitStack() as starting:
         starting.enter_context(session.starting())
         starting.enter_context(explaining_memory_errors(start.config))
-        config = resolve_parallel(start.config, is_rendered=render_mode is not None, interruption=session.interruption)
-        made = make_env(config, session.paths, render_mode=render_mode, is_resumed=start.bundle is not None)
+        config = resolve_parallel(start.config, rendered=render_mode is not None, interruption=session.interruption)
+        made = make_env(config, session.paths, render_mode=render_mode, resumed=start.bundle is not None)
         tolerate_full_disks(made)
         with closing_environments(made) as env, ExitStack() as engines:
             model, callbacks, phases = _make(start, config, env, extra_callbacks, trial, engines)
@@ -123,9 +123,9 @@ def _train(
                 finally:
                     if callbacks.checkpoints.has_begun:
                         # After a signal only a few seconds may be left.
-                        is_hurried = session.signals.received is not None or not draws_curves
+                        hurried = session.signals.received is not None or not draws_curves
                         with phases.during("saving"):
-                            callbacks.finish_reports(is_hurried=is_hurried)
+                            callbacks.finish_reports(hurried=hurried)
                 record_ending(ending)
     return ending
 
@@ -141,7 +141,7 @@ def _tracking(trackers: RunTrackers, callbacks: Callbacks, session: RunSession) 
         if ending.status == "completed":
             register_model(trackers, callbacks, session.paths)
         summary = summarize_run(callbacks, session, ending.reason, ending.detail)
-        trackers.finish(ending.status, summary, is_hurried=session.signals.received is not None)
+        trackers.finish(ending.status, summary, hurried=session.signals.received is not None)
 
     callbacks.checkpoints.on_outcome.append(partial(_mark_durable, trackers))
     try:
@@ -210,7 +210,7 @@ def _save(session: RunSession, callbacks: Callbacks, phases: Phases) -> None:
     phases.listeners.append(partial(_show_phase, session))
     with phases.during("saving"):
         callbacks.checkpoints.finish()
-        callbacks.finish_reports(is_hurried=True)
+        callbacks.finish_reports(hurried=True)
 
 
 def _restore_weights(model: BaseAlgorithm, source: str) -> None:

@@ -112,8 +112,8 @@ def resume_run(
     config: str | Path | Mapping[str, Any] | None = None,
     run_dir: str | Path | None = None,
     checkpoint_dir: Path | None = None,
-    is_rewinding: bool = False,
-    is_mock: bool = False,
+    rewind: bool = False,
+    mock: bool = False,
     command: str | None = None,
 ) -> RunStart:
     """
@@ -126,9 +126,9 @@ def resume_run(
     :param config: a configuration; its differences from the run's original configuration act like ``overrides``
     :param run_dir: another directory than the run's: branch into a new run there
     :param checkpoint_dir: directory for the checkpoints of a new run; for a resumed run, the existing one
-    :param is_rewinding: rewind to an older checkpoint in place, and move newer ones away; otherwise an older
+    :param rewind: rewind to an older checkpoint in place, and move newer ones away; otherwise an older
         checkpoint branches into a new run
-    :param is_mock: whether the run was started with a mock environment
+    :param mock: whether the run was started with a mock environment
     :param command: how this was started, for ``resumes.jsonl``
     :return: the argument of :func:`~sb3_ext.training.loop.train_run`
     :raises AlreadyCompleted: if nothing is left to do
@@ -139,13 +139,13 @@ def resume_run(
     point = find_resume_point(target)
     root = point.run.paths.root
     goes_elsewhere = run_dir is not None and Path(run_dir).resolve() != root.resolve()
-    if is_rewinding and not point.is_chosen:
+    if rewind and not point.is_chosen:
         raise RunError(f"{target}: --rewind needs a checkpoint to go back to: --resume {root}/checkpoints/NAME")
-    if is_rewinding and goes_elsewhere:
+    if rewind and goes_elsewhere:
         raise RunError(f"{run_dir}: --rewind resumes in place, not in another --run-dir; leave out --rewind to branch")
     parsed = parse_overrides(overrides)
-    resumed = load_resumed_config(point.run, Restatement(config, parsed, is_mock))
-    is_branching = goes_elsewhere or not (point.is_newest or is_rewinding)
+    resumed = load_resumed_config(point.run, Restatement(config, parsed, mock))
+    is_branching = goes_elsewhere or not (point.is_newest or rewind)
     if not is_branching:
         _check_checkpoint_dir(point.run, checkpoint_dir)
     if point.is_newest and _is_done(point.run, resumed):

@@ -60,7 +60,7 @@ def start_run(
     overrides: Iterable[str | Override] = (),
     *,
     checkpoint_dir: Path | None = None,
-    is_mock: bool = False,
+    mock: bool = False,
     command: str | None = None,
 ) -> RunStart:
     """
@@ -71,7 +71,7 @@ def start_run(
     :param overrides: ``KEY=VALUE`` texts, as for ``--set``
     :param checkpoint_dir: directory for the checkpoints, for example on a larger disk: they go into a subdirectory with
         the run's name, and the run directory gets a link to it
-    :param is_mock: replace the environment by one with the same spaces and random data
+    :param mock: replace the environment by one with the same spaces and random data
     :param command: how the run was started, for ``meta.json``
     :return: the argument of :func:`~sb3_ext.training.loop.train_run`
     :raises ConfigError: if the configuration is invalid
@@ -80,7 +80,7 @@ def start_run(
     source = config if isinstance(config, ConfigSource) else read_source(config)
     parsed = parse_overrides(overrides)
     loaded = load_config(source, parsed)
-    if is_mock:
+    if mock:
         loaded = mock_environment(loaded)
     validate_memory(loaded)
     validate_setup(loaded, source, parsed)

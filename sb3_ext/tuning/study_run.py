@@ -87,7 +87,7 @@ def run_study(study: TuningStudy, *, in_process: bool = False, watch: Watcher | 
             else:
                 _run_workers(study, signals, results, watch)
         finally:
-            results.write(is_last=True, is_hurried=signals.received is not None)
+            results.write(last=True, hurried=signals.received is not None)
     return signals.received
 
 
@@ -98,13 +98,13 @@ class _Results:
         self._study = study
         self._ended = -1
 
-    def write(self, *, is_last: bool = False, is_hurried: bool = False) -> None:
+    def write(self, *, last: bool = False, hurried: bool = False) -> None:
         ended = sum(trial.state.is_finished() for trial in self._study.list_trials())
-        if ended != self._ended or is_last:
+        if ended != self._ended or last:
             self._ended = ended
             write_table(self._study)
             write_best(self._study)
-        if is_last and not is_hurried:
+        if last and not hurried:
             draw_plots(self._study)
 
 

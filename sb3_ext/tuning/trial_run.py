@@ -61,12 +61,12 @@ class TrialReports:
     for a moment does not end the training.
 
     :param trial: Optuna's
-    :param is_minimized: whether less is better of the study's objective: returns are then reported negated
+    :param minimize: whether less is better of the study's objective: returns are then reported negated
     """
 
-    def __init__(self, trial: optuna.Trial, is_minimized: bool) -> None:
+    def __init__(self, trial: optuna.Trial, minimize: bool) -> None:
         self._trial = trial
-        self._sign = -1.0 if is_minimized else 1.0
+        self._sign = -1.0 if minimize else 1.0
         self._known = set(trial.storage.get_trial(get_trial_id(trial)).intermediate_values)
 
     def report(self, value: float, step: int) -> None:

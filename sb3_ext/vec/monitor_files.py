@@ -109,15 +109,15 @@ def cut_monitor_file(monitor: Monitor[Any, Any] | VecMonitor, size_bytes: int) -
     return get_monitor_file(monitor)
 
 
-def make_vec_monitor(env: VecEnv, path: Path | None = None, is_resumed: bool = False) -> VecMonitor:
+def make_vec_monitor(env: VecEnv, path: Path | None = None, resumed: bool = False) -> VecMonitor:
     """
     :param env: environments
     :param path: the file of their episodes, as ``VecMonitor`` takes it; ``None`` writes none
-    :param is_resumed: append to the file instead of replacing it
+    :param resumed: append to the file instead of replacing it
     :return: the environments in a ``VecMonitor``
     """
-    monitor = VecMonitor(env, None if path is None or is_resumed else str(path))
-    if path is not None and is_resumed:
+    monitor = VecMonitor(env, None if path is None or resumed else str(path))
+    if path is not None and resumed:
         continue_vec_monitor(monitor, path)
     return monitor
 

@@ -90,14 +90,14 @@ def test_the_choice_depends_on_cores_step_time_and_steps(
 
 def test_environments_with_windows_stay_in_the_training_process(set_machine: Any) -> None:
     set_machine(4)
-    assert choose_parallel(load(8), is_rendered=True).parallel.mode == "sequential"
+    assert choose_parallel(load(8), rendered=True).parallel.mode == "sequential"
 
 
 def test_native_batches_are_chosen_on_every_machine(set_machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     set_machine(1)  # the results must not depend on the machine
     monkeypatch.setattr(native, "has_native_vec_env", lambda env_id: env_id == "CartPole-v1")
     assert choose_parallel(load(8)).parallel.mode == "native"
-    assert choose_parallel(load(8), is_rendered=True).parallel.mode == "native"
+    assert choose_parallel(load(8), rendered=True).parallel.mode == "native"
     truncated = load(8).env.model_copy(update={"max_steps": 5})
     assert choose_parallel(load(8).model_copy(update={"env": truncated})).parallel.mode == "sequential"
 

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import Progress
 from sb3_ext.cli.console import show_log
 
-with show_log(is_quiet=False, is_verbose=False), Progress(console=Console(stderr=True), auto_refresh=False) as bar:
+with show_log(quiet=False, verbose=False), Progress(console=Console(stderr=True), auto_refresh=False) as bar:
     bar.add_task("training", total=10)
     bar.refresh()
     logging.getLogger("sb3_ext.somewhere").info("evaluation at step 5120")

@@ -379,7 +379,7 @@ BEGUN: dict[str, tuple[list[str], list[str]]] = {
 SAME_AS = {"--config": (["--config", "a.yaml"], "CONFIG"), "--force-cpu": (["--force-cpu"], "--device")}
 
 
-def carry_out(start: RunStart, *, is_rendered: bool = False) -> int:
+def carry_out(start: RunStart, *, rendered: bool = False) -> int:
     """In the place of a training: write the configuration and stop."""
     with start.session as session:
         session.paths.resolved_config.write_text(dump_config(fill_defaults(start.config)))

@@ -58,14 +58,14 @@ def start_training() -> Iterator[Start]:
         process.communicate()
 
 
-def wait_until(is_true: Callable[[], bool]) -> None:
+def wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + WAIT_SECONDS
-    while not is_true():
+    while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.05)
 
 
-def is_training() -> bool:
+def training() -> bool:
     status = Path("run/status.json")
     return status.exists() and Run(Path("run")).record.step > 0
 
@@ -178,7 +178,7 @@ def test_ends_well_when_asked_to(how: str, reason: str, exit_status: int) -> Non
         else:
             os.kill(os.getpid(), getattr(signal, how))
 
-    result = train_and(ask, is_training, "cartpole_dqn", "--total-steps", "1000000", *TINY)
+    result = train_and(ask, training, "cartpole_dqn", "--total-steps", "1000000", *TINY)
     assert (result.exit_code, result.stdout.splitlines()[0]) == (exit_status, f"stopped ({reason})"), result.output
     run = Run(Path("run"))
     assert (run.status, run.record.stop_reason) == ("stopped", reason)
@@ -190,7 +190,7 @@ def test_ends_well_when_asked_to(how: str, reason: str, exit_status: int) -> Non
 @pytest.mark.parametrize("mode", PARALLEL)
 def test_ctrl_c_reaches_the_whole_group_and_workers_wait_for_the_parent(start_training: Start, mode: list[str]) -> None:
     process = start_training(*PPO, "--total-steps", "1000000", *mode)
-    wait_until(is_training)
+    wait_until(training)
     os.killpg(process.pid, signal.SIGINT)
     _, stderr = process.communicate(timeout=WAIT_SECONDS)
     assert process.returncode == 130, stderr
@@ -202,7 +202,7 @@ def test_ctrl_c_reaches_the_whole_group_and_workers_wait_for_the_parent(start_tr
 @pytest.mark.parametrize("mode", PARALLEL)
 def test_kill_leaves_no_process_behind(start_training: Start, mode: list[str]) -> None:
     process = start_training(*PPO, "--total-steps", "1000000", *mode)
-    wait_until(is_training)
+    wait_until(training)
     children = psutil.Process(process.pid).children(recursive=True)
     assert len(children) >= 2
     process.kill()

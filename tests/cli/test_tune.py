@@ -78,9 +78,9 @@ def tune(*arguments: object) -> Result:
     return CliRunner().invoke(cli, ["tune", *map(str, arguments)])
 
 
-def wait_until(is_true: Callable[[], Any]) -> Any:
+def wait_until(condition: Callable[[], Any]) -> Any:
     deadline = time.monotonic() + 240
-    while not (found := is_true()):
+    while not (found := condition()):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     return found

@@ -164,9 +164,9 @@ def make_pendulum_model() -> PPO:
     return PPO("MlpPolicy", "Pendulum-v1", n_steps=16, batch_size=16, device="cpu", policy_kwargs={"net_arch": [8]})
 
 
-def wait_until(is_true: Callable[[], bool]) -> None:
+def wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while not is_true():
+    while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.02)
 

@@ -83,14 +83,14 @@ class RunProcess:
         """
         return self._process.wait(timeout_seconds)
 
-    def wait_until(self, is_true: Callable[[], bool]) -> bool:
+    def wait_until(self, condition: Callable[[], bool]) -> bool:
         """
-        :param is_true: looked at again and again
+        :param condition: looked at again and again
         :return: whether it became true before the process ended
         :raises TimeoutError: if neither happens
         """
         deadline = time.monotonic() + _WAIT_SECONDS
-        while not is_true():
+        while not condition():
             if not self.is_alive():
                 return False
             if time.monotonic() > deadline:

@@ -112,9 +112,9 @@ class Folding:
         pot = self.paid[boards].sum(axis=1) + 1.0
         rewards[rows, 1 - movers] += np.where(folds, pot, 0.0)
         rewards[rows, movers] -= folds
-        is_drawn = self.plies[boards] == longest
-        rewards += np.where(is_drawn[:, None], self.paid[boards], 0.0) + np.where(folds | is_drawn, bonus, 0.0)[:, None]
-        return MoveResults(rewards.astype(np.float32), folds | is_drawn)
+        draw = self.plies[boards] == longest
+        rewards += np.where(draw[:, None], self.paid[boards], 0.0) + np.where(folds | draw, bonus, 0.0)[:, None]
+        return MoveResults(rewards.astype(np.float32), folds | draw)
 
     def observe(self, boards: Boards, players: Any) -> Any:
         return np.stack([self.plies[boards] / 4, players], axis=1).astype(np.float32)

@@ -329,9 +329,9 @@ def test_a_pool_of_oneself_needs_a_learner(start_policy: Any, make_toy: Any, tmp
 
 @pytest.mark.parametrize("algorithm", [MaskablePPO, DQN])
 @pytest.mark.parametrize("heuristics", [False, True])
-@pytest.mark.parametrize("is_normalized", [False, True])
+@pytest.mark.parametrize("normalized", [False, True])
 def test_a_script_meets_the_current_self_from_the_first_game_on(
-    algorithm: Any, heuristics: bool, is_normalized: bool, make_toy: Any, make_player: Any, tmp_path: Path
+    algorithm: Any, heuristics: bool, normalized: bool, make_toy: Any, make_player: Any, tmp_path: Path
 ) -> None:
     game = make_toy(8)
     pool = OpponentPool(
@@ -340,7 +340,7 @@ def test_a_script_meets_the_current_self_from_the_first_game_on(
     )  # fmt: skip
     arguments: Any = {"masks_in_observation": True, "illegal_move": "random_legal"} if algorithm is DQN else {}
     env: Any = VecMonitor(SelfPlayVecEnv(game, pool, start_policy="alternate", seed=2, **arguments))
-    if is_normalized:
+    if normalized:
         env = VecNormalize(env, norm_obs=algorithm is not DQN)
     policy, more = ("MultiInputPolicy", DQN_PARAMS) if algorithm is DQN else ("MlpPolicy", {"n_steps": 8})
     model = algorithm(policy, env, batch_size=16, policy_kwargs={"net_arch": [8]}, device="cpu", **more)

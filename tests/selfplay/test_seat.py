@@ -37,8 +37,8 @@ def test_every_ending_is_credited_to_the_agent_s_last_move(
     env.reset()
     for place, move in enumerate(own):
         _, [reward], [done], [info] = env.step(np.array([move]))
-        is_last = place == len(own) - 1
-        assert (reward, done) == ((result, True) if is_last else (0.0, False))
+        last = place == len(own) - 1
+        assert (reward, done) == ((result, True) if last else (0.0, False))
     assert (info["result"], info["seat"], info["opponent"]) == (result, seat, "script")
     assert info["is_success"] == (result > 0)
 

@@ -116,7 +116,7 @@ class ResourceWatch:
     def _watch(self) -> None:
         began_at = time.monotonic()
         cpu_before, cores_before = _measure_cpu_seconds(), _measure_core_seconds()
-        is_last = False
+        last = False
         while True:
             looked_at = time.monotonic()
             kind, size_bytes = _measure_memory()
@@ -130,10 +130,10 @@ class ResourceWatch:
                 max(0.0, _measure_cpu_seconds() - cpu_before),
                 tuple(now - before for now, before in cores),
             )
-            if is_last:
+            if last:
                 return
             took_seconds = time.monotonic() - looked_at
-            is_last = self._has_ended.wait(max(_EVERY_SECONDS, took_seconds / _MAX_SHARE_OF_SAMPLING))
+            last = self._has_ended.wait(max(_EVERY_SECONDS, took_seconds / _MAX_SHARE_OF_SAMPLING))
 
 
 def _list_processes() -> Iterator[psutil.Process]:

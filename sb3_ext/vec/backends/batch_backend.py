@@ -38,13 +38,13 @@ class BatchBackend(EnvironmentBackend):
         *,
         seed: int | None = None,
         monitor_directory: Path | None = None,
-        is_resumed: bool = False,
+        resumed: bool = False,
     ) -> VecEnv:
         """Write all episodes to one file, ``0.monitor.csv``."""
         env = self.make_batch(factory, self.num_envs)
         if seed is not None:
             env.seed(seed)
-        return make_vec_monitor(env, None if monitor_directory is None else monitor_directory / "0", is_resumed)
+        return make_vec_monitor(env, None if monitor_directory is None else monitor_directory / "0", resumed)
 
     def make_eval_env(
         self,

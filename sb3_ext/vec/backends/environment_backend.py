@@ -71,7 +71,7 @@ class EnvironmentBackend(ABC):
         *,
         seed: int | None = None,
         monitor_directory: Path | None = None,
-        is_resumed: bool = False,
+        resumed: bool = False,
     ) -> VecEnv:
         """
         Make the training environments.
@@ -79,7 +79,7 @@ class EnvironmentBackend(ABC):
         :param factory: makes one environment
         :param seed: of the first environment; the others' follow
         :param monitor_directory: where episodes are written, as ``N.monitor.csv``; ``None`` writes none
-        :param is_resumed: append to these files instead of replacing them
+        :param resumed: append to these files instead of replacing them
         :return: ``num_envs`` environments whose infos have ``episode``, as from ``Monitor`` or ``VecMonitor``
         :raises ConfigError: if an environment cannot be made
         """

@@ -40,14 +40,14 @@ class SeparateBackend(EnvironmentBackend):
         *,
         seed: int | None = None,
         monitor_directory: Path | None = None,
-        is_resumed: bool = False,
+        resumed: bool = False,
     ) -> VecEnv:
         return make_vec_env(
             factory,
             n_envs=self.num_envs,
             seed=seed,
             monitor_dir=None if monitor_directory is None else str(monitor_directory),
-            monitor_kwargs={"override_existing": not is_resumed},
+            monitor_kwargs={"override_existing": not resumed},
             vec_env_cls=self.combine,  # type: ignore[arg-type]
         )
 

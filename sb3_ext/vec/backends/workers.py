@@ -68,11 +68,11 @@ class WorkersBackend(SeparateBackend):
         *,
         seed: int | None = None,
         monitor_directory: Path | None = None,
-        is_resumed: bool = False,
+        resumed: bool = False,
     ) -> VecEnv:
         factory().close()  # a mistake shows here as itself, not as a closed pipe
         preload_workers()
-        return super().make_env(factory, seed=seed, monitor_directory=monitor_directory, is_resumed=is_resumed)
+        return super().make_env(factory, seed=seed, monitor_directory=monitor_directory, resumed=resumed)
 
     def test_exactness(self, factory: EnvironmentFactory, interruption: Interruption = NEVER) -> Exactness:
         """Try an environment in a worker: it may hang or end its process."""

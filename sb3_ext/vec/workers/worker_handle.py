@@ -73,11 +73,11 @@ class WorkerHandle:
         pid: int = self._process.pid
         return pid
 
-    def start(self, *, is_replacement: bool = False) -> None:
+    def start(self, *, replacement: bool = False) -> None:
         """
         Start the process. Its first answer describes its environments.
 
-        :param is_replacement: whether it replaces a lost one
+        :param replacement: whether it replaces a lost one
         """
         self._socket, end = socket.socketpair()
         self._limit_waiting()
@@ -89,7 +89,7 @@ class WorkerHandle:
             warnings.simplefilter("ignore", DeprecationWarning)
             process = self._context.Process(
                 target=run_worker,
-                args=(end, self._env_fns, is_replacement),
+                args=(end, self._env_fns, replacement),
                 name=f"worker-{self.index}",
                 daemon=True,
             )

@@ -16,18 +16,18 @@ from sb3_ext.vec.workers.shared_memory import ArraySpec, SharedBlock, StepArrays
 from sb3_ext.vec.workers.worker_messages import Failure, pack, unpack
 
 
-def run_worker(end: socket.socket, env_fns: bytes | Sequence[Callable[[], Any]], is_replacement: bool) -> None:
+def run_worker(end: socket.socket, env_fns: bytes | Sequence[Callable[[], Any]], replacement: bool) -> None:
     """
     Run a worker process.
 
     :param end: of a pair of sockets
     :param env_fns: functions that make the environments, packed unless this process was forked
-    :param is_replacement: whether it replaces a lost worker: ``Monitor`` files are then continued
+    :param replacement: whether it replaces a lost worker: ``Monitor`` files are then continued
     """
     prepare_worker_process()
     worker = _Worker(end)
     with suppress(EOFError, OSError):  # the parent has disconnected, or ended
-        worker.answer(worker.make, env_fns, is_replacement)
+        worker.answer(worker.make, env_fns, replacement)
         worker.serve()
     worker.group.close()
 
@@ -68,10 +68,10 @@ class _Worker:
                     pack(info, "reset_info")
             raise
 
-    def make(self, env_fns: bytes | Sequence[Callable[[], Any]], is_replacement: bool) -> Any:
-        with appending_monitor_files() if is_replacement else nullcontext():
+    def make(self, env_fns: bytes | Sequence[Callable[[], Any]], replacement: bool) -> Any:
+        with appending_monitor_files() if replacement else nullcontext():
             self.group.make(unpack(env_fns) if isinstance(env_fns, bytes) else env_fns)
-        if is_replacement:
+        if replacement:
             self.group.continue_monitor_files()
         return self.group.describe()
 

@@ -174,7 +174,7 @@ class WorkerPool:
         raise error
 
     def _restart(self, handle: WorkerHandle) -> list[dict[str, Any]]:
-        handle.start(is_replacement=True)
+        handle.start(replacement=True)
         self._receive(handle, as_itself=True)
         self._attach(handle)
         shift = self._restarts * self._num_envs  # other episodes than those of the lost worker
