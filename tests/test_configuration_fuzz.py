@@ -67,7 +67,7 @@ POOL = {
     "params": {"self_play": {"start_episode": 2, "save_every": 2}, "heuristic_distribution": {"random": 1.0}},
 }
 
-# What these multiply is work, which somebody may want to do; here they stay small where they are in range.
+# These multiply the work without being invalid; here they stay small where they are in range.
 WORK = {
     "cg_max_steps", "episodes", "gradient_steps", "line_search_max_iter", "max_steps", "n_critic_updates", "n_delta",
     "n_epochs", "n_eval_episodes", "n_critics", "n_quantiles", "n_lstm_layers", "opening_plies", "policy_delay",

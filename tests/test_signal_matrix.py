@@ -27,7 +27,7 @@ from sb3_ext.runs.run import Run
 
 
 class InterruptUpdate(BaseCallback):
-    """Raises, as a second signal does, in the midst of the update after a step."""
+    """Raises, like a second signal, in the middle of the update after a step."""
 
     def __init__(self, step: int | None) -> None:
         super().__init__()

@@ -222,7 +222,7 @@ def test_a_corrupt_run_is_an_error(root: Path, command: str) -> None:
         invoke(command, "a")
 
 
-def test_watch_prints_one_snapshot_where_there_is_no_terminal(root: Path) -> None:
+def test_watch_prints_once_without_a_terminal(root: Path) -> None:
     directory = add_run(root / "a", "running", episode_return_mean=12.5)
     (directory / "monitor").mkdir()
     (directory / "monitor" / "0.monitor.csv").write_text("#{}\nr,l,t\n" + "".join(f"{i},1,{i}\n" for i in range(500)))

@@ -98,7 +98,7 @@ def test_a_model_that_an_engine_updates_is_saved_as_a_stock_model(tmp_path: Path
         assert all(torch.equal(states[0][place][name], value) for name, value in state.items())
 
 
-def test_stock_training_goes_on_from_what_an_engine_has_left() -> None:
+def test_stock_training_continues_after_an_engine() -> None:
     model = make_model()
     with attaching(model, "xla", get_engine("xla").make_update(model)):
         model.train()

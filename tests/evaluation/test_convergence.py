@@ -25,7 +25,7 @@ def find_first_met(rule: Any, values: list[Any]) -> int | None:
         pytest.param(10, 1, 1, [9, 10], 2, id="reached exactly"),
         pytest.param(10, 3, 1, [99, 99, 10], 3, id="not before the window is full"),
         pytest.param(10, 2, 1, [0, 10, 10], 3, id="the window slides"),
-        pytest.param(10, 1, 3, [10, 10, 9, 10, 10, 10], 6, id="patience starts anew after a miss"),
+        pytest.param(10, 1, 3, [10, 10, 9, 10, 10, 10], 6, id="patience restarts after a miss"),
         pytest.param(10, 2, 3, [10, 10, 10, 10], 4, id="window and patience together"),
         pytest.param(10, 2, 2, [20, 0, 20, 0], 3, id="the average counts, not each return"),
         pytest.param(10, 1, 2, [10, 9, 10, 9, 10, 9], None, id="never twice in a row"),
@@ -54,7 +54,7 @@ def test_convergence_tracks_the_best_average_of_a_full_window(returns: list[floa
     ("rule", "averages", "met_after"),
     [
         pytest.param({"patience": 2}, [1, 1, 1], 3, id="equal is no improvement"),
-        pytest.param({"patience": 2}, [1, 1, 2, 2, 2], 5, id="an improvement starts patience anew"),
+        pytest.param({"patience": 2}, [1, 1, 2, 2, 2], 5, id="an improvement restarts patience"),
         pytest.param({"patience": 2}, [5, 4, 3], 3, id="getting worse"),
         pytest.param({"patience": 2}, [1, 2, 3, 4, 5, 6], None, id="always better"),
         pytest.param({"patience": 2}, [-200, -150, -100, -50], None, id="always better, negative"),

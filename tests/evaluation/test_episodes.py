@@ -129,7 +129,7 @@ class LosingLives(gym.Wrapper[Any, Any, Any, Any]):
         return self.env.reset(**kwargs)
 
 
-def test_a_lost_life_is_no_end_of_an_episode() -> None:
+def test_losing_a_life_does_not_end_an_episode() -> None:
     env = make_vec_env(lambda: CountingEnv(5), 1, wrapper_class=LosingLives)
 
     assert [episode.length for episode in play_episodes(Still(), env, 2)] == [5, 5]

@@ -191,7 +191,7 @@ def test_missing_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize("name", ["video.mp4", "video.gif"])
-def test_a_film_without_pictures_is_no_file(tmp_path: Path, name: str) -> None:
+def test_a_film_without_frames_writes_no_file(tmp_path: Path, name: str) -> None:
     VideoRecorder(make_env(), tmp_path / name).close()
     assert list(tmp_path.iterdir()) == []
 

@@ -1,4 +1,4 @@
-"""An environment whose episodes never end, and that asks for the end of its training in the midst of one."""
+"""An environment with endless episodes that requests the end of its training in the middle of an episode."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 Kill a training with SIGKILL again and again: does it end as if nothing had happened?
 
 A run is trained once without interruption, and once more in parts: the same command every time, killed at random
-moments, at least half of them in the midst of a save. After every kill each checkpoint that had been there must still
+moments, at least half of them during a save. After every kill each checkpoint that had been there must still
 verify, unless the retention rule lets it go, and no process may be left. At the end weights, optimizer, replay buffer,
 metrics, Monitor files, evaluations, and of a game the pool of opponents and its ratings must be those of the
 uninterrupted run, to the bit::

@@ -34,7 +34,7 @@ class RunProcess:
 
     :param config: a YAML file
     :param directory: the run directory
-    :param is_forked: fork it from this process, which has imported nearly everything, instead of starting Python anew
+    :param is_forked: fork it from this process, which has imported nearly everything, instead of starting a new Python
     """
 
     def __init__(self, config: Path, directory: Path, *, is_forked: bool = False) -> None:

@@ -1,5 +1,5 @@
 """
-Signal a training in the midst of anything: does it end soon, whole, and to be carried on to the bit?
+Signal a training at any point: does it end soon, with whole checkpoints, and resume bit for bit?
 
 SIGINT and SIGTERM, once and twice, to the process and to its whole group, while it collects, updates and saves, with
 environments in its own process and in others. Rollouts are short, so that it ends after the update; long, so that it

@@ -1,4 +1,4 @@
-"""Parts that take their time, whatever the machine: so that a signal can be sent in the midst of anything."""
+"""Parts of a training that always take long, so that signals can be sent in the middle of them."""
 
 from __future__ import annotations
 

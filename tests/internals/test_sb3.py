@@ -154,11 +154,11 @@ def test_episode_statistics_keep_the_configured_window() -> None:
 
 
 @pytest.mark.parametrize("name", sb3.ROLLOUT_OBSERVATIONS)
-def test_learn_goes_on_from_the_last_observations(ppo: PPO, name: str) -> None:
+def test_learn_continues_from_the_last_observations(ppo: PPO, name: str) -> None:
     assert hasattr(ppo, name)
 
 
-def test_a_rollout_goes_on_from_new_episodes() -> None:
+def test_a_rollout_continues_from_new_episodes() -> None:
     venv = VecNormalize(DummyVecEnv([lambda: gymnasium.make("CartPole-v1")]))
     model = DQN("MlpPolicy", venv, buffer_size=10, learning_starts=10**6)
     model.learn(3)

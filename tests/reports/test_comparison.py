@@ -193,7 +193,7 @@ def test_another_machine_is_a_difference() -> None:
     assert found == {"host": ("here", "there"), "cores": ("2", "64"), "processor": ("Z80", "6502")}
 
 
-def test_a_machine_that_is_not_known_is_no_other_one() -> None:
+def test_an_unknown_machine_does_not_count_as_different() -> None:
     old = make_run("old", is_measured=False)
     old = dataclasses.replace(old, meta={})
     assert find_differences([make_run("a"), old]) == []

@@ -191,7 +191,7 @@ def test_a_game_of_win_and_loss_shows_its_win_rate_with_interval(figures: list[F
     assert interval.tolist() == pytest.approx([0.4902, 0.9433], abs=1e-3)  # Wilson's of 8 in 10
 
 
-def test_returns_that_say_more_than_who_has_won_stay_returns(figures: list[Figure]) -> None:
+def test_returns_other_than_wins_and_losses_are_not_converted_to_scores(figures: list[Figure]) -> None:
     metrics, evaluations = make_games()
     metrics["episodes"]["return"][0] = 3.5
     plot_curves(metrics, evaluations, Path("x.png"), of_game=True)

@@ -66,7 +66,7 @@ def test_a_wide_interval_does_not_squeeze_the_curves(figures: list[Figure]) -> N
     assert 6 < high < 7
 
 
-def test_the_mean_goes_as_far_as_every_seed(figures: list[Figure]) -> None:
+def test_the_mean_ends_where_the_shortest_seed_ends(figures: list[Figure]) -> None:
     plot_runs([make_run("a0", "a", steps=400), make_run("a1", "a", steps=1000)], Path("x.png"))
 
     mean = figures[0].axes[0].lines[2]

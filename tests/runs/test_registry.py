@@ -53,7 +53,7 @@ def test_the_stale_limit_is_handed_on(tmp_path: Path) -> None:
     assert find_run("a", tmp_path, stale_after_seconds=5).stale_after_seconds == 5
 
 
-def test_a_missing_root_has_no_runs_and_a_file_is_no_root(tmp_path: Path) -> None:
+def test_a_missing_root_has_no_runs_and_a_file_as_root_is_refused(tmp_path: Path) -> None:
     assert find_runs(tmp_path / "runs") == []
     with pytest.raises(
         RunError, match=r"a: no run with this path, or with this name in .*runs; .*runs contains no runs$"
@@ -86,7 +86,7 @@ def test_an_unknown_name_names_the_nearest(tmp_path: Path) -> None:
         find_run("cartpole_ppo", tmp_path / "runs")
 
 
-def test_a_path_that_is_no_run_is_refused(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"is not a run: it has neither a status\.json nor a meta\.json"):
         find_run(str(tmp_path), tmp_path)
 

@@ -299,7 +299,7 @@ def test_a_claim_that_fails_leaves_the_handlers(tmp_path: Path) -> None:
     assert list_traces() == before
 
 
-def test_the_stop_file_ends_a_start_and_is_no_error(tmp_path: Path) -> None:
+def test_the_stop_file_ends_a_start_without_an_error(tmp_path: Path) -> None:
     with create_session(tmp_path / "a") as session:
         session.paths.stop.touch()
         with session.starting():

@@ -24,7 +24,7 @@ def status_file(tmp_path: Path) -> StatusFile:
     return StatusFile(tmp_path / "status.json", RunStatus.begin())
 
 
-def test_a_new_status_says_who_owns_the_run() -> None:
+def test_a_new_status_names_the_owner_of_the_run() -> None:
     status = RunStatus.begin()
 
     assert (status.status, status.phase, status.step) == ("running", "starting", 0)

@@ -74,18 +74,18 @@ def test_a_run_that_is_over_is_left_alone(tmp_path: Path, status: str, sent_sign
 
 
 def test_another_process_with_the_old_pid_is_not_touched(tmp_path: Path, start_python: StartPython) -> None:
-    stranger = start_python(SLEEP)
-    assert stranger.stdout is not None
-    stranger.stdout.readline()
-    run = claim_run(tmp_path / "a", pid=stranger.pid, process_start_ticks=1)
+    other_process = start_python(SLEEP)
+    assert other_process.stdout is not None
+    other_process.stdout.readline()
+    run = claim_run(tmp_path / "a", pid=other_process.pid, process_start_ticks=1)
 
     assert stop_run(run, timeout_seconds=0) == StopOutcome("dead", has_ended=True, was_asked=False)
     lock = RunLock(run.paths.lock)
     outcome = stop_run(run, timeout_seconds=0)
     lock.release()
-    assert outcome.note == f"process {stranger.pid} is not the run's owner, so it got the stop file only"
+    assert outcome.note == f"process {other_process.pid} is not the run's owner, so it got the stop file only"
     with pytest.raises(subprocess.TimeoutExpired):
-        stranger.wait(timeout=0.2)
+        other_process.wait(timeout=0.2)
 
 
 def test_another_hosts_run_gets_the_stop_file_only(tmp_path: Path, sent_signals: list[int]) -> None:

@@ -43,7 +43,7 @@ def test_a_league_of_a_game_that_may_end_at_once(make_folding: MakeToy, make_pla
     assert played.get_tally(0, 1).wins > 100
 
 
-def test_everybody_meets_everybody_from_both_seats(league: League) -> None:
+def test_all_pairs_play_both_sides(league: League) -> None:
     assert list(league.results) == [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
     for pair, result in league.results.items():
         assert [tally.games for tally in league.get_tallies(*pair)] == [100, 100]
@@ -76,7 +76,7 @@ def test_forgetting_is_the_lowest_score_of_the_newest_against_earlier_ones(leagu
     assert forgetting.score == min(scores.values()) == scores[forgetting.against]
 
 
-def test_without_an_earlier_self_there_is_no_forgetting(make_toy: MakeToy, make_player: MakeToy) -> None:
+def test_forgetting_needs_an_earlier_agent(make_toy: MakeToy, make_player: MakeToy) -> None:
     players = [Player(make_player("random")), Player(make_player("best", 1), 10), Player(make_player("latest", 2), 10)]
     assert play_league(make_toy, players, anchor=0, games=2).compute_forgetting() is None
 

@@ -18,7 +18,7 @@ SMALL = {"rows": 4, "cols": 4, "in_a_row": 3}
 
 
 def refuse(_observations: NDArray[Any], _legal: NDArray[np.bool_]) -> NDArray[Any]:
-    raise AssertionError("nobody sits opposite on a mirror board")
+    raise AssertionError("a mirror board has no opponent")
 
 
 def make_mirrors(num_boards: int = 2, **arguments: Any) -> SelfPlayVecEnv:
@@ -36,7 +36,7 @@ def test_every_step_is_one_move_seen_by_the_player_to_move() -> None:
     assert np.argwhere(observations[0]).tolist() == [[0, 3, 0], [1, 3, 2]]
 
 
-def test_whoever_wins_gets_the_reward() -> None:
+def test_the_winner_gets_the_reward() -> None:
     env = make_mirrors()
     env.reset()
     for moves in ([0, 0], [3, 1], [0, 0], [3, 1], [2, 2]):
@@ -78,7 +78,7 @@ def test_other_boards_have_their_opponents_beside_them() -> None:
     assert make_mirrors().get_opponent_names() == set()
 
 
-def test_a_snapshot_goes_on_the_same() -> None:
+def test_mirror_boards_continue_exactly_from_a_snapshot() -> None:
     def play(env: SelfPlayVecEnv, steps: int) -> list[Any]:
         generator = np.random.default_rng(1)
         return [

@@ -194,7 +194,7 @@ class TestAGameThatOnePlayerLeaves(GameConformance):
         return make_game("my.race", num_boards, seed=5)
 
 
-def test_a_player_who_is_left_moves_alone() -> None:
+def test_the_remaining_agent_continues_alone() -> None:
     game, board = make_game("my.race", 1), np.arange(1)
     movers, rewards = [], []
     for action in (1, 0, 1, 0, 1, 0, 0, 0):  # a takes 2, 2, 1 of five
@@ -217,7 +217,7 @@ def test_agents_train_where_one_player_may_leave() -> None:
     assert set(results) == {-1.0, 1.0}
 
 
-def test_games_that_are_over_in_the_reset_are_dealt_anew() -> None:
+def test_games_that_end_in_the_reset_are_reset_again() -> None:
     game, boards = make_game("my.race", 8, {"quick": 0.7}, seed=0), np.arange(8)
     for _ in range(10):
         game.reset(boards)
@@ -255,7 +255,7 @@ def test_it_is_the_same_game_as_in_batches() -> None:
         boards = boards[~results.ends]
 
 
-def test_whoever_moves_first_is_player_0_and_rewards_are_of_either() -> None:
+def test_the_first_mover_is_player_0() -> None:
     game, boards = make_game("my.cards", 40, seed=1), np.arange(40)
     assert not game.movers.any()
     assert {env.agent_selection for env in game._envs} == {"a", "b"}  # type: ignore[attr-defined]
@@ -319,7 +319,7 @@ def test_opponents_play_tictactoe() -> None:
         ("my.cards", {"actions": spaces.Discrete(4, start=1)}, "expected the same Discrete actions, from 0"),
     ],
 )
-def test_what_is_no_game_for_two(game_id: str, params: dict[str, Any], message: str) -> None:
+def test_unsupported_games_are_refused(game_id: str, params: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         make_game(game_id, 2, params)
 

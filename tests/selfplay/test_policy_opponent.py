@@ -158,18 +158,18 @@ def test_a_plain_zip_and_a_checkpoint_play_the_same(
     algorithm: Any, name: str, has_masks: bool, make_model: Any, game: Any, tmp_path: Path
 ) -> None:
     model = make_model(algorithm, has_masks=has_masks)
-    model.save(tmp_path / "stranger.zip")
+    model.save(tmp_path / "untrusted.zip")
     write_bundle(tmp_path / "step_000000000", capture_content(model))
     expected = freeze_model(model, deterministic=True).act(game, BOARDS)
-    zipped = load_opponent(tmp_path / "stranger.zip", game, algorithm=name, deterministic=True)
+    zipped = load_opponent(tmp_path / "untrusted.zip", game, algorithm=name, deterministic=True)
     # A checkpoint says itself what it is, whatever else it is said to be.
     bundled = load_opponent(tmp_path / "step_000000000", game, algorithm="a2c", deterministic=True)
-    assert (zipped.name, bundled.name) == ("stranger", "step_000000000")
+    assert (zipped.name, bundled.name) == ("untrusted", "step_000000000")
     assert (zipped.act(game, BOARDS) == expected).all()
     assert (bundled.act(game, BOARDS) == expected).all()
 
 
-def test_nothing_of_a_stranger_is_run(make_model: Any, game: Any, tmp_path: Path) -> None:
+def test_no_code_of_an_untrusted_file_is_run(make_model: Any, game: Any, tmp_path: Path) -> None:
     model = make_model(PPO)
     model.lr_schedule = Bomb(tmp_path / "boom")
     model.save(tmp_path / "bomb.zip")

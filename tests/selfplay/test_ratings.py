@@ -22,7 +22,7 @@ def play(ratings: OnlineRatings, opponents: dict[str, float], agent: float, game
         ratings.record(str(name), 1.0 if generator.random() < compute_score(agent - opponents[name]) else -1.0)
 
 
-def test_everybody_starts_equal_and_unsure() -> None:
+def test_initial_ratings_are_equal() -> None:
     ratings = OnlineRatings()
     assert ratings.agent == ratings.find("random") == pytest.approx((25, 25 / 3))
     assert ratings.games == 0

@@ -40,7 +40,7 @@ def test_connect4_by_its_name() -> None:
     assert (game.num_boards, game.observation_space.shape) == (3, (2, 5, 6))
 
 
-def test_a_game_of_ones_own_gets_the_seed_that_it_asks_for() -> None:
+def test_a_custom_game_receives_the_seed() -> None:
     game = make_game("my_module:SeededGame", 2, {"rows": 5}, seed=7)
 
     assert isinstance(game, SeededGame)
@@ -89,7 +89,7 @@ def test_parameters_of_an_opponent() -> None:
     assert (opponent.depth, opponent.name) == (2, "alpha_beta_2")
 
 
-def test_a_function_of_ones_own() -> None:
+def test_a_custom_function_as_opponent() -> None:
     opponent = make_opponent("my_module:play_the_first_legal")
 
     assert opponent.act(make_game("connect4", 2), np.arange(2)).tolist() == [0, 0]

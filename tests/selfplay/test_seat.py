@@ -225,7 +225,7 @@ def test_any_function_is_an_opponent(make_toy: Any) -> None:
     assert np.flatnonzero(~legal[1]).tolist() == [5]
 
 
-def test_a_snapshot_goes_on_as_if_nothing_had_happened(make_toy: Any, make_player: Any) -> None:
+def test_play_continues_exactly_from_a_snapshot(make_toy: Any, make_player: Any) -> None:
     def make() -> Any:
         players = [(make_player("a", 1), 2.0), (make_player("b", 2), 1.0)]
         env = SelfPlayVecEnv(make_toy(8), MixedSampler(players, seed=3), opening_plies=(0, 3), seed=4)

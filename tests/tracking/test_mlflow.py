@@ -120,7 +120,7 @@ def test_wrong_uris_are_refused_without_their_secrets(uri: str, message: str) ->
     assert "secret" not in str(caught.value)
 
 
-def test_a_server_that_is_down_is_no_mistake_of_the_user(root: Path) -> None:
+def test_a_server_that_is_down_is_not_a_user_error(root: Path) -> None:
     tracker = MlflowTracker("http://127.0.0.1:9")
     with pytest.raises(Exception, match=r"127\.0\.0\.1") as caught:
         tracker.start(make_run(root))

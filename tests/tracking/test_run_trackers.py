@@ -139,7 +139,7 @@ def test_what_a_service_has_lost_with_the_process_is_sent_again(
     assert service.get_steps() == [*range(1, 8)]
 
 
-def test_a_run_that_is_extended_goes_on_in_the_same_tracker_run(tmp_path: Path, service: Service) -> None:
+def test_an_extended_run_continues_the_same_tracker_run(tmp_path: Path, service: Service) -> None:
     for step, end in ((None, 3), (3, 6)):
         training = Training(tmp_path, {"memory": ServiceTracker(service)}, step)
         training.train(end)

@@ -49,7 +49,7 @@ def test_a_full_disk_costs_one_warning_and_the_later_events(
     ]
 
 
-def test_other_errors_in_threads_are_shown_as_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_errors_in_threads_are_still_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[type[BaseException]] = []
     monkeypatch.setattr(threading, "excepthook", lambda arguments: seen.append(arguments.exc_type))
     writer = EventWriter(str(tmp_path))

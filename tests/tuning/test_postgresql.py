@@ -69,7 +69,7 @@ def test_two_commands_in_different_directories_share_one_study(postgresql: str, 
     assert all((place / "runs/mine/best.yaml").exists() for place in places)
 
 
-def test_a_trial_of_a_directory_out_of_reach_begins_anew(make_plan_here: MakePlan, postgresql: str) -> None:
+def test_a_trial_whose_directory_is_unreachable_restarts(make_plan_here: MakePlan, postgresql: str) -> None:
     study = open_study(make_plan_here(tune__storage=postgresql, tune__trials=1))
     claim = study.claim_next()
     assert claim is not None

@@ -1,4 +1,4 @@
-"""Trials are taken, put back and finished, whoever dies meanwhile: without any training."""
+"""Trials are claimed, put back and finished, also if their processes die. Nothing is trained here."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_who_was_taken_for_dead_records_nothing(
     assert study.list_trials()[0].value == 2.0
 
 
-def test_a_trial_whose_process_was_killed_before_it_said_who_it_is(make_plan_here: MakePlan) -> None:
+def test_a_trial_whose_process_was_killed_before_it_recorded_its_owner(make_plan_here: MakePlan) -> None:
     study = open_study(make_plan_here())
     study.study.ask()
     study.study.ask()
@@ -285,7 +285,7 @@ def test_a_storage_that_cannot_be_reached(make_plan_here: MakePlan, storage_url:
     assert "secret" not in str(caught.value)
 
 
-def test_a_file_that_is_no_study(make_plan_here: MakePlan, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_study_is_refused(make_plan_here: MakePlan, tmp_path: Path) -> None:
     path = tmp_path / "no.db"
     path.write_bytes(b"not a database, but rather long" * 100)
 

@@ -81,7 +81,7 @@ def test_an_illegal_move_loses(start: Any) -> None:
     assert not env.action_masks()[0]
 
 
-def test_the_seed_determines_who_begins() -> None:
+def test_the_seed_determines_which_player_starts() -> None:
     env = make_env()
     stones = [int(env.reset(seed=seed)[0].sum()) for seed in range(40)]
 
