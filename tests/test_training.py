@@ -312,7 +312,7 @@ def test_mock_environment_has_the_same_spaces() -> None:
 
 
 @pytest.mark.parametrize("is_mock", [False, True])
-def test_a_run_in_the_mock_environment_is_marked_everywhere(is_mock: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_on_noise_is_marked_everywhere(is_mock: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     titles = []
     monkeypatch.setattr(sys, "argv", ["sb3-ext"])
     monkeypatch.setattr("sb3_ext.reports.curves.plot_curves", lambda *_, title, **__: titles.append(title))

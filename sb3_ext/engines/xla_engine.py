@@ -35,7 +35,8 @@ class XlaEngine(Engine):
 def _make_update(model: Any) -> Update:
     from sb3_ext.engines.xla.xla_updates import UPDATES
 
+    train = getattr(type(model), "train", None)  # ARS has none
     for update in UPDATES:
-        if any(type(model).train is algorithm.train for algorithm in update.algorithms):
+        if any(train is algorithm.train for algorithm in update.algorithms):
             return update(model)
     raise NotCovered(f"there is no program for {name_type(model)}")

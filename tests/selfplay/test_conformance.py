@@ -89,8 +89,8 @@ class SecondBegins(Connect4):
     [
         (BranchesThatShare, "test_branches_are_independent_and_may_repeat_a_board"),
         (ResetsEverything, "test_a_reset_begins_anew_on_the_boards_that_are_named"),
-        (ForgetsItsSnapshot, "test_a_snapshot_brings_everything_back"),
-        (SnapshotIsNoCopy, "test_a_snapshot_brings_everything_back"),
+        (ForgetsItsSnapshot, "test_a_loaded_state_restores_everything"),
+        (SnapshotIsNoCopy, "test_a_loaded_state_restores_everything"),
         (BothWin, "test_every_game_ends_with_rewards_for_both"),
         (SortsTheBoards, "test_the_order_of_boards_is_the_order_of_answers"),
         (ReusesItsObservations, "test_observations_are_of_the_space_and_new_arrays"),
