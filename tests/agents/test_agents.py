@@ -58,7 +58,7 @@ def test_the_best_checkpoint_repeats_the_evaluation_that_made_it_best(trained: P
     assert list(run.latest.evaluate().returns) == last["returns"]
 
 
-def test_so_does_the_command(trained: Path) -> None:
+def test_the_command_repeats_the_evaluation_of_the_best_checkpoint(trained: Path) -> None:
     result = enjoy(trained, "--json", "out.json")
     assert result.exit_code == 0, result.output
     content = json.loads(Path("out.json").read_text())
@@ -78,7 +78,7 @@ def test_so_does_the_command(trained: Path) -> None:
     assert len(result.stdout.splitlines()) == 1 + 3 + 1
 
 
-def test_number_seed_and_kind_of_episodes(trained: Path) -> None:
+def test_evaluates_with_given_number_seed_and_determinism(trained: Path) -> None:
     run = sb3_ext.load_run(trained)
     assert run.evaluate(5).episodes == 5
     assert run.evaluate(2, seed=3).returns == run.evaluate(2, seed=3).returns != run.evaluate(2, seed=4).returns
@@ -87,7 +87,7 @@ def test_number_seed_and_kind_of_episodes(trained: Path) -> None:
         run.evaluate(0)
 
 
-def test_a_checkpoint_by_path_step_and_name(trained: Path) -> None:
+def test_finds_a_checkpoint_by_path_step_and_name(trained: Path) -> None:
     run = sb3_ext.load_run(trained)
     step = run.latest.step
     for arguments in ([run.latest.path], [run.latest.path / "model.zip"], [trained, "--checkpoint", step]):
@@ -96,13 +96,13 @@ def test_a_checkpoint_by_path_step_and_name(trained: Path) -> None:
         assert f"step_{step:09d}" in result.stderr
 
 
-def test_a_model_from_python(trained: Path) -> None:
+def test_loads_a_model_from_python(trained: Path) -> None:
     model = sb3_ext.load_run(trained).best.load()
     assert isinstance(model, PPO)
     assert isinstance(sb3_ext.load(trained / "checkpoints" / "latest"), PPO)
 
 
-def test_a_strangers_zip_needs_its_environment_and_algorithm() -> None:
+def test_a_zip_without_run_needs_environment_and_algorithm() -> None:
     PPO("MlpPolicy", "CartPole-v1", n_steps=8, batch_size=8, policy_kwargs={"net_arch": [8]}).save("theirs.zip")
     result = enjoy("theirs.zip", "--env", "CartPole-v1", "--algo", "ppo", "-e", 2)
     assert result.exit_code == 0, result.output
@@ -116,7 +116,7 @@ def test_a_strangers_zip_needs_its_environment_and_algorithm() -> None:
     assert "theirs.zip: is a single model, not a run; leave out --checkpoint 7" in result.stderr
 
 
-def test_films(trained: Path) -> None:
+def test_enjoy_writes_a_video(trained: Path) -> None:
     result = enjoy(trained, "-e", 2, "--video", "film.gif")
     assert result.exit_code == 0, result.output
     with Image.open("film.gif") as film:
@@ -150,7 +150,7 @@ def test_mistakes_exit_with_2(arguments: list[str], message: str, trained: Path)
     assert "Traceback" not in result.output
 
 
-def test_no_display(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_display_is_an_error(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
         monkeypatch.delenv(name, raising=False)
     result = enjoy(trained, "--render")
@@ -158,7 +158,7 @@ def test_no_display(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "no display found" in result.stderr
 
 
-def test_a_run_without_a_checkpoint(trained: Path, tmp_path: Path) -> None:
+def test_a_run_without_a_checkpoint_is_an_error(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     for name in ("status.json", "meta.json", "config.resolved.yaml"):
         (tmp_path / "run" / name).write_bytes((trained / name).read_bytes())
@@ -177,7 +177,7 @@ def test_train_eval_only_is_the_same(trained: Path) -> None:
     assert result.stdout == enjoy(trained, *chosen).stdout != enjoy(trained, "--episodes", "2").stdout
 
 
-def test_plot(trained: Path) -> None:
+def test_plots_a_run(trained: Path) -> None:
     runner = CliRunner()
     result = runner.invoke(cli, ["plot", str(trained), "-o", "one.png"])
     assert (result.exit_code, result.stdout) == (0, "one.png\n"), result.output

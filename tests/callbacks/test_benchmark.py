@@ -34,7 +34,9 @@ def list_watches() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name == "resource-watch"]
 
 
-def test_stands_alone_with_every_algorithm(algorithm: str, make_model: MakeModel, tmp_path: Path) -> None:
+def test_works_without_other_callbacks_for_every_algorithm(
+    algorithm: str, make_model: MakeModel, tmp_path: Path
+) -> None:
     make_model(algorithm).learn(64, callback=BenchmarkCallback(tmp_path / "b.json", duration_seconds=60.0))
 
     found = read(tmp_path / "b.json")
@@ -56,7 +58,7 @@ def test_stands_alone_with_every_algorithm(algorithm: str, make_model: MakeModel
     assert list_watches() == []
 
 
-def test_evaluating_is_no_collecting(make_model: MakeModel) -> None:
+def test_evaluating_does_not_count_as_collecting(make_model: MakeModel) -> None:
     phases = Phases()
     benchmark = BenchmarkCallback(phases=phases)
 
@@ -75,7 +77,7 @@ def test_evaluating_is_no_collecting(make_model: MakeModel) -> None:
     assert model.num_timesteps == found["steps"]
 
 
-def test_carries_on_after_a_resume(make_model: MakeModel, tmp_path: Path) -> None:
+def test_resume_continues_the_measurement(make_model: MakeModel, tmp_path: Path) -> None:
     first = BenchmarkCallback()
     make_model("ppo").learn(64, callback=first)
     first_found = first.summarize()
@@ -96,14 +98,14 @@ def test_carries_on_after_a_resume(make_model: MakeModel, tmp_path: Path) -> Non
     assert second.state_dict()["history"]["steps"].tolist() == state["history"]["steps"].tolist() == [64]
 
 
-def test_counts_from_where_it_was_put_in(make_model: MakeModel) -> None:
+def test_counts_from_the_step_at_which_it_starts(make_model: MakeModel) -> None:
     model = make_model("ppo").learn(64)
     benchmark = BenchmarkCallback()
     model.learn(32, callback=benchmark, reset_num_timesteps=False)
     assert benchmark.summarize()["steps"] == 32
 
 
-def test_an_exception_leaves_a_measurement(make_model: MakeModel, tmp_path: Path) -> None:
+def test_the_measurement_is_written_after_an_exception(make_model: MakeModel, tmp_path: Path) -> None:
     class Fail(BaseCallback):
         def _on_step(self) -> bool:
             raise ZeroDivisionError
@@ -116,7 +118,7 @@ def test_an_exception_leaves_a_measurement(make_model: MakeModel, tmp_path: Path
     assert list_watches() == []
 
 
-def test_a_full_disk_costs_only_the_measurement(
+def test_a_full_disk_loses_only_the_measurement(
     make_model: MakeModel, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, "sb3_ext"):
@@ -152,7 +154,7 @@ def test_usage_adds_up() -> None:
     assert (moved.memory_kind, moved.core_seconds) == ("rss", (5.0,))
 
 
-def test_a_watch_goes_on_from_an_earlier_process() -> None:
+def test_a_watch_continues_from_an_earlier_process() -> None:
     watch = ResourceWatch()
     state = {**watch.state_dict(), "memory_samples": 1, "memory_sum_bytes": 10**15, "memory_peak_bytes": 10**15}
     watch.load_state_dict(json.loads(json.dumps(state)))

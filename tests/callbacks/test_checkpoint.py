@@ -95,7 +95,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(kind: type, steps: l
     assert hash_model(parts) == hash_model(whole)
 
 
-def test_what_is_kept(tmp_path: Path) -> None:
+def test_retention_keeps_the_chosen_checkpoints(tmp_path: Path) -> None:
     learn(make_model(), tmp_path, 400, keep_last=2, milestone_steps=300)
     store = CheckpointStore(tmp_path)
     steps = [bundle.step for bundle in store.list_bundles()]
@@ -126,7 +126,7 @@ def test_the_best_by_evaluation_has_its_score(tmp_path: Path) -> None:
     checkpoints.close()
 
 
-def test_an_exception_in_the_midst_of_a_rollout_loses_no_more_than_that_rollout(tmp_path: Path) -> None:
+def test_an_exception_within_a_rollout_loses_only_that_rollout(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="lost"):
         learn(make_model(), tmp_path, 400, StopAtCallback(202, RuntimeError("lost")))
     latest = CheckpointStore(tmp_path).find_latest()
@@ -152,7 +152,7 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
     assert all(bool(tensor.isfinite().all()) for tensor in read_weights(latest).values())
 
 
-def test_a_full_disk_costs_a_warning_and_not_the_training(
+def test_a_full_disk_logs_a_warning_and_training_continues(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real_add, broken = CheckpointStore.add, []
@@ -175,7 +175,7 @@ def test_a_full_disk_costs_a_warning_and_not_the_training(
 
 
 @pytest.mark.parametrize("is_nested", [False, True])
-def test_a_stop_at_a_boundary_leaves_a_checkpoint_of_it(is_nested: bool, tmp_path: Path) -> None:
+def test_a_stop_at_a_boundary_saves_a_checkpoint_there(is_nested: bool, tmp_path: Path) -> None:
     (tmp_path / "stop").touch()
     model = make_model()
     stop: BaseCallback = StopFileCallback(tmp_path / "stop", at_boundary=True)
@@ -194,7 +194,7 @@ def test_a_stop_at_a_boundary_leaves_a_checkpoint_of_it(is_nested: bool, tmp_pat
         ({"best_by": "luck"}, "best_by must be"),
     ],
 )
-def test_arguments_are_checked(arguments: dict[str, object], message: str, tmp_path: Path) -> None:
+def test_invalid_arguments_are_refused(arguments: dict[str, object], message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):
         RunCheckpointCallback(tmp_path, **arguments)  # type: ignore[arg-type]
 
@@ -223,7 +223,7 @@ class UnsavedEnv(gymnasium.Wrapper):
         self.lock = threading.Lock()
 
 
-def test_an_approximate_resume_is_said_in_a_script(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_approximate_resume_is_logged_in_a_script(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     def make() -> PPO:
         env = VecMonitor(DummyVecEnv([lambda: UnsavedEnv(gymnasium.make("CartPole-v1"))]))
         return PPO("MlpPolicy", env, n_steps=16, batch_size=16, policy_kwargs={"net_arch": [8]}, seed=1)

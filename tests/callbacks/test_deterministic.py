@@ -69,7 +69,7 @@ def test_a_recurrent_policy_takes_the_same_actions_every_time(make_model: MakeMo
 
 
 @pytest.mark.parametrize("name", ["ppo", "dqn"])
-def test_everything_is_as_before_afterwards(name: str, make_model: MakeModel) -> None:
+def test_exploration_is_restored_after_training(name: str, make_model: MakeModel) -> None:
     model = make_model(name)
     schedule = getattr(model, "exploration_schedule", None)
     model.learn(24, callback=DeterministicCollectionCallback())
@@ -78,6 +78,6 @@ def test_everything_is_as_before_afterwards(name: str, make_model: MakeModel) ->
 
 
 @pytest.mark.parametrize("name", ["sac", "td3", "ddpg", "tqc", "crossq", "ars"])
-def test_refuses_the_other_algorithms(name: str, make_model: MakeModel) -> None:
+def test_other_algorithms_are_refused(name: str, make_model: MakeModel) -> None:
     with pytest.raises(Sb3ExtError, match="needs an on-policy algorithm, DQN or QR-DQN, but got"):
         make_model(name).learn(10, callback=DeterministicCollectionCallback())

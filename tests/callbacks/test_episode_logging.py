@@ -57,7 +57,7 @@ def test_logs_every_algorithm(algorithm: str, make_model: MakeModel) -> None:
         ("ars", 3, [20, 40, 60]),
     ],
 )
-def test_dumps_at_the_boundary_after_so_many_episodes(
+def test_dumps_at_the_boundary_after_the_interval_of_episodes(
     algorithm: str, every_episodes: int, steps: list[int], make_model: MakeModel
 ) -> None:
     assert record_dumps(make_model(algorithm), 60, EpisodeLoggingCallback(every_episodes)).steps == steps
@@ -69,7 +69,7 @@ def test_does_not_wait_for_an_endless_episode(make_model: MakeModel) -> None:
     assert recorder.steps == [32, 64, 96, 100]
 
 
-def test_logs_the_update_that_came_before(make_model: MakeModel) -> None:
+def test_logs_the_preceding_update(make_model: MakeModel) -> None:
     recorder = record_dumps(make_model("ppo"), 48, EpisodeLoggingCallback(1))
     assert [values["train/n_updates"] for _, values in recorder.dumps] == [2, 4, 6]
 
@@ -80,7 +80,7 @@ def test_logs_the_time_left_if_the_total_is_known(make_model: MakeModel) -> None
     assert etas[0] > etas[-1] == 0
 
 
-def test_keeps_to_its_multiples_after_a_resume(make_model: MakeModel) -> None:
+def test_resume_keeps_the_interval(make_model: MakeModel) -> None:
     callback = EpisodeLoggingCallback(10)
     callback.load_state_dict({"episodes": 18})
     assert record_dumps(make_model("dqn"), 40, callback).steps == [12, 40]

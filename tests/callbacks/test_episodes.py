@@ -48,7 +48,7 @@ def test_sees_every_episode_of_every_algorithm(algorithm: str, make_model: MakeM
     assert seen[-len(model.ep_info_buffer) :] == pytest.approx([episode["r"] for episode in model.ep_info_buffer])
 
 
-def test_tells_the_step_of_each_episode(make_model: MakeModel) -> None:
+def test_reports_the_step_of_each_episode(make_model: MakeModel) -> None:
     recorder = EpisodeRecorder()
     make_model("dqn").learn(20, callback=recorder)
     assert [record[1] for record in recorder.records] == [5, 10, 15, 20]
@@ -70,20 +70,20 @@ def test_returns_are_those_before_normalisation() -> None:
     assert seen == pytest.approx([episode["r"] for episode in model.ep_info_buffer])
 
 
-def test_counts_episodes_that_nothing_monitors() -> None:
+def test_counts_episodes_without_a_monitor() -> None:
     recorder = EpisodeRecorder()
     make_ppo(make_mock_vec_env(1, is_monitored=False)).learn(10, callback=recorder)
     assert recorder.records == [(1, 5, None, None), (2, 10, None, None)]
 
 
-def test_goes_on_counting_after_a_resume(make_model: MakeModel) -> None:
+def test_resume_continues_the_count(make_model: MakeModel) -> None:
     recorder = EpisodeRecorder()
     recorder.load_state_dict({"episodes": 7})
     make_model("dqn").learn(10, callback=recorder)
     assert recorder.state_dict() == {"episodes": 9}
 
 
-def test_takes_dones_of_numpy_bools() -> None:
+def test_accepts_dones_of_numpy_bools() -> None:
     recorder = EpisodeRecorder()
     recorder.locals = {"dones": np.array([False, True]), "infos": [{}, {"episode": {"r": np.float32(2), "l": 3}}]}
     assert recorder._on_step() is True

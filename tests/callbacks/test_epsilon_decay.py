@@ -59,7 +59,9 @@ def test_starts_from_the_initial_rate_of_the_model(make_model: MakeModel) -> Non
 
 @pytest.mark.parametrize("every", ["step", "episode"])
 @pytest.mark.parametrize("restores_late", [True, False])
-def test_carries_on_after_a_resume(every: Any, restores_late: bool, make_model: MakeModel, tmp_path: Path) -> None:
+def test_resumed_rate_is_the_uninterrupted_one(
+    every: Any, restores_late: bool, make_model: MakeModel, tmp_path: Path
+) -> None:
     whole = record_rates(make_model("dqn"), 32, EpsilonDecayCallback(every, decay=0.9))
     first, second = EpsilonDecayCallback(every, decay=0.9), EpsilonDecayCallback(every, decay=0.9)
     model = make_model("dqn")
@@ -107,6 +109,6 @@ def test_refuses_algorithms_without_exploration_rate(name: str, make_model: Make
         ({"min": -0.1}, "min must be a number from 0 to 1, but got -0.1"),
     ],
 )
-def test_says_which_argument_is_wrong(params: dict[str, Any], message: str) -> None:
+def test_the_error_names_the_invalid_argument(params: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         EpsilonDecayCallback(**params)

@@ -77,7 +77,7 @@ def test_the_larger_share_counts(make_model: MakeModel) -> None:
     assert float(EstimatedSteps(model, [SimpleNamespace(used_share=0.0)], 100)) == 100.0
 
 
-def test_time_counts_where_it_is_the_budget(make_model: MakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_schedules_follow_a_time_budget(make_model: MakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
     model = make_model("dqn", exploration_fraction=1.0, exploration_final_eps=0.0)
     recorder, budget = RateRecorder(), TimeBudgetCallback(100.0)
     monkeypatch.setattr(
@@ -89,7 +89,7 @@ def test_time_counts_where_it_is_the_budget(make_model: MakeModel, monkeypatch: 
     assert {step: recorder.exploration[step] for step in expected} == pytest.approx(expected)
 
 
-def test_a_second_call_of_learn_goes_on(make_model: MakeModel) -> None:
+def test_a_second_call_of_learn_continues(make_model: MakeModel) -> None:
     model = make_model("ppo", n_steps=10, batch_size=10).learn(20)
     budget = EpisodeBudgetCallback(4)
     model.learn(EstimatedSteps(model, [budget], 1000), callback=budget, reset_num_timesteps=False)
@@ -98,7 +98,7 @@ def test_a_second_call_of_learn_goes_on(make_model: MakeModel) -> None:
 
 
 @pytest.mark.parametrize(("algorithm", "stock"), [("ppo", PPO), ("dqn", DQN)])
-def test_a_saved_model_opens_with_stock_sb3(
+def test_a_saved_model_loads_with_stock_sb3(
     algorithm: str, stock: type[BaseAlgorithm], make_model: MakeModel, tmp_path: Path
 ) -> None:
     model = make_model(algorithm)

@@ -78,7 +78,7 @@ def test_evaluates_at_boundaries_at_start_and_at_end(when: dict[str, Any], steps
     assert [step for step, _ in results] == steps
 
 
-def test_evaluates_every_so_many_episodes() -> None:
+def test_evaluates_at_the_interval_of_episodes() -> None:
     callback = EvaluationCallback(make_short_cartpole, every_steps=None, every_episodes=4, episodes=1, at_end=False)
     results = collect(callback)
     model = make_dqn()
@@ -97,7 +97,7 @@ def test_evaluates_every_so_many_episodes() -> None:
 
 
 @pytest.mark.parametrize("make_model", [make_ppo, make_dqn])
-def test_training_ends_with_the_same_bits(make_model: Callable[[], Any]) -> None:
+def test_training_is_bitwise_identical(make_model: Callable[[], Any]) -> None:
     def train(callback: EvaluationCallback | None) -> str:
         model = make_model()
         model.learn(160, callback=callback)
@@ -110,7 +110,7 @@ def test_training_ends_with_the_same_bits(make_model: Callable[[], Any]) -> None
     assert len(results) >= 4
 
 
-def test_an_evaluation_is_of_the_model_as_it_is_then() -> None:
+def test_evaluates_the_current_model() -> None:
     callback = EvaluationCallback(make_short_cartpole, every_steps=64, episodes=4, seed=5)
     results = collect(callback)
     copies: list[Evaluation] = []
@@ -125,7 +125,7 @@ def test_an_evaluation_is_of_the_model_as_it_is_then() -> None:
     assert all(evaluation.seed == 5 for evaluation in copies)
 
 
-def test_lines_hold_the_evaluation_and_its_moment(tmp_path: Path) -> None:
+def test_lines_contain_evaluation_step_and_time(tmp_path: Path) -> None:
     path = tmp_path / "evaluations.jsonl"
     callback = EvaluationCallback(make_short_cartpole(), every_steps=64, episodes=3, seed=5, path=path)
     results = collect(callback)
@@ -151,7 +151,7 @@ class DumpRecorder(KVWriter):
     def close(self) -> None: ...
 
 
-def test_logs_at_its_own_step_and_leaves_the_models_dumps_alone() -> None:
+def test_logs_at_the_evaluated_step_without_dumping_the_models_log() -> None:
     def record_dumps(callback: BaseCallback | None) -> list[tuple[int, dict[str, Any]]]:
         model, recorder = make_ppo(), DumpRecorder()
         model.set_logger(Logger(folder=None, output_formats=[recorder]))
@@ -184,7 +184,7 @@ class SucceedingEnv(gym.Env[Any, Any]):
         return np.zeros(1, np.float32), float(is_success), True, False, {"is_success": is_success}
 
 
-def test_success_rate_is_logged_where_the_environment_reports_it() -> None:
+def test_success_rate_is_logged_if_the_environment_reports_it() -> None:
     env = make_vec_env(SucceedingEnv, 1)
     model, recorder = make_ppo(make_vec_env(SucceedingEnv, 2)), DumpRecorder()
     model.set_logger(Logger(folder=None, output_formats=[recorder]))
@@ -194,7 +194,7 @@ def test_success_rate_is_logged_where_the_environment_reports_it() -> None:
     assert [values["eval/success_rate"] for _, values in recorder.dumps if "eval/success_rate" in values] == [0.5]
 
 
-def test_statistics_of_training_are_copied_and_stand_still() -> None:
+def test_training_statistics_are_copied_and_not_updated() -> None:
     def make_env(training: bool = False) -> VecNormalize:
         return VecNormalize(make_short_cartpole(), training=training)
 
@@ -217,7 +217,7 @@ def test_statistics_of_training_are_copied_and_stand_still() -> None:
     assert all(value == int(value) for _, evaluation in results for value in evaluation.returns)
 
 
-def test_environments_without_normalisation_do_not_do_for_a_normalised_training() -> None:
+def test_normalised_training_needs_normalised_evaluation_environments() -> None:
     model = make_ppo(VecNormalize(make_short_cartpole()))
 
     with pytest.raises(ValueError, match="have no VecNormalize around them"):
@@ -257,7 +257,7 @@ def scripted_results(callback: EvaluationCallback, *means: float) -> None:
         ((2.0, 2.0, 2.0), (2.0, 32)),
     ],
 )
-def test_remembers_the_best(means: tuple[float, ...], best: tuple[float, int]) -> None:
+def test_stores_the_best_mean_return(means: tuple[float, ...], best: tuple[float, int]) -> None:
     callback = EvaluationCallback(make_short_cartpole, every_steps=32, at_end=False)
     scripted_results(callback, *means)
 
@@ -266,7 +266,7 @@ def test_remembers_the_best(means: tuple[float, ...], best: tuple[float, int]) -
     assert (callback.best_return, callback.best_step) == best
 
 
-def test_a_resumed_training_goes_on_evaluating_as_if_never_interrupted(tmp_path: Path) -> None:
+def test_a_resumed_training_evaluates_as_the_uninterrupted_one(tmp_path: Path) -> None:
     path = tmp_path / "evaluations.jsonl"
     first = EvaluationCallback(make_short_cartpole, every_steps=64, path=path, at_end=False)
     scripted_results(first, 5.0, 3.0, 4.0)
@@ -312,7 +312,7 @@ def test_time_is_spent_in_the_phase_evaluating() -> None:
     assert entered == ["evaluating", "starting"] * 2
 
 
-def test_environments_that_were_made_here_are_closed_here() -> None:
+def test_closes_only_the_environments_that_it_made() -> None:
     class ClosingEnv(gym.Wrapper[Any, Any, Any, Any]):
         closed = 0
 
@@ -340,7 +340,7 @@ def test_environments_that_were_made_here_are_closed_here() -> None:
         ({"every_episodes": -1}, "every_episodes must be positive, but got -1"),
     ],
 )
-def test_arguments_out_of_range(arguments: dict[str, Any], message: str) -> None:
+def test_arguments_out_of_range_are_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         EvaluationCallback(make_short_cartpole, **arguments)
 
@@ -350,7 +350,7 @@ def test_background_needs_a_function() -> None:
         EvaluationCallback(make_short_cartpole(), background=True)
 
 
-def test_a_full_disk_costs_a_warning_and_not_the_training(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_full_disk_logs_a_warning_and_training_continues(caplog: pytest.LogCaptureFixture) -> None:
     callback = EvaluationCallback(make_short_cartpole, every_steps=32, episodes=1, path="/dev/full")
     results = collect(callback)
     make_ppo().learn(64, callback=callback)
@@ -360,7 +360,7 @@ def test_a_full_disk_costs_a_warning_and_not_the_training(caplog: pytest.LogCapt
 
 
 @pytest.mark.parametrize("make_env", [lambda env: env, lambda env: lambda: env], ids=["environment", "function"])
-def test_a_plain_environment_does_as_for_stock_callbacks(make_env: Callable[[Any], Any]) -> None:
+def test_a_single_environment_works_as_for_stock_callbacks(make_env: Callable[[Any], Any]) -> None:
     env = gym.make("CartPole-v1", max_episode_steps=30)
     callback = EvaluationCallback(make_env(env), every_steps=32, episodes=3, seed=5, at_end=False)
     results = collect(callback)
@@ -372,7 +372,7 @@ def test_a_plain_environment_does_as_for_stock_callbacks(make_env: Callable[[Any
     assert [step for step, _ in results] == [32]
 
 
-def test_what_is_no_environment_is_refused() -> None:
+def test_other_objects_than_environments_are_refused() -> None:
     with pytest.raises(ValueError, match="a Gymnasium environment, or a function that makes one of them"):
         EvaluationCallback("CartPole-v1")  # type: ignore[arg-type]
 
@@ -382,7 +382,7 @@ class EndlessEnv(SucceedingEnv):
         return np.zeros(1, np.float32), 1.0, False, False, {}
 
 
-def test_a_bound_of_time_ends_an_evaluation_and_training_at_its_boundary(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_time_budget_ends_an_evaluation_and_training_at_its_boundary(caplog: pytest.LogCaptureFixture) -> None:
     budget = TimeBudgetCallback(0.3, at_boundary=True)
     callback = EvaluationCallback(EndlessEnv(), every_steps=32, max_steps=None, stops=[budget], at_end=False)
     results = collect(callback)
@@ -395,7 +395,7 @@ def test_a_bound_of_time_ends_an_evaluation_and_training_at_its_boundary(caplog:
     assert "evaluation at step 32: not finished: duration" in caplog.messages
 
 
-def test_the_evaluation_at_the_end_is_not_bounded_by_what_ended_training() -> None:
+def test_the_final_evaluation_ignores_the_stop_that_ended_training() -> None:
     budget = TimeBudgetCallback(0.3, at_boundary=True)
     callback = EvaluationCallback(EndlessEnv(), every_steps=None, episodes=2, max_steps=20, stops=[budget])
     results = collect(callback)

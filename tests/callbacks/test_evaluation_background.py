@@ -71,14 +71,14 @@ def train(path: Path, *, background: bool) -> tuple[list[dict[str, Any]], list[t
     return lines, received, (callback.best_return, callback.best_step)
 
 
-def test_finds_the_same_as_in_the_foreground(tmp_path: Path) -> None:
+def test_results_equal_the_foreground(tmp_path: Path) -> None:
     here, there = (train(tmp_path / f"{background}.jsonl", background=background) for background in (False, True))
 
     assert [step for step, _ in here[1]] == [64, 128, 160]
     assert there == here
 
 
-def test_training_goes_on_and_the_result_is_labelled_with_its_step(tmp_path: Path) -> None:
+def test_training_continues_and_the_result_has_the_evaluated_step(tmp_path: Path) -> None:
     release = tmp_path / "release"
 
     class HeldEnv(gym.Wrapper[Any, Any, Any, Any]):

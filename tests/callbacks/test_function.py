@@ -34,7 +34,7 @@ def test_gets_the_documented_dictionary(make_model: MakeModel) -> None:
     assert metrics["fps"] > 0
 
 
-def test_has_no_evaluation_unless_told(make_model: MakeModel) -> None:
+def test_eval_metrics_are_none_by_default(make_model: MakeModel) -> None:
     calls: list[dict[str, Any]] = []
     make_model("dqn").learn(5, callback=FunctionCallback(calls.append))
     assert calls[0]["eval_metrics"] is None
@@ -53,7 +53,7 @@ def test_stops_ars_by_an_exception(make_model: MakeModel) -> None:
         make_model("ars").learn(100, callback=FunctionCallback(lambda metrics: False))
 
 
-def test_an_error_of_the_function_comes_through(make_model: MakeModel) -> None:
+def test_an_error_of_the_function_is_raised(make_model: MakeModel) -> None:
     def fail(metrics: dict[str, Any]) -> None:
         raise KeyError("mine")
 
@@ -77,7 +77,7 @@ def take_one_and_a_default(metrics: dict[str, Any], more: int = 1) -> None: ...
 @pytest.mark.parametrize(
     "function", [print, [].append, Method().take_one, take_one_and_a_default, functools.partial(take_two, more=1)]
 )
-def test_takes_whatever_can_be_called_with_one_argument(function: Callable[..., Any]) -> None:
+def test_accepts_callables_with_one_argument(function: Callable[..., Any]) -> None:
     FunctionCallback(function)
 
 
@@ -92,12 +92,12 @@ def test_takes_whatever_can_be_called_with_one_argument(function: Callable[..., 
         (3, "function must be callable with one argument, a dict of metrics, but got 3"),
     ],
 )
-def test_says_so_if_it_cannot(function: Any, message: str) -> None:
+def test_other_callables_are_refused(function: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         FunctionCallback(function)
 
 
-def test_averages_carry_on_after_a_resume(make_model: MakeModel) -> None:
+def test_resume_continues_the_averages(make_model: MakeModel) -> None:
     calls: list[dict[str, Any]] = []
     first, second = FunctionCallback(calls.append), FunctionCallback(calls.append)
     model = make_model("dqn").learn(20, callback=first)
@@ -108,7 +108,7 @@ def test_averages_carry_on_after_a_resume(make_model: MakeModel) -> None:
     assert calls[-1]["step_metrics"]["avg_reward"] == pytest.approx(sum(rewards) / 5)
 
 
-def test_its_state_is_strict_json_whatever_the_returns() -> None:
+def test_state_is_strict_json_for_any_returns() -> None:
     first, second = FunctionCallback(print), FunctionCallback(print)
     first.load_state_dict({"episodes": 2, "latest": [[1.5, 5], [None, 6]]})
     second.load_state_dict(json.loads(json.dumps(first.state_dict(), allow_nan=False)))

@@ -75,28 +75,28 @@ def test_works_with_every_algorithm(algorithm: str, make_model: MakeModel, tmp_p
     assert status.epsilon == expected
 
 
-def test_says_stopped_when_training_ends_early(make_model: MakeModel, tmp_path: Path) -> None:
+def test_an_early_end_is_written_as_stopped(make_model: MakeModel, tmp_path: Path) -> None:
     path = tmp_path / "status.json"
     make_model("dqn").learn(100, callback=[StopTrainingOnMaxEpisodes(2), HeartbeatCallback(path)])
     status = read_status(path)
     assert (status.status, status.step, status.stop_reason) == ("stopped", 10, None)
 
 
-def test_leaves_the_end_to_the_owner_of_a_status_file(make_model: MakeModel, status: RecordingStatusFile) -> None:
+def test_does_not_end_a_given_status(make_model: MakeModel, status: RecordingStatusFile) -> None:
     make_model("ppo").learn(16, callback=HeartbeatCallback(status))
     assert status.status.status == "running"
     assert status.status.stop_reason is None
 
 
 @pytest.mark.usefixtures("unhurried")
-def test_beats_every_so_many_steps(make_model: MakeModel, status: RecordingStatusFile) -> None:
+def test_writes_at_the_interval_of_steps(make_model: MakeModel, status: RecordingStatusFile) -> None:
     make_model("ppo", n_steps=128, n_epochs=1, batch_size=128).learn(128, callback=HeartbeatCallback(status, 25))
     collecting = [written.step for written in status.written if written.phase == "collecting"]
     assert collecting == [0, 25, 50, 75, 100, 125]
 
 
 @pytest.mark.usefixtures("unhurried")
-def test_beats_inside_an_update(make_model: MakeModel, status: RecordingStatusFile) -> None:
+def test_writes_during_an_update(make_model: MakeModel, status: RecordingStatusFile) -> None:
     make_model("ppo", n_epochs=5).learn(16, callback=HeartbeatCallback(status))
     updating = [written for written in status.written if written.phase == "updating"]
     assert len(updating) == 1 + 5  # the change of phase, and one minibatch an epoch
@@ -104,7 +104,7 @@ def test_beats_inside_an_update(make_model: MakeModel, status: RecordingStatusFi
 
 @pytest.mark.usefixtures("unhurried")
 @pytest.mark.parametrize(("algorithm", "optimizers"), [("sac", 3), ("td3", 2), ("dqn", 1), ("ars", 0)])
-def test_finds_every_optimizer_and_leaves_none_behind(
+def test_hooks_every_optimizer_and_removes_the_hooks(
     algorithm: str, optimizers: int, make_model: MakeModel, status: RecordingStatusFile
 ) -> None:
     model = make_model(algorithm)
@@ -129,7 +129,7 @@ def test_writes_at_most_once_a_second(make_model: MakeModel, status: RecordingSt
     assert len(status.written) <= (time.monotonic() - started_at) + 3  # at the start and at the end too
 
 
-def test_beats_on_time_where_steps_are_slow(
+def test_writes_in_time_with_slow_steps(
     make_model: MakeModel, status: RecordingStatusFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(heartbeat, "_MIN_SECONDS_BETWEEN_BEATS", 0.1)
@@ -138,7 +138,7 @@ def test_beats_on_time_where_steps_are_slow(
     assert len([written for written in status.written if 0 < written.step < 16]) >= 3
 
 
-def test_shows_rare_phases_at_once(make_model: MakeModel, status: RecordingStatusFile) -> None:
+def test_writes_rare_phases_at_once(make_model: MakeModel, status: RecordingStatusFile) -> None:
     phases = Phases()
 
     class Evaluate(BaseCallback):
@@ -154,13 +154,13 @@ def test_shows_rare_phases_at_once(make_model: MakeModel, status: RecordingStatu
     assert [written.phase for written in status.written].count("evaluating") == 4
 
 
-def test_tells_no_eta_without_a_total(make_model: MakeModel, status: RecordingStatusFile) -> None:
+def test_no_eta_without_a_total(make_model: MakeModel, status: RecordingStatusFile) -> None:
     make_model("ppo").learn(32, callback=HeartbeatCallback(status))
     assert status.status.total_steps is None
     assert status.status.eta_seconds is None
 
 
-def test_counts_on_after_a_resume(make_model: MakeModel, status: RecordingStatusFile) -> None:
+def test_resume_continues_the_counts(make_model: MakeModel, status: RecordingStatusFile) -> None:
     callback = HeartbeatCallback(status)
     callback.load_state_dict({"episodes": 100})
     make_model("dqn").learn(10, callback=callback)
@@ -169,7 +169,7 @@ def test_counts_on_after_a_resume(make_model: MakeModel, status: RecordingStatus
 
 
 @pytest.mark.usefixtures("unhurried")
-def test_what_it_writes_is_whole_and_strict_json(make_model: MakeModel, status: RecordingStatusFile) -> None:
+def test_file_is_complete_strict_json(make_model: MakeModel, status: RecordingStatusFile) -> None:
     def refuse(constant: str) -> Any:
         raise AssertionError(constant)
 

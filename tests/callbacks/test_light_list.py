@@ -65,7 +65,7 @@ def record_journal(list_class: type[CallbackList], model: BaseAlgorithm) -> Jour
     return journal
 
 
-def test_calls_as_the_list_of_sb3_does(algorithm: str, make_model: MakeModel) -> None:
+def test_calls_callbacks_as_sb3s_list_does(algorithm: str, make_model: MakeModel) -> None:
     journal = record_journal(LightCallbackList, make_model(algorithm))
     assert journal == record_journal(CallbackList, make_model(algorithm))
     assert ("Episodes", "episode 1 of 5", 5) in journal or algorithm == "ars"
@@ -78,7 +78,7 @@ class Patient(LightCallback):
         return self.num_timesteps >= 0
 
 
-def test_calls_the_patient_at_episode_ends_and_now_and_then(
+def test_calls_patient_callbacks_at_episode_ends_and_at_intervals(
     make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts = {}
@@ -91,7 +91,7 @@ def test_calls_the_patient_at_episode_ends_and_now_and_then(
 
 
 @pytest.mark.parametrize(("name", "stopped_at"), [("dqn", 5), ("ppo", 17)])
-def test_a_patient_stop_that_waits_for_the_boundary_ends_at_the_step_behind_it(
+def test_a_patient_stop_at_a_boundary_ends_at_the_next_step(
     name: str, stopped_at: int, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(light_list, "_CALL_PATIENT_EVERY_SECONDS", 1000.0)
@@ -107,7 +107,7 @@ def test_a_patient_stop_that_waits_for_the_boundary_ends_at_the_step_behind_it(
     assert model.num_timesteps == stopped_at
 
 
-def test_leaves_out_who_has_nothing_to_do(make_model: MakeModel) -> None:
+def test_skips_callbacks_at_steps_that_they_do_not_need(make_model: MakeModel) -> None:
     rollouts, episodes, stock = Rollouts([]), Episodes([]), Stock([])
     make_model("dqn").learn(20, callback=LightCallbackList([rollouts, episodes, stock]))
     assert (rollouts.n_calls, episodes.n_calls, stock.n_calls) == (0, 4, 20)
@@ -115,7 +115,7 @@ def test_leaves_out_who_has_nothing_to_do(make_model: MakeModel) -> None:
 
 
 @pytest.mark.parametrize("stops_at", [3, 5])
-def test_stops_when_one_returns_false_and_calls_the_others_still(stops_at: int, make_model: MakeModel) -> None:
+def test_stops_if_one_returns_false_after_calling_the_others(stops_at: int, make_model: MakeModel) -> None:
     class Stop(LightCallback):
         def _on_step(self) -> bool:
             return self.num_timesteps < stops_at

@@ -62,7 +62,7 @@ def test_updates_use_the_decayed_rate(name: str, make_model: MakeModel) -> None:
     assert set(rates.values()) == {1e-3, 5e-4, 3e-4}
 
 
-def test_decays_the_rate_of_ars_too(make_model: MakeModel) -> None:
+def test_decays_the_rate_of_ars(make_model: MakeModel) -> None:
     model = make_model("ars", learning_rate=0.1)
     model.learn(60, callback=LearningRateDecayCallback(20, optimizer_attr=None))
     assert model.lr_schedule(0.0) == 0.1 * 0.5**3
@@ -75,7 +75,7 @@ def test_starts_from_the_first_value_of_a_schedule(make_model: MakeModel) -> Non
     assert type(model.lr_schedule) is FloatSchedule
 
 
-def test_logs_the_rate_of_the_optimizer_asked_for(make_model: MakeModel) -> None:
+def test_logs_the_rate_of_the_chosen_optimizer(make_model: MakeModel) -> None:
     class Recorder(KVWriter):
         values: list[float] = []  # noqa: RUF012
 
@@ -94,7 +94,7 @@ def test_logs_the_rate_of_the_optimizer_asked_for(make_model: MakeModel) -> None
     assert recorder.values[-1] == 0.005
 
 
-def test_carries_on_after_a_resume(make_model: MakeModel, tmp_path: Path) -> None:
+def test_resumed_rate_is_the_uninterrupted_one(make_model: MakeModel, tmp_path: Path) -> None:
     whole = record_update_rates(make_model("ppo"), 96, LearningRateDecayCallback(20), "policy.optimizer")
     model = make_model("ppo").learn(48, callback=LearningRateDecayCallback(20))
     model.save(tmp_path / "model.zip")
@@ -117,7 +117,7 @@ def test_carries_on_after_a_resume(make_model: MakeModel, tmp_path: Path) -> Non
         ("ars", "policy.optimizer", "ARS has no optimizer .*; it has none: give null"),
     ],
 )
-def test_says_where_the_optimizers_are(name: str, attribute: str, message: str, make_model: MakeModel) -> None:
+def test_the_error_lists_the_optimizers(name: str, attribute: str, message: str, make_model: MakeModel) -> None:
     with pytest.raises(Sb3ExtError, match=message):
         make_model(name).learn(10, callback=LearningRateDecayCallback(10, optimizer_attr=attribute))
 
@@ -130,6 +130,6 @@ def test_says_where_the_optimizers_are(name: str, attribute: str, message: str, 
         ({"interval_steps": 1, "min_lr": -1}, "min_lr cannot be negative, but got -1"),
     ],
 )
-def test_says_which_argument_is_wrong(params: dict[str, Any], message: str) -> None:
+def test_the_error_names_the_invalid_argument(params: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         LearningRateDecayCallback(**params)

@@ -19,7 +19,7 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text())
 
 
-def test_keeps_every_episode_of_every_algorithm(algorithm: str, make_model: MakeModel, tmp_path: Path) -> None:
+def test_records_every_episode_of_every_algorithm(algorithm: str, make_model: MakeModel, tmp_path: Path) -> None:
     path = tmp_path / "metrics.json"
     model = make_model(algorithm).learn(40, callback=MetricsCallback(path))
     content = read_json(path)
@@ -35,7 +35,7 @@ def test_keeps_every_episode_of_every_algorithm(algorithm: str, make_model: Make
     assert content["summary"]["episode"] == count
 
 
-def test_keeps_what_the_logger_dumps(make_model: MakeModel, tmp_path: Path) -> None:
+def test_records_dumped_values(make_model: MakeModel, tmp_path: Path) -> None:
     path = tmp_path / "metrics.json"
     callbacks = [QValuesCallback(1), EpisodeLoggingCallback(2, total_steps=100), MetricsCallback(path)]
     make_model("dqn").learn(100, callback=callbacks, log_interval=None)
@@ -49,7 +49,7 @@ def test_keeps_what_the_logger_dumps(make_model: MakeModel, tmp_path: Path) -> N
     assert training["time/eta_seconds"][-1] == 0
 
 
-def test_summary_says_how_it_went(make_model: MakeModel) -> None:
+def test_summary_describes_the_training(make_model: MakeModel) -> None:
     callback = MetricsCallback()
     make_model("ppo").learn(64, callback=callback)
     summary = callback.summarize()
@@ -59,7 +59,7 @@ def test_summary_says_how_it_went(make_model: MakeModel) -> None:
     assert summary["best_episode_return_mean"] == summary["episode_return_mean"]
 
 
-def test_takes_its_writer_off_the_logger(make_model: MakeModel) -> None:
+def test_removes_its_writer_from_the_logger(make_model: MakeModel) -> None:
     logger = Logger(None, [])
     model = make_model("ppo")
     model.set_logger(logger)
@@ -92,7 +92,7 @@ def test_writes_nothing_without_a_path(make_model: MakeModel, tmp_path: Path, mo
     assert list(tmp_path.iterdir()) == []
 
 
-def test_carries_on_after_a_resume(make_model: MakeModel, tmp_path: Path) -> None:
+def test_resume_continues_the_history(make_model: MakeModel, tmp_path: Path) -> None:
     first = MetricsCallback()
     model = make_model("dqn").learn(40, callback=[StopTrainingOnMaxEpisodes(4), EpisodeLoggingCallback(1), first])
     second = MetricsCallback(tmp_path / "metrics.json")

@@ -65,7 +65,7 @@ def test_numbers_out_of_range_are_refused(callback: Any, name: str) -> None:
             callback(**{**required, name: value})
 
 
-def test_there_are_numbers() -> None:
+def test_the_checks_cover_at_least_25_numbers() -> None:
     assert len(list(list_numbers())) >= 25
 
 
@@ -82,7 +82,7 @@ def test_there_are_numbers() -> None:
         (lambda: RunCheckpointCallback("checkpoints", every_minutes=nan), "every_minutes must be a positive number"),
     ],
 )
-def test_the_message_says_what_was_expected(make: Any, message: str) -> None:
+def test_the_error_has_the_expected_range(make: Any, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{message}"):
         make()
 
@@ -99,6 +99,6 @@ def test_a_missing_argument_is_reported_by_python() -> None:
         TimeBudgetCallback()  # type: ignore[call-arg]
 
 
-def test_signatures_are_what_people_read() -> None:
+def test_signatures_are_readable() -> None:
     hints = typing.get_type_hints(TimeBudgetCallback.__init__)
     assert (hints["seconds"], hints["elapsed_before_seconds"]) == (float, float)

@@ -23,7 +23,7 @@ def test_alternates_collecting_and_updating_for_every_algorithm(algorithm: str, 
     assert all(first != second for first, second in pairwise(names))
 
 
-def test_timings_stand_alone(make_model: MakeModel, caplog: pytest.LogCaptureFixture) -> None:
+def test_timings_work_without_other_callbacks(make_model: MakeModel, caplog: pytest.LogCaptureFixture) -> None:
     callback = TimingsCallback()
     with caplog.at_level(logging.INFO, "sb3_ext"):
         make_model("ppo").learn(64, callback=callback)
@@ -33,7 +33,7 @@ def test_timings_stand_alone(make_model: MakeModel, caplog: pytest.LogCaptureFix
     assert "updating" in caplog.text
 
 
-def test_timings_know_what_others_enter(make_model: MakeModel) -> None:
+def test_timings_include_phases_of_other_callbacks(make_model: MakeModel) -> None:
     phases = Phases()
     callback = TimingsCallback(phases)
     model = make_model("ppo").learn(16, callback=callback)
@@ -42,7 +42,7 @@ def test_timings_know_what_others_enter(make_model: MakeModel) -> None:
     assert callback.seconds["saving"] > 0
 
 
-def test_timings_carry_on_after_a_resume(make_model: MakeModel) -> None:
+def test_resume_continues_the_timings(make_model: MakeModel) -> None:
     callback = TimingsCallback()
     callback.load_state_dict({"seconds": {"collecting": 100.0, "saving": 7.0}})
     make_model("ppo").learn(16, callback=callback)

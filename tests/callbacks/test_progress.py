@@ -27,7 +27,7 @@ class FailAtTheEnd(BaseCallback):
         return True
 
 
-def test_logs_a_line_now_and_then_without_a_terminal(
+def test_logs_a_line_at_an_interval_without_a_terminal(
     make_model: MakeModel, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with caplog.at_level(logging.INFO, "sb3_ext"):
@@ -47,15 +47,13 @@ def test_logs_once_at_the_end_of_a_short_training(make_model: MakeModel, caplog:
     assert "ETA" not in caplog.messages[0]
 
 
-def test_a_rollout_beyond_the_total_is_no_more_than_all_of_it(
-    make_model: MakeModel, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_progress_is_at_most_100_percent(make_model: MakeModel, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "sb3_ext"):
         make_model("ppo").learn(10, callback=ProgressCallback(10))
     assert caplog.messages[0].startswith("step 16/10 (100.0%)  return ")
 
 
-def test_a_training_that_ends_early_has_no_time_left(make_model: MakeModel, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_time_left_after_an_early_end(make_model: MakeModel, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "sb3_ext"):
         make_model("ppo").learn(16, callback=ProgressCallback(1000))
     assert caplog.messages[0].startswith("step 16/1000 (1.6%)  return ")
@@ -116,7 +114,7 @@ def test_refuses_an_interval_that_is_not_positive() -> None:
     ],
     ids=["nothing", "one", "no time", "two", "no steps", "forgets the old", "slow", "past the total"],
 )
-def test_throughput_is_of_a_recent_window(
+def test_throughput_measures_a_recent_window(
     samples: list[tuple[float, int]], fps: float | None, eta_seconds: float | None
 ) -> None:
     throughput = Throughput(window_seconds=30)
@@ -127,7 +125,7 @@ def test_throughput_is_of_a_recent_window(
     assert throughput.estimate_eta_seconds(None) is None
 
 
-def test_throughput_stays_small_and_right_with_many_samples() -> None:
+def test_throughput_keeps_few_samples_and_stays_correct() -> None:
     throughput = Throughput(window_seconds=10)
     for count in range(100_000):
         throughput.add(count / 1000, 2 * count)

@@ -120,7 +120,7 @@ def test_logs_the_td_error_of_every_update(name: str, n_steps: int, make_model: 
 
 
 @pytest.mark.parametrize(("every_updates", "distance"), [(1, 5), (5, 5), (6, 10), (100, 25)])
-def test_reads_the_first_of_some_updates(every_updates: int, distance: int, make_model: MakeModel) -> None:
+def test_reads_the_first_update_of_each_interval(every_updates: int, distance: int, make_model: MakeModel) -> None:
     batches = BatchRecorder()
     # Five times five gradient steps.
     values = learn(make_model("dqn", gradient_steps=5), batches, QValuesCallback(every_updates))
@@ -130,7 +130,7 @@ def test_reads_the_first_of_some_updates(every_updates: int, distance: int, make
 
 
 @pytest.mark.parametrize("name", VALUE_BASED)
-def test_training_is_the_same_to_the_bit(name: str, make_model: MakeModel) -> None:
+def test_training_is_bitwise_identical(name: str, make_model: MakeModel) -> None:
     # Making a model seeds the random number generators, which all share.
     plain = make_model(name)
     learn(plain, steps=60)
@@ -142,7 +142,7 @@ def test_training_is_the_same_to_the_bit(name: str, make_model: MakeModel) -> No
 
 
 @pytest.mark.parametrize("name", VALUE_BASED)
-def test_hangs_on_the_network_during_updates_only(name: str, make_model: MakeModel) -> None:
+def test_hooks_exist_only_during_updates(name: str, make_model: MakeModel) -> None:
     model = make_model(name)
     counts: set[int] = set()
 
@@ -157,12 +157,12 @@ def test_hangs_on_the_network_during_updates_only(name: str, make_model: MakeMod
 
 
 @pytest.mark.parametrize("name", ["ppo", "a2c", "ars", "recurrent_ppo"])
-def test_leaves_other_algorithms_alone(name: str, make_model: MakeModel) -> None:
+def test_logs_nothing_without_q_values(name: str, make_model: MakeModel) -> None:
     values = learn(make_model(name), QValuesCallback(1))
     assert "train/mean_q" not in values[-1]
 
 
-def test_logs_no_td_error_where_the_update_is_another_one(make_model: MakeModel) -> None:
+def test_logs_no_td_error_for_an_overridden_update(make_model: MakeModel) -> None:
     model = make_model("dqn")
     train = model.train
     model.__class__ = type("OtherDQN", (type(model),), {"train": lambda self, **keywords: train(**keywords)})
@@ -171,7 +171,7 @@ def test_logs_no_td_error_where_the_update_is_another_one(make_model: MakeModel)
     assert "train/td_error" not in values[-1]
 
 
-def test_goes_on_after_a_resume(make_model: MakeModel) -> None:
+def test_resume_keeps_the_interval(make_model: MakeModel) -> None:
     first, second = QValuesCallback(16), QValuesCallback(16)
     model = make_model("dqn")
     assert "train/mean_q" in learn(model, first)[-1]

@@ -40,7 +40,7 @@ def make_a2c(env: Drawing) -> A2C:
     return A2C("MlpPolicy", env, n_steps=5, policy_kwargs={"net_arch": [4]}, device="cpu")
 
 
-def test_draws_after_every_step() -> None:
+def test_renders_after_every_step() -> None:
     env = Drawing("human")
     make_a2c(env).learn(10, callback=RenderCallback())
     assert env.drawn == 10
@@ -53,7 +53,9 @@ def test_draws_after_every_step() -> None:
         ("rgb_array", "needs OpenCV: pip install opencv-python"),
     ],
 )
-def test_says_what_is_missing(render_mode: str | None, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_render_mode_or_opencv_is_an_error(
+    render_mode: str | None, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     find_spec: Callable[..., Any] = importlib.util.find_spec
     monkeypatch.setattr("sb3_ext.callbacks.render.find_spec", lambda name: None if name == "cv2" else find_spec(name))
     with pytest.raises(Sb3ExtError, match=message):

@@ -99,7 +99,7 @@ def test_reaches_a_plateau_over_training_episodes(
         (lambda evaluations: PlateauStopCallback(patience=2, evaluations=evaluations), "plateau"),
     ],
 )
-def test_watches_evaluations_instead(make_callback: Any, reason: str) -> None:
+def test_stops_by_evaluations_instead_of_episodes(make_callback: Any, reason: str) -> None:
     evaluations = EvaluationCallback(make_scheduled([1, 5]), every_steps=8, episodes=1)
     callback = make_callback(evaluations)
     checks: list[int] = []
@@ -143,7 +143,7 @@ def test_a_resumed_training_stops_where_the_uninterrupted_one_does(make_callback
     assert find_stop(second, returns[split:]) == (reason, episodes)
 
 
-def test_episodes_that_nobody_monitors_are_an_error() -> None:
+def test_episodes_without_a_monitor_are_an_error() -> None:
     model = make_model(DummyVecEnv([lambda: ScheduledEnv([1])]))
 
     with pytest.raises(ValueError, match="the environments have no monitor"):
@@ -158,7 +158,7 @@ def test_episodes_that_nobody_monitors_are_an_error() -> None:
         (lambda: PlateauStopCallback(patience=0), "patience must be positive, but got 0"),
     ],
 )
-def test_arguments_out_of_range(make_callback: Any, message: str) -> None:
+def test_arguments_out_of_range_are_refused(make_callback: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make_callback()
 
@@ -179,7 +179,7 @@ def test_arguments_out_of_range(make_callback: Any, message: str) -> None:
         ),
     ],
 )
-def test_the_log_says_how_often_is_checked(
+def test_the_log_has_the_frequency_of_checks(
     callback: PlateauStopCallback | ConvergenceStopCallback,
     rule: str,
     numbers: str,
@@ -192,7 +192,7 @@ def test_the_log_says_how_often_is_checked(
     assert stopped == f"stopping at step {2 * episodes}: {reason}: {numbers}"
 
 
-def test_the_log_says_that_evaluations_are_the_checks(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_has_evaluations_as_checks(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     env = make_scheduled([1.0])
     evaluations = EvaluationCallback(env, every_steps=8, episodes=1)

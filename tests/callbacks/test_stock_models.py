@@ -78,7 +78,7 @@ def make_every_callback(directory: Path) -> list[BaseCallback]:
     ]
 
 
-def test_stock_sb3_opens_what_was_trained_with_every_callback(
+def test_stock_sb3_loads_a_model_trained_with_every_callback(
     make_model: MakeModel, start_python: StartPython, tmp_path: Path
 ) -> None:
     saved: list[str] = []
@@ -96,7 +96,7 @@ def test_stock_sb3_opens_what_was_trained_with_every_callback(
     assert output == f"loaded {3 * len(ALGORITHMS)}\n", errors
 
 
-def test_no_callback_has_the_name_of_one_of_sb3() -> None:
+def test_no_callback_has_the_name_of_an_sb3_callback() -> None:
     import sb3_contrib.common.maskable.callbacks
     import stable_baselines3.common.callbacks
 
@@ -104,7 +104,7 @@ def test_no_callback_has_the_name_of_one_of_sb3() -> None:
     assert not stock & set(our_callbacks.__all__)
 
 
-def test_every_exported_name_is_there() -> None:
+def test_every_exported_name_exists() -> None:
     assert len(our_callbacks.__all__) > 20
     for name in our_callbacks.__all__:
         assert getattr(our_callbacks, name).__name__ == name

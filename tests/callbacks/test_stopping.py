@@ -64,7 +64,7 @@ def test_stops_every_algorithm(kind: str, algorithm: str, make_model: MakeModel,
 
 
 @pytest.mark.parametrize("kind", ["signal", "stop file", "time budget", "episode budget"])
-def test_goes_on_without_a_reason(kind: str, make_model: MakeModel, tmp_path: Path) -> None:
+def test_continues_without_a_reason(kind: str, make_model: MakeModel, tmp_path: Path) -> None:
     callback = {
         "signal": SignalStopCallback(SimpleNamespace(received=None)),
         "stop file": StopFileCallback(tmp_path / "stop"),
@@ -114,7 +114,7 @@ def test_finds_a_reason_at_the_boundary_itself(make_model: MakeModel) -> None:
     assert model.num_timesteps == 17
 
 
-def test_ars_ends_at_a_boundary_by_an_exception_that_says_why(
+def test_ars_ends_at_a_boundary_by_an_exception_with_the_reason(
     make_model: MakeModel, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = make_model("ars")
@@ -139,7 +139,7 @@ def test_can_be_used_for_a_second_training(make_model: MakeModel) -> None:
     assert callback.stop_reason == "total_episodes"
 
 
-def test_the_stop_file_stays_and_is_found_when_it_appears(make_model: MakeModel, tmp_path: Path) -> None:
+def test_the_stop_file_is_detected_and_not_removed(make_model: MakeModel, tmp_path: Path) -> None:
     path = tmp_path / "stop"
 
     def ask_to_stop(variables: dict[str, Any], _: dict[str, Any]) -> bool:
@@ -156,7 +156,7 @@ def test_the_stop_file_stays_and_is_found_when_it_appears(make_model: MakeModel,
     assert path.exists()
 
 
-def test_the_time_budget_counts_what_was_used_before(make_model: MakeModel) -> None:
+def test_the_time_budget_includes_earlier_parts(make_model: MakeModel) -> None:
     callback = TimeBudgetCallback(100, elapsed_before_seconds=99.99)
     make_model("a2c").learn(10**9, callback=callback)
     assert callback.stop_reason == "duration"
@@ -164,7 +164,7 @@ def test_the_time_budget_counts_what_was_used_before(make_model: MakeModel) -> N
 
 
 @pytest.mark.parametrize("is_restored_before", [True, False])
-def test_budgets_carry_on_after_a_resume(is_restored_before: bool, make_model: MakeModel) -> None:
+def test_resume_continues_the_budgets(is_restored_before: bool, make_model: MakeModel) -> None:
     time_budget, episode_budget = TimeBudgetCallback(1000), EpisodeBudgetCallback(10)
     model = make_model("dqn")
 
@@ -203,6 +203,6 @@ def test_budgets_carry_on_after_a_resume(is_restored_before: bool, make_model: M
         (lambda: EpisodeBudgetCallback(-3), "episodes must be positive, but got -3"),
     ],
 )
-def test_says_which_argument_is_wrong(make: Callable[[], Any], message: str) -> None:
+def test_the_error_names_the_invalid_argument(make: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()

@@ -79,7 +79,7 @@ def test_a_pruned_training_ends_at_once(make_model: Callable[..., Any], at_bound
     assert witness.rollouts == 5
 
 
-def test_with_sb3s_own_evaluation(make_model: Callable[..., Any]) -> None:
+def test_works_with_the_eval_callback_of_sb3(make_model: Callable[..., Any]) -> None:
     judge, env = Judge(prune_at=3), make_env()
     evaluation = EvalCallback(env, n_eval_episodes=1, eval_freq=10, verbose=0)
     callback = TrialPruningCallback(judge, evaluation)
@@ -93,7 +93,7 @@ def test_with_sb3s_own_evaluation(make_model: Callable[..., Any]) -> None:
     env.close()
 
 
-def test_with_optuna(make_model: Callable[..., Any]) -> None:
+def test_works_with_an_optuna_study(make_model: Callable[..., Any]) -> None:
     """The example in the docstring."""
 
     def train(trial: optuna.Trial) -> float:

@@ -57,7 +57,7 @@ def list_tree(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def test_a_bundle_has_the_files_that_are_promised(bundle: Bundle) -> None:
+def test_a_bundle_has_the_documented_files(bundle: Bundle) -> None:
     assert list_tree(bundle.path) == [
         "manifest.json",
         "model.zip",
@@ -74,7 +74,7 @@ def test_a_bundle_has_the_files_that_are_promised(bundle: Bundle) -> None:
     assert (bundle.manifest.exact, bundle.manifest.exact_reason) == (True, "the environments were saved")
 
 
-def test_the_state_comes_back(bundle: Bundle, captured_state: CapturedState) -> None:
+def test_the_state_is_restored(bundle: Bundle, captured_state: CapturedState) -> None:
     state = bundle.read_state()
 
     assert (state.values, state.blobs) == (captured_state.values, captured_state.blobs)
@@ -83,7 +83,7 @@ def test_the_state_comes_back(bundle: Bundle, captured_state: CapturedState) -> 
         np.testing.assert_array_equal(state.arrays[name], array)
 
 
-def test_a_bundle_without_state_says_that_it_is_not_exact(tmp_path: Path, tiny_ppo: PPO) -> None:
+def test_a_bundle_without_state_is_not_exact(tmp_path: Path, tiny_ppo: PPO) -> None:
     bundle = write_bundle(tmp_path / "step_000000032", capture_content(tiny_ppo))
 
     assert (bundle.manifest.exact, bundle.manifest.exact_reason) == (False, "no state was captured")
@@ -91,7 +91,7 @@ def test_a_bundle_without_state_says_that_it_is_not_exact(tmp_path: Path, tiny_p
         bundle.read_state()
 
 
-def test_a_replay_buffer_of_ones_own_is_left_out_and_the_manifest_says_so(
+def test_a_custom_replay_buffer_is_left_out_with_a_note_in_the_manifest(
     tmp_path: Path, captured_state: CapturedState
 ) -> None:
     own: Any = type("PrioritizedBuffer", (ReplayBuffer,), {})
@@ -104,7 +104,7 @@ def test_a_replay_buffer_of_ones_own_is_left_out_and_the_manifest_says_so(
     assert bundle.manifest.exact_reason == "the replay buffer is a PrioritizedBuffer, which cannot be saved"
 
 
-def test_model_zip_has_what_stock_save_writes(bundle: Bundle, tiny_ppo: PPO) -> None:
+def test_model_zip_equals_a_stock_save(bundle: Bundle, tiny_ppo: PPO) -> None:
     stock = BytesIO()
     tiny_ppo.save(stock)
 
@@ -114,7 +114,7 @@ def test_model_zip_has_what_stock_save_writes(bundle: Bundle, tiny_ppo: PPO) -> 
             assert found.read(name) == expected.read(name), name
 
 
-def test_stock_sb3_loads_it_where_this_package_is_not_installed(bundle: Bundle, tiny_dqn: DQN, tmp_path: Path) -> None:
+def test_stock_sb3_loads_model_zip_without_this_package(bundle: Bundle, tiny_dqn: DQN, tmp_path: Path) -> None:
     dqn = write_bundle(tmp_path / "step_000000064", capture_content(tiny_dqn))
 
     command = [sys.executable, "-c", BLOCKED, str(bundle.model_path), str(dqn.model_path)]
@@ -137,7 +137,7 @@ def test_every_tensor_is_in_the_weights_once(tmp_path: Path) -> None:
         assert torch.equal(tensor, model.policy.state_dict()[name])
 
 
-def test_what_was_captured_does_not_change_any_more(tmp_path: Path) -> None:
+def test_captured_content_does_not_change_with_training(tmp_path: Path) -> None:
     model = DQN(
         "MlpPolicy", "CartPole-v1", buffer_size=50, learning_starts=4, policy_kwargs={"net_arch": [4]}, device="cpu"
     )
@@ -157,7 +157,7 @@ def test_what_was_captured_does_not_change_any_more(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("algorithm", [DQN, SAC])
-def test_a_model_comes_back_to_the_bit(tmp_path: Path, algorithm: type[DQN] | type[SAC]) -> None:
+def test_a_model_is_restored_exactly(tmp_path: Path, algorithm: type[DQN] | type[SAC]) -> None:
     env_id = "CartPole-v1" if algorithm is DQN else "Pendulum-v1"
     kwargs = {"buffer_size": 40, "learning_starts": 8, "policy_kwargs": {"net_arch": [4]}, "device": "cpu"}
     model = algorithm("MlpPolicy", env_id, seed=1, **kwargs)  # type: ignore[arg-type]
@@ -187,7 +187,7 @@ def test_another_model_is_refused(bundle: Bundle) -> None:
         restore_model(PPO("MlpPolicy", "CartPole-v1", policy_kwargs={"net_arch": [4]}, device="cpu"), bundle)
 
 
-def test_a_score_can_come_later(bundle: Bundle) -> None:
+def test_a_score_can_be_recorded_later(bundle: Bundle) -> None:
     scored = record_score(bundle, Score(-3.0, "evaluation"))
 
     assert verify_bundle(bundle.path) == scored
@@ -196,7 +196,7 @@ def test_a_score_can_come_later(bundle: Bundle) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
-def test_a_failing_disk_is_one_error_and_leaves_nothing(
+def test_a_failing_disk_raises_an_error_and_leaves_no_files(
     tmp_path: Path, make_content: MakeContent, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def fail(_descriptor: int) -> None:
@@ -210,7 +210,7 @@ def test_a_failing_disk_is_one_error_and_leaves_nothing(
 
 
 @pytest.mark.parametrize("name", ["model.zip", "manifest.json", "state/values.json"])
-def test_a_missing_file_is_noticed(bundle: Bundle, name: str) -> None:
+def test_a_missing_file_is_detected(bundle: Bundle, name: str) -> None:
     (bundle.path / name).unlink()
 
     with pytest.raises(CheckpointError, match=r"missing|no checkpoint"):

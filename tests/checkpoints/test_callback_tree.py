@@ -63,7 +63,7 @@ def test_callbacks_are_found_in_lists_and_in_other_callbacks() -> None:
     assert [callback for callback in found if not isinstance(callback, CallbackList)] == [every, inner, lone]
 
 
-def test_two_of_a_class_that_change_places_keep_their_states() -> None:
+def test_reordered_callbacks_of_a_class_keep_their_states() -> None:
     state = capture(Count("a", count=1), Count("b", count=2))
     assert restore(state, Count("b"), Count("a")) == [2, 1]
 
@@ -77,17 +77,17 @@ def test_two_of_a_class_that_change_places_keep_their_states() -> None:
         ([("a", 1), ("b", 3)], [1, 2]),  # an argument has changed: the order decides
     ],
 )
-def test_callbacks_are_found_by_their_arguments(present: list[tuple[str, int]], seen: list[int]) -> None:
+def test_callbacks_are_matched_by_their_arguments(present: list[tuple[str, int]], seen: list[int]) -> None:
     state = capture(Count("a", 1, count=1), Count("b", 2, count=2))
     assert restore(state, *(Count(name, every) for name, every in present)) == seen
 
 
-def test_equal_ones_are_found_by_their_order() -> None:
+def test_equal_callbacks_are_matched_by_their_order() -> None:
     state = capture(Count("a", count=1), Count("a", count=2))
     assert restore(state, Count("a"), Count("a"), Count("a")) == [1, 2, 0]
 
 
-def test_a_state_key_decides_whatever_the_arguments() -> None:
+def test_a_state_key_takes_precedence_over_arguments() -> None:
     state = capture(NamedCount("a", 1, count=1), NamedCount("b", 2, count=2))
     assert restore(state, NamedCount("c", 1), NamedCount("b", 7), NamedCount("a", 8)) == [0, 2, 1]
 
@@ -100,7 +100,7 @@ def test_a_renamed_class_keeps_its_state_by_its_key() -> None:
     assert restore(state, RenamedCount("b"), RenamedCount("a")) == [0, 1]
 
 
-def test_a_callback_that_has_got_a_key_since_is_found_by_its_class() -> None:
+def test_a_callback_whose_key_is_new_is_matched_by_its_class() -> None:
     class Count(NamedCount):
         pass
 
@@ -108,7 +108,7 @@ def test_a_callback_that_has_got_a_key_since_is_found_by_its_class() -> None:
     assert restore(state, Count("b"), Count("a")) == [2, 1]
 
 
-def test_arguments_that_training_changes_do_not_mislead() -> None:
+def test_arguments_that_training_changes_do_not_prevent_a_match() -> None:
     first, second = Count("1", count=1), Count("2", count=2)
     first.name, second.name = "2", "3"  # what was the second's is the first's now
     assert restore(capture(first, second), Count("1"), Count("2")) == [1, 2]
@@ -122,7 +122,9 @@ def test_arguments_that_training_changes_do_not_mislead() -> None:
         (TimeBudgetCallback(5.0), ("time_budget", "TimeBudgetCallback", "(at_boundary=False, seconds=5.0, verbose=0)")),
     ],
 )
-def test_identities(callback: BaseCallback, identity: tuple[str | None, str, str]) -> None:
+def test_identities_have_key_class_and_plain_arguments(
+    callback: BaseCallback, identity: tuple[str | None, str, str]
+) -> None:
     assert identify(callback) == CallbackIdentity(*identity)
 
 
@@ -133,7 +135,7 @@ def test_an_identity_leaves_out_arguments_that_are_not_plain() -> None:
     assert "lambda" not in arguments
 
 
-def test_every_callback_with_a_state_has_a_key_of_its_own() -> None:
+def test_every_callback_with_a_state_has_a_unique_key() -> None:
     """Checkpoints have these keys: one that changes loses the state of earlier runs."""
     classes = [getattr(callbacks, name) for name in callbacks.__all__ if name.endswith("Callback")]
     keys = {kind.state_key: kind.__name__ for kind in classes if issubclass(kind, LightCallback) and kind.state_key}
@@ -164,7 +166,7 @@ def overrides_state_dict(kind: type[LightCallback]) -> bool:
     return kind.state_dict is not LightCallback.state_dict
 
 
-def test_different_classes_do_not_mix() -> None:
+def test_different_classes_do_not_match() -> None:
     saved = [CallbackIdentity(None, "A", "(x=1)"), CallbackIdentity(None, "B", "(x=2)")]
     present = [CallbackIdentity(None, "B", "(x=1)"), CallbackIdentity(None, "A", "(x=2)")]
     assert match_callbacks(saved, present) == {0: 1, 1: 0}

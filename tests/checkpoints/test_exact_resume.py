@@ -29,12 +29,12 @@ def quick_results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", [case.name for case in list_quick_cases()])
-def test_a_resumed_training_is_the_same(quick_results: dict[str, Any], name: str) -> None:
+def test_a_resumed_training_is_identical(quick_results: dict[str, Any], name: str) -> None:
     assert quick_results["cases"][name]
 
 
 @pytest.mark.parametrize("name", ABLATIONS)
-def test_an_incomplete_restore_is_noticed(quick_results: dict[str, Any], name: str) -> None:
+def test_an_incomplete_restore_is_detected(quick_results: dict[str, Any], name: str) -> None:
     assert quick_results["ablations"][name]
 
 

@@ -161,7 +161,7 @@ def test_a_zip_of_stock_sb3_acts_as_the_saved_model(tmp_path: Path, name: str) -
     assert_acts_the_same(loaded, model)
 
 
-def test_a_loaded_model_can_go_on_training(tmp_path: Path, tiny_ppo: PPO) -> None:
+def test_a_loaded_model_can_be_trained_further(tmp_path: Path, tiny_ppo: PPO) -> None:
     bundle = save_bundle(tiny_ppo, tmp_path / "step_000000032")
 
     loaded = load_model(bundle.path, env=gym.make("CartPole-v1"), device="cpu")
@@ -172,7 +172,7 @@ def test_a_loaded_model_can_go_on_training(tmp_path: Path, tiny_ppo: PPO) -> Non
     )
 
 
-def test_hindsight_needs_its_environment_and_gets_it(tmp_path: Path) -> None:
+def test_a_her_model_is_loaded_with_its_environment(tmp_path: Path) -> None:
     env = BitFlippingEnv(n_bits=3, continuous=True)
     model = SAC(
         "MultiInputPolicy",
@@ -238,7 +238,7 @@ def own_module(monkeypatch: pytest.MonkeyPatch) -> None:
         (OWN_MODULE.OwnPPO, {}, "algorithm own_module_of_a_user.OwnPPO"),
     ],
 )
-def test_code_of_ones_own_needs_trust(tmp_path: Path, algorithm: Any, policy_kwargs: dict[str, Any], own: str) -> None:
+def test_custom_code_needs_trust(tmp_path: Path, algorithm: Any, policy_kwargs: dict[str, Any], own: str) -> None:
     model = algorithm("MlpPolicy", "CartPole-v1", policy_kwargs=small(**policy_kwargs), device="cpu")
     bundle = save_bundle(model, tmp_path / "step_000000000")
 
@@ -248,7 +248,7 @@ def test_code_of_ones_own_needs_trust(tmp_path: Path, algorithm: Any, policy_kwa
     assert_acts_the_same(load_model(bundle.path, trust=True, device="cpu"), model)
 
 
-def test_weights_alone_go_into_another_model(tmp_path: Path, tiny_ppo: PPO) -> None:
+def test_only_weights_are_copied_into_another_model(tmp_path: Path, tiny_ppo: PPO) -> None:
     bundle = save_bundle(tiny_ppo, tmp_path / "step_000000032")
     tiny_ppo.save(tmp_path / "stock.zip")
 
@@ -276,9 +276,7 @@ def test_weights_alone_go_into_another_model(tmp_path: Path, tiny_ppo: PPO) -> N
         ({"algorithm": "dqn", "trust": True}, "cannot be loaded as a DQN"),
     ],
 )
-def test_what_is_missing_or_wrong_is_said_in_one_line(
-    tmp_path: Path, tiny_ppo: PPO, arguments: dict[str, Any], message: str
-) -> None:
+def test_errors_have_one_line(tmp_path: Path, tiny_ppo: PPO, arguments: dict[str, Any], message: str) -> None:
     tiny_ppo.save(tmp_path / "model.zip")
     if arguments.get("env"):
         arguments = {**arguments, "env": gym.make(arguments["env"])}

@@ -37,7 +37,7 @@ def forge(manifest: Manifest, **changes: Any) -> str:
     return json.dumps({**content, "sha256": digest}, indent=2) + "\n"
 
 
-def test_a_manifest_survives(manifest: Manifest) -> None:
+def test_a_manifest_is_restored_from_its_json(manifest: Manifest) -> None:
     assert parse_manifest(render_manifest(manifest).encode()) == manifest
     assert forge(manifest) == render_manifest(manifest)
 
@@ -48,7 +48,7 @@ def test_its_last_entry_is_the_sha256_of_the_rest(manifest: Manifest) -> None:
     assert list(content)[-1] == "sha256"
 
 
-def test_every_changed_byte_is_noticed(manifest: Manifest) -> None:
+def test_every_changed_byte_is_detected(manifest: Manifest) -> None:
     text = render_manifest(manifest)
 
     for place in range(len(text)):
@@ -57,7 +57,7 @@ def test_every_changed_byte_is_noticed(manifest: Manifest) -> None:
             parse_manifest((text[:place] + changed + text[place + 1 :]).encode())
 
 
-def test_every_truncation_is_noticed(manifest: Manifest) -> None:
+def test_every_truncation_is_detected(manifest: Manifest) -> None:
     text = render_manifest(manifest)
 
     for length in range(len(text)):
@@ -80,7 +80,7 @@ def test_every_truncation_is_noticed(manifest: Manifest) -> None:
         ({"files": {"model.zip": {"size_bytes": 1, "sha256": "x"}}}, "files.model.zip.sha256"),
     ],
 )
-def test_what_is_no_manifest_is_an_error_of_one_line(manifest: Manifest, changes: dict[str, Any], message: str) -> None:
+def test_an_invalid_manifest_is_an_error_of_one_line(manifest: Manifest, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(CheckpointError, match=message) as caught:
         parse_manifest(forge(manifest, **changes).encode())
 
@@ -96,11 +96,11 @@ def test_other_json_is_an_error(text: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "/a", "a//b", "..", "a/../b", "a/..", ".hidden", "a\\b", "a\nb", "a/", "C:a"])
-def test_names_that_could_lead_out_are_refused(name: str) -> None:
+def test_names_outside_the_checkpoint_are_refused(name: str) -> None:
     assert not is_inside(name)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_score_is_finite(value: float) -> None:
+def test_a_score_must_be_finite(value: float) -> None:
     with pytest.raises(ValueError, match="value must be finite, but got"):
         Score(value, "evaluation")

@@ -44,7 +44,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_content: MakeConte
         ("runs/mine/checkpoints/step_000000020/model.zip", None, 20),
     ],
 )
-def test_a_run_or_a_checkpoint_of_it(run: Path, target: str, checkpoint: str | int | None, step: int) -> None:
+def test_finds_a_run_or_its_checkpoint(run: Path, target: str, checkpoint: str | int | None, step: int) -> None:
     found = find_model(target, checkpoint)
     assert found.bundle is not None
     assert found.bundle.step == step
@@ -54,7 +54,7 @@ def test_a_run_or_a_checkpoint_of_it(run: Path, target: str, checkpoint: str | i
     assert find_model(found) is found
 
 
-def test_the_latest_checkpoint_where_none_has_a_score(run: Path, make_content: MakeContent) -> None:
+def test_finds_the_latest_checkpoint_if_none_has_a_score(run: Path, make_content: MakeContent) -> None:
     shutil.rmtree(run / "checkpoints")
     with pytest.raises(CheckpointError, match="no checkpoint in runs/mine/checkpoints is intact"):
         find_model("mine")
@@ -87,7 +87,7 @@ def test_the_folder_of_a_checkpoint_does_not_hide_other_names(run: Path, monkeyp
 
 
 @pytest.mark.parametrize("name", ["runs/mine/checkpoints/best", "theirs.zip"])
-def test_nothing_is_chosen_of_a_single_model(run: Path, name: str) -> None:
+def test_a_single_model_accepts_no_choice_of_checkpoint(run: Path, name: str) -> None:
     shutil.copy(run / "checkpoints" / "best" / "model.zip", "theirs.zip")
     with pytest.raises(CheckpointError, match=f"^{name}: is a single .*; leave out --checkpoint latest"):
         find_model(name, "latest")

@@ -68,7 +68,7 @@ def through_a_file(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         (make_dicts, {"norm_obs_keys": ["b"]}),
     ],
 )
-def test_statistics_returns_and_configuration_come_back(make: Any, keywords: dict[str, Any]) -> None:
+def test_statistics_returns_and_configuration_are_restored(make: Any, keywords: dict[str, Any]) -> None:
     original = make_played(make(), **keywords)
     arrays = through_a_file(capture_normalization(original))
 
@@ -83,7 +83,7 @@ def test_statistics_returns_and_configuration_come_back(make: Any, keywords: dic
     assert vars(made).keys() == vars(original).keys() - {"old_obs"}
 
 
-def test_what_was_captured_does_not_change_any_more() -> None:
+def test_captured_statistics_do_not_change_with_training() -> None:
     normalize = make_played(make_flat())
     arrays = capture_normalization(normalize)
     before = {name: array.copy() for name, array in arrays.items()}
@@ -94,7 +94,7 @@ def test_what_was_captured_does_not_change_any_more() -> None:
         np.testing.assert_array_equal(arrays[name], array)
 
 
-def test_returns_are_left_alone_with_another_number_of_environments() -> None:
+def test_returns_are_not_restored_for_another_number_of_environments() -> None:
     arrays = capture_normalization(make_played(make_flat()))
 
     made = VecNormalize(make_vec_env("CartPole-v1", 3))

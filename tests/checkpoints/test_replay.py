@@ -115,7 +115,7 @@ def make_buffer(request: pytest.FixtureRequest) -> Iterator[Callable[[], ReplayB
 
 
 @pytest.mark.parametrize("added", [[7], [23], [60], [1] * 30, [3, 0, 0, 9, 22, 1, 4], [23, 23, 1], [46, 2, 50, 5, 11]])
-def test_every_row_comes_back_to_the_bit(
+def test_every_row_is_restored_exactly(
     tmp_path: Path, make_buffer: Callable[[], ReplayBuffer], added: list[int]
 ) -> None:
     buffer, checkpoints, random = make_buffer(), Checkpoints(tmp_path), np.random.default_rng(1)
@@ -129,7 +129,7 @@ def test_every_row_comes_back_to_the_bit(
         assert_same(restored, buffer)
 
 
-def test_a_restored_buffer_goes_on_in_the_same_files(tmp_path: Path) -> None:
+def test_a_restored_buffer_shares_the_files(tmp_path: Path) -> None:
     buffer, checkpoints, random = make_plain(), Checkpoints(tmp_path), np.random.default_rng(2)
     add_rows(buffer, 30, random)
     folder = checkpoints.save(buffer, 30)
@@ -146,7 +146,7 @@ def test_a_restored_buffer_goes_on_in_the_same_files(tmp_path: Path) -> None:
     assert len(shared) >= 3
 
 
-def test_a_checkpoint_writes_what_was_added(tmp_path: Path) -> None:
+def test_a_checkpoint_writes_only_new_rows(tmp_path: Path) -> None:
     buffer, checkpoints, random = make_plain(), Checkpoints(tmp_path), np.random.default_rng(3)
     add_rows(buffer, 100, random)
     checkpoints.save(buffer, 100)
@@ -172,7 +172,7 @@ def test_many_small_checkpoints_do_not_leave_many_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("before", "new", "while_writing"), [(0, 5, 12), (60, 5, 12), (40, 20, 60), (0, 23, 40)])
-def test_rows_are_saved_as_they_were_although_training_goes_on(
+def test_rows_are_saved_as_captured_while_training_continues(
     tmp_path: Path, make_buffer: Callable[[], ReplayBuffer], before: int, new: int, while_writing: int
 ) -> None:
     buffer, checkpoints, random = make_buffer(), Checkpoints(tmp_path), np.random.default_rng(9)
@@ -235,7 +235,7 @@ def test_a_trajectory_that_sb3_ends_afterwards_is_saved_again(tmp_path: Path) ->
     assert_same(restored, buffer)
 
 
-def test_an_emptied_buffer_starts_anew(tmp_path: Path) -> None:
+def test_an_emptied_buffer_is_written_in_full(tmp_path: Path) -> None:
     buffer, checkpoints, random = make_plain(), Checkpoints(tmp_path), np.random.default_rng(6)
     add_rows(buffer, 30, random)
     checkpoints.save(buffer, 30)
@@ -250,7 +250,7 @@ def test_an_emptied_buffer_starts_anew(tmp_path: Path) -> None:
     np.testing.assert_array_equal(restored.rewards[:9], buffer.rewards[:9])
 
 
-def test_earlier_checkpoints_are_not_touched_by_later_ones(tmp_path: Path) -> None:
+def test_later_checkpoints_do_not_change_earlier_ones(tmp_path: Path) -> None:
     buffer, checkpoints, random = make_plain(), Checkpoints(tmp_path), np.random.default_rng(7)
     kept = []
     for count in (4, 9, 1, 17, 2, 30, 3):
@@ -289,7 +289,7 @@ def test_a_buffer_that_does_not_fit_is_refused(
         restore_replay(make_other(), folder)
 
 
-def test_somebodys_own_buffer_is_refused() -> None:
+def test_a_custom_buffer_is_refused() -> None:
     class OwnBuffer(ReplayBuffer):
         pass
 
@@ -297,7 +297,7 @@ def test_somebodys_own_buffer_is_refused() -> None:
         capture_replay(OwnBuffer(10, VECTOR, ACTIONS), None, read_step=int)
 
 
-def test_info_dictionaries_that_cannot_be_pickled_are_one_error(tmp_path: Path) -> None:
+def test_info_dictionaries_that_cannot_be_pickled_are_an_error(tmp_path: Path) -> None:
     buffer, checkpoints = MAKERS["her with infos"](), Checkpoints(tmp_path)
     add_rows(buffer, 3, np.random.default_rng(12))
     vars(buffer)["infos"][1, 0] = {"function": lambda: None}
@@ -306,7 +306,7 @@ def test_info_dictionaries_that_cannot_be_pickled_are_one_error(tmp_path: Path) 
         checkpoints.save(buffer, 3)
 
 
-def test_bundles_with_small_buffers_stand_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bundles_with_small_buffers_share_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replay_files, "_COPIED_BYTES", 10**6)
     buffer, checkpoints, random = make_plain(), Checkpoints(tmp_path), np.random.default_rng(13)
     for _ in range(2):
@@ -320,9 +320,7 @@ def test_bundles_with_small_buffers_stand_alone(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("number", [errno.EPERM, errno.EMLINK, errno.EXDEV])
-def test_a_file_system_without_hard_links_gets_copies(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
-) -> None:
+def test_files_are_copied_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     def fail(_link: Path, _target: Path) -> None:
         raise OSError(number, os.strerror(number))
 
@@ -338,7 +336,7 @@ def test_a_file_system_without_hard_links_gets_copies(
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut", "not listed"])
-def test_rows_that_an_earlier_bundle_lost_are_an_error_of_their_own(tmp_path: Path, damage: str) -> None:
+def test_rows_lost_in_an_earlier_bundle_raise_lost_rows_error(tmp_path: Path, damage: str) -> None:
     buffer, checkpoints, random = make_plain(), Checkpoints(tmp_path), np.random.default_rng(15)
     for _ in range(4):
         add_rows(buffer, 1, random)

@@ -40,11 +40,13 @@ def make_candidates(steps: list[int], scores: dict[int, float] | None = None, si
         ([100, 200, 300], {}, {"keep_last": 2, "milestone_steps": 100, "max_disk_bytes": 20}, {200, 300}),
     ],
 )
-def test_what_stays(steps: list[int], scores: dict[int, float], rules: dict[str, Any], kept: set[int]) -> None:
+def test_retention_rules_keep_the_right_checkpoints(
+    steps: list[int], scores: dict[int, float], rules: dict[str, Any], kept: set[int]
+) -> None:
     assert choose_kept(make_candidates(steps, scores), Retention(**rules)) == kept
 
 
-def test_a_shared_file_counts_once_and_is_only_freed_with_its_last_user() -> None:
+def test_a_shared_file_counts_once_until_its_last_checkpoint_is_removed() -> None:
     shared = [
         Candidate(10, None, {"segment": 100, "model 10": 1}),
         Candidate(20, None, {"segment": 100, "model 20": 1}),
@@ -57,6 +59,6 @@ def test_a_shared_file_counts_once_and_is_only_freed_with_its_last_user() -> Non
 
 
 @pytest.mark.parametrize("name", ["keep_last", "keep_best", "milestone_steps", "max_disk_bytes"])
-def test_rules_are_positive(name: str) -> None:
+def test_rules_must_be_positive(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} must be positive, but got 0"):
         Retention(**{name: 0})

@@ -31,7 +31,7 @@ from sb3_ext.errors import CheckpointError
     ],
     ids=str,
 )
-def test_a_space_survives_strict_json(space: spaces.Space[Any]) -> None:
+def test_a_space_is_restored_from_strict_json(space: spaces.Space[Any]) -> None:
     text = json.dumps(describe_space(space), allow_nan=False)
 
     made = make_space(json.loads(text))
@@ -76,7 +76,7 @@ BOX = {"type": "Box", "dtype": "float32", "shape": [2], "low": 0, "high": 1}
     ],
     ids=str,
 )
-def test_what_describes_no_space_is_an_error_of_one_line(description: Any) -> None:
+def test_an_invalid_description_is_an_error_of_one_line(description: Any) -> None:
     with pytest.raises(CheckpointError) as caught:
         make_space(description)
 

@@ -97,7 +97,7 @@ def resume(model: BaseAlgorithm, captured: CapturedState, steps: int = 0, look: 
 
 
 @pytest.mark.parametrize("kind", [PPO, A2C, DQN, SAC])
-def test_what_is_captured_is_plain_and_nobody_elses(kind: type[BaseAlgorithm]) -> None:
+def test_captured_state_is_plain_and_shares_nothing(kind: type[BaseAlgorithm]) -> None:
     model = kind("MlpPolicy", make_vec_env("Pendulum-v1" if kind is SAC else "CartPole-v1", 2), **small())
     captured = capture(model).captured
     assert captured is not None
@@ -109,7 +109,7 @@ def test_what_is_captured_is_plain_and_nobody_elses(kind: type[BaseAlgorithm]) -
 
 @pytest.mark.parametrize("shape", [(3, 4, 5, 2), (3, 4, 5, 1), (1, 4, 5, 3), (1, 1, 1, 1)])
 @pytest.mark.parametrize("axes", [(0, 1, 2, 3), (0, 3, 1, 2), (3, 2, 1, 0)])
-def test_arrays_keep_their_order_in_memory(shape: tuple[int, ...], axes: tuple[int, ...]) -> None:
+def test_arrays_keep_their_memory_layout(shape: tuple[int, ...], axes: tuple[int, ...]) -> None:
     array = np.arange(np.prod(shape), dtype=np.float32).reshape(shape).transpose(axes)
     state = CapturedState()
     state.put_array("image", array)
@@ -135,7 +135,7 @@ def test_a_run_that_cannot_be_restored_exactly_begins_new_episodes() -> None:
     assert np.abs(observation).max() < 0.06  # CartPole begins within 0.05
 
 
-def test_a_self_test_that_failed_is_believed() -> None:
+def test_a_failed_self_test_makes_the_state_inexact() -> None:
     captured = capture(make_ppo(), exactness=Exactness(False, "it took another course")).captured
     assert captured is not None
     assert captured.exactness.reason == "it took another course"
@@ -143,7 +143,7 @@ def test_a_self_test_that_failed_is_believed() -> None:
     resume(make_ppo(), captured)
 
 
-def test_learn_must_not_count_from_zero() -> None:
+def test_learn_needs_reset_num_timesteps_false() -> None:
     captured = capture(make_ppo()).captured
     assert captured is not None
     model = make_ppo()
@@ -162,7 +162,7 @@ def test_another_environment_is_refused() -> None:
         resume(other, captured)
 
 
-def test_in_other_wrappers_new_episodes_begin_and_the_state_says_so() -> None:
+def test_other_wrappers_begin_new_episodes_and_make_the_state_inexact() -> None:
     captured = capture(make_ppo()).captured
     assert captured is not None
     other = make_ppo(lambda: gymnasium.wrappers.TransformReward(gymnasium.make("CartPole-v1"), float))
@@ -180,7 +180,7 @@ def test_in_other_wrappers_new_episodes_begin_and_the_state_says_so() -> None:
 
 
 @pytest.mark.parametrize("use_sde", [False, True])
-def test_a_finished_run_is_extended_as_if_it_had_been_longer(use_sde: bool) -> None:
+def test_an_extended_run_equals_a_longer_one(use_sde: bool) -> None:
     def train(steps: int) -> PPO:
         model = make_ppo("Pendulum-v1", use_sde=use_sde)
         return model.learn(steps, log_interval=None)
@@ -212,7 +212,7 @@ def test_time_and_steps_of_the_earlier_process_count() -> None:
     assert first_step == 0
 
 
-def test_torch_uses_as_many_threads_as_before() -> None:
+def test_the_number_of_torch_threads_is_restored() -> None:
     threads = torch.get_num_threads()
     captured = capture(make_ppo()).captured
     assert captured is not None
@@ -224,7 +224,7 @@ def test_torch_uses_as_many_threads_as_before() -> None:
         torch.set_num_threads(threads)
 
 
-def test_rates_that_callbacks_have_set_come_back() -> None:
+def test_rates_set_by_callbacks_are_restored() -> None:
     model = DQN("MlpPolicy", make_vec_env("CartPole-v1"), **small())
     model.lr_schedule = FloatSchedule(0.123)
     model.exploration_schedule = ConstantSchedule(0.456)
@@ -235,7 +235,7 @@ def test_rates_that_callbacks_have_set_come_back() -> None:
     assert (resumed.lr_schedule(0.3), resumed.exploration_schedule(0.3)) == (0.123, 0.456)
 
 
-def test_rates_that_nobody_has_set_are_the_new_models() -> None:
+def test_other_rates_are_those_of_the_new_model() -> None:
     captured = capture(DQN("MlpPolicy", make_vec_env("CartPole-v1"), **small())).captured
     assert captured is not None
     resumed = DQN("MlpPolicy", make_vec_env("CartPole-v1"), learning_rate=0.5, **small())
@@ -244,7 +244,7 @@ def test_rates_that_nobody_has_set_are_the_new_models() -> None:
     assert isinstance(resumed.exploration_schedule, LinearSchedule)
 
 
-def test_ars_is_resumed_though_not_exactly() -> None:
+def test_ars_is_resumed_approximately() -> None:
     def make_ars() -> ARS:
         return ARS("LinearPolicy", make_vec_env("CartPole-v1"), n_delta=2, device="cpu", seed=1)
 

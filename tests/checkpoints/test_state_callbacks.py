@@ -54,7 +54,7 @@ def capture(*callbacks: BaseCallback) -> CapturedState:
     return state
 
 
-def test_callbacks_get_their_own_state_back() -> None:
+def test_callbacks_get_their_state_back() -> None:
     captured = capture(BestScoreCallback(1.5), BestScoreCallback([2.5]), ColumnCallback([3.5, np.nan]))
     first, second, column = BestScoreCallback(), BestScoreCallback(), ColumnCallback([])
     restore_callbacks([column, first, second], captured)
@@ -62,7 +62,7 @@ def test_callbacks_get_their_own_state_back() -> None:
     np.testing.assert_array_equal(column.column, [3.5, np.nan])
 
 
-def test_a_column_that_was_restored_is_no_part_of_the_captured_state() -> None:
+def test_a_restored_array_is_not_shared_with_the_captured_state() -> None:
     captured = capture(ColumnCallback([1.0]))
     first, second = ColumnCallback([]), ColumnCallback([])
     restore_callbacks(first, captured)
@@ -81,12 +81,12 @@ def test_a_captured_state_does_not_change_with_the_callback() -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), {1, 2}, object()])
-def test_a_state_that_is_not_json_is_named(value: object) -> None:
+def test_a_state_that_is_not_json_is_an_error_with_its_callback(value: object) -> None:
     with pytest.raises(CheckpointError, match=r"the state of callback BestScoreCallback.* is not strict JSON"):
         capture(BestScoreCallback(1), BestScoreCallback(value))
 
 
-def test_callbacks_that_were_not_there_are_left_alone() -> None:
+def test_callbacks_without_saved_state_are_unchanged() -> None:
     callback = BestScoreCallback(7)
     callback.n_calls = 3
     restore_callbacks([callback], capture())
@@ -104,7 +104,7 @@ def make_stock_callbacks() -> tuple[CallbackList, list[Any]]:
     return CallbackList([evaluation, every, episodes]), [evaluation, patience, every, episodes]
 
 
-def test_stock_callbacks_keep_their_progress_wherever_they_are_nested() -> None:
+def test_nested_stock_callbacks_keep_their_progress() -> None:
     tree, (evaluation, patience, every, episodes) = make_stock_callbacks()
     evaluation.best_mean_reward, evaluation.evaluations_results = 12.0, [[1.0, 2.0]]
     evaluation.n_calls, every.last_time_trigger, episodes.n_episodes = 77, 300, 4
@@ -119,7 +119,7 @@ def test_stock_callbacks_keep_their_progress_wherever_they_are_nested() -> None:
     assert every.callback.callbacks[0].best == evaluation.callback_on_new_best.best == "nested"
 
 
-def test_a_callback_that_knows_all_others_is_no_endless_loop() -> None:
+def test_circular_references_between_callbacks_are_supported() -> None:
     owner = BestScoreCallback(1)
     others = CallbackList([BestScoreCallback(2), owner])
     owner.others = others

@@ -25,7 +25,7 @@ def log_curve(model: A2C, steps: range, value: float) -> None:
         model.logger.dump(step)
 
 
-def test_values_that_wait_for_the_next_dump_are_kept_with_their_types(tmp_path: Path) -> None:
+def test_values_not_dumped_yet_are_restored_with_their_types(tmp_path: Path) -> None:
     model = make_model(tmp_path)
     model.logger.record("loss", np.float32(0.1))
     model.logger.record("updates", 3, exclude="tensorboard")
@@ -48,7 +48,7 @@ def test_values_that_wait_for_the_next_dump_are_kept_with_their_types(tmp_path: 
     resumed.logger.close()
 
 
-def test_tensorboard_forgets_the_points_after_the_checkpoint(tmp_path: Path) -> None:
+def test_tensorboard_points_after_the_checkpoint_are_removed(tmp_path: Path) -> None:
     model = make_model(tmp_path)
     captured = CapturedState()
     log_curve(model, range(1, 6), value=1.0)

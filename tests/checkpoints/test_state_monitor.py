@@ -35,7 +35,7 @@ def make_model() -> Iterator[MakeModel]:
         venv.close()
 
 
-def test_files_go_on_where_the_checkpoint_was(
+def test_files_continue_from_the_checkpoint(
     make_model: MakeModel, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = make_model(tmp_path, override_existing=True)
@@ -51,7 +51,7 @@ def test_files_go_on_where_the_checkpoint_was(
     assert caplog.messages == []
 
 
-def test_lost_episodes_are_told(make_model: MakeModel, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_lost_episodes_log_a_warning(make_model: MakeModel, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     model = make_model(tmp_path, override_existing=True)
     model.learn(200)
     captured = CapturedState()
@@ -63,7 +63,7 @@ def test_lost_episodes_are_told(make_model: MakeModel, tmp_path: Path, caplog: p
     assert "earlier episodes are lost" in caplog.messages[0]
 
 
-def test_no_files_are_no_problem(make_model: MakeModel) -> None:
+def test_works_without_monitor_files(make_model: MakeModel) -> None:
     captured = CapturedState()
     model = make_model(None, override_existing=True)
     capture_monitor_files(model, captured)

@@ -42,7 +42,7 @@ def read_link(store: CheckpointStore, name: str) -> str:
     return str((store.directory / name).readlink())
 
 
-def test_an_empty_or_missing_directory_has_none(tmp_path: Path) -> None:
+def test_an_empty_or_missing_directory_has_no_checkpoints(tmp_path: Path) -> None:
     store = CheckpointStore(tmp_path / "checkpoints")
 
     assert (store.list_bundles(), store.find_latest(), store.find_best()) == ([], None, None)
@@ -75,7 +75,7 @@ def test_best_needs_a_score(store: CheckpointStore, make_content: MakeContent) -
     assert list_names(store) == {"step_000000010", "latest"}
 
 
-def test_only_scores_of_the_same_thing_are_compared(store: CheckpointStore, make_content: MakeContent) -> None:
+def test_only_scores_of_the_same_kind_are_compared(store: CheckpointStore, make_content: MakeContent) -> None:
     store.add(make_content(10, 500.0, of="training return"))
     store.add(make_content(20, 3.0))
     store.add(make_content(30, 2.0))
@@ -83,7 +83,7 @@ def test_only_scores_of_the_same_thing_are_compared(store: CheckpointStore, make
     assert store.resolve("best").step == 20
 
 
-def test_links_are_only_hints(store: CheckpointStore, make_content: MakeContent) -> None:
+def test_links_are_not_read(store: CheckpointStore, make_content: MakeContent) -> None:
     fill(store, make_content, {10: 1.0, 20: 2.0})
     for name, target in {"best": "step_000000010", "latest": "nowhere"}.items():
         (store.directory / name).unlink()
@@ -94,7 +94,7 @@ def test_links_are_only_hints(store: CheckpointStore, make_content: MakeContent)
     assert read_link(store, "best") == read_link(store, "latest") == "step_000000020"
 
 
-def test_a_damaged_one_is_passed_over_with_a_word(
+def test_a_damaged_checkpoint_is_skipped_with_a_warning(
     store: CheckpointStore, make_content: MakeContent, caplog: pytest.LogCaptureFixture
 ) -> None:
     bundles = fill(store, make_content, {10: 1.0, 20: 2.0})
@@ -105,7 +105,7 @@ def test_a_damaged_one_is_passed_over_with_a_word(
     assert list_names(store) == {"step_000000010", "step_000000020", "best", "latest"}
 
 
-def test_a_player_does_not_read_what_only_a_resume_needs(store: CheckpointStore, make_content: MakeContent) -> None:
+def test_playing_does_not_read_files_for_a_resume(store: CheckpointStore, make_content: MakeContent) -> None:
     bundle = fill(store, make_content, {10: 1.0})[10]
     path = bundle.path / "state" / "blobs" / "environment.bin"
     path.write_bytes(bytes(path.stat().st_size))
@@ -116,7 +116,7 @@ def test_a_player_does_not_read_what_only_a_resume_needs(store: CheckpointStore,
             store.resolve(which)
 
 
-def test_the_owner_sets_a_damaged_one_aside(store: CheckpointStore, make_content: MakeContent) -> None:
+def test_the_owner_renames_a_damaged_checkpoint(store: CheckpointStore, make_content: MakeContent) -> None:
     for _ in range(2):
         bundles = fill(store, make_content, {10: 1.0, 20: 2.0})
         break_bundle(bundles[20])
@@ -126,7 +126,7 @@ def test_the_owner_sets_a_damaged_one_aside(store: CheckpointStore, make_content
     assert store.list_bundles() == [bundles[10]]
 
 
-def test_a_bundle_that_stands_at_this_step_is_reused(store: CheckpointStore, make_content: MakeContent) -> None:
+def test_an_intact_bundle_of_this_step_is_reused(store: CheckpointStore, make_content: MakeContent) -> None:
     first = store.add(make_content(10))
     inode = first.model_path.stat().st_ino
 
@@ -138,7 +138,7 @@ def test_a_bundle_that_stands_at_this_step_is_reused(store: CheckpointStore, mak
     assert scored.model_path.stat().st_ino == inode
 
 
-def test_a_damaged_bundle_at_this_step_is_replaced(store: CheckpointStore, make_content: MakeContent) -> None:
+def test_a_damaged_bundle_of_this_step_is_replaced(store: CheckpointStore, make_content: MakeContent) -> None:
     break_bundle(store.add(make_content(10)))
 
     store.add(make_content(10))
@@ -164,7 +164,7 @@ def test_pruning_removes_what_no_rule_keeps(store: CheckpointStore, make_content
     assert list_names(store) == {f"step_0000000{step}0" for step in (2, 3, 5, 6)} | {"best", "latest"}
 
 
-def test_damaged_and_strange_things_are_not_pruned(store: CheckpointStore, make_content: MakeContent) -> None:
+def test_damaged_bundles_and_other_files_are_not_pruned(store: CheckpointStore, make_content: MakeContent) -> None:
     bundles = fill(store, make_content, {10: None, 20: None, 30: None, 40: None})
     break_bundle(bundles[10])
     os.truncate(bundles[10].model_path, 20)
@@ -177,7 +177,7 @@ def test_damaged_and_strange_things_are_not_pruned(store: CheckpointStore, make_
     assert "step_000000020" not in list_names(store)
 
 
-def test_going_back_moves_newer_ones_aside(store: CheckpointStore, make_content: MakeContent) -> None:
+def test_rewinding_renames_newer_checkpoints(store: CheckpointStore, make_content: MakeContent) -> None:
     fill(store, make_content, {10: 1.0, 20: 2.0, 30: 3.0})
 
     aside = store.set_aside_newer(10)
@@ -194,7 +194,7 @@ def test_another_prefix_is_found_too(store: CheckpointStore, make_content: MakeC
     assert [bundle.path.name for bundle in store.list_bundles()] == ["model_000000020", "step_000000010"]
 
 
-def test_what_dead_writers_left_is_removed_at_the_start(store: CheckpointStore, make_content: MakeContent) -> None:
+def test_files_of_dead_writers_are_removed_at_the_start(store: CheckpointStore, make_content: MakeContent) -> None:
     bundle = fill(store, make_content, {10: None})[10]
     (store.directory / ".step_000000020.abc").mkdir()
     (store.directory / ".step_000000020.abc" / "model.zip").touch()
@@ -208,7 +208,7 @@ def test_what_dead_writers_left_is_removed_at_the_start(store: CheckpointStore, 
     assert not list(bundle.path.glob(".*"))
 
 
-def test_what_a_living_writer_is_writing_is_left_alone(tmp_path: Path) -> None:
+def test_files_of_a_running_writer_are_kept(tmp_path: Path) -> None:
     with create_directory(tmp_path / "step_000000010") as hidden:
         code = "import sys, pathlib, sb3_ext.atomic; sb3_ext.atomic.remove_abandoned(pathlib.Path(sys.argv[1]))"
         subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
@@ -218,7 +218,7 @@ def test_what_a_living_writer_is_writing_is_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["step_000000010"]
 
 
-def test_links_that_cannot_be_written_are_a_warning(
+def test_links_that_cannot_be_written_log_a_warning(
     store: CheckpointStore, make_content: MakeContent, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(_path: Path, _target: str) -> None:
@@ -233,7 +233,7 @@ def test_links_that_cannot_be_written_are_a_warning(
     assert store.resolve("latest") == bundle
 
 
-def test_a_directory_that_cannot_be_made_is_one_error(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "checkpoints").touch()
 
     with pytest.raises(CheckpointError, match="cannot be used for checkpoints: File exists"):

@@ -55,7 +55,7 @@ def make_dqn() -> DQN:
     return DQN("MlpPolicy", "CartPole-v1", buffer_size=60, learning_starts=4, policy_kwargs=kwargs, device="cpu")
 
 
-def test_training_goes_on_while_a_checkpoint_is_written(
+def test_training_continues_while_a_checkpoint_is_written(
     store: CheckpointStore, make_content: MakeContent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = Gate(monkeypatch)
@@ -98,7 +98,7 @@ def test_a_boundary_without_a_replay_buffer_never_waits(
         gate.may_end.set()
 
 
-def test_the_last_one_is_on_the_disk_when_the_process_has_ended(tmp_path: Path) -> None:
+def test_the_last_checkpoint_is_on_the_disk_when_the_process_ends(tmp_path: Path) -> None:
     code = """
 import sys
 from pathlib import Path
@@ -113,7 +113,7 @@ writer.save(writer.capture(PPO("MlpPolicy", "CartPole-v1", device="cpu")))
     assert CheckpointStore(tmp_path).resolve("latest").step == 0
 
 
-def test_an_error_is_an_outcome_and_training_goes_on(
+def test_an_error_is_an_outcome_and_training_continues(
     store: CheckpointStore, make_content: MakeContent, full_disk: Callable[[bool], None]
 ) -> None:
     with BundleWriter(store) as writer:
@@ -134,7 +134,7 @@ def test_an_error_is_an_outcome_and_training_goes_on(
 
 
 @pytest.mark.parametrize("call", ["save", "flush", "close", "record_score"])
-def test_an_error_that_nobody_took_is_raised(
+def test_an_error_that_was_not_taken_is_raised(
     store: CheckpointStore, make_content: MakeContent, full_disk: Callable[[bool], None], call: str
 ) -> None:
     writer = BundleWriter(store)
@@ -150,7 +150,7 @@ def test_an_error_that_nobody_took_is_raised(
     assert store.list_bundles() == []
 
 
-def test_pruning_spares_what_somebody_needs(store: CheckpointStore, make_content: MakeContent) -> None:
+def test_pruning_keeps_reserved_checkpoints(store: CheckpointStore, make_content: MakeContent) -> None:
     with BundleWriter(store, retention=Retention(keep_last=2)) as writer:
         writer.save(make_content(10))
         writer.spared.add(20)
@@ -160,7 +160,7 @@ def test_pruning_spares_what_somebody_needs(store: CheckpointStore, make_content
     assert [bundle.step for bundle in store.list_bundles()] == [50, 40, 20]
 
 
-def test_nothing_is_pruned_when_the_new_one_is_not_good(
+def test_a_failed_save_prunes_nothing(
     store: CheckpointStore, make_content: MakeContent, full_disk: Callable[[bool], None]
 ) -> None:
     with BundleWriter(store) as writer:
@@ -195,7 +195,7 @@ def save_replay(writer: BundleWriter, model: DQN) -> int:
     return content.replay.index.written_rows - content.replay.first
 
 
-def test_a_replay_buffer_costs_what_was_added_even_after_a_failure_and_a_resume(
+def test_only_new_replay_rows_are_written_also_after_a_failure_and_a_resume(
     store: CheckpointStore, full_disk: Callable[[bool], None]
 ) -> None:
     model, written = make_dqn(), []
@@ -223,7 +223,7 @@ def test_a_replay_buffer_costs_what_was_added_even_after_a_failure_and_a_resume(
         np.testing.assert_array_equal(getattr(again.replay_buffer, name), getattr(resumed.replay_buffer, name))
 
 
-def test_another_buffer_is_written_anew(store: CheckpointStore, tmp_path: Path) -> None:
+def test_another_buffer_is_written_in_full(store: CheckpointStore, tmp_path: Path) -> None:
     model = make_dqn()
     with BundleWriter(store) as writer:
         model.learn(20)
@@ -241,7 +241,7 @@ def test_another_buffer_is_written_anew(store: CheckpointStore, tmp_path: Path) 
     np.testing.assert_array_equal(restored.replay_buffer.rewards[:24], model.replay_buffer.rewards[:24])
 
 
-def test_rows_whose_files_were_taken_away_are_written_anew(store: CheckpointStore) -> None:
+def test_rows_whose_files_were_removed_are_written_again(store: CheckpointStore) -> None:
     model = make_dqn()
     with BundleWriter(store) as writer:
         model.learn(20)
@@ -260,7 +260,7 @@ def test_rows_whose_files_were_taken_away_are_written_anew(store: CheckpointStor
     assert restored.replay_buffer.pos == 24
 
 
-def test_an_attribute_that_cannot_be_saved_is_one_error(store: CheckpointStore, tiny_ppo: PPO) -> None:
+def test_an_attribute_that_cannot_be_saved_is_an_error(store: CheckpointStore, tiny_ppo: PPO) -> None:
     with BundleWriter(store) as writer:
         vars(tiny_ppo)["lock"] = threading.Lock()
         try:
