@@ -164,7 +164,7 @@ def test_after_a_rewind_a_new_run_has_the_whole_history_and_names_its_parent(
 
     assert (service.get_steps("run-0"), service.get_steps("run-1")) == ([*range(1, 7)], [1, 2, 3, 4])
     assert service.parents == {"run-0": (None, None), "run-1": ("run-0", "2")}
-    assert "it gets a new run, whose parent is run-0" in caplog.text
+    assert "its new tracker run has the parent run-0" in caplog.text
 
 
 @pytest.mark.parametrize("failing_calls", [range(1), range(3), range(2, 5), range(4, 5)], ids=str)
