@@ -1,1 +1,1 @@
-"""Engines compute the updates of a model; the model stays a stock SB3 model."""
+"""Engines: implementations of the updates (``train``) of SB3 models. The model stays a stock SB3 model."""

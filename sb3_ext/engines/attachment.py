@@ -1,4 +1,4 @@
-"""An engine at work on a model, for as long as a training lasts."""
+"""Attach an engine to a model during training."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _ENGINES: WeakKeyDictionary[BaseAlgorithm, str] = WeakKeyDictionary()
 @contextmanager
 def attaching(model: BaseAlgorithm, engine_id: str, update: Update | None) -> Iterator[None]:
     """
-    Let an engine update a model inside the block. What is saved of the model is what a stock save writes.
+    Replace the ``train`` of a model by an engine's update inside the block. Saved files of the model do not change.
 
-    :param model: ready to learn
-    :param engine_id: the engine's name
-    :param update: that the engine has made for the model; ``None`` leaves ``train`` as it is
+    :param model: the model, ready to learn
+    :param engine_id: name of the engine
+    :param update: update that the engine has made for the model; ``None`` keeps ``train``
     """
     if update is None:
         yield
@@ -37,7 +37,7 @@ def attaching(model: BaseAlgorithm, engine_id: str, update: Update | None) -> It
 
 def get_engine_id(model: BaseAlgorithm) -> str:
     """
-    :param model: any
-    :return: the name of the engine that updates it
+    :param model: any model
+    :return: name of the engine that updates it
     """
     return _ENGINES.get(model, TORCH_ENGINE)

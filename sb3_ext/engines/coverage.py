@@ -1,13 +1,13 @@
-"""What keeps an engine from updating a model."""
+"""Error for models that an engine cannot update."""
 
 from __future__ import annotations
 
 
 class NotCovered(Exception):
     """
-    An engine cannot update a model.
+    Raised if an engine cannot update a model.
 
-    :param reason: what of the model is not covered, for people
+    :param reason: the unsupported part of the model, for messages
     """
 
     def __init__(self, reason: str) -> None:
@@ -18,6 +18,6 @@ class NotCovered(Exception):
 def name_type(value: object) -> str:
     """
     :param value: an object, or a class
-    :return: the name of its class, for the reason why a model is not covered
+    :return: name of its class, for messages
     """
     return value.__name__ if isinstance(value, type) else type(value).__name__

@@ -1,4 +1,4 @@
-"""What updates a model: its own ``train``, or something that does the same faster."""
+"""Base classes of engines and their updates, which replace a model's ``train``."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from sb3_ext.errors import MissingExtraError
 
 class Update(ABC):
     """
-    Takes the place of a model's ``train``, and does the same to the model.
+    Replacement of a model's ``train``, with the same effect on the model.
 
-    It keeps nothing of its own from one call to the next: weights, optimizers and counters are the model's.
+    It stores no state between calls: weights, optimizers and counters stay in the model.
     """
 
     @abstractmethod
     def __call__(self, *arguments: Any, **keywords: Any) -> None:
-        """Update the model; takes what ``train`` takes."""
+        """Update the model; takes the arguments of ``train``."""
 
     @abstractmethod
     def measure(self) -> float:
         """
-        Time an update of numbers that mean nothing. The model and all random number generators stay as they are.
+        Time an update with placeholder data, without changing the model or any random number generator.
 
-        :return: seconds that a minibatch takes once everything is compiled
+        :return: seconds per minibatch, without compilation
         """
 
 
 class Engine(ABC):
     """
-    Makes updates of models.
+    Base class of engines, which make an :class:`Update` for a model.
 
-    :param id: its name in a configuration
+    :param id: name of the engine in a configuration
     """
 
-    #: the extra that brings what the engine needs
+    #: extra of this package that installs the modules that the engine needs
     extra: ClassVar[str | None] = None
-    #: what the extra brings
+    #: modules that the extra installs
     modules: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, id: str) -> None:
@@ -62,20 +62,20 @@ class Engine(ABC):
     @abstractmethod
     def make_update(self, model: BaseAlgorithm) -> Update | None:
         """
-        Make what takes the place of a model's ``train``.
+        Make the replacement of a model's ``train``.
 
-        :param model: ready to learn
-        :return: ``None`` if ``train`` stays as it is
-        :raises NotCovered: if this engine cannot update such a model
+        :param model: the model, ready to learn
+        :return: the update; ``None`` to keep ``train``
+        :raises NotCovered: if this engine cannot update the model
         """
 
 
 class TorchEngine(Engine):
-    """Stable-Baselines3 as it is."""
+    """The engine of Stable-Baselines3: the model's own ``train``."""
 
     def make_update(self, model: BaseAlgorithm) -> None:
         """
-        :param model: any
+        :param model: any model
         :return: ``None``
         """
         return

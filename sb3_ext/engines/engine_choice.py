@@ -1,4 +1,4 @@
-"""Which engine updates a model: the one that was asked for, if it can, or the faster one."""
+"""Choose the engine that updates a model: the configured one if it supports the model, or the faster one."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ logger = logging.getLogger(__name__)
 _FAST = "xla"
 _TOO_SHORT = "this training is too short for %s, which has to be compiled first"
 _MIN_MINIBATCHES = 2000
-_MIN_SECONDS = 8.0  # of torch's updates, so that compiling, which takes about 3, pays
-# SB3's train takes at least so much longer than the passes through the network that are measured: minibatches, losses,
-# clipping and the optimizer's step.
+_MIN_SECONDS = 8.0  # duration of torch's updates from which compiling, which takes about 3 seconds, saves time
+# SB3's train takes at least this many times as long as the measured passes through the network, because of minibatches,
+# losses, clipping and optimizer steps.
 _TORCH_OVERHEAD = 1.5
 
 
 @dataclass(frozen=True)
 class EngineChoice:
     """
-    What updates a model.
+    The engine chosen for a model.
 
-    :param engine_id: the engine's name
-    :param update: takes the place of ``train``; ``None`` if that stays
+    :param engine_id: name of the engine
+    :param update: replacement of ``train``; ``None`` to keep ``train``
     """
 
     engine_id: str
@@ -42,16 +42,16 @@ _STOCK = EngineChoice(TORCH_ENGINE, None)
 
 def choose_engine(engine_id: str, model: Any, *, num_steps: float, threads: int | str = AUTO_ENGINE) -> EngineChoice:
     """
-    Find what updates a model, and log why.
+    Choose the engine that updates a model, and log why.
 
-    :param engine_id: of an engine, or ``auto``: XLA, where it is installed, covers the model, is faster in a trial of
-        milliseconds, and the updates take so long that compiling pays
-    :param model: ready to learn; it stays as it is
-    :param num_steps: environment transitions ahead, about
-    :param threads: torch's in this training, or ``auto``
-    :return: torch, where the engine does not cover the model
+    :param engine_id: name of an engine, or ``auto``. That chooses XLA if it is installed, supports the model, is faster
+        in a test of some milliseconds, and saves more time than compiling takes; otherwise torch
+    :param model: the model, ready to learn, which is not changed
+    :param num_steps: approximate number of environment transitions of the training
+    :param threads: number of torch threads in the training, or ``auto``
+    :return: the chosen engine; torch if the given engine does not support the model
     :raises ConfigError: if there is no such engine
-    :raises MissingExtraError: if what it needs is not installed
+    :raises MissingExtraError: if the engine is not installed
     """
     if engine_id == AUTO_ENGINE:
         return _choose_faster(model, num_steps, threads)

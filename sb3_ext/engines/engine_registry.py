@@ -1,4 +1,4 @@
-"""Every engine by its name in a configuration. Importing this module imports neither torch nor JAX."""
+"""Registry of engines by their names in a configuration. Importing this module imports neither torch nor JAX."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from sb3_ext.engines.engine import Engine
 
 AUTO_ENGINE = "auto"
-"""In a configuration: the engine is chosen at the start of the run."""
+"""Name in a configuration with which the engine is chosen at the start of the run."""
 
 TORCH_ENGINE = "torch"
-"""The engine that every model has: its own ``train``."""
+"""Name of the engine that supports every model: its own ``train``."""
 
 ENGINE_NAMES = Registry(
     "engine",
@@ -31,7 +31,7 @@ def get_engine(engine_id: str) -> Engine:
 
     :param engine_id: ``torch``, ``xla``, a name that an installed package registers, or ``module:Name``
     :return: the engine
-    :raises ConfigError: if there is none, with the nearest name
+    :raises ConfigError: if there is no such engine; the message suggests the most similar name
     """
     from sb3_ext.engines.engine import Engine
 

@@ -17,15 +17,15 @@ class XlaEngine(Engine):
 
     def make_update(self, model: Any) -> Update:
         """
-        Import JAX, and make what takes the place of a model's ``train``.
+        Import JAX, and make the replacement of a model's ``train``.
 
-        :param model: ready to learn
+        :param model: the model, ready to learn
         :return: the update; its program is compiled when it is first called
         :raises MissingExtraError: if JAX is not installed
-        :raises NotCovered: if there is no program for such a model
+        :raises NotCovered: if there is no program for the model
         """
         self.validate_installed()
-        random_state = get_global_random_state()  # NumPy's generator is drawn from when JAX is imported
+        random_state = get_global_random_state()  # importing JAX draws from NumPy's generator
         try:
             return _make_update(model)
         finally:

@@ -40,13 +40,13 @@ _CRITICS = (ContinuousCritic, QuantileCritic)
 
 class ActorCriticUpdate(XlaUpdate):
     """
-    What the updates of off-policy actor-critic algorithms share.
+    Base class of updates of off-policy actor-critic algorithms.
 
-    :param model: of SAC, TQC, TD3 or DDPG
-    :raises NotCovered: if networks or optimizers are not known
+    :param model: a SAC, TQC, TD3 or DDPG model
+    :raises NotCovered: if its networks or optimizers are not supported
     """
 
-    #: whose weights target networks follow
+    #: names of the networks that have target networks
     followed: ClassVar[tuple[str, ...]]
 
     def __init__(self, model: Any) -> None:
@@ -65,7 +65,7 @@ class ActorCriticUpdate(XlaUpdate):
         """
         Update the model from its replay buffer, and log what ``train`` logs.
 
-        :param gradient_steps: how many
+        :param gradient_steps: number of gradient steps
         :param batch_size: rows of each minibatch
         """
         model = self.model
@@ -97,7 +97,7 @@ class ActorCriticUpdate(XlaUpdate):
         is_due = self._plan(np.arange(capacity))
 
         def run() -> Any:
-            self._read()  # in the place of writing, which takes as long
+            self._read()  # instead of writing, which takes as long
             return self._run(*self._read(), rows, noise, is_due, count)
 
         return time_program(run) / count
@@ -126,7 +126,7 @@ class ActorCriticUpdate(XlaUpdate):
         for name, optimizer in self._optimizers.items():
             capacity = len(noise)
             table = optimizer.compute_coefficients(steps[name], capacity)
-            # Of a step that is not taken, the row is not used.
+            # The row of a step that is not taken is not used.
             taken = np.cumsum(is_due[name]) - 1 if name in is_due else np.arange(capacity)
             coefficients[name] = table[np.maximum(taken, 0)]
         return self._program(state, coefficients, rows, noise, is_due, self._list_numbers(), np.int32(count))
@@ -173,13 +173,13 @@ class ActorCriticUpdate(XlaUpdate):
 
     @abstractmethod
     def _find_optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        """:return: those of the model, by the name of what they train"""
+        """:return: optimizers of the model, by name of the trained network"""
 
     @abstractmethod
     def _plan(self, places: Any) -> dict[str, Any]:
         """
-        :param places: of gradient steps within this update
-        :return: whether what is not done at each of them is done, by name
+        :param places: indices of gradient steps within this update
+        :return: for each operation that is not done at every gradient step, whether it is done at these, by name
         """
 
     @abstractmethod
@@ -188,7 +188,7 @@ class ActorCriticUpdate(XlaUpdate):
 
     @abstractmethod
     def _draw_noise(self, batch_size: int) -> Any:
-        """:return: what ``train`` draws from torch's generator in a gradient step, (draws, batch_size, action size)"""
+        """:return: torch's random numbers of a gradient step of ``train``, shape (draws, batch_size, action size)"""
 
     @abstractmethod
     def _learn(self, state: State, batch: Any, draws: Any, due: Any, row: Any, numbers: Any) -> tuple[State, Any]:
@@ -196,16 +196,16 @@ class ActorCriticUpdate(XlaUpdate):
 
     @abstractmethod
     def _log(self, statistics: dict[str, Any]) -> None:
-        """Log what ``train`` logs; each of the statistics has the shape (gradient steps,)."""
+        """Log the values that ``train`` logs; each of the statistics has the shape (gradient steps,)."""
 
-    #: names of what :meth:`_learn` reports
+    #: names of the statistics that :meth:`_learn` returns
     _statistics: ClassVar[tuple[str, ...]]
-    #: how many arrays of noise a gradient step takes
+    #: number of noise arrays per gradient step
     _num_draws: ClassVar[int]
 
 
 class SACUpdate(ActorCriticUpdate):
-    """What ``train`` of SAC does."""
+    """Replacement of SAC's ``train``."""
 
     algorithms: ClassVar[tuple[type[Any], ...]] = (SAC,)
     followed = ("critic",)
@@ -284,14 +284,14 @@ class SACUpdate(ActorCriticUpdate):
         }
 
     def _estimate_next(self, outputs: Any, numbers: Any) -> Any:
-        """:return: of what the target critics say of each row: the values to learn, shape (batch, numbers)"""
+        """:return: values of the next states, from the outputs of the target critics, shape (batch, numbers)"""
         return outputs.min(axis=1)
 
     def _compute_critic_loss(self, outputs: Any, targets: Any) -> Any:
         return 0.5 * ((outputs - targets[:, None, :]) ** 2).mean(axis=(0, 2)).sum()
 
     def _estimate(self, outputs: Any) -> Any:
-        """:return: of what the critics say of each row: how good it is, shape (batch,)"""
+        """:return: one Q-value per row, from the outputs of the critics, shape (batch,)"""
         return outputs.min(axis=1)[:, 0]
 
     def _log(self, statistics: dict[str, Any]) -> None:
@@ -301,7 +301,7 @@ class SACUpdate(ActorCriticUpdate):
 
 
 class TQCUpdate(SACUpdate):
-    """What ``train`` of TQC does."""
+    """Replacement of TQC's ``train``."""
 
     algorithms = (TQC,)
 
@@ -318,7 +318,7 @@ class TQCUpdate(SACUpdate):
 
 
 class TD3Update(ActorCriticUpdate):
-    """What ``train`` of TD3 and DDPG does."""
+    """Replacement of the ``train`` of TD3 and DDPG."""
 
     algorithms = (TD3,)
     followed = ("critic", "actor")
@@ -390,10 +390,11 @@ class TD3Update(ActorCriticUpdate):
 
 def translate_critic(critic: Any, group: TensorGroup) -> Callable[[Parameters, Any, Any], Any]:
     """
-    :param critic: of SB3 or SB3-Contrib
-    :param group: where its parameters are
-    :return: of parameters, observations and actions: what the networks say, shape (batch, networks, numbers)
-    :raises NotCovered: if the critic is another
+    :param critic: a critic of SB3 or SB3-Contrib
+    :param group: group of its parameters
+    :return: function from parameters, observations and actions to the outputs of the networks, shape (batch, networks,
+        numbers)
+    :raises NotCovered: if the critic is not supported
     """
     if type(critic) not in _CRITICS:
         raise NotCovered(f"the critic is a {name_type(critic)}")
@@ -409,10 +410,10 @@ def translate_critic(critic: Any, group: TensorGroup) -> Callable[[Parameters, A
 
 def translate_gaussian_actor(actor: Any, group: TensorGroup) -> Callable[[Parameters, Any], tuple[Any, Any]]:
     """
-    :param actor: of SAC or TQC
-    :param group: where its parameters are
-    :return: of parameters and observations: means and logarithms of standard deviations, before squashing
-    :raises NotCovered: if the actor is another
+    :param actor: actor of SAC or TQC
+    :param group: group of its parameters
+    :return: function from parameters and observations to means and logarithms of standard deviations, before squashing
+    :raises NotCovered: if the actor is not supported
     """
     if type(actor) not in (SACActor, TQCActor):
         raise NotCovered(f"the actor is a {name_type(actor)}")
@@ -428,10 +429,10 @@ def translate_gaussian_actor(actor: Any, group: TensorGroup) -> Callable[[Parame
 
 def translate_plain_actor(actor: Any, group: TensorGroup) -> Callable[[Parameters, Any], Any]:
     """
-    :param actor: of TD3 or DDPG
-    :param group: where its parameters are
-    :return: of parameters and observations: actions
-    :raises NotCovered: if the actor is another
+    :param actor: actor of TD3 or DDPG
+    :param group: group of its parameters
+    :return: function from parameters and observations to actions
+    :raises NotCovered: if the actor is not supported
     """
     if type(actor) is not TD3Actor:
         raise NotCovered(f"the actor is a {name_type(actor)}")

@@ -27,21 +27,21 @@ Evaluation = Callable[[Any, Any, Any], tuple[Any, Any]]
 """A function of the policy's output, the actions and their masks: log-probabilities and entropies, shape (batch,)."""
 
 MASKED_LOGIT = -1e8
-"""Of actions that are masked, as in SB3-Contrib."""
+"""Logit of masked actions, as in SB3-Contrib."""
 
 SQUASH_EPSILON = 1e-6
-"""Keeps the logarithm finite, as in SB3's ``SquashedDiagGaussianDistribution``."""
+"""Small number that keeps the logarithm finite, as in SB3's ``SquashedDiagGaussianDistribution``."""
 
 
 def make_evaluation(distribution: object, read_log_std: Callable[[Any], Any]) -> Callable[..., tuple[Any, Any]]:
     """
     Make a function that evaluates actions.
 
-    :param distribution: of SB3 or SB3-Contrib
-    :param read_log_std: finds the logarithms of standard deviations among the parameters; for ``Box`` actions
-    :return: of parameters, the output of the policy's last layer, actions, and masks or ``None``: log-probabilities
-        and entropies, each of shape (batch,)
-    :raises NotCovered: if the distribution is not known
+    :param distribution: a distribution of SB3 or SB3-Contrib
+    :param read_log_std: for ``Box`` actions, returns the logarithms of standard deviations from the parameters
+    :return: function from parameters, the output of the policy's last layer, actions, and masks or ``None`` to
+        log-probabilities and entropies, each of shape (batch,)
+    :raises NotCovered: if the distribution is not supported
     """
     kind = type(distribution)
     if kind is DiagGaussianDistribution:
@@ -88,11 +88,11 @@ def _evaluate_categories(counts: Sequence[int], logits: Any, actions: Any, masks
 
 def squash(means: Any, log_std: Any, draws: Any) -> tuple[Any, Any]:
     """
-    Compute what SB3's squashed Gaussian makes of standard normal numbers.
+    Compute actions from standard normal numbers as SB3's squashed Gaussian does.
 
     :param means: shape (batch, actions)
     :param log_std: logarithms of standard deviations, of the same shape
-    :param draws: standard normal, of the same shape
+    :param draws: standard normal numbers, of the same shape
     :return: actions between -1 and 1, and their log-probabilities of shape (batch,)
     """
     gaussian = means + jnp.exp(log_std) * draws

@@ -1,7 +1,7 @@
 """
-JAX, set up for small programs on a CPU.
+Set up JAX for small programs on a CPU.
 
-JAX starts threads of its own, so it is imported when the first program is made: after the environments, whose worker
+JAX starts threads, so it is imported only when the first program is made, after the environments, whose worker
 processes may be forked.
 """
 
@@ -23,18 +23,18 @@ from numpy.typing import NDArray
 from torch.utils.dlpack import from_dlpack
 
 CACHE_VARIABLE = "SB3_EXT_CACHE"
-"""Environment variable: the directory of compiled programs; by default ``sb3_ext`` in the user's cache directory."""
+"""Environment variable with the directory of compiled programs; default: ``sb3_ext`` in the user's cache directory."""
 
 
 def find_cache_directory() -> Path:
-    """:return: where compiled programs are kept from one run to the next; processors of other kinds have others"""
+    """:return: directory of compiled programs, which depends on the kind of the processor"""
     given = os.environ.get(CACHE_VARIABLE)
     root = Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sb3_ext"
     return root / "xla" / f"{platform.machine()}-{_identify_processor()}"
 
 
 def _identify_processor() -> str:
-    """A home directory may be shared by machines, whose processors do not have the same instructions."""
+    """:return: hash of the processor's features, since machines with different processors may share a home directory"""
     try:
         found = re.findall(r"^(?:flags|Features|model name)\s*:.*$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
         text = "\n".join(sorted(set(found)))
@@ -45,7 +45,7 @@ def _identify_processor() -> str:
 
 @cache
 def start_jax() -> None:
-    """Import JAX and choose its settings: on the CPU, with compiled programs kept on the disk."""
+    """Import JAX, and configure it to use the CPU and to cache compiled programs on the disk."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # XLA's own remarks about cached programs
     import jax
 
@@ -55,7 +55,7 @@ def start_jax() -> None:
         try:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError:
-            return  # programs are compiled anew in each run
+            return  # programs are compiled again in each run
         jax.config.update("jax_compilation_cache_dir", str(directory))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
@@ -63,12 +63,12 @@ def start_jax() -> None:
 
 def compile_program(function: Callable[..., Any], static: Sequence[str] = ()) -> Callable[..., Any]:
     """
-    Compile a function of arrays when it is first called with arrays of some shapes.
+    Compile a function of arrays when it is first called with arrays of new shapes.
 
-    The program runs on one thread: its arrays are small, and the results of a run do not depend on the machine's load.
+    The program runs on one thread, since its arrays are small and results must not depend on the load of the machine.
 
-    :param function: pure; of NumPy or JAX arrays
-    :param static: names of parameters that are plain values, for each of which it is compiled anew
+    :param function: pure function of NumPy or JAX arrays
+    :param static: names of parameters that are plain values; the function is compiled again for each new value
     :return: the compiled function
     """
     start_jax()
@@ -81,10 +81,12 @@ def compile_program(function: Callable[..., Any], static: Sequence[str] = ()) ->
 
 def time_program(run: Callable[[], Any], repeats: int = 3) -> float:
     """
-    :param run: calls a program; the first call compiles it
-    :param repeats: further calls
-    :return: seconds of the processor that the fastest of these took: on a busy machine, a program is interrupted more
-        often than the short passes that it is compared with
+    Measure the processor time of a program. Elapsed time would be misleading: on a busy machine, a program is
+    interrupted more often than the shorter passes that it is compared with.
+
+    :param run: function that calls the program; the first call compiles it
+    :param repeats: number of measured calls after the first
+    :return: processor time of the fastest call in seconds
     """
     import jax
 
@@ -99,8 +101,8 @@ def time_program(run: Callable[[], Any], repeats: int = 3) -> float:
 
 def to_torch(array: Any) -> torch.Tensor:
     """
-    :param array: a JAX array on the CPU, computed
-    :return: a tensor over the same memory, which must not be written to
+    :param array: a computed JAX array on the CPU
+    :return: a tensor that shares its memory, and must not be written to
     """
     tensor: torch.Tensor = from_dlpack(array)
     return tensor
@@ -109,6 +111,6 @@ def to_torch(array: Any) -> torch.Tensor:
 def to_numpy(array: Any) -> NDArray[Any]:
     """
     :param array: a JAX array
-    :return: the same numbers; waits until they are computed
+    :return: the array as a NumPy array; waits until it is computed
     """
     return np.asarray(array)

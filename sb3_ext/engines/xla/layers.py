@@ -1,4 +1,4 @@
-"""Torch modules as functions of JAX arrays."""
+"""Translate torch modules to functions of JAX arrays."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Layer = Callable[[Parameters, Any], Any]
 
 def translate(module: nn.Module, group: TensorGroup) -> Layer:
     """
-    Make a function that computes what a module computes.
+    Translate a torch module to a function of JAX arrays.
 
-    :param module: of torch
-    :param group: where its parameters are
+    :param module: a torch module
+    :param group: group of its parameters
     :return: the function
-    :raises NotCovered: if there is no function for modules of this very class
+    :raises NotCovered: if modules of exactly this class are not supported
     """
     kind = type(module)
     if has_hooks(module):
@@ -41,8 +41,8 @@ def translate(module: nn.Module, group: TensorGroup) -> Layer:
 
 def chain(layers: Sequence[Layer]) -> Layer:
     """
-    :param layers: in their order
-    :return: each applied to what the one before it has computed
+    :param layers: layers in the order of application
+    :return: function that applies all layers, one after the other
     """
 
     def apply(parameters: Parameters, inputs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Losses of SB3 and SB3-Contrib, and what is done to their gradients."""
+"""Losses of SB3 and SB3-Contrib, and gradient clipping."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import jax.numpy as jnp
 
 def compute_huber_loss(errors: Any) -> Any:
     """
-    :param errors: of any shape
-    :return: torch's ``smooth_l1_loss`` of each
+    :param errors: array of any shape
+    :return: torch's ``smooth_l1_loss`` of each error
     """
     size = jnp.abs(errors)
     return jnp.where(size < 1, 0.5 * errors**2, size - 0.5)
@@ -19,7 +19,7 @@ def compute_huber_loss(errors: Any) -> Any:
 
 def compute_quantile_loss(quantiles: Any, targets: Any) -> Any:
     """
-    Compute SB3-Contrib's ``quantile_huber_loss``, before it is averaged.
+    Compute SB3-Contrib's ``quantile_huber_loss`` without averaging.
 
     :param quantiles: shape (…, quantiles)
     :param targets: shape (…, targets)
@@ -36,9 +36,9 @@ def compute_quantile_loss(quantiles: Any, targets: Any) -> Any:
 
 def clip_gradient(gradient: Any, bound: Any) -> Any:
     """
-    :param gradient: flat
-    :param bound: of its norm
-    :return: what torch's ``clip_grad_norm_`` makes of it
+    :param gradient: flat gradient
+    :param bound: upper bound of its norm
+    :return: the gradient, clipped as by torch's ``clip_grad_norm_``
     """
     norm = jnp.sqrt((gradient**2).sum())
     return gradient * jnp.minimum(bound / (norm + 1e-6), 1.0)

@@ -1,8 +1,8 @@
 """
 Torch's optimizers as functions of flat arrays.
 
-The state stays in the torch optimizer: it is read before a program and written back after it. What depends on the
-number of the step, such as Adam's bias corrections, is computed in float64 before the program, as torch does.
+The state stays in the torch optimizer: it is read before a program and written back after it. Coefficients that depend
+on the number of the step, such as Adam's bias corrections, are computed in float64 before the program, as in torch.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ Arrays = tuple[Any, ...]
 
 class FlatOptimizer(ABC):
     """
-    An optimizer of torch whose steps a program takes.
+    Base class for the steps of a torch optimizer inside a program.
 
-    :param optimizer: of torch, with one group of parameters
-    :raises NotCovered: if it has several groups, or an option that the subclass does not know
+    :param optimizer: a torch optimizer with one group of parameters
+    :raises NotCovered: if it has several groups, or an option that the subclass does not support
     """
 
-    #: names of the tensors in torch's state of each parameter
+    #: names of the tensors that torch stores for each parameter
     buffers: ClassVar[tuple[str, ...]]
-    #: what the option must be, for steps to be these
+    #: supported values of options
     options: ClassVar[dict[str, Any]] = {"maximize": False, "differentiable": False}
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
@@ -51,9 +51,9 @@ class FlatOptimizer(ABC):
         """
         Read torch's state.
 
-        :return: the buffers, flat; and the number of steps taken so far
+        :return: the flat buffers, and the number of steps taken so far
         """
-        # A weight that no loss depends on has no state in torch, and zeros here.
+        # For a weight that no loss depends on, torch has no state; its buffers are zeros.
         states = [self.optimizer.state.get(tensor) or self._make_state(tensor) for tensor in self.group.tensors]
         flat = tuple(self.group.flatten([state[name] for state in states]) for name in self.buffers)
         return flat, max(int(state["step"]) for state in states)
@@ -62,7 +62,7 @@ class FlatOptimizer(ABC):
         """
         Write torch's state.
 
-        :param buffers: from the program, flat
+        :param buffers: flat buffers from the program
         :param step: the number of steps taken so far
         """
         states = [self.optimizer.state[tensor] for tensor in self.group.tensors]
@@ -78,10 +78,10 @@ class FlatOptimizer(ABC):
 
     def compute_coefficients(self, step: int, count: int) -> NDArray[np.float32]:
         """
-        Compute what changes from step to step.
+        Compute the coefficients that change from step to step.
 
         :param step: the number of steps taken so far
-        :param count: how many are to be taken
+        :param count: number of steps to take
         :return: shape (count, numbers that :meth:`update` needs)
         """
         numbers = np.arange(step + 1, step + count + 1, dtype=np.float64)
@@ -90,18 +90,18 @@ class FlatOptimizer(ABC):
     @abstractmethod
     def update(self, weights: Any, gradient: Any, buffers: Arrays, coefficients: Any) -> tuple[Any, Arrays]:
         """
-        Take one step, inside of a program.
+        Take one step inside a program.
 
-        :param weights: flat
-        :param gradient: flat
-        :param buffers: flat
+        :param weights: flat weights
+        :param gradient: flat gradient
+        :param buffers: flat buffers
         :param coefficients: one row of :meth:`compute_coefficients`
-        :return: weights and buffers after it
+        :return: weights and buffers after the step
         """
 
     @abstractmethod
     def _compute(self, numbers: NDArray[np.float64]) -> tuple[Any, ...]:
-        """:return: coefficients of the steps of these numbers, each a number or of their shape"""
+        """:return: coefficients of the steps with these numbers, each a scalar or an array of the same shape"""
 
     def _make_state(self, tensor: torch.Tensor) -> dict[str, Any]:
         buffers = {name: torch.full_like(tensor, self._begin(name)) for name in self.buffers}
@@ -202,9 +202,9 @@ _FLAT: dict[type[torch.optim.Optimizer], type[FlatOptimizer]] = {
 
 def make_flat_optimizer(optimizer: torch.optim.Optimizer) -> FlatOptimizer:
     """
-    :param optimizer: of torch
-    :return: what takes its steps in a program
-    :raises NotCovered: if its class or one of its options is not known
+    :param optimizer: a torch optimizer
+    :return: its counterpart for programs
+    :raises NotCovered: if its class or one of its options is not supported
     """
     flat = _FLAT.get(type(optimizer))
     if flat is None:

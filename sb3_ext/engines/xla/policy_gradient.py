@@ -50,14 +50,14 @@ _STATISTICS = (
 @dataclass(frozen=True)
 class Settings:
     """
-    What an update is done with.
+    Settings of an update.
 
-    :param epochs: over all rows
+    :param epochs: number of epochs over all rows
     :param batch_size: rows of a minibatch
     :param numbers: coefficients of the loss, by name
     :param clips_values: whether ``clip_range_vf`` bounds the change of the values
     :param normalizes: whether advantages are normalised
-    :param stops: whether the update ends when the policy has changed more than ``target_kl`` allows
+    :param stops: whether the update ends early when the KL divergence exceeds the limit set by ``target_kl``
     """
 
     epochs: int
@@ -69,20 +69,20 @@ class Settings:
 
     @property
     def static(self) -> dict[str, Any]:
-        """What a program is compiled for."""
+        """Settings for which a program is compiled."""
         names = ("batch_size", "clips_values", "normalizes", "stops")
         return {name: getattr(self, name) for name in names}
 
 
 class PolicyGradientUpdate(XlaUpdate):
     """
-    What the updates of on-policy algorithms share.
+    Base class of updates of on-policy algorithms.
 
-    :param model: of PPO, MaskablePPO or A2C
-    :raises NotCovered: if policy or optimizer are not known
+    :param model: a PPO, MaskablePPO or A2C model
+    :raises NotCovered: if its policy or optimizer is not supported
     """
 
-    #: whether the advantage of a minibatch of one row is not normalised; the others make NaN of it
+    #: whether a minibatch of one row is not normalised; normalising it results in NaN
     keeps_single_advantages: ClassVar[bool] = False
 
     def __init__(self, model: Any) -> None:
@@ -136,7 +136,7 @@ class PolicyGradientUpdate(XlaUpdate):
 
     @abstractmethod
     def _make_settings(self) -> Settings:
-        """:return: for the update that is next"""
+        """:return: settings of the next update"""
 
     @abstractmethod
     def _compute_policy_loss(self, advantages: Any, log_prob: Any, old_log_prob: Any, numbers: Any) -> dict[str, Any]:
@@ -226,7 +226,7 @@ class PolicyGradientUpdate(XlaUpdate):
 
 
 class MaskablePPOUpdate(PolicyGradientUpdate):
-    """What ``train`` of MaskablePPO does."""
+    """Replacement of MaskablePPO's ``train``."""
 
     algorithms: ClassVar[tuple[type[Any], ...]] = (MaskablePPO,)
 
@@ -281,14 +281,14 @@ class MaskablePPOUpdate(PolicyGradientUpdate):
 
 
 class PPOUpdate(MaskablePPOUpdate):
-    """What ``train`` of PPO does."""
+    """Replacement of PPO's ``train``."""
 
     algorithms = (PPO,)
     keeps_single_advantages = True
 
 
 class A2CUpdate(PolicyGradientUpdate):
-    """What ``train`` of A2C does."""
+    """Replacement of A2C's ``train``."""
 
     algorithms = (A2C,)
 
@@ -312,9 +312,9 @@ class A2CUpdate(PolicyGradientUpdate):
 
 def log_end(model: Any) -> None:
     """
-    Log what all of them log.
+    Log the values that all on-policy algorithms log.
 
-    :param model: updated
+    :param model: the updated model
     """
     buffer = model.rollout_buffer
     explained = explained_variance(buffer.values.flatten(), buffer.returns.flatten())
@@ -326,12 +326,12 @@ def log_end(model: Any) -> None:
 
 def translate_policy(policy: ActorCriticPolicy, group: TensorGroup) -> Any:
     """
-    Make a function that computes what ``evaluate_actions`` does.
+    Translate ``evaluate_actions`` of a policy to a function of JAX arrays.
 
-    :param policy: of PPO, MaskablePPO or A2C
-    :param group: where its parameters are
-    :return: of parameters and rows: values, log-probabilities and entropies, each of shape (batch,)
-    :raises NotCovered: if the policy computes something else than the stock ones, or with gSDE
+    :param policy: policy of PPO, MaskablePPO or A2C
+    :param group: group of its parameters
+    :return: function from parameters and rows to values, log-probabilities and entropies, each of shape (batch,)
+    :raises NotCovered: if the policy uses gSDE, or overrides how stock policies evaluate actions
     """
     if getattr(policy, "use_sde", False):  # maskable policies have no such attribute
         raise NotCovered("exploration is state-dependent (use_sde)")

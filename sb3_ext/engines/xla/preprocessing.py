@@ -1,4 +1,4 @@
-"""SB3's preprocessing of observations, inside of a program."""
+"""SB3's preprocessing of observations, inside a program."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def translate_extractor(model: BaseModel, extractor: BaseFeaturesExtractor, grou
     Make a function that computes features of observations as ``extract_features`` does.
 
     :param model: a policy, an actor or a critic
-    :param extractor: of the model
-    :param group: where its parameters are
-    :return: of parameters and observations, as the buffers hold them
-    :raises NotCovered: if extractor or observations are not known
+    :param extractor: features extractor of the model
+    :param group: group of its parameters
+    :return: function from parameters and observations, as stored in buffers, to features
+    :raises NotCovered: if the extractor or the observation space is not supported
     """
     prepare = make_preprocessing(model.observation_space, model.normalize_images)
     extract = translate(extractor, group)
@@ -42,10 +42,10 @@ def translate_extractor(model: BaseModel, extractor: BaseFeaturesExtractor, grou
 
 def make_preprocessing(space: spaces.Space[Any], normalize_images: bool) -> Preprocessing:
     """
-    :param space: of the observations
-    :param normalize_images: whether bytes of pictures are divided by 255
-    :return: what SB3's ``preprocess_obs`` computes
-    :raises NotCovered: if the space is not known
+    :param space: observation space
+    :param normalize_images: whether images of bytes are divided by 255
+    :return: counterpart of SB3's ``preprocess_obs``
+    :raises NotCovered: if the space is not supported
     """
     if isinstance(space, spaces.Dict):
         parts = {key: make_preprocessing(part, normalize_images) for key, part in space.spaces.items()}
@@ -68,8 +68,8 @@ def make_preprocessing(space: spaces.Space[Any], normalize_images: bool) -> Prep
 
 def shrink(observations: Any) -> Any:
     """
-    :param observations: arrays of NumPy, perhaps in a dict
-    :return: the same, wide numbers as the narrower ones that programs use
+    :param observations: a NumPy array, or a dict of arrays
+    :return: the same with 64-bit numbers converted to the narrower types that programs use
     """
     if isinstance(observations, dict):
         return {key: shrink(values) for key, values in observations.items()}

@@ -28,10 +28,10 @@ from sb3_ext.internals.sb3 import add_updates, get_num_updates, update_learning_
 
 class QLearningUpdate(XlaUpdate):
     """
-    What the updates of DQN and QR-DQN share.
+    Base class of updates of DQN and QR-DQN.
 
-    :param model: of DQN or QR-DQN, perhaps a variant that knows the legal moves
-    :raises NotCovered: if network or optimizer are not known
+    :param model: a DQN or QR-DQN model, or a variant with action masks
+    :raises NotCovered: if its network or optimizer is not supported
     """
 
     #: the attributes of the model that hold its networks
@@ -50,7 +50,7 @@ class QLearningUpdate(XlaUpdate):
         """
         Update the model from its replay buffer, and log what ``train`` logs.
 
-        :param gradient_steps: how many
+        :param gradient_steps: number of gradient steps
         :param batch_size: rows of each minibatch
         """
         model, optimizer = self.model, self._optimizer
@@ -75,7 +75,7 @@ class QLearningUpdate(XlaUpdate):
         rows = make_empty_rows(model.replay_buffer, choose_capacity(count), model.batch_size)
 
         def run() -> Any:
-            self._optimizer.read()  # in the place of writing, which takes as long
+            self._optimizer.read()  # instead of writing, which takes as long
             return self._run(*self._optimizer.read(), rows, count)
 
         return time_program(run) / count
@@ -110,7 +110,7 @@ class QLearningUpdate(XlaUpdate):
     ) -> tuple[Any, Any, Any]:
         optimizer, group = self._optimizer, self._optimizer.group
         capacity, batch_size = rows["rewards"].shape[:2]
-        # The target network stays as it is: its values for all minibatches are computed at once.
+        # The target network does not change: compute its values for all minibatches at once.
         flat = jax.tree.map(lambda values: values.reshape(-1, *values.shape[2:]), rows["next_observations"])
         next_values = self._choose_next(self._target(self._target_group.unflatten(target_weights), flat))
         next_values = next_values.reshape(capacity, batch_size, -1)
@@ -136,19 +136,19 @@ class QLearningUpdate(XlaUpdate):
 
     @abstractmethod
     def _translate(self, network: Any, group: TensorGroup) -> Layer:
-        """:return: what the network computes of observations"""
+        """:return: function from parameters and observations to the outputs of the network"""
 
     @abstractmethod
     def _choose_next(self, outputs: Any) -> Any:
-        """:return: what the target network expects of the best action, shape (batch, numbers)"""
+        """:return: outputs of the target network for the best action, shape (batch, numbers)"""
 
     @abstractmethod
     def _compute_loss(self, outputs: Any, actions: Any, targets: Any) -> Any:
-        """:return: of one minibatch; actions have the shape (batch, 1)"""
+        """:return: loss of one minibatch; actions have the shape (batch, 1)"""
 
 
 class DQNUpdate(QLearningUpdate):
-    """What ``train`` of DQN does."""
+    """Replacement of DQN's ``train``."""
 
     algorithms = (DQN,)
     networks = ("q_net", "q_net_target")
@@ -169,7 +169,7 @@ class DQNUpdate(QLearningUpdate):
 
 
 class QRDQNUpdate(QLearningUpdate):
-    """What ``train`` of QR-DQN does."""
+    """Replacement of QR-DQN's ``train``."""
 
     algorithms = (QRDQN,)
     networks = ("quantile_net", "quantile_net_target")

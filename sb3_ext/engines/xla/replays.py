@@ -1,4 +1,4 @@
-"""Minibatches of a replay buffer, several at a time."""
+"""Draw several minibatches of a replay buffer at a time."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def split_steps(buffer: Any, gradient_steps: int, batch_size: int) -> Iterator[i
     Split the gradient steps of an update so that their minibatches take little memory.
 
     :param buffer: the replay buffer
-    :param gradient_steps: of the update
+    :param gradient_steps: number of gradient steps of the update
     :param batch_size: rows of a minibatch
-    :return: the numbers of gradient steps that a program takes at once
+    :return: number of gradient steps of each call of a program
     """
     rows = list(make_empty_rows(buffer, 1, 1).values())
     row_bytes = sum(array.nbytes for part in rows for array in (part.values() if isinstance(part, dict) else [part]))
@@ -33,8 +33,8 @@ def split_steps(buffer: Any, gradient_steps: int, batch_size: int) -> Iterator[i
 
 def choose_capacity(count: int) -> int:
     """
-    :param count: of gradient steps
-    :return: for how many a program is compiled, so that not every number of steps has a program of its own
+    :param count: number of gradient steps
+    :return: number of gradient steps for which a program is compiled, so that different counts share a program
     """
     return 1 << (count - 1).bit_length()
 
@@ -43,10 +43,10 @@ def draw_minibatches(model: Any, count: int, batch_size: int, capacity: int) -> 
     """
     Draw minibatches as SB3 does, with the same random numbers.
 
-    :param model: off-policy
-    :param count: of minibatches
-    :param batch_size: rows of each
-    :param capacity: the length of what is returned; what is beyond ``count`` is zero
+    :param model: an off-policy model
+    :param count: number of minibatches
+    :param batch_size: rows of each minibatch
+    :param capacity: length of the returned arrays, which are filled with zeros after ``count``
     :return: observations, actions and so on by the names of SB3's samples, each of shape (capacity, batch_size, …)
     """
     samples = [sample_replay(model, batch_size)._asdict() for _minibatch in range(count)]
@@ -57,9 +57,9 @@ def draw_minibatches(model: Any, count: int, batch_size: int, capacity: int) -> 
 def make_empty_rows(buffer: Any, capacity: int, batch_size: int) -> dict[str, Any]:
     """
     :param buffer: the replay buffer
-    :param capacity: of minibatches
-    :param batch_size: rows of each
-    :return: as from :func:`draw_minibatches`, of zeros
+    :param capacity: number of minibatches
+    :param batch_size: rows of each minibatch
+    :return: arrays of zeros, otherwise as from :func:`draw_minibatches`
     """
 
     def make(array: Any) -> Any:

@@ -31,11 +31,11 @@ _FIELDS = {
 @dataclass(frozen=True)
 class Epochs:
     """
-    What several epochs learn from.
+    The data of several epochs.
 
     :param rows: observations, actions and so on by the names of SB3's samples
     :param orders: rows in the order in which each epoch learns from them, shape (epochs, rows of an epoch)
-    :param random_states: of NumPy's global generator, before each epoch was drawn
+    :param random_states: state of NumPy's global generator before each epoch was drawn
     """
 
     rows: dict[str, Any]
@@ -44,12 +44,12 @@ class Epochs:
 
     def rewind(self, buffer: Any, epoch: int, batch_size: int, minibatches: int) -> None:
         """
-        Put NumPy's generator where SB3's own loop leaves it when it ends early.
+        Set NumPy's generator to the state in which SB3's loop leaves it after an early end.
 
-        :param buffer: that the epochs were drawn from
-        :param epoch: the last one that was begun
+        :param buffer: buffer from which the epochs were drawn
+        :param epoch: index of the last epoch that was begun
         :param batch_size: rows of a minibatch
-        :param minibatches: of that epoch that were drawn
+        :param minibatches: number of minibatches of that epoch that were drawn
         """
         np.random.set_state(self.random_states[epoch])
         for _minibatch in islice(buffer.get(batch_size), minibatches):
@@ -60,9 +60,9 @@ def draw_epochs(buffer: Any, count: int) -> Epochs:
     """
     Draw minibatches as SB3 does, with the same random numbers.
 
-    :param buffer: full; a stock one, or one whose samples differ from the stock ones
-    :param count: of the epochs
-    :return: what they learn from
+    :param buffer: a full rollout buffer, also of a class with other samples than the stock ones
+    :param count: number of epochs
+    :return: the data of the epochs
     """
     total = buffer.buffer_size * buffer.n_envs
     states, orders, samples = [], [], []
@@ -80,8 +80,8 @@ def draw_epochs(buffer: Any, count: int) -> Epochs:
 
 def read_rows(buffer: Any) -> dict[str, Any]:
     """
-    :param buffer: of a stock class or one derived from it; it is not changed
-    :return: all rows by the names of SB3's samples, environments one after another
+    :param buffer: buffer of a stock class or a class derived from it; it is not changed
+    :return: all rows by the names of SB3's samples, ordered by environment
     """
     rows: dict[str, Any] = {}
     for name, field in _FIELDS.items():

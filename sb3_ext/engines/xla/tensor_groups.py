@@ -1,4 +1,4 @@
-"""The tensors of a torch model as one flat array, and back."""
+"""Convert the tensors of a torch model to one flat array, and back."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Parameters = Sequence[Any]
 
 class TensorGroup:
     """
-    Tensors that a program takes, and gives back, as one flat array.
+    Tensors that a program takes and returns as one flat array.
 
-    :param tensors: of floats, on the CPU; each counts once
+    :param tensors: tensors of floats on the CPU; repeated tensors count once
     :raises NotCovered: if one of them is on another device or of another type
     """
 
@@ -36,7 +36,7 @@ class TensorGroup:
 
     @property
     def size(self) -> int:
-        """How many numbers there are in all."""
+        """Total number of elements."""
         return sum(self._sizes)
 
     def find_place(self, tensor: torch.Tensor) -> int:
@@ -51,7 +51,7 @@ class TensorGroup:
 
     def flatten(self, tensors: Sequence[torch.Tensor] | None = None) -> NDArray[Any]:
         """
-        :param tensors: of the group's shapes; the group's own by default
+        :param tensors: tensors with the shapes of the group; by default those of the group
         :return: a copy of them, shape (size,)
         """
         with torch.no_grad():
@@ -74,7 +74,7 @@ class TensorGroup:
         Copy a flat array into tensors.
 
         :param flat: a JAX array of shape (size,)
-        :param tensors: of the group's shapes; the group's own by default
+        :param tensors: tensors with the shapes of the group; by default those of the group
         """
         parts = torch.split(to_torch(flat), self._sizes)
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What the programs that take the place of ``train`` share."""
+"""Base class of compiled programs that replace ``train``."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from sb3_ext.engines.engine import Update
 
 class XlaUpdate(Update):
     """
-    Does to a model what the ``train`` of its algorithm does, as a program of XLA.
+    Base class of updates that are compiled by XLA.
 
-    :param model: ready to learn
-    :raises NotCovered: if something of it is not known
+    :param model: the model, ready to learn
+    :raises NotCovered: if a part of it is not supported
     """
 
-    #: whose ``train`` it replaces
+    #: classes of algorithms whose ``train`` it replaces
     algorithms: ClassVar[tuple[type[Any], ...]] = ()
 
     def __init__(self, model: Any) -> None:

@@ -1,4 +1,4 @@
-"""Every update that is a program of XLA."""
+"""List of all updates that are compiled by XLA."""
 
 from __future__ import annotations
 
