@@ -1,7 +1,6 @@
 """
-Private names of other libraries: one module a library, and no other module of this package uses any.
+Access private names of other libraries, in one module per library. Other modules of this package use no private names.
 
-Each function names one access and says what it is needed for. ``tests/internals`` checks every one against the
-installed release, and that no private name is used elsewhere; the releases that it was checked with bound the
-dependencies in ``pyproject.toml``.
+``tests/internals`` checks each name against the installed release, and that private names are not used elsewhere. The
+dependencies in ``pyproject.toml`` are limited to the checked releases.
 """

@@ -1,4 +1,4 @@
-"""Private names of Gymnasium, checked with 1.4.0. PettingZoo's and Gym's environments have the same ones."""
+"""Private names of Gymnasium, checked with 1.4.0. Environments of PettingZoo and Gym have the same names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from gymnasium import spaces
 
 CONSTRUCTION_ATTRIBUTES = frozenset({"_cached_spec", "_saved_kwargs", "_ezpickle_args", "_ezpickle_kwargs"})
-"""Attributes of environments and wrappers that hold what they were made with, and never change."""
+"""Attributes of environments and wrappers that store how they were made, and never change."""
 
 GENERATOR_ATTRIBUTE = "_np_random"
 """The attribute behind ``np_random`` of environments and spaces: ``None`` until the first use."""
@@ -19,9 +19,9 @@ GENERATOR_SEED_ATTRIBUTE = "_np_random_seed"
 
 def get_generator(space: spaces.Space[Any]) -> np.random.Generator | None:
     """
-    Read the random number generator of a space without making one, as ``np_random`` would.
+    Return the random number generator of a space. Unlike ``np_random``, this does not create one.
 
     :param space: any space
-    :return: ``None`` if nothing was sampled yet
+    :return: the generator; ``None`` if nothing was sampled yet
     """
     return space._np_random

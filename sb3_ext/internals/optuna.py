@@ -1,4 +1,4 @@
-"""Private names of Optuna, checked with 5.0.0, and what it calls experimental."""
+"""Private names and experimental features of Optuna, checked with 5.0.0."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["BaseJournalFileLock", "allow_experimental", "get_trial_id"]
 
 def get_trial_id(trial: Trial | FrozenTrial) -> int:
     """
-    Read the id by which a storage knows a trial.
+    Return the id of a trial in its storage.
 
-    :param trial: of any study
-    :return: unique in its storage, unlike ``trial.number``
+    :param trial: trial of any study
+    :return: the id, which is unique in the storage, unlike ``trial.number``
     """
     return trial._trial_id
 

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
 NO_SETUP_ARGUMENT = "_init_setup_model"
-"""The constructor's argument that leaves policy, buffers and optimizer to :func:`set_up_model`."""
+"""The constructor argument; if false, :func:`set_up_model` makes policy, buffers and optimizer later."""
 
 ROLLOUT_OBSERVATIONS = ("_last_obs", "_last_original_obs", "_last_episode_starts")
-"""Attributes of a model that hold where its next rollout goes on; ``learn`` resets the environments without them."""
+"""Attributes of a model from which the next rollout continues; without them, ``learn`` resets the environments."""
 
 COUNTERS = (
     "num_timesteps",
@@ -33,16 +33,16 @@ COUNTERS = (
     "exploration_rate",
     "old_count",  # of ARS
 )
-"""Attributes of a model that count, and what follows from the counts. No algorithm has all of them."""
+"""Counters of a model, and attributes that are computed from them. No algorithm has all of them."""
 
 
 def get_torch_names(model: BaseAlgorithm) -> tuple[list[str], list[str]]:
     """
-    List what of a model a stock save writes with torch.
+    List the attributes of a model that a stock save writes with torch.
 
-    :param model: any algorithm's
-    :return: attributes (dotted) that have a state dict, such as ``policy.optimizer``; and those that are loose tensors,
-        such as SAC's ``log_ent_coef``
+    :param model: a model of any algorithm
+    :return: dotted names of attributes with a state dict, such as ``policy.optimizer``; and names of tensors outside of
+        modules, such as SAC's ``log_ent_coef``
     """
     state_dicts, tensors = model._get_torch_save_params()
     return list(state_dicts), list(tensors)
@@ -50,10 +50,10 @@ def get_torch_names(model: BaseAlgorithm) -> tuple[list[str], list[str]]:
 
 def get_unsaved_names(model: BaseAlgorithm) -> list[str]:
     """
-    List what of a model a stock save leaves out.
+    List the attributes of a model that a stock save leaves out.
 
-    :param model: any algorithm's
-    :return: attributes
+    :param model: a model of any algorithm
+    :return: names of attributes
     """
     return list(model._excluded_save_params())
 
@@ -62,17 +62,17 @@ def set_up_model(model: BaseAlgorithm) -> None:
     """
     Make policy, optimizer and buffers of a model that was constructed with :data:`NO_SETUP_ARGUMENT` false.
 
-    :param model: with its spaces and arguments in place
+    :param model: the model, with its spaces and arguments set
     """
     model._setup_model()
 
 
 def wrap_env(env: GymEnv) -> VecEnv:
     """
-    Put around environments what SB3 puts around those of a model: ``Monitor``, ``DummyVecEnv``, image transposition.
+    Wrap environments as SB3 wraps those of a model: ``Monitor``, ``DummyVecEnv``, image transposition.
 
-    :param env: one environment, or a ``VecEnv``
-    :return: what a model's ``env`` would be
+    :param env: a single environment, or a ``VecEnv``
+    :return: the wrapped environments, as in a model's ``env``
     """
     from stable_baselines3.common.base_class import BaseAlgorithm
 
@@ -81,10 +81,10 @@ def wrap_env(env: GymEnv) -> VecEnv:
 
 def patch_env(env: Any) -> gymnasium.Env[Any, Any]:
     """
-    Accept an environment of the old Gym as SB3's own ``VecEnv`` classes do.
+    Convert an environment of the old Gym as SB3's ``VecEnv`` classes do.
 
-    :param env: of Gymnasium, or of Gym with shimmy installed
-    :return: of Gymnasium
+    :param env: a Gymnasium environment, or a Gym environment if shimmy is installed
+    :return: a Gymnasium environment
     """
     from stable_baselines3.common.vec_env.patch_gym import _patch_env
 
@@ -93,9 +93,9 @@ def patch_env(env: Any) -> gymnasium.Env[Any, Any]:
 
 def get_progress_remaining(model: BaseAlgorithm) -> float:
     """
-    Read where a model's schedules are.
+    Return the remaining progress that a model passes to its schedules.
 
-    :param model: any algorithm's
+    :param model: a model of any algorithm
     :return: 1 at the beginning of training, 0 at its end
     """
     return model._current_progress_remaining
@@ -103,20 +103,21 @@ def get_progress_remaining(model: BaseAlgorithm) -> float:
 
 def get_total_steps(model: BaseAlgorithm) -> int:
     """
-    Read where ``learn`` ends.
+    Return the step at which ``learn`` ends.
 
-    :param model: in ``learn``
-    :return: the value of ``num_timesteps`` at which it ends
+    :param model: the model, while ``learn`` runs
+    :return: the value of ``num_timesteps`` at the end
     """
     return model._total_timesteps
 
 
 def get_num_updates(model: BaseAlgorithm) -> int:
     """
-    Read how often a model was updated.
+    Return the number of updates of a model.
 
-    :param model: any algorithm's; ARS, which has no such counter, counts none
-    :return: gradient steps of off-policy algorithms; epochs, or updates, of on-policy ones
+    :param model: a model of any algorithm
+    :return: gradient steps of off-policy algorithms; epochs or updates of on-policy ones; 0 for ARS, which has no
+        counter
     """
     return int(getattr(model, "_n_updates", 0))
 
@@ -125,18 +126,18 @@ def set_steps_at_start(model: BaseAlgorithm, steps: int) -> None:
     """
     Set the step from which SB3 computes its frames per second.
 
-    :param model: in ``learn``
-    :param steps: the value of ``num_timesteps`` at its beginning
+    :param model: the model, while ``learn`` runs
+    :param steps: the value of ``num_timesteps`` at the beginning of ``learn``
     """
     model._num_timesteps_at_start = steps
 
 
 def set_episode_statistics(model: BaseAlgorithm, episodes: Iterable[Any], successes: Iterable[Any]) -> None:
     """
-    Replace the last episodes, whose means a model logs.
+    Replace the latest episodes, of which a model logs the means.
 
-    :param model: any algorithm's
-    :param episodes: infos of ``Monitor``, with ``r``, ``l`` and ``t``
+    :param model: a model of any algorithm
+    :param episodes: episode infos of ``Monitor``, with ``r``, ``l`` and ``t``
     :param successes: values of ``is_success``
     """
     model.ep_info_buffer = deque(episodes, maxlen=model._stats_window_size)
@@ -145,9 +146,9 @@ def set_episode_statistics(model: BaseAlgorithm, episodes: Iterable[Any], succes
 
 def reset_environments(model: BaseAlgorithm) -> None:
     """
-    Begin new episodes in a model's environments, from which its next rollout goes on.
+    Reset a model's environments, so that the next rollout begins with new episodes.
 
-    :param model: with environments; not in the midst of a rollout
+    :param model: a model with environments, between two rollouts
     """
     assert model.env is not None
     model._last_obs = model.env.reset()  # type: ignore[assignment]
@@ -158,37 +159,37 @@ def reset_environments(model: BaseAlgorithm) -> None:
 
 def get_lstm_states(model: BaseAlgorithm) -> Any:
     """
-    Read the recurrent states with which a rollout goes on.
+    Return the recurrent states from which the next rollout continues.
 
-    :param model: any algorithm's
-    :return: RecurrentPPO's named tuple of (hidden, cell) pairs, ``None`` for others
+    :param model: a model of any algorithm
+    :return: RecurrentPPO's named tuple of (hidden, cell) pairs; ``None`` for other algorithms
     """
     return getattr(model, "_last_lstm_states", None)
 
 
 def set_lstm_states(model: Any, states: Any) -> None:
     """
-    Replace the recurrent states with which a rollout goes on.
+    Replace the recurrent states from which the next rollout continues.
 
-    :param model: a ``RecurrentPPO``
-    :param states: as from :func:`get_lstm_states`
+    :param model: a ``RecurrentPPO`` model
+    :param states: states from :func:`get_lstm_states`
     """
     model._last_lstm_states = states
 
 
 def get_open_episode_starts(buffer: HerReplayBuffer) -> NDArray[np.int64]:
     """
-    Find the rows in which the episodes that have not ended begin.
+    Return the rows in which the unfinished episodes of a replay buffer begin.
 
-    :param buffer: of hindsight experience replay
-    :return: shape (num_envs,), the buffer's own array
+    :param buffer: a ``HerReplayBuffer``
+    :return: array of the buffer (not a copy), shape (num_envs,)
     """
     return buffer._current_ep_start
 
 
 def has_action_distribution_of(policy: type[BasePolicy], stock: type[BasePolicy]) -> bool:
     """
-    Say whether a policy makes the distribution of its actions as a stock class does.
+    Return whether a policy makes the distribution of its actions as a stock class does.
 
     :param policy: the policy's class
     :param stock: ``ActorCriticPolicy``, or SB3-Contrib's maskable one
@@ -200,7 +201,7 @@ def has_action_distribution_of(policy: type[BasePolicy], stock: type[BasePolicy]
 
 def has_evaluation_of(policy: type[BasePolicy], stock: type[BasePolicy]) -> bool:
     """
-    Say whether a policy evaluates actions as a stock class does.
+    Return whether a policy evaluates actions as a stock class does.
 
     :param policy: the policy's class
     :param stock: ``ActorCriticPolicy``, or SB3-Contrib's maskable one
@@ -213,7 +214,7 @@ def has_evaluation_of(policy: type[BasePolicy], stock: type[BasePolicy]) -> bool
 
 def has_samples_of(buffer: Any, stock: Iterable[type[Any]]) -> bool:
     """
-    Say whether a buffer makes minibatches as a stock class does.
+    Return whether a buffer makes minibatches as a stock class does.
 
     :param buffer: a rollout buffer
     :param stock: classes of SB3 and SB3-Contrib
@@ -227,29 +228,29 @@ def update_learning_rate(model: BaseAlgorithm, optimizers: Any) -> None:
     """
     Set the learning rate of optimizers by a model's schedule, and log it.
 
-    :param model: any algorithm's
-    :param optimizers: one of torch, or a list of them
+    :param model: a model of any algorithm
+    :param optimizers: a torch optimizer, or a list of them
     """
     model._update_learning_rate(optimizers)
 
 
 def sample_replay(model: Any, batch_size: int) -> Any:
     """
-    Draw a minibatch as the algorithms do, normalised where the environments are.
+    Draw a minibatch as the algorithms do, normalised if the environments are.
 
-    :param model: off-policy
-    :param batch_size: rows
-    :return: SB3's samples
+    :param model: an off-policy model
+    :param batch_size: number of rows
+    :return: samples of SB3's replay buffer
     """
     return model.replay_buffer.sample(batch_size, env=model._vec_normalize_env)
 
 
 def add_updates(model: Any, count: int) -> None:
     """
-    Count updates of a model.
+    Increase the number of updates of a model.
 
-    :param model: any algorithm's
-    :param count: see :func:`get_num_updates`
+    :param model: a model of any algorithm
+    :param count: number of updates to add; see :func:`get_num_updates`
     """
     model._n_updates += count
 
@@ -257,10 +258,10 @@ def add_updates(model: Any, count: int) -> None:
 @contextmanager
 def replacing_train(model: BaseAlgorithm, train: Callable[..., None]) -> Iterator[None]:
     """
-    Put a function in the place of a model's ``train`` inside the block. It is not saved with the model.
+    Replace a model's ``train`` by a function inside the block. The function is not saved with the model.
 
-    :param model: any algorithm's
-    :param train: takes what the model's ``train`` takes
+    :param model: a model of any algorithm
+    :param train: function with the parameters of the model's ``train``
     """
     own = model._excluded_save_params
     added: dict[str, Any] = {"train": train, "_excluded_save_params": lambda: [*own(), *added]}
@@ -274,10 +275,10 @@ def replacing_train(model: BaseAlgorithm, train: Callable[..., None]) -> Iterato
 
 def get_counters(model: BaseAlgorithm) -> dict[str, Any]:
     """
-    Read the counters of a model.
+    Return the counters of a model.
 
-    :param model: any algorithm's
-    :return: those of :data:`COUNTERS` that it has
+    :param model: a model of any algorithm
+    :return: the attributes of :data:`COUNTERS` that it has, by name
     """
     return {name: getattr(model, name) for name in COUNTERS if hasattr(model, name)}
 
@@ -286,7 +287,7 @@ def set_counters(model: BaseAlgorithm, counters: Mapping[str, Any]) -> None:
     """
     Replace the counters of a model.
 
-    :param model: of the same algorithm
-    :param counters: as from :func:`get_counters`
+    :param model: a model of the same algorithm
+    :param counters: counters from :func:`get_counters`
     """
     vars(model).update(counters)

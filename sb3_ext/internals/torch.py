@@ -1,8 +1,8 @@
 """
 Private names of torch, checked with 2.13.0.
 
-Torch's optimizers import ``torch._dynamo``, the front end of ``torch.compile``, when the first of them is made: two
-seconds and a hundred megabytes, of which a training that compiles nothing uses two functions that do nothing then.
+The first torch optimizer imports ``torch._dynamo``, the front end of ``torch.compile``, which takes two seconds and a
+hundred megabytes. Without compilation, optimizers use only two of its functions, which then do nothing.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _CACHE_ATTRIBUTE = "__dynamo_disable"  # where torch._compile keeps what disable
 
 def defer_compiler() -> None:
     """
-    Let optimizers be made without importing ``torch._dynamo``; it is imported as soon as anything else of it is used.
+    Make optimizers without importing ``torch._dynamo``. It is imported at the first use of another of its functions.
 
-    Does nothing if it is imported already. A later ``torch.compile`` works as ever.
+    Does nothing if it is already imported. A later ``torch.compile`` works as usual.
     """
     if _COMPILER not in sys.modules:
         stand_in = _DeferredCompiler()
@@ -37,16 +37,16 @@ def defer_compiler() -> None:
 
 def has_hooks(module: torch.nn.Module) -> bool:
     """
-    Say whether a module does something else than its class when it is called.
+    Return whether a module has hooks that run before or after ``forward``.
 
-    :param module: of torch
-    :return: whether it has hooks that run before or after ``forward``
+    :param module: a torch module
+    :return: whether it has such hooks
     """
     return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
 class _DeferredCompiler(ModuleType):
-    """What optimizers use of ``torch._dynamo``; the first use of anything else puts the real module in its place."""
+    """The parts of ``torch._dynamo`` that optimizers use; the first use of another part loads the real module."""
 
     def __init__(self) -> None:
         super().__init__(_COMPILER)
@@ -55,16 +55,17 @@ class _DeferredCompiler(ModuleType):
         self._undisabled: list[Any] = []
 
     def graph_break(self, *arguments: Any, **keywords: Any) -> None:
-        """Do nothing, as outside of a compilation."""
+        """Do nothing, as without compilation."""
 
     def disable(self, fn: Any = None, *arguments: Any, wrapping: bool = True, **keywords: Any) -> Callable[..., Any]:
         """
-        Keep a function from being compiled: torch's own functions, while nothing is compiled, are left as they are.
+        Exclude a function from compilation. Functions of torch itself are returned unchanged, since nothing is compiled
+        yet.
 
         :param fn: the function
-        :param arguments: of the real ``disable``
-        :param wrapping: torch's own calls, and only these, say false
-        :param keywords: of the real ``disable``
+        :param arguments: further arguments of the real ``disable``
+        :param wrapping: ``False`` only in torch's own calls
+        :param keywords: further keyword arguments of the real ``disable``
         :return: the function
         """
         if wrapping:
@@ -74,14 +75,14 @@ class _DeferredCompiler(ModuleType):
         return fn  # type: ignore[no-any-return]
 
     def __getattr__(self, name: str) -> Any:
-        # Loops over all modules, as inspect's and cloudpickle's, ask for dunder names, and use nothing of it.
+        # inspect and cloudpickle loop over all modules and look up dunder names: do not load the module for these.
         if name.startswith("__") and name != "__path__":
             raise AttributeError(f"module {_COMPILER!r} has no attribute {name!r}")
         return getattr(_load_compiler(), name)
 
 
 class _LoadedSubmodules(MetaPathFinder, Loader):
-    """Keeps ``import torch._dynamo.config``, which loads the package on the way, from loading the submodule twice."""
+    """Prevents ``import torch._dynamo.config``, which also loads the package, from loading the submodule twice."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -96,7 +97,7 @@ class _LoadedSubmodules(MetaPathFinder, Loader):
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        vars(module)["__spec__"] = self._spec  # past the attributes that a module of settings guards
+        vars(module)["__spec__"] = self._spec  # bypasses the check of attributes in torch's config modules
 
 
 def _load_compiler() -> ModuleType:
