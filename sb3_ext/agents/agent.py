@@ -25,7 +25,7 @@ from sb3_ext.evaluation.space_check import check_spaces
 @dataclass(frozen=True)
 class AgentSource:
     """
-    Where an agent's model and environments come from.
+    The source of an agent's model and environments.
 
     :param config: configuration of the run that trained it, or one made from the given environment and algorithm
     :param model: its checkpoint or zip
@@ -53,7 +53,7 @@ def find_agent(
     :param checkpoint: ``best``, ``latest`` or a step of a run; ``None`` for the best, or the latest if none has a score
     :param env_id: environment to play in; required unless the model belongs to a run
     :param algorithm: algorithm of a zip; for a checkpoint, it must match the checkpoint's
-    :return: what :func:`load_agent` and :func:`make_agent_env` take
+    :return: source for :func:`load_agent` and :func:`make_agent_env`
     :raises CheckpointError: if nothing is found, the checkpoint is damaged, or it contradicts the other arguments
     """
     model = find_model(target, checkpoint)

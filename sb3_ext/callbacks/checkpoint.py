@@ -71,7 +71,7 @@ class RunCheckpointCallback(EpisodeCallback):
     :param milestone_steps: keep the first checkpoint at or after each multiple of this many transitions
     :param max_disk_bytes: disk budget for all checkpoints; the best and the last two are always kept
     :param evaluation: callback whose evaluations decide which checkpoint is the best
-    :param exactness: what :func:`sb3_ext.vec.snapshots.exactness.self_test` has returned for the environments
+    :param exactness: result of :func:`sb3_ext.vec.snapshots.exactness.self_test` for the environments
     :param inexact_because: why a resume is approximate although the environments are restored; ``None`` if it is exact
     :param phases: phases in which to enter ``saving``; ``None`` for none
     :raises ValueError: if a number is out of its range, or ``best_by`` is neither of the two

@@ -15,7 +15,7 @@ from sb3_ext.runs.run_registry import RUNS, find_run, find_run_of
 @dataclass(frozen=True)
 class Target:
     """
-    What a path or name refers to: a run, a checkpoint (of a run or copied from one), or another zip.
+    The target of a path or name: a run, a checkpoint (of a run or copied from one), or another zip.
 
     :param text: the path or name as given
     :param run: the run, or the run that the checkpoint belongs to; ``None`` if there is none

@@ -12,7 +12,7 @@ class Throughput:
     """
     Environment transitions per second over a recent window.
 
-    :param window_seconds: how far back to look
+    :param window_seconds: length of the window
     :raises ValueError: if a number is out of its range
     """
 

@@ -26,7 +26,7 @@ class CheckpointSaver:
 
     The directory is created by the first save.
 
-    :param store: where to save
+    :param store: the store to save to
     :param retention: rules by which old checkpoints are removed after each successful save
     """
 
@@ -58,7 +58,7 @@ class CheckpointSaver:
         """
         Write in a background thread, after the previous save.
 
-        :param content: from :meth:`capture`
+        :param content: content from :meth:`capture`
         """
         self.wait(content.step)
         self._try(content.step, lambda: self._writer.save(content))

@@ -99,8 +99,8 @@ def read_ring(ring: Array, first: int, stop: int) -> Array:
 def write_ring(ring: Array, first: int, rows: Array) -> None:
     """
     :param ring: an array of rows
-    :param first: where the first of ``rows`` belongs, counted from the first ever written
-    :param rows: at most as many as the ring has
+    :param first: index of the first of ``rows``, counted from the first ever written
+    :param rows: rows to write, at most as many as the ring has
     """
     start = first % len(ring)
     fitting = len(ring) - start

@@ -78,7 +78,7 @@ class BundleWriter:
 
         :param model: the restored model
         :param bundle: the bundle
-        :param replay: what :func:`sb3_ext.checkpoints.bundle.replay_files.restore_replay` returned
+        :param replay: index from :func:`sb3_ext.checkpoints.bundle.replay_files.restore_replay`
         """
         self._wait()
         self._buffer, self._replay, self._previous = getattr(model, "replay_buffer", None), replay, bundle
@@ -113,7 +113,7 @@ class BundleWriter:
         """
         Write a checkpoint in the background.
 
-        :param content: what :meth:`capture` returned
+        :param content: content from :meth:`capture`
         :raises CheckpointError: if an earlier save failed and its outcome was not taken; nothing is saved then
         """
         self.flush()
