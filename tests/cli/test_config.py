@@ -74,9 +74,9 @@ def test_callbacks_are_listed_with_their_parameters() -> None:
     for name in (*CALLBACK_TYPES, "checkpoint", f"{STOCK_MODULE}:StopTrainingOnMaxEpisodes"):
         assert name in lines
     assert "interval transitions between two checkpoints; default 10000" in lines
-    assert "decay a number above 0 and at most 1, default 0.9995; the factor" in lines
+    assert "decay a number above 0 and at most 1, default 0.9995; factor" in lines
     assert "every step or episode, default step; when the rate is multiplied by decay" in lines
-    assert "path a path, required; the file to look for" in lines
+    assert "path a path, required; path of the file" in lines
     assert "max_episodes an integer, required; Maximum number of episodes to stop training." in lines
     assert not re.search("at_boundary|:param|``", listed)
 
