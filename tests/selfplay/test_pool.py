@@ -254,7 +254,7 @@ def test_statistics_of_observations_come_along(make_toy: Any, make_player: Any, 
 
 def test_a_callback_without_a_pool(make_toy: Any, make_player: Any) -> None:
     model = MaskablePPO("MlpPolicy", SelfPlayVecEnv(make_toy(), make_player()), n_steps=8, batch_size=8, device="cpu")
-    with pytest.raises(Sb3ExtError, match="found a MixedSampler"):
+    with pytest.raises(Sb3ExtError, match="found MixedSampler"):
         model.learn(8, callback=OpponentPoolCallback())
 
 
