@@ -148,6 +148,7 @@ def test_no_curves_are_drawn_after_a_signal(tmp_path: Path) -> None:
     assert run.paths.training_curves.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_selection_of_signals(run_harness: Callable[..., str]) -> None:
     run_harness("signal_matrix.py", "--quick", "--jobs", "3", "--slack-seconds", "30")

@@ -21,7 +21,7 @@ def harass(directory: Path, storage: str | None, trials: int, kills: int, pause:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("storage", [None, "journal"])
+@pytest.mark.parametrize("storage", [None, pytest.param("journal", marks=pytest.mark.slow)])
 def test_nothing_is_lost(storage: str | None, tmp_path: Path) -> None:
     harass(tmp_path, storage, trials=3, kills=2, pause=5.0)
 
