@@ -1,4 +1,4 @@
-"""What computes the updates of a run."""
+"""Choose what computes the updates of a run."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from sb3_ext.engines.engine_registry import AUTO_ENGINE
 
 def choose_run_engine(config: RunConfig, model: BaseAlgorithm, bundle: Bundle | None) -> EngineChoice:
     """
-    Find what computes the updates of a run.
+    Choose the engine of a run.
 
     :param config: the whole configuration
     :param model: made from it
-    :param bundle: the checkpoint from which it goes on; the engine that has made it is kept, unless another is named
+    :param bundle: the checkpoint to resume from; with ``auto``, the engine that it records is used
     :return: the engine and its update
     :raises MissingExtraError: if the engine needs an extra that is not installed
     """

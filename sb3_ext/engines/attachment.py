@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from weakref import WeakKeyDictionary
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_ext.engines.engine import Update
-from sb3_ext.engines.engine_registry import TORCH_ENGINE
+from sb3_ext.engines.engine_registry import STOCK_ENGINE
 from sb3_ext.internals.sb3 import replacing_train
 
 _ENGINES: WeakKeyDictionary[BaseAlgorithm, str] = WeakKeyDictionary()
@@ -24,12 +24,9 @@ def attaching(model: BaseAlgorithm, engine_id: str, update: Update | None) -> It
     :param engine_id: name of the engine
     :param update: update that the engine has made for the model; ``None`` keeps ``train``
     """
-    if update is None:
-        yield
-        return
     _ENGINES[model] = engine_id
     try:
-        with replacing_train(model, update):
+        with nullcontext() if update is None else replacing_train(model, update):
             yield
     finally:
         del _ENGINES[model]
@@ -40,4 +37,4 @@ def get_engine_id(model: BaseAlgorithm) -> str:
     :param model: any model
     :return: name of the engine that updates it
     """
-    return _ENGINES.get(model, TORCH_ENGINE)
+    return _ENGINES.get(model, STOCK_ENGINE)

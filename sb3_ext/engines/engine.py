@@ -38,6 +38,8 @@ class Engine(ABC):
     :param id: name of the engine in a configuration
     """
 
+    #: whether models with this engine collect experience with the fast implementations of this package
+    collects_fast: ClassVar[bool] = True
     #: extra of this package that installs the modules that the engine needs
     extra: ClassVar[str | None] = None
     #: modules that the extra installs
@@ -70,8 +72,10 @@ class Engine(ABC):
         """
 
 
-class TorchEngine(Engine):
-    """The engine of Stable-Baselines3: the model's own ``train``."""
+class StockEngine(Engine):
+    """Stable-Baselines3 itself: the model's own ``train`` and ``collect_rollouts``."""
+
+    collects_fast = False
 
     def make_update(self, model: BaseAlgorithm) -> None:
         """

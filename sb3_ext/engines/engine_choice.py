@@ -1,8 +1,9 @@
-"""Choose the engine that updates a model: the configured one if it supports the model, or the faster one."""
+"""Choose the engine that updates a model: the configured one if it supports the model, or the fastest one."""
 
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,18 +11,16 @@ import torch
 
 from sb3_ext.algorithms.threads import NetworkCost, count_steps_per_minibatch, measure_network
 from sb3_ext.engines.coverage import NotCovered
-from sb3_ext.engines.engine import Update
-from sb3_ext.engines.engine_registry import AUTO_ENGINE, TORCH_ENGINE, get_engine
+from sb3_ext.engines.engine import Engine, Update
+from sb3_ext.engines.engine_registry import AUTO_ENGINE, STOCK_ENGINE, TORCH_ENGINE, XLA_ENGINE, get_engine
 
 logger = logging.getLogger(__name__)
 
-_FAST = "xla"
-_TOO_SHORT = "this training is too short for %s, which has to be compiled first"
 _MIN_MINIBATCHES = 2000
-_MIN_SECONDS = 8.0  # duration of torch's updates from which compiling, which takes about 3 seconds, saves time
+_MIN_SECONDS = 8.0  # duration of stock updates from which compiling, which takes about 3 seconds, saves time
 # SB3's train takes at least this many times as long as the measured passes through the network, because of minibatches,
 # losses, clipping and optimizer steps.
-_TORCH_OVERHEAD = 1.5
+_STOCK_OVERHEAD = 1.5
 
 
 @dataclass(frozen=True)
@@ -29,71 +28,91 @@ class EngineChoice:
     """
     The engine chosen for a model.
 
-    :param engine_id: name of the engine
+    :param engine: the engine
     :param update: replacement of ``train``; ``None`` to keep ``train``
     """
 
-    engine_id: str
+    engine: Engine
     update: Update | None
-
-
-_STOCK = EngineChoice(TORCH_ENGINE, None)
 
 
 def choose_engine(engine_id: str, model: Any, *, num_steps: float, threads: int | str = AUTO_ENGINE) -> EngineChoice:
     """
     Choose the engine that updates a model, and log why.
 
-    :param engine_id: name of an engine, or ``auto``. That chooses XLA if it is installed, supports the model, is faster
-        in a test of some milliseconds, and saves more time than compiling takes; otherwise torch
+    :param engine_id: name of an engine, or ``auto``. That chooses XLA if it is installed, supports the model, is the
+        fastest in a test of some milliseconds, and saves more time than compiling takes; otherwise torch if it
+        supports the model and is faster than stock in the test; stock otherwise, and for short trainings
     :param model: the model, ready to learn, which is not changed
     :param num_steps: approximate number of environment transitions of the training
     :param threads: number of torch threads in the training, or ``auto``
-    :return: the chosen engine; torch if the given engine does not support the model
+    :return: the chosen engine; torch if the given engine does not support the model. With torch, a model that it does
+        not support keeps ``train``
     :raises ConfigError: if there is no such engine
     :raises MissingExtraError: if the engine is not installed
     """
     if engine_id == AUTO_ENGINE:
-        return _choose_faster(model, num_steps, threads)
+        return _choose_fastest(model, num_steps, threads)
     engine = get_engine(engine_id)
     engine.validate_installed()
     try:
         update = engine.make_update(model)
     except NotCovered as error:
-        logger.warning("engine: torch, since %s cannot update this model: %s", engine_id, error.reason)
-        return _STOCK
+        return _fall_back(model, engine_id, error.reason)
     logger.info("engine: %s", engine_id)
-    return EngineChoice(engine_id, update)
+    return EngineChoice(engine, update)
 
 
-def _choose_faster(model: Any, num_steps: float, threads: int | str) -> EngineChoice:
-    num_calls = num_steps / model.n_envs
-    if num_calls / count_steps_per_minibatch(model) < _MIN_MINIBATCHES:
-        logger.debug("engine: torch; this training is too short to compile for")
-        return _STOCK
-    engine = get_engine(_FAST)
+def _fall_back(model: Any, engine_id: str, reason: str) -> EngineChoice:
+    """:return: torch, for a model that another engine, or torch itself, does not support"""
+    engine, update, name = get_engine(TORCH_ENGINE), None, "torch with SB3's own train"
+    if engine_id != TORCH_ENGINE:
+        with suppress(NotCovered):
+            update, name = engine.make_update(model), "torch"
+    logger.warning("engine: %s, since %s cannot update this model: %s", name, engine_id, reason)
+    return EngineChoice(engine, update)
+
+
+def _choose_fastest(model: Any, num_steps: float, threads: int | str) -> EngineChoice:
+    choice = EngineChoice(get_engine(STOCK_ENGINE), None)
+    minibatches = num_steps / model.n_envs / count_steps_per_minibatch(model)
+    if minibatches < _MIN_MINIBATCHES:
+        logger.debug("engine: stock; this training is too short to measure for")
+        return choice
+    seconds = _STOCK_OVERHEAD * _measure_stock(model, threads).minibatch_seconds
+    findings = [f"stock takes about {1e3 * seconds:.2f} ms a minibatch"]
+    for engine_id in (TORCH_ENGINE, XLA_ENGINE):
+        engine = get_engine(engine_id)
+        try:
+            update = _make_worthwhile_update(engine, model, minibatches * seconds)
+        except NotCovered as error:
+            findings.append(f"{engine_id}: {error.reason}")
+            continue
+        found = update.measure()
+        findings.append(f"{engine_id} {1e3 * found:.2f}")
+        if found < seconds:
+            choice, seconds = EngineChoice(engine, update), found
+    logger.info("engine: %s; %s", choice.engine.id, ", ".join(findings))
+    return choice
+
+
+def _make_worthwhile_update(engine: Engine, model: Any, seconds: float) -> Update:
+    """
+    :param engine: an engine that is not stock
+    :param model: the model
+    :param seconds: duration of all updates with the fastest engine found before
+    :return: the engine's update
+    :raises NotCovered: if the engine cannot update the model, or is not worth its start
+    """
     if not engine.is_installed():
-        return _explain("%s, which may be faster, is not installed: pip install 'sb3-ext[%s]'", _FAST, engine.extra)
-    try:
-        update = engine.make_update(model)
-    except NotCovered as error:
-        return _explain("%s cannot update this model: %s", _FAST, error.reason)
-    assert update is not None, "it replaces train"
-    costs = _measure_torch(model, threads)
-    if _TORCH_OVERHEAD * costs.update_seconds_per_step * num_calls < _MIN_SECONDS:
-        return _explain("this training is too short for %s, which has to be compiled first", _FAST)
-    stock_seconds, seconds = _TORCH_OVERHEAD * costs.minibatch_seconds, update.measure()
-    if seconds >= stock_seconds:
-        return _explain("%s takes %.2f ms a minibatch, torch about %.2f", _FAST, 1e3 * seconds, 1e3 * stock_seconds)
-    logger.info("engine: %s takes %.2f ms a minibatch, torch about %.2f", _FAST, 1e3 * seconds, 1e3 * stock_seconds)
-    return EngineChoice(_FAST, update)
+        raise NotCovered(f"not installed; pip install 'sb3-ext[{engine.extra}]'")
+    update = engine.make_update(model)
+    if engine.id == XLA_ENGINE and seconds < _MIN_SECONDS:
+        raise NotCovered("this training is too short to compile for")
+    assert update is not None, "only stock keeps train"
+    return update
 
 
-def _measure_torch(model: Any, threads: int | str) -> NetworkCost:
+def _measure_stock(model: Any, threads: int | str) -> NetworkCost:
     candidates = [threads] if isinstance(threads, int) else sorted({1, torch.get_num_threads()})
     return min((measure_network(model, count, 0.1) for count in candidates), key=lambda cost: cost.minibatch_seconds)
-
-
-def _explain(reason: str, *values: Any) -> EngineChoice:
-    logger.info(f"engine: torch; {reason}", *values)
-    return _STOCK

@@ -13,12 +13,22 @@ if TYPE_CHECKING:
 AUTO_ENGINE = "auto"
 """Name in a configuration with which the engine is chosen at the start of the run."""
 
+STOCK_ENGINE = "stock"
+"""Name of the engine that leaves a model as Stable-Baselines3 made it."""
+
 TORCH_ENGINE = "torch"
-"""Name of the engine that supports every model: its own ``train``."""
+"""Name of the engine that needs no other packages than Stable-Baselines3 does."""
+
+XLA_ENGINE = "xla"
+"""Name of the engine that compiles updates with JAX."""
 
 ENGINE_NAMES = Registry(
     "engine",
-    {TORCH_ENGINE: "sb3_ext.engines.engine:TorchEngine", "xla": "sb3_ext.engines.xla_engine:XlaEngine"},
+    {
+        STOCK_ENGINE: "sb3_ext.engines.engine:StockEngine",
+        TORCH_ENGINE: "sb3_ext.engines.torch_engine:TorchEngine",
+        XLA_ENGINE: "sb3_ext.engines.xla_engine:XlaEngine",
+    },
     "sb3_ext.engines",
     reserved=(AUTO_ENGINE,),
 )
@@ -29,7 +39,7 @@ def get_engine(engine_id: str) -> Engine:
     """
     Import an engine that a configuration names.
 
-    :param engine_id: ``torch``, ``xla``, a name that an installed package registers, or ``module:Name``
+    :param engine_id: ``stock``, ``torch``, ``xla``, a name that an installed package registers, or ``module:Name``
     :return: the engine
     :raises ConfigError: if there is no such engine; the message suggests the most similar name
     """

@@ -173,7 +173,7 @@ def _make(
     validate_buffers(config, env.observation_space, env.action_space)
     model = make_model(config, env)
     choice = choose_run_engine(config, model, start.bundle)
-    engines.enter_context(attaching(model, choice.engine_id, choice.update))
+    engines.enter_context(attaching(model, choice.engine.id, choice.update))
     write_text(session.paths.resolved_config, dump_config(fill_config(config, model)))
     logger.info("run directory: %s", session.paths.root)
     session.status.update(mock=config.is_mock)

@@ -10,6 +10,8 @@ from typing import Any
 
 from sb3_ext.building.model import fill_defaults
 from sb3_ext.building.parallel import make_configured_backend
+from sb3_ext.checkpoints.bundle.bundle import Bundle
+from sb3_ext.checkpoints.bundle.migration import rename_engine
 from sb3_ext.config import (
     ConfigSource,
     Override,
@@ -65,7 +67,7 @@ class Restatement:
     is_mock: bool = False
 
 
-def load_resumed_config(run: Run, restated: Restatement) -> RunConfig:
+def load_resumed_config(run: Run, restated: Restatement, bundle: Bundle | None = None) -> RunConfig:
     """
     Load a run's configuration with the changes given at a resume.
 
@@ -73,11 +75,13 @@ def load_resumed_config(run: Run, restated: Restatement) -> RunConfig:
 
     :param run: the run
     :param restated: the configuration given at the resume
+    :param bundle: the checkpoint to resume from
     :return: the merged configuration
     :raises ConfigError: if a key would change that past steps depend on; one line for each key
     :raises RunError: if only one of run and resume has a mock environment
     """
-    before = load_config(run.paths.resolved_config)
+    migrations = [] if bundle is None else _migrate(load_config(run.paths.resolved_config), bundle)
+    before = load_config(run.paths.resolved_config, migrations)
     check_identity(run, restore_environment(before) if before.is_mock else before, restated.overrides)
     source = None if restated.config is None else read_source(restated.config)
     given = None if source is None else load_config(source, restated.overrides)
@@ -87,7 +91,7 @@ def load_resumed_config(run: Run, restated: Restatement) -> RunConfig:
     if source is not None and given is not None and source.text != run.config_text:
         _check_task(run, own, given, source)
         overrides = [*_find_config_changes(run, given, source), *overrides]
-    overrides = [item for item in overrides if (item.key, item.value) not in _DECIDED]
+    overrides = [*migrations, *(item for item in overrides if (item.key, item.value) not in _DECIDED)]
     data = own.model_dump(mode="json", by_alias=True) if restated.is_mock else run.paths.resolved_config
     after = load_config(data, overrides)
     if restated.is_mock:
@@ -106,6 +110,12 @@ def load_resumed_config(run: Run, restated: Restatement) -> RunConfig:
     if changed:
         logger.info("changed from now on: %s", ", ".join(sorted(".".join(map(str, key)) for key in changed)))
     return mock_environment(after) if restated.is_mock else after
+
+
+def _migrate(config: RunConfig, bundle: Bundle) -> list[Override]:
+    """:return: overrides for values of an earlier version that have other names today"""
+    engine_id = rename_engine(config.agent.engine, bundle.manifest.format)
+    return [] if engine_id == config.agent.engine else [Override(("agent", "engine"), engine_id, str(bundle.path))]
 
 
 def _list_changeable_settings(parallel: ParallelConfig) -> list[Key]:

@@ -144,7 +144,7 @@ def resume_run(
     if rewind and goes_elsewhere:
         raise RunError(f"{run_dir}: --rewind resumes in place, not in another --run-dir; leave out --rewind to branch")
     parsed = parse_overrides(overrides)
-    resumed = load_resumed_config(point.run, Restatement(config, parsed, mock))
+    resumed = load_resumed_config(point.run, Restatement(config, parsed, mock), point.bundle)
     is_branching = goes_elsewhere or not (point.is_newest or rewind)
     if not is_branching:
         _check_checkpoint_dir(point.run, checkpoint_dir)

@@ -74,7 +74,7 @@ def captured() -> CapturedState:
     stock["EveryNTimesteps/1"]["last_time_trigger"] = 70
     return CapturedState(
         arrays={f"callbacks/MetricsCallback/1/{name}": column for name, column in HISTORY.items()},
-        values={"callbacks": own, "callback_keys": keys},
+        values={"callbacks": own, "callback_keys": keys, "algorithm": {}},
         blobs={"callbacks": pickle.dumps(stock)},
     )
 
@@ -106,6 +106,17 @@ def test_the_earliest_checkpoints_are_restored_by_order(captured: CapturedState)
     _, owns, _, budget = restore(migrate_state(captured, 1))
     assert [own.seen for own in owns[:2]] == ["a", "b"]
     assert budget.episodes == 7
+
+
+@pytest.mark.parametrize(
+    ("version", "recorded", "engine_id"),
+    [(1, {}, "stock"), (2, {}, "stock"), (2, {"engine": "torch"}, "stock"), (2, {"engine": "xla"}, "xla")],
+)
+def test_the_engine_torch_of_earlier_formats_is_called_stock(
+    captured: CapturedState, version: int, recorded: dict[str, str], engine_id: str
+) -> None:
+    captured.values["algorithm"] = {"threads": 1, **recorded}
+    assert migrate_state(captured, version).values["algorithm"] == {"threads": 1, "engine": engine_id}
 
 
 def test_a_migration_leaves_the_newest_format_as_it_is(captured: CapturedState) -> None:

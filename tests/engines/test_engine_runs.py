@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -13,6 +14,9 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 import sb3_ext
 from sb3_ext import ConfigError, resume, train
+from sb3_ext.checkpoints.bundle.manifest import FileEntry, render_manifest
+from sb3_ext.checkpoints.state.algorithm_state import read_engine_id
+from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
 from sb3_ext.config import load_config
 from sb3_ext.engines import engine
 from sb3_ext.errors import MissingExtraError
@@ -78,7 +82,7 @@ def test_a_resumed_run_is_the_same_bit_for_bit(algorithm: str) -> None:
     assert "approximate" not in json.loads(line)
 
 
-@pytest.mark.parametrize(("before", "after"), [("xla", "torch"), ("torch", "xla")])
+@pytest.mark.parametrize(("before", "after"), [("xla", "stock"), ("torch", "xla")])
 def test_a_resume_with_another_engine_is_approximate(before: str, after: str) -> None:
     train(make_config(engine_id=before), run_dir="run", callback=StopCallback(100))
     run = resume("run", overrides=[f"agent.engine={after}"])
@@ -87,6 +91,39 @@ def test_a_resume_with_another_engine_is_approximate(before: str, after: str) ->
     reason = f"the engine {before} has computed the updates until now, and {after} does from now on"
     assert json.loads(line)["approximate"] == reason
     assert yaml.safe_load(run.paths.resolved_config.read_text())["agent"]["engine"] == after
+
+
+@pytest.mark.parametrize(("overrides", "engine_id"), [((), "stock"), (("agent.engine=torch",), "torch")])
+def test_a_run_whose_engine_was_called_torch_when_that_was_stock_keeps_it(
+    overrides: tuple[str, ...], engine_id: str
+) -> None:
+    train(make_config(engine_id="stock"), run_dir="run", callback=StopCallback(100))
+    make_earlier(Run(Path("run")))
+    run = resume("run", overrides=overrides)
+    assert yaml.safe_load(run.paths.resolved_config.read_text())["agent"]["engine"] == engine_id
+    [line] = run.paths.resumes.read_text().splitlines()
+    assert ("approximate" in json.loads(line)) == (engine_id == "torch")
+    latest = CheckpointStore(run.paths.checkpoints).find_latest()
+    assert latest is not None
+    assert read_engine_id(latest.read_state()) == engine_id
+
+
+def make_earlier(run: Run) -> None:
+    """Rewrite a run as the versions did in which ``torch`` was the name of stock."""
+    config = yaml.safe_load(run.paths.resolved_config.read_text())
+    config["agent"]["engine"] = "torch"
+    run.paths.resolved_config.write_text(yaml.safe_dump(config))
+    latest = CheckpointStore(run.paths.checkpoints).find_latest()
+    assert latest is not None
+    values_path = latest.path / "state" / "values.json"
+    values = json.loads(values_path.read_text())
+    values["algorithm"]["engine"] = "torch"
+    content = json.dumps(values).encode()
+    values_path.write_bytes(content)
+    entry = FileEntry(len(content), hashlib.sha256(content).hexdigest())
+    files = {**latest.manifest.files, "state/values.json": entry}
+    manifest = dataclasses.replace(latest.manifest, format=2, files=files)
+    (latest.path / "manifest.json").write_text(render_manifest(manifest))
 
 
 def test_a_missing_extra_is_said_before_a_run_is_begun_or_resumed(monkeypatch: pytest.MonkeyPatch) -> None:

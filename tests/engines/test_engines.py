@@ -17,13 +17,17 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import nn
 
+from sb3_ext.algorithms.threads import NetworkCost
 from sb3_ext.engines import engine, engine_choice
 from sb3_ext.engines.attachment import attaching, get_engine_id
 from sb3_ext.engines.coverage import NotCovered
+from sb3_ext.engines.engine import Update
 from sb3_ext.engines.engine_choice import choose_engine
 from sb3_ext.engines.engine_registry import get_engine
+from sb3_ext.engines.torch_engine import TorchEngine
 from sb3_ext.engines.xla import xla_updates
 from sb3_ext.engines.xla.jax_runtime import find_cache_directory
+from sb3_ext.engines.xla_engine import XlaEngine
 from sb3_ext.errors import ConfigError, MissingExtraError
 
 VECTOR = spaces.Box(-1, 1, (4,), np.float32)
@@ -82,7 +86,7 @@ def test_a_model_that_an_engine_updates_is_saved_as_a_stock_model(tmp_path: Path
         model.save(tmp_path / "during")
         model.train()
         model.save(tmp_path / "after")
-    assert get_engine_id(model) == "torch"
+    assert get_engine_id(model) == "stock"
     assert not {"train", "_excluded_save_params"} & vars(model).keys()
     names = []
     for name in ("before", "during", "after"):
@@ -134,23 +138,60 @@ def test_a_missing_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(engine, "find_spec", lambda module: None)
     with pytest.raises(MissingExtraError, match=r"agent\.engine: xla needs .* pip install 'sb3-ext\[xla\]'"):
         choose_engine("xla", make_model(), num_steps=100)
-    assert choose_engine("auto", make_model(), num_steps=10**9).engine_id == "torch"
+    assert choose_engine("auto", make_model(), num_steps=10**9).engine.id != "xla"
 
 
 def test_an_engine_that_does_not_cover_the_model_leaves_it_to_torch(caplog: pytest.LogCaptureFixture) -> None:
-    assert choose_engine("xla", make_model(OwnPPO), num_steps=100).engine_id == "torch"
-    assert "engine: torch, since xla cannot update this model: there is no program for OwnPPO" in caplog.text
+    chosen = choose_engine("xla", make_model(OwnPPO), num_steps=100)
+    assert (chosen.engine.id, chosen.update) == ("torch", None)
+    reason = "xla cannot update this model: there is no program for OwnPPO"
+    assert f"engine: torch with SB3's own train, since {reason}" in caplog.text
+    assert len(caplog.records) == 1
 
 
-def test_auto_takes_xla_where_a_long_training_is_faster_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = make_model()
-    assert choose_engine("auto", model, num_steps=1000).engine_id == "torch"  # too short
-    monkeypatch.setattr(engine_choice, "_TORCH_OVERHEAD", 1e4)  # whatever the machine does meanwhile
-    chosen = choose_engine("auto", model, num_steps=10**9, threads=1)
-    assert chosen.engine_id == "xla"
-    assert chosen.update is not None
-    monkeypatch.setattr(engine_choice, "_TORCH_OVERHEAD", 1e-6)
-    assert choose_engine("auto", model, num_steps=10**9, threads=1).engine_id == "torch"
+class FakeUpdate(Update):
+    """Takes a known time."""
+
+    def __init__(self, milliseconds: float) -> None:
+        self._milliseconds = milliseconds
+
+    def __call__(self) -> None:
+        """Does nothing."""
+
+    def measure(self) -> float:
+        return self._milliseconds / 1e3
+
+
+@pytest.mark.parametrize(
+    ("num_steps", "stock", "torch", "xla", "chosen"),
+    [
+        (1_000, 3.0, 1.0, 0.5, "stock"),
+        (10**9, 3.0, 1.0, 0.5, "xla"),
+        (10**9, 3.0, 0.5, 1.0, "torch"),
+        (10**9, 1.0, 2.0, 3.0, "stock"),
+        (10**9, 3.0, None, 2.0, "xla"),
+        (10**9, 3.0, None, None, "stock"),
+        (60_000, 3.0, 1.0, 0.5, "torch"),  # 7,500 minibatches: too few to compile for
+    ],
+)
+def test_auto_takes_the_fastest_engine(
+    monkeypatch: pytest.MonkeyPatch, num_steps: int, stock: float, torch: float | None, xla: float | None, chosen: str
+) -> None:
+    times = {TorchEngine: torch, XlaEngine: xla}
+    for engine_class, milliseconds in times.items():
+
+        def make_update(self: Any, model: Any, milliseconds: float | None = milliseconds) -> FakeUpdate:
+            if milliseconds is None:
+                raise NotCovered("not this one")
+            return FakeUpdate(milliseconds)
+
+        monkeypatch.setattr(engine_class, "make_update", make_update)
+    cost = NetworkCost(step_seconds=0, minibatch_seconds=stock / 1.5e3, steps_per_minibatch=4)
+    monkeypatch.setattr(engine_choice, "_measure_stock", lambda model, threads: cost)
+    choice = choose_engine("auto", make_model(), num_steps=num_steps)
+    assert choice.engine.id == chosen
+    assert (choice.update is None) == (chosen == "stock")
+    assert choice.engine.collects_fast == (chosen != "stock")
 
 
 def test_compiled_programs_are_kept_by_kind_of_processor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from sb3_ext.checkpoints.model.architecture import STRICT_JSON, ModelDescription
 from sb3_ext.errors import CheckpointError
 
-FORMAT: Literal[2] = 2
+FORMAT: Literal[3] = 3
 OLDEST_FORMAT: Literal[1] = 1
 """The oldest format that can be read; see :mod:`sb3_ext.checkpoints.bundle.migration`."""
 _NAME_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
@@ -66,7 +66,7 @@ class Manifest:
     """
 
     __pydantic_config__ = STRICT_JSON
-    format: Literal[1, 2] = FORMAT
+    format: Literal[1, 2, 3] = FORMAT
     step: Annotated[int, Field(ge=0)]
     episode: Annotated[int, Field(ge=0)]
     time: str

@@ -8,6 +8,7 @@ from typing import Any
 
 from sb3_ext.checkpoints.state.callback_state import ARRAY
 from sb3_ext.checkpoints.state.captured_state import CapturedState
+from sb3_ext.engines.engine_registry import STOCK_ENGINE, TORCH_ENGINE
 
 
 def migrate_state(state: CapturedState, version: int) -> CapturedState:
@@ -16,7 +17,28 @@ def migrate_state(state: CapturedState, version: int) -> CapturedState:
     :param version: format in the bundle's manifest
     :return: the state in the newest format
     """
-    return _list_callbacks(state) if version == 1 else state
+    if version < 2:
+        state = _list_callbacks(state)
+    if version < 3:
+        state = _rename_engine(state)
+    return state
+
+
+def rename_engine(engine_id: str | None, version: int) -> str:
+    """
+    :param engine_id: engine that a run or a checkpoint has recorded; ``None`` if it is older than engines
+    :param version: format of the checkpoint
+    :return: its name today: before format 3, ``torch`` was the name of SB3's own ``train``
+    """
+    if engine_id is None or (version < 3 and engine_id == TORCH_ENGINE):
+        return STOCK_ENGINE
+    return engine_id
+
+
+def _rename_engine(state: CapturedState) -> CapturedState:
+    algorithm = state.values["algorithm"]
+    engine_id = rename_engine(algorithm.get("engine"), 2)
+    return replace(state, values={**state.values, "algorithm": {**algorithm, "engine": engine_id}})
 
 
 def _list_callbacks(state: CapturedState) -> CapturedState:

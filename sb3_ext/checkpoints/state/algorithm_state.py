@@ -14,7 +14,6 @@ from stable_baselines3.common.utils import ConstantSchedule, FloatSchedule
 
 from sb3_ext.checkpoints.state.captured_state import CapturedState
 from sb3_ext.engines.attachment import get_engine_id
-from sb3_ext.engines.engine_registry import TORCH_ENGINE
 from sb3_ext.internals.sb3 import (
     get_counters,
     set_counters,
@@ -51,10 +50,10 @@ def capture_algorithm(model: BaseAlgorithm, state: CapturedState) -> None:
 
 def read_engine_id(state: CapturedState) -> str:
     """
-    :param state: the captured state, perhaps of a version without engines
+    :param state: the captured state
     :return: the name of the engine that updated the model
     """
-    engine_id: str = state.values["algorithm"].get("engine", TORCH_ENGINE)
+    engine_id: str = state.values["algorithm"]["engine"]
     return engine_id
 
 
