@@ -22,6 +22,7 @@ from stable_baselines3.common.vec_env import (
 )
 
 from sb3_ext.config.evaluation_schema import EvalConfig
+from sb3_ext.engines.collecting.predictor import Predictor
 from sb3_ext.evaluation.isolation import Isolation
 from sb3_ext.evaluation.plain_env import AnyEnv, wrap_plain_env
 from sb3_ext.interruption import NEVER, Interruption
@@ -145,6 +146,7 @@ def _play_from_reset(
     is_monitored = is_vecenv_wrapped(env, VecMonitor) or env.env_is_wrapped(Monitor)[0]
     normalizer = unwrap_vec_normalize(env)
     needs_masks = _takes_masks(model, env)
+    predictor = Predictor(model)
     observations = env.reset()
     state = None
     starts = np.ones(env.num_envs, dtype=bool)
@@ -155,7 +157,7 @@ def _play_from_reset(
     while not waiting.all():
         interruption.check()
         masks = {"action_masks": get_action_masks(env)} if needs_masks else {}
-        actions, state = model.predict(observations, state, starts, deterministic, **masks)
+        actions, state = predictor.predict(observations, state, starts, deterministic, **masks)
         observations, rewards, starts, infos = env.step(actions)
         returns += rewards if normalizer is None else normalizer.get_original_reward()
         lengths += 1

@@ -212,6 +212,30 @@ def has_evaluation_of(policy: type[BasePolicy], stock: type[BasePolicy]) -> bool
     return is_stock and has_action_distribution_of(policy, stock)
 
 
+def computes_like(module: Any, stock: type[Any]) -> bool:
+    """
+    Return whether a policy, an actor or a Q-network computes actions and values as a stock class does.
+
+    :param module: object of the stock class, or of a class derived from it
+    :param stock: a class of SB3 or SB3-Contrib
+    :return: whether no method that does so is overridden, neither in a class nor in the object itself
+    """
+    names = (
+        "forward",
+        "predict",
+        "_predict",
+        "predict_values",
+        "get_distribution",
+        "_get_action_dist_from_latent",
+        "get_action_dist_params",
+        "extract_features",
+        "obs_to_tensor",
+        "is_vectorized_observation",
+    )
+    kind, own = type(module), vars(module)
+    return all(getattr(kind, name, None) is getattr(stock, name, None) and name not in own for name in names)
+
+
 def has_samples_of(buffer: Any, stock: Iterable[type[Any]]) -> bool:
     """
     Return whether a buffer makes minibatches as a stock class does.

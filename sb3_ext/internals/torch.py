@@ -45,6 +45,16 @@ def has_hooks(module: torch.nn.Module) -> bool:
     return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
+def get_own_parameters(module: torch.nn.Module) -> dict[str, Any]:
+    """
+    Return the parameters of a module, without those of its parts.
+
+    :param module: a torch module
+    :return: the dictionary in which the module stores them by name, not a copy
+    """
+    return module._parameters
+
+
 class _DeferredCompiler(ModuleType):
     """The parts of ``torch._dynamo`` that optimizers use; the first use of another part loads the real module."""
 

@@ -90,6 +90,20 @@ def test_policies_and_buffers_that_override_what_is_learned_from_are_noticed() -
     assert not sb3.has_samples_of(OwnBuffer(4, space, space), [RolloutBuffer])
 
 
+@pytest.mark.parametrize("name", ["_predict", "predict_values", "get_distribution", "_get_action_dist_from_latent"])
+def test_policies_that_compute_actions_in_their_own_way_are_noticed(ppo: PPO, name: str) -> None:
+    class OwnPolicy(ActorCriticPolicy):
+        pass
+
+    assert sb3.computes_like(ppo.policy, ActorCriticPolicy)
+    assert not sb3.computes_like(ppo.policy, DQNPolicy)
+    policy = OwnPolicy(ppo.observation_space, ppo.action_space, lambda left: 0.0)
+    assert sb3.computes_like(policy, ActorCriticPolicy)
+    setattr(OwnPolicy, name, lambda *arguments: None)
+    assert callable(getattr(ActorCriticPolicy, name))
+    assert not sb3.computes_like(policy, ActorCriticPolicy)
+
+
 def test_environments_are_wrapped_as_a_model_wraps_them() -> None:
     wrapped = sb3.wrap_env(gymnasium.make("CartPole-v1"))
     assert isinstance(wrapped, DummyVecEnv)

@@ -9,7 +9,7 @@ import textwrap
 import pytest
 import torch
 
-from sb3_ext.internals.torch import has_hooks
+from sb3_ext.internals.torch import get_own_parameters, has_hooks
 
 
 def run_python(code: str) -> list[str]:
@@ -74,3 +74,10 @@ def test_hooks_of_a_module_are_noticed() -> None:
     assert not has_hooks(module)
     module.register_forward_hook(lambda *arguments: None)
     assert has_hooks(module)
+
+
+def test_own_parameters_are_those_that_the_module_uses() -> None:
+    module = torch.nn.Linear(1, 1)
+    parameters = get_own_parameters(module)
+    module.bias = torch.nn.Parameter(torch.ones(1))
+    assert parameters["bias"] is module.bias

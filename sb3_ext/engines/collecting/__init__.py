@@ -1,0 +1,1 @@
+"""Collect rollouts and predict actions without the overhead of torch modules, distributions and SB3's loops."""
