@@ -140,7 +140,7 @@ def sync(run: tuple[str, ...], root: Path) -> None:
     """
     Send trackers the records that they have missed.
 
-    Exit status: 0 all values are sent, 1 a tracker cannot be reached, 2 a tracker refuses.
+    Exit status: 0 everything is sent, 1 a tracker cannot be reached or refuses a file, 2 a tracker refuses the run.
     """
     from sb3_ext.training.tracker_sync import sync_trackers
 
@@ -152,6 +152,9 @@ def sync(run: tuple[str, ...], root: Path) -> None:
             if outcome.left:
                 is_complete = False
                 click.echo(f"{synced.name}  {outcome.name}: {outcome.left:,} records left: {outcome.error}", err=True)
+            for file in outcome.refused:
+                is_complete = False
+                click.echo(f"{synced.name}  {outcome.name}: {file} is refused, see the warning", err=True)
     if not is_complete:
         sys.exit(1)
 

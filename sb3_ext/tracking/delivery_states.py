@@ -18,8 +18,9 @@ class DeliveryState:
 
     :param id: the tracker's id of the run; ``None`` if it has none yet
     :param url: URL of the run; ``None`` if there is none
-    :param position: position in the journal up to which records were sent, in bytes
-    :param logged: number of metrics records up to this position
+    :param position: number of the first record of the journal that was not sent
+    :param logged: number of metrics records that were sent
+    :param refused: records with files or models that the service refused
     :param parent_id: id of the tracker's run from which this one branched, or which it replaces after a rewind
     :param parent_step: step of the branch or rewind
     """
@@ -28,6 +29,7 @@ class DeliveryState:
     url: str | None = None
     position: int = 0
     logged: int = 0
+    refused: tuple[dict[str, Any], ...] = ()
     parent_id: str | None = None
     parent_step: int | None = None
 
@@ -84,7 +86,8 @@ def load_states(path: Path) -> dict[str, DeliveryState]:
     """
     if not path.exists():
         return {}
-    return {name: DeliveryState(**state) for name, state in json.loads(path.read_bytes()).items()}
+    content = json.loads(path.read_bytes())
+    return {name: DeliveryState(**{**state, "refused": tuple(state["refused"])}) for name, state in content.items()}
 
 
 def branch_states(source: Path, target: Path, step: int) -> None:

@@ -27,6 +27,7 @@ _SCHEMES = ("", "databricks", "databricks-uc", "file", "http", "https", "mssql",
 _MAX_BATCH = 1000  # metrics in one request; of parameters and tags, 100
 _MAX_PARAMETERS = 100
 _MAX_VALUE_CHARACTERS = 6000
+_MAX_MESSAGE_CHARACTERS = 500
 _RETURN_TAG = "evaluation_return"
 _STATUSES = {"completed": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
 _REFUSALS = {
@@ -254,15 +255,27 @@ class MlflowTracker(Tracker):
     @contextmanager
     def _translating_refusals(self) -> Iterator[None]:
         from mlflow.exceptions import MlflowException
+        from requests import HTTPError
 
         try:
             yield
         except MlflowException as error:
-            if error.error_code in _REFUSALS:
-                message = " ".join(str(error).split())
-                place = hide_secrets(self._uri)
-                raise Sb3ExtError(f"tracking.mlflow: refused by {place}: {hide_secrets(message)}") from error
+            if error.error_code in _REFUSALS or _is_refusal(error.get_http_status_code()):
+                raise self._make_refusal(error) from error
             raise
+        except HTTPError as error:  # of uploads
+            if error.response is not None and _is_refusal(error.response.status_code):
+                raise self._make_refusal(error) from error
+            raise
+
+    def _make_refusal(self, error: Exception) -> Sb3ExtError:
+        message = hide_secrets(" ".join(str(error).split()))[:_MAX_MESSAGE_CHARACTERS]
+        return Sb3ExtError(f"tracking.mlflow: refused by {hide_secrets(self._uri)}: {message}")
+
+
+def _is_refusal(status_code: int) -> bool:
+    """Whether another attempt is useless: a client's error other than a timeout or too many requests."""
+    return 400 <= status_code < 500 and status_code not in (408, 425, 429)
 
 
 def _validate_uri(uri: str | None) -> None:

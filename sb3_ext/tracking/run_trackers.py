@@ -11,6 +11,7 @@ from typing import Any
 
 from stable_baselines3.common.logger import KVWriter, filter_excluded_keys
 
+from sb3_ext.atomic import remove_abandoned
 from sb3_ext.errors import Sb3ExtError
 from sb3_ext.tracking.delivery import Delivery, SyncOutcome
 from sb3_ext.tracking.delivery_states import DeliveryStates, load_states
@@ -38,16 +39,28 @@ class RunTrackers:
     :param journal_path: path of the journal, which is created only if a tracker needs it
     :param states_path: path of the delivery states
     :param get_step: returns the environment transitions so far
+    :param waits_for_checkpoints: send values once :meth:`mark_durable` was called with their step or a later one,
+        instead of at once
+    :param how_to_sync: command or function that sends what is left, for messages; ``None`` for ``sb3-ext runs sync``
     """
 
     def __init__(
-        self, trackers: Mapping[str, Tracker], journal_path: Path, states_path: Path, get_step: Callable[[], int]
+        self,
+        trackers: Mapping[str, Tracker],
+        journal_path: Path,
+        states_path: Path,
+        get_step: Callable[[], int],
+        *,
+        waits_for_checkpoints: bool = True,
+        how_to_sync: str | None = None,
     ) -> None:
         self._live = {name: tracker for name, tracker in trackers.items() if tracker.rewinds}
         self._served = {name: tracker for name, tracker in trackers.items() if not tracker.rewinds}
         self._journal_path = journal_path
         self._states_path = states_path
         self._get_step = get_step
+        self._waits_for_checkpoints = waits_for_checkpoints
+        self._how_to_sync = how_to_sync
         #: functions that are called with the numbers of a dump, and return further numbers for the journal
         self.measures: list[Callable[[Mapping[str, float]], Mapping[str, float]]] = []
         self._journal: Journal | None = None
@@ -103,6 +116,8 @@ class RunTrackers:
             for measure in self.measures:
                 numbers |= measure(numbers)
             self._append(self._get_step(), step=step, values=numbers)
+            if not self._waits_for_checkpoints:
+                self.mark_durable(self._get_step())
 
     def log_artifacts(self, paths: Iterable[Path], root: Path) -> None:
         """
@@ -196,10 +211,12 @@ class RunTrackers:
         outcomes = []
         for name, tracker in self._served.items():
             state = states.get(name)
-            if state.position == journal.size:  # starting the tracker would only mark the run as running
+            if (
+                state.position == journal.end and not state.refused
+            ):  # starting the tracker would only mark the run as running
                 outcomes.append(SyncOutcome(name, 0, 0, None, state.url))
                 continue
-            delivery = Delivery(name, tracker, journal, states, run, parameters)
+            delivery = Delivery(name, tracker, journal, states, run, parameters, self._how_to_sync)
             delivery.begin_closing()
             delivery.start(timeout_seconds)
             outcomes.append(delivery.close(timeout_seconds))
@@ -217,14 +234,18 @@ class RunTrackers:
     def _serve(self, run: TrackedRun, parameters: Mapping[str, Any], timeout_seconds: float) -> None:
         journal, states = self._open(run)
         for name, tracker in self._served.items():
-            delivery = Delivery(name, tracker, journal, states, run, parameters)
+            delivery = Delivery(name, tracker, journal, states, run, parameters, self._how_to_sync)
             delivery.start(timeout_seconds)
             self._deliveries.append(delivery)
 
     def _open(self, run: TrackedRun) -> tuple[Journal, DeliveryStates]:
-        self._journal = Journal(self._journal_path)
+        remove_abandoned(self._journal_path.parent, (self._journal_path, self._states_path))
+        states = DeliveryStates(self._states_path)
+        self._journal = Journal(
+            self._journal_path, find_sent=lambda: min(states.get(name).position for name in self._served)
+        )
         self._journal.cut(run.step or 0)
-        return self._journal, DeliveryStates(self._states_path)
+        return self._journal, states
 
     def _append(self, logged_at: int, **content: Any) -> None:
         if self._journal is None:

@@ -19,6 +19,7 @@ class Service:
         self.parents: dict[str, tuple[str | None, str | None]] = {}
         self.failures: list[BaseException | None] = []
         self.error: BaseException | None = None
+        self.file_errors: dict[str, BaseException] = {}
 
     def answer(self) -> None:
         if self.error is not None:
@@ -56,6 +57,8 @@ class ServiceTracker(Tracker):
 
     def log_artifact(self, path: Path, name: str) -> None:
         self._service.answer()
+        if name in self._service.file_errors:
+            raise self._service.file_errors[name]
         self._service.runs[self._id].append(("artifact", name, path.read_bytes()))
 
     def finish(self, status: str, summary: Mapping[str, Any]) -> None:

@@ -19,17 +19,17 @@ def make_journal(path: Path, *logged_at: int) -> Journal:
     return journal
 
 
-def read_steps(journal: Journal, limit: int | None = None) -> list[int]:
-    return [record.step for record, _ in journal.read(0, journal.size if limit is None else limit)]
+def read_steps(journal: Journal, end: int | None = None) -> list[int]:
+    return [record.step for record in journal.read(0, journal.end if end is None else end)]
 
 
 def test_what_a_checkpoint_has_made_durable_can_be_sent(tmp_path: Path) -> None:
     journal = make_journal(tmp_path, 10, 20, 20, 30)
-    assert journal.durable_size == 0
+    assert journal.durable_end == 0
     journal.mark_durable(25)
-    assert read_steps(journal, journal.durable_size) == [10, 20, 20]
+    assert read_steps(journal, journal.durable_end) == [10, 20, 20]
     journal.mark_durable(30)
-    assert journal.durable_size == journal.size
+    assert journal.durable_end == journal.end
 
 
 def test_a_training_that_goes_back_drops_what_was_logged_later(tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_a_training_that_goes_back_drops_what_was_logged_later(tmp_path: Path) -
     journal = Journal(tmp_path / "journal.jsonl")
     journal.cut(20)
     assert read_steps(journal) == [10, 20]
-    assert journal.durable_size == journal.size
+    assert journal.durable_end == journal.end
     make_journal(tmp_path, 40)
     assert read_steps(Journal(tmp_path / "journal.jsonl")) == [10, 20, 40]
 
@@ -85,8 +85,56 @@ def test_records_keep_every_number(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.jsonl")
     record = Record(logged_at=1, time_seconds=1.5, step=1, values=values)
     journal.append(record)
-    [(found, end)] = journal.read(0, journal.size)
-    assert end == journal.size
+    [found] = journal.read(0, journal.end)
     assert found.values.keys() == {"a", "b", "c", "d", "e"}
     assert (found.values["a"], found.values["b"], found.values["e"]) == (float(np.float32(0.1)), 2, -math.inf)
     assert math.isnan(found.values["d"])
+
+
+def make_small_journal(path: Path, sent: int, count: int) -> Journal:
+    """A journal of at most 4,000 bytes, with an evaluation after every 50 records; one has about 80 bytes."""
+    journal = Journal(path / "journal.jsonl", max_bytes=4000, find_sent=lambda: sent)
+    for step in range(count):
+        name = "eval/mean_return" if step % 50 == 49 else "loss"
+        journal.append(Record(logged_at=step, time_seconds=1.0, step=step, values={name: 0.5}))
+    return journal
+
+
+def test_a_large_journal_drops_what_was_sent(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    journal = make_small_journal(tmp_path, 1000, 300)
+    steps = read_steps(journal)
+    assert steps == [*range(steps[0], 300)]
+    assert 20 < len(steps) < 50
+    assert (tmp_path / "journal.jsonl").stat().st_size <= 4000
+    assert caplog.messages == []
+    again = Journal(tmp_path / "journal.jsonl")
+    assert (read_steps(again), again.end, again.count(299), again.last_step) == (steps, 300, 1, 299)
+    assert (again.find_number(290, -5), again.find_number(290, 5), again.find_number(299, 5)) == (285, 295, 300)
+    again.cut(290)
+    assert (read_steps(again)[-1], again.end) == (290, 291)
+    earlier = Journal(tmp_path / "journal.jsonl")
+    earlier.cut(100)  # before everything that is left
+    assert (read_steps(earlier), earlier.end) == ([], steps[0])
+
+
+def test_a_large_journal_that_cannot_be_sent_thins_out_the_values_of_training(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = make_small_journal(tmp_path, 0, 600)
+    steps = read_steps(journal)
+    assert [step for step in steps if step % 50 == 49] == [*range(49, 600, 50)]
+    assert len(steps) > 24
+    assert steps == sorted(steps)
+    assert (tmp_path / "journal.jsonl").stat().st_size <= 4000
+    assert len(caplog.messages) == 1
+    assert "values of more than 2.0 kB have not been sent" in caplog.text
+    assert read_steps(Journal(tmp_path / "journal.jsonl")) == steps
+
+
+def test_records_are_read_while_the_journal_is_halved(tmp_path: Path) -> None:
+    journal = make_small_journal(tmp_path, 1000, 30)
+    reading = journal.read(0, journal.end)
+    first = next(reading).step
+    for step in range(30, 100):
+        journal.append(Record(logged_at=step, time_seconds=1.0, step=step, values={"loss": 0.5}))
+    assert [first, *(record.step for record in reading)] == [*range(30)]

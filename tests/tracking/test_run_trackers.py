@@ -243,3 +243,34 @@ def test_a_refusal_in_the_middle_costs_a_warning(
     training.finish()
     assert [record.levelno for record in caplog.records].count(logging.WARNING) == 1
     assert "the run was deleted" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(Sb3ExtError("too large"), "too large"), (DOWN, "ConnectionError: no route to http://me:***@")],
+)
+def test_a_file_that_is_always_refused_does_not_hold_up_the_others(
+    tmp_path: Path, service: Service, caplog: pytest.LogCaptureFixture, error: Exception, reason: str
+) -> None:
+    service.file_errors = {"a.txt": error, "b.txt": error}
+    training = Training(tmp_path, {"memory": ServiceTracker(service)})
+    training.train(3)
+    training.save()
+    paths = [tmp_path / name for name in ("a.txt", "b.txt", "c.txt")]
+    for path in paths:
+        path.write_text("text")
+    training.trackers.log_artifacts(paths, tmp_path)
+    training.finish()
+
+    assert [entry[1] for entry in service.runs["run-0"] if entry[0] == "artifact"] == ["c.txt"]
+    assert (service.get_steps(), service.runs["run-0"][-1][0]) == ([1, 2, 3], "finish")
+    assert f"tracker memory: a.txt is left out: {reason}" in caplog.text
+    assert f"`sb3-ext runs sync {tmp_path}` tries again" in caplog.text
+    assert "b.txt" not in "".join(item.getMessage() for item in caplog.records if item.levelno >= logging.WARNING)
+
+    del service.file_errors["b.txt"]
+    folder = tmp_path / "tracking"
+    again = RunTrackers({"memory": ServiceTracker(service)}, folder / "journal.jsonl", folder / "state.json", int)
+    [outcome] = again.sync(TrackedRun("run", tmp_path, step=3), {})
+    assert (outcome.sent, outcome.left, outcome.refused) == (1, 0, ("a.txt",))
+    assert [entry[0] for entry in service.runs["run-0"]][-2:] == ["artifact", "finish"]

@@ -93,7 +93,7 @@ def test_of_a_killed_run_everything_until_its_last_checkpoint_is_sent_once(servi
     Path("run/status.json").write_text(json.dumps({**status, "status": "running", "stop_reason": None}))
     journal = Path("run/tracking/journal.jsonl")
     lines = journal.read_text().splitlines()[:-1]  # without the end
-    later = {"logged_at": 99, "time_seconds": 1.0, "step": 99, "values": {"lost": 1.0}}
+    later = {"number": len(lines), "logged_at": 99, "time_seconds": 1.0, "step": 99, "values": {"lost": 1.0}}
     journal.write_text("".join(f"{line}\n" for line in [*lines, json.dumps(later)]))
     service.error = None
     first, second = sync("run"), sync("run")
