@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -17,12 +18,13 @@ from sb3_ext.config import find_shipped_configs, load_config
 from sb3_ext.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "sb3_ext/tracking/README.md"]
 README = (ROOT / "README.md").read_text()
+TRACKERS = (ROOT / "sb3_ext" / "tracking" / "README.md").read_text()
 
 
-def find_blocks(language: str, before: str = "") -> list[str]:
-    return re.findall(rf"^{before}```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+def find_blocks(language: str, before: str = "", document: str = README) -> list[str]:
+    return re.findall(rf"^{before}```{language}\n(.*?)^```$", document, re.MULTILINE | re.DOTALL)
 
 
 def find_commands() -> list[list[str]]:
@@ -44,8 +46,9 @@ def parse(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[list[str
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_links_lead_to_files(document: str) -> None:
-    links = re.findall(r"\]\(([^)#]+)[^)]*\)", (ROOT / document).read_text())
-    missing = [link for link in links if "://" not in link and not (ROOT / link).exists()]
+    path = ROOT / document
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text())
+    missing = [link for link in links if "://" not in link and not (path.parent / link).exists()]
 
     assert missing == []
 
@@ -92,8 +95,16 @@ def test_every_shipped_configuration_is_named() -> None:
     assert [name for name in find_shipped_configs() if f"`{name}`" not in README] == []
 
 
-@pytest.mark.parametrize("code", find_blocks("python", before="<!-- run -->\n"))
+@pytest.mark.parametrize(
+    "code",
+    [
+        *find_blocks("python", "<!-- run -->\n"),
+        *(pytest.param(code, marks=pytest.mark.slow) for code in find_blocks("python", "<!-- run -->\n", TRACKERS)),
+    ],
+)
 def test_examples_run(code: str, tmp_path: Path) -> None:
-    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
 
     assert result.returncode == 0, result.stderr

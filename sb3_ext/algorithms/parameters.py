@@ -85,7 +85,7 @@ def fill_parameters(algorithm: Algorithm, params: Mapping[str, Any], *, with_inh
         it; only for estimates, since the class may pass other values
     :return: plain values
     """
-    read = _read_all_parameters if with_inherited else read_parameters
+    read = read_all_parameters if with_inherited else read_parameters
     defaults = {
         name: list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
         for name, parameter in read(algorithm.load_class()).items()
@@ -103,7 +103,7 @@ def convert_parameters(algorithm: Algorithm, params: Mapping[str, Any]) -> tuple
     :return: the converted values, without those that cannot be converted and without ``action_noise``, which needs
         an action space; and what is wrong with them
     """
-    signature = _read_all_parameters(algorithm.load_class())
+    signature = read_all_parameters(algorithm.load_class())
     values: dict[str, Any] = {}
     problems: list[Problem] = []
     for name, value in params.items():
@@ -120,8 +120,11 @@ def convert_parameters(algorithm: Algorithm, params: Mapping[str, Any]) -> tuple
     return values, problems
 
 
-def _read_all_parameters(algorithm_class: type[Any]) -> dict[str, inspect.Parameter]:
-    """Read the constructor's parameters and, where it passes ``**kwargs`` on, those of its base class."""
+def read_all_parameters(algorithm_class: type[Any]) -> dict[str, inspect.Parameter]:
+    """
+    :param algorithm_class: a class of algorithms
+    :return: its constructor's parameters and, where it passes ``**kwargs`` on, those of its base class
+    """
     parameters: dict[str, inspect.Parameter] = {}
     for base in algorithm_class.__mro__:
         if "__init__" not in vars(base):

@@ -21,6 +21,10 @@ from .progress import ProgressCallback as ProgressCallback
 from .q_values import QValuesCallback as QValuesCallback
 from .rating import RatingCallback as RatingCallback
 from .render import RenderCallback as RenderCallback
+from .script_tracking import MlflowCallback as MlflowCallback
+from .script_tracking import TrackerCallback as TrackerCallback
+from .script_tracking import TrackioCallback as TrackioCallback
+from .script_tracking import WandbCallback as WandbCallback
 from .stops.convergence_stop import ConvergenceStopCallback as ConvergenceStopCallback
 from .stops.episode_budget import EpisodeBudgetCallback as EpisodeBudgetCallback
 from .stops.nan_stop import NanStopCallback as NanStopCallback

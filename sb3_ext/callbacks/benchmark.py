@@ -12,7 +12,7 @@ from stable_baselines3.common.utils import safe_mean
 
 from sb3_ext.arguments import validate_arguments
 from sb3_ext.callbacks.bases.episode_callback import EpisodeCallback
-from sb3_ext.callbacks.measures.resources import ResourceWatch
+from sb3_ext.callbacks.measures.resources import ResourceUsage, ResourceWatch
 from sb3_ext.callbacks.measures.stopwatch import Stopwatch
 from sb3_ext.checkpoints.bundle.versions import read_versions
 from sb3_ext.phases import Phases
@@ -105,6 +105,11 @@ class BenchmarkCallback(EpisodeCallback):
         """End and write the measurement unless the end of training has done so, for example after an exception."""
         if self._is_measuring:
             self._finish()
+
+    @property
+    def resource_usage(self) -> ResourceUsage:
+        """Memory and processor time of this process and its workers since ``learn`` began, as of the last sample."""
+        return self._resources.current
 
     def state_dict(self) -> dict[str, Any]:
         """See :class:`~sb3_ext.stateful.Stateful`."""

@@ -197,6 +197,11 @@ class RunCheckpointCallback(EpisodeCallback):
             self._write(self._boundary)
         self._saver.wait(self.model.num_timesteps)
 
+    def wait(self) -> None:
+        """Wait until the checkpoints saved so far are on the disk, and pass their outcomes to the listeners."""
+        if self.has_begun:
+            self._saver.wait(self.model.num_timesteps)
+
     def find_final_error(self) -> str | None:
         """
         Return why the final state is not on the disk. Call it after :meth:`finish`.

@@ -126,6 +126,13 @@ class EvaluationCallback(EpisodeCallback):
         self._last_step: int | None = None
         self._last_elapsed_seconds = 0.0
 
+    def is_final_due(self, step: int) -> bool:
+        """
+        :param step: step at which training has ended
+        :return: whether :meth:`finish` evaluates the final model, or waits for an evaluation
+        """
+        return self._evaluator.is_busy or (self._at_end and self._last_step != step)
+
     def evaluate_if_due(self) -> None:
         """Evaluate between two rollouts if an evaluation is due and none is pending."""
         if self._is_due and not self._evaluator.is_busy:

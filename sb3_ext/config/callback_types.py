@@ -45,6 +45,7 @@ SET_ELSEWHERE = {
     "FirstRolloutCallback": "always on",
     "FunctionCallback": "from Python, sb3_ext.train(callback=…)",
     "MetricsCallback": "always on; writes metrics.json",
+    "MlflowCallback": "tracking",
     "NanStopCallback": "always on",
     "OpponentPoolCallback": "train.opponent_sampler",
     "PhaseCallback": "always on",
@@ -56,8 +57,11 @@ SET_ELSEWHERE = {
     "SignalStopCallback": "always on",
     "TimeBudgetCallback": "train.duration",
     "TimingsCallback": "train.track_timings",
+    "TrackerCallback": "tracking",
     "TrackingCallback": "tracking",
+    "TrackioCallback": "tracking",
     "TrialPruningCallback": "sb3-ext tune",
+    "WandbCallback": "tracking",
 }
 """The other public callbacks of the package: the setting that switches each on."""
 

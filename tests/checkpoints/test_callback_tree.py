@@ -152,13 +152,17 @@ def test_every_callback_with_a_state_has_a_unique_key() -> None:
         "function": "FunctionCallback",
         "heartbeat": "HeartbeatCallback",
         "metrics": "MetricsCallback",
+        "mlflow": "MlflowCallback",
         "opponent_pool": "OpponentPoolCallback",
         "plateau_stop": "PlateauStopCallback",
         "q_values": "QValuesCallback",
         "rating": "RatingCallback",
         "time_budget": "TimeBudgetCallback",
         "timings": "TimingsCallback",
+        "tracker": "TrackerCallback",
         "tracking": "TrackingCallback",
+        "trackio": "TrackioCallback",
+        "wandb": "WandbCallback",
     }
 
 

@@ -91,6 +91,11 @@ class ResourceWatch:
         """Usage as of the last sample, including that of earlier processes."""
         return self._earlier.add(self._current) if self._current.memory_samples else self._earlier
 
+    @property
+    def current(self) -> ResourceUsage:
+        """Usage since :meth:`start`, as of the last sample."""
+        return self._current
+
     def state_dict(self) -> dict[str, Any]:
         """See :class:`~sb3_ext.stateful.Stateful`."""
         return dataclasses.asdict(self.usage)
