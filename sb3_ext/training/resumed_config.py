@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sb3_ext.building.model import fill_defaults
-from sb3_ext.building.parallel import make_configured_backend
+from sb3_ext.building.parallel import make_configured_backend, use_mode
 from sb3_ext.checkpoints.bundle.bundle import Bundle
 from sb3_ext.checkpoints.bundle.migration import rename_engine
 from sb3_ext.config import (
@@ -28,6 +28,7 @@ from sb3_ext.errors import ConfigError, RunError
 from sb3_ext.problems import Key
 from sb3_ext.runs.run import Run
 from sb3_ext.training.run_identity import check_identity
+from sb3_ext.vec.backends.parallel_modes import PARALLEL_MODES
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,10 @@ CHANGEABLE: tuple[Key, ...] = (
 Keys that a resume may change, beside checkpoints and some of ``parallel``: past steps do not depend on them. Another
 engine rounds differently, so such a resume is approximate.
 """
+
+_MODE: Key = ("parallel", "mode")
+_DIVISION: tuple[Key, ...] = (_MODE, ("parallel", "num_workers"), ("parallel", "num_envs_per_worker"))
+"""Keys that divide the environments over processes."""
 
 _DECIDED = ((("parallel", "mode"), "auto"), (("agent", "engine"), "auto"))
 """A resume keeps the mode and the engine that ``auto`` chose at the start."""
@@ -93,11 +98,13 @@ def load_resumed_config(run: Run, restated: Restatement, bundle: Bundle | None =
         overrides = [*_find_config_changes(run, given, source), *overrides]
     overrides = [*migrations, *(item for item in overrides if (item.key, item.value) not in _DECIDED)]
     data = own.model_dump(mode="json", by_alias=True) if restated.is_mock else run.paths.resolved_config
+    if any(item.key in _DIVISION for item in overrides):
+        data = _forget_division(own, overrides)
     after = load_config(data, overrides)
     if restated.is_mock:
         after = restore_environment(mock_environment(after))  # without keys that a mock environment does not need
     changed = list(_find_differences(_dump_past(own), _dump_past(after)))
-    changeable = [*CHANGEABLE, *_list_changeable_settings(own.parallel)]
+    changeable = [*CHANGEABLE, *_list_changeable_settings(own.parallel, after.parallel)]
     refused = [key for key in changed if not any(key[: len(prefix)] == prefix for prefix in changeable)]
     if refused:
         names = ", ".join(".".join(map(str, key)) for key in changeable)
@@ -118,11 +125,28 @@ def _migrate(config: RunConfig, bundle: Bundle) -> list[Override]:
     return [] if engine_id == config.agent.engine else [Override(("agent", "engine"), engine_id, str(bundle.path))]
 
 
-def _list_changeable_settings(parallel: ParallelConfig) -> list[Key]:
+def _forget_division(config: RunConfig, overrides: Sequence[Override]) -> dict[str, Any]:
+    """
+    :return: the configuration without the recorded numbers of processes, for overrides that divide the environments
+        over processes in another way; and, for another mode, without settings that it does not take
+    """
+    mode = next((item.value for item in reversed(overrides) if item.key == _MODE), config.parallel.mode)
+    parallel = config.parallel
+    if mode != parallel.mode and mode in PARALLEL_MODES:
+        parallel = use_mode(parallel, mode)
+    data = config.model_dump(mode="json", by_alias=True)
+    kept = parallel.model_dump(mode="json", exclude={str(name) for _, name in _DIVISION})
+    return {**data, "parallel": {"mode": parallel.mode, **kept}}
+
+
+def _list_changeable_settings(before: ParallelConfig, after: ParallelConfig) -> list[Key]:
     """:return: the keys below ``parallel`` on which no result depends"""
-    names = sorted(type(make_configured_backend(parallel)).changeable)
-    own = type(parallel).model_fields
-    return [("parallel", name) if name in own else ("parallel", "params", name) for name in names]
+    backends = [type(make_configured_backend(parallel)) for parallel in (before, after)]
+    names = {name for backend in backends for name in backend.changeable}
+    if all(backend.is_interchangeable for backend in backends):
+        names.add("mode")
+    own = ParallelConfig.model_fields
+    return [("parallel", name) if name in own else ("parallel", "params", name) for name in sorted(names)]
 
 
 def _check_mock(run: Run, before: RunConfig, given: RunConfig | None, *, is_mock: bool) -> None:

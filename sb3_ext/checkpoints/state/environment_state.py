@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
+
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
@@ -15,6 +17,10 @@ from sb3_ext.vec.snapshots.layer_snapshots import OtherEnvironmentError, Snapsho
 from sb3_ext.vec.snapshots.vec_snapshots import get_vec_snapshot, set_vec_snapshot
 
 _SNAPSHOT = "environment"
+_DIVIDED_ANEW = (
+    "the environments are in other processes than before, and may draw from the random number generators that those of"
+    " a process share"
+)
 
 
 def capture_environment(model: BaseAlgorithm, state: CapturedState, exactness: Exactness | None) -> None:
@@ -31,7 +37,11 @@ def capture_environment(model: BaseAlgorithm, state: CapturedState, exactness: E
         except SnapshotError as error:
             exactness = Exactness(False, str(error))
     exactness = exactness or Exactness(True, "the environments were saved with their state")
-    state.values["environment"] = {"exact": exactness.exact, "reason": exactness.reason}
+    _put_exactness(state, exactness)
+
+
+def _put_exactness(state: CapturedState, exactness: Exactness) -> None:
+    state.values["environment"] = asdict(exactness)
 
 
 def seed_new_episodes(model: BaseAlgorithm) -> None:
@@ -46,8 +56,8 @@ def seed_new_episodes(model: BaseAlgorithm) -> None:
 
 def restore_environment(model: BaseAlgorithm, state: CapturedState) -> None:
     """
-    Restore the environments. If their wrappers differ, for example in a checkpoint of an earlier version, begin new
-    episodes.
+    Restore the environments, also in more or fewer processes than before. If their wrappers differ, for example in a
+    checkpoint of an earlier version, begin new episodes.
 
     :param model: the model at the beginning of a rollout, with environments that were reset
     :param state: the captured state; if the environments do not fit, its ``exactness`` becomes inexact
@@ -56,15 +66,17 @@ def restore_environment(model: BaseAlgorithm, state: CapturedState) -> None:
     if not state.exactness.exact:
         return
     try:
-        set_vec_snapshot(get_environment(model), state.blobs[_SNAPSHOT])
+        has_generators = set_vec_snapshot(get_environment(model), state.blobs[_SNAPSHOT])
     except OtherEnvironmentError:
         raise
     except SnapshotError as error:
-        state.values["environment"] = {"exact": False, "reason": str(error)}
+        _put_exactness(state, replace(state.exactness, exact=False, reason=str(error)))
         seed_new_episodes(model)  # some of the environments may have been restored
         reset_environments(model)
     else:
         restore_observations(model, state)
+        if state.exactness.uses_global_random and not has_generators:
+            _put_exactness(state, replace(state.exactness, exact=False, reason=_DIVIDED_ANEW))
 
 
 def get_environment(model: BaseAlgorithm) -> VecEnv:

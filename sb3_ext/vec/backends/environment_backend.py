@@ -52,6 +52,9 @@ class EnvironmentBackend(ABC):
     changeable: ClassVar[frozenset[str]] = frozenset()
     """Parameters that a resume may change, since no result depends on them."""
 
+    is_interchangeable: ClassVar[bool] = False
+    """Whether a resume may change to this mode from any other one that says so, with the same results."""
+
     is_automatic: ClassVar[bool] = False
     """Whether ``parallel.mode: auto`` may choose this mode where it is faster: only with the same results."""
 

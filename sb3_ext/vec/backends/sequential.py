@@ -20,6 +20,8 @@ class SequentialBackend(SeparateBackend):
     :param num_envs: number of environments
     """
 
+    is_interchangeable = True
+
     def combine(self, env_fns: Sequence[EnvFn]) -> VecEnv:
         return DummyVecEnv(list(env_fns))
 

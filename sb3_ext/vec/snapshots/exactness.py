@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import pickle
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gymnasium
@@ -17,6 +18,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from sb3_ext.interruption import NEVER, Interruption
 from sb3_ext.vec.global_random import get_global_random_state, set_global_random_state
 from sb3_ext.vec.snapshots.layer_snapshots import SnapshotError, freeze, list_layers, thaw
+from sb3_ext.vec.snapshots.vec_env_access import get_access
 from sb3_ext.vec.snapshots.vec_snapshots import get_vec_snapshot, set_vec_snapshot
 
 _WALKS = 3  # before the snapshot, after it, and again from the restored snapshot
@@ -27,10 +29,13 @@ class Exactness:
     """
     :param exact: whether a restored environment continues exactly as the original
     :param reason: one line for messages
+    :param uses_global_random: whether environments may draw from the global random number generators of their process;
+        if so, a resume is exact only with the same environments in each process
     """
 
     exact: bool
     reason: str
+    uses_global_random: bool = True
 
 
 def self_test(
@@ -62,14 +67,17 @@ def self_test(
     try:
         kind.begin(original, seed)
         walk_seconds = max_seconds / _WALKS
+        generators = _get_generators(original)
         _take(interruption.watch(kind.walk(original, steps, seed)), walk_seconds)
+        uses_global_random = _get_generators(original) != generators
         snapshot, snapshot_random_state = kind.freeze(original), get_global_random_state()
         if len(snapshot) > max_bytes:
             return Exactness(False, _explain_size(len(snapshot), max_bytes))
         expected = _take(interruption.watch(kind.walk(original, steps, seed + 1)), walk_seconds)
         kind.thaw(restored, snapshot)
         set_global_random_state(snapshot_random_state)
-        return _compare(interruption.watch(kind.walk(restored, steps, seed + 1)), expected)
+        found = _compare(interruption.watch(kind.walk(restored, steps, seed + 1)), expected)
+        return replace(found, uses_global_random=uses_global_random)
     except SnapshotError as error:
         return Exactness(False, str(error))
     except Exception as error:  # the user's environment may raise anything; training reports it
@@ -78,6 +86,13 @@ def self_test(
         set_global_random_state(random_state)
         original.close()
         restored.close()
+
+
+def _get_generators(env: gymnasium.Env[Any, Any] | VecEnv) -> bytes:
+    """:return: the state of the global generators of this process, and of those that step the environments"""
+    access = get_access(env) if isinstance(env, VecEnv) else None
+    others = access.get_states().generators if access is not None and access.has_states else ()
+    return pickle.dumps((get_global_random_state(), others))
 
 
 def _take(walk: Iterator[tuple[Any, ...]], seconds: float) -> list[tuple[Any, ...]]:
@@ -98,7 +113,7 @@ class _Kind:
     begin: Callable[[Any, int], object]
     walk: Callable[[Any, int, int], Iterator[tuple[Any, ...]]]
     freeze: Callable[[Any], bytes]
-    thaw: Callable[[Any, bytes], None]
+    thaw: Callable[[Any, bytes], object]
 
 
 def _compare(walk: Iterator[tuple[Any, ...]], expected: list[tuple[Any, ...]]) -> Exactness:

@@ -21,7 +21,7 @@ from __future__ import annotations
 import io
 import pickle
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -60,7 +60,7 @@ _LIVE_ATTRIBUTES: tuple[tuple[type, frozenset[str]], ...] = (
     (VecEnvWrapper, frozenset({"venv"})),
     (Monitor, frozenset({"results_writer", "episode_returns", "episode_lengths", "episode_times"})),
     (VecMonitor, frozenset({"results_writer"})),
-    (DummyVecEnv, frozenset({"actions", "buf_obs", "buf_rews", "buf_dones", "buf_infos"})),
+    (DummyVecEnv, frozenset({"envs", "actions", "buf_obs", "buf_rews", "buf_dones", "buf_infos"})),
     (SubprocVecEnv, frozenset({"processes", "remotes", "work_remotes", "waiting", "closed"})),
 )
 
@@ -94,24 +94,26 @@ def freeze(layers: Sequence[object], *, past_ez_pickle: bool = False) -> bytes:
     return buffer.getvalue()
 
 
-def thaw(layers: Sequence[object], snapshot: bytes, *, left_out: Collection[str] = ()) -> None:
+def thaw(layers: Sequence[object], snapshot: bytes, *, replaced: Mapping[str, str] | None = None) -> None:
     """
     Restore a state.
 
     :param layers: like those that were saved, as a rule in a new process; unchanged after an error
     :param snapshot: from :func:`freeze`
-    :param left_out: names of classes whose layers are only in the snapshot
+    :param replaced: for layers that are now of another class, and keep their own state: name of the class by name of
+        the saved class
     :raises OtherEnvironmentError: if the snapshot is of another environment
     :raises SnapshotError: if the layers differ, or one cannot be restored
     """
     live = [*layers, *_find_spaces(layers)]
     unpickler = _Unpickler(io.BytesIO(snapshot))
-    unpickler.live = _align(live, unpickler.load(), _OPTIONAL_LAYERS.union(left_out))
+    names = replaced or {}
+    unpickler.live = _align(live, [names.get(name, name) for name in unpickler.load()], _OPTIONAL_LAYERS)
     earlier = [dict(vars(item)) for item in live]
     try:
         states = [_load_state(unpickler, item) for item in unpickler.live]
         for item, state in zip(unpickler.live, states, strict=True):
-            if item is not None:
+            if item is not None and _describe(item) not in names.values():
                 _set_state(item, state)
     except Exception as error:  # the code of any class runs here
         for item, attributes in zip(live, earlier, strict=True):

@@ -43,7 +43,8 @@ class SnapshotWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def set_worker_snapshot(self, snapshot: bytes) -> str:
         """
-        :param snapshot: from :meth:`get_worker_snapshot`, perhaps of another process
+        :param snapshot: from :meth:`get_worker_snapshot`, perhaps of another process, or with ``None`` instead of the
+            generators, which stay as they are
         :return: why it does not fit this environment; empty if it does
         """
         layers, random_state = pickle.loads(snapshot)
@@ -51,7 +52,8 @@ class SnapshotWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
             thaw(list_layers(self), layers)
         except SnapshotError as error:
             return str(error)
-        set_global_random_state(random_state)
+        if random_state is not None:
+            set_global_random_state(random_state)
         return ""
 
     def get_monitor_file(self) -> MonitorFile | None:

@@ -1,18 +1,26 @@
 """
 Access the state, the episode files and the processes of a ``VecEnv``, by methods that it may have: those of
-:class:`~sb3_ext.stateful.Stateful`, :class:`SupportsMonitorFiles` and
-:class:`SupportsKill`. SB3's own classes have none of them; this module has what they lack.
+:class:`~sb3_ext.stateful.Stateful`, :class:`~sb3_ext.vec.snapshots.environment_states.SupportsEnvironmentStates`,
+:class:`SupportsMonitorFiles` and :class:`SupportsKill`. SB3's own classes have none of them; this module has what they
+lack.
 """
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 
 from sb3_ext.vec.monitor_files import MonitorFile
-from sb3_ext.vec.snapshots.layer_snapshots import SnapshotError, has_protocol, list_layers
+from sb3_ext.vec.snapshots.environment_states import (
+    EnvironmentStates,
+    SupportsEnvironmentStates,
+    read_worker_snapshots,
+)
+from sb3_ext.vec.snapshots.layer_snapshots import SnapshotError, freeze, has_protocol, list_layers, thaw
 from sb3_ext.vec.snapshots.snapshot_wrapper import SnapshotWrapper
 
 
@@ -40,18 +48,6 @@ class SupportsKill(Protocol):
         """End its processes at once, whatever they do; ``close()`` is called next."""
 
 
-@runtime_checkable
-class SupportsSubprocSnapshot(Protocol):
-    """What a ``VecEnv`` has that can restore what SB3's ``SubprocVecEnv`` has saved."""
-
-    def set_subproc_snapshot(self, workers: list[bytes]) -> None:
-        """
-        :param workers: of each environment, what :meth:`SnapshotWrapper.get_worker_snapshot
-            <sb3_ext.vec.snapshots.snapshot_wrapper.SnapshotWrapper.get_worker_snapshot>` gave
-        :raises SnapshotError: if they do not fit
-        """
-
-
 class VecEnvAccess:
     """
     Reach the environments of a ``VecEnv`` by its own methods.
@@ -68,35 +64,33 @@ class VecEnvAccess:
     @property
     def can_be_saved(self) -> bool:
         """Whether the state of all environments can be reached."""
-        return has_protocol(self.env)
+        return self.has_states or has_protocol(self.env)
 
-    def list_layers(self) -> list[Any]:
-        """:return: the ``VecEnv``, and the layers of the environments that are in this process"""
-        return [self.env]
+    @property
+    def has_states(self) -> bool:
+        """Whether the environments are saved one by one."""
+        return isinstance(self.env, SupportsEnvironmentStates)
 
-    def get_worker_snapshots(self) -> list[bytes]:
+    def get_states(self) -> EnvironmentStates:
         """
-        :return: of each environment behind a ``SnapshotWrapper`` in another process
-        :raises SnapshotError: if the state of one cannot be taken
-        """
-        return []
+        Save environments one by one, where :attr:`has_states` is true.
 
-    def validate_worker_snapshots(self, workers: list[bytes]) -> None:
+        :return: their states
+        :raises SnapshotError: if the state of one cannot be saved
         """
-        :param workers: from :meth:`get_worker_snapshots`, perhaps of another kind of ``VecEnv``
-        :raises SnapshotError: if they cannot be put into these environments
-        """
-        can_restore = isinstance(self.env, SupportsSubprocSnapshot)
-        if workers and not (can_restore and self.env.num_envs == len(workers)):
-            raise _explain_workers(workers)
+        states: EnvironmentStates = self.env.get_environment_states()
+        return states
 
-    def set_worker_snapshots(self, workers: list[bytes]) -> None:
+    def set_states(self, states: EnvironmentStates) -> bool:
         """
-        :param workers: that are valid
-        :raises SnapshotError: if the state of one does not fit
+        Restore environments one by one, where :attr:`has_states` is true.
+
+        :param states: states, perhaps from another kind of ``VecEnv``
+        :return: whether the global generators that the environments share were restored, too
+        :raises SnapshotError: if they do not fit these environments
         """
-        if workers:
-            self.env.set_subproc_snapshot(workers)
+        states.validate_count(self.env.num_envs)
+        return bool(self.env.set_environment_states(states))
 
     def get_monitor_files(self) -> list[MonitorFile | None]:
         """:return: of each environment in another process, ``None`` if it writes none"""
@@ -120,10 +114,20 @@ class _DummyAccess(VecEnvAccess):
 
     can_be_saved = True
 
-    def list_layers(self) -> list[Any]:
-        if has_protocol(self.env):
-            return [self.env]
-        return [self.env, *(layer for env in self.env.envs for layer in list_layers(env))]
+    @property
+    def has_states(self) -> bool:
+        return not has_protocol(self.env)
+
+    def get_states(self) -> EnvironmentStates:
+        layers = tuple(freeze(list_layers(env)) for env in self.env.envs)
+        return EnvironmentStates(layers, (), tuple(self.env.reset_infos))
+
+    def set_states(self, states: EnvironmentStates) -> bool:
+        states.validate_count(self.env.num_envs)
+        for env, layers in zip(self.env.envs, states.layers, strict=True):
+            thaw(list_layers(env), layers)
+        self.env.reset_infos = list(states.reset_infos)
+        return not states.generators
 
 
 class _SubprocAccess(VecEnvAccess):
@@ -132,27 +136,27 @@ class _SubprocAccess(VecEnvAccess):
     remedy = "wrap its environments in SnapshotWrapper"
 
     @property
-    def can_be_saved(self) -> bool:
-        return super().can_be_saved or self._is_wrapped()
+    def has_states(self) -> bool:
+        return self._is_wrapped()
 
-    def get_worker_snapshots(self) -> list[bytes]:
-        if super().can_be_saved:
-            return []
+    def get_states(self) -> EnvironmentStates:
         snapshots = self.env.env_method("get_worker_snapshot")
         for snapshot, reason in snapshots:
             if snapshot is None:
                 raise SnapshotError(reason)
-        return [snapshot for snapshot, _ in snapshots]
+        states = read_worker_snapshots([snapshot for snapshot, _ in snapshots])
+        return replace(states, reset_infos=tuple(self.env.reset_infos))
 
-    def validate_worker_snapshots(self, workers: list[bytes]) -> None:
-        if workers and not (self.env.num_envs == len(workers) and self._is_wrapped()):
-            raise _explain_workers(workers)
-
-    def set_worker_snapshots(self, workers: list[bytes]) -> None:
-        for index, worker in enumerate(workers):
-            (reason,) = self.env.env_method("set_worker_snapshot", worker, indices=index)
+    def set_states(self, states: EnvironmentStates) -> bool:
+        states.validate_count(self.env.num_envs)
+        has_generators: bool = len(states.generators) == self.env.num_envs
+        for index, layers in enumerate(states.layers):
+            snapshot = pickle.dumps((layers, states.generators[index] if has_generators else None))
+            (reason,) = self.env.env_method("set_worker_snapshot", snapshot, indices=index)
             if reason:
                 raise SnapshotError(f"environment {index}: {reason}")
+        self.env.reset_infos = list(states.reset_infos)
+        return has_generators
 
     def get_monitor_files(self) -> list[MonitorFile | None]:
         return self.env.env_method("get_monitor_file") if self._is_wrapped() else []
@@ -173,11 +177,7 @@ class _SubprocAccess(VecEnvAccess):
         self.env.closed = True
 
     def _is_wrapped(self) -> bool:
-        return not super().can_be_saved and all(self.env.env_is_wrapped(SnapshotWrapper))
-
-
-def _explain_workers(workers: list[bytes]) -> SnapshotError:
-    return SnapshotError(f"the snapshot is of {len(workers)} environments in SnapshotWrapper, each in its own process")
+        return not has_protocol(self.env) and all(self.env.env_is_wrapped(SnapshotWrapper))
 
 
 _STOCK: dict[type[VecEnv], type[VecEnvAccess]] = {DummyVecEnv: _DummyAccess, SubprocVecEnv: _SubprocAccess}

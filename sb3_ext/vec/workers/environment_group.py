@@ -112,20 +112,38 @@ class EnvironmentGroup:
             answers.append(function(self.envs[index], *arguments))
         return answers
 
-    def get_snapshot(self) -> tuple[bytes, GlobalRandomState]:
+    def get_snapshot(self) -> tuple[list[bytes], GlobalRandomState]:
         """
-        :return: the state of the environments, and of this process's global generators, which they share
-        :raises SnapshotError: if it cannot be saved
-        """
-        return freeze(self._list_layers()), get_global_random_state()
+        Save the environments.
 
-    def set_snapshot(self, layers: bytes, random_state: GlobalRandomState) -> None:
+        :return: the state of each environment, and of this process's global generators, which they share
+        :raises SnapshotError: if a state cannot be saved
         """
-        :param layers: the first value of :meth:`get_snapshot`
-        :param random_state: the second value
+        return [freeze(list_layers(env)) for env in self.envs], get_global_random_state()
+
+    def set_snapshot(self, states: Sequence[bytes], random_state: GlobalRandomState | None) -> None:
+        """
+        Restore the environments.
+
+        :param states: the state of each environment
+        :param random_state: the state of the global generators; ``None`` leaves them as they are
+        :raises SnapshotError: if a state does not fit its environment
+        """
+        for index, env in enumerate(self.envs):
+            self.current = index
+            thaw(list_layers(env), states[index])
+        if random_state is not None:
+            set_global_random_state(random_state)
+
+    def set_joint_snapshot(self, layers: bytes, random_state: GlobalRandomState) -> None:
+        """
+        Restore the environments from a snapshot of an earlier version.
+
+        :param layers: the state of the layers of all environments together
+        :param random_state: the state of the global generators
         :raises SnapshotError: if it does not fit
         """
-        thaw(self._list_layers(), layers)
+        thaw([layer for env in self.envs for layer in list_layers(env)], layers)
         set_global_random_state(random_state)
 
     def get_monitor_files(self) -> list[MonitorFile | None]:
@@ -155,9 +173,6 @@ class EnvironmentGroup:
     def _save_observation(self, index: int, observation: Any) -> None:
         for key, array in zip(self._keys, self.arrays.observations, strict=True):
             array[index] = observation if key is None else observation[key]
-
-    def _list_layers(self) -> list[Any]:
-        return [layer for env in self.envs for layer in list_layers(env)]
 
 
 def _call_method(env: Any, name: str, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import multiprocessing.util
-import pickle
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,6 +17,7 @@ from stable_baselines3.common.vec_env.util import dict_to_obs, obs_space_info
 
 from sb3_ext.errors import ConfigError
 from sb3_ext.vec.monitor_files import MonitorFile
+from sb3_ext.vec.snapshots.environment_states import EnvironmentStates
 from sb3_ext.vec.snapshots.layer_snapshots import SnapshotError
 from sb3_ext.vec.workers.shared_memory import SharedBlock, StepArrays, has_shared_actions, list_step_specs
 from sb3_ext.vec.workers.worker_messages import NOTHING, pack
@@ -231,36 +231,56 @@ class WorkerVecEnv(VecEnv):
         """
         return self._ask("is_wrapped", wrapper_class, indices=indices)
 
+    def get_environment_states(self) -> EnvironmentStates:
+        """See :class:`~sb3_ext.vec.snapshots.environment_states.SupportsEnvironmentStates`."""
+        workers = self._ask_all("get_snapshot")
+        layers = tuple(state for states, _ in workers for state in states)
+        return EnvironmentStates(layers, tuple(generators for _, generators in workers), tuple(self.reset_infos))
+
+    def set_environment_states(self, states: EnvironmentStates) -> bool:
+        """
+        See :class:`~sb3_ext.vec.snapshots.environment_states.SupportsEnvironmentStates`.
+
+        :param states: states of as many environments; they may come from more or fewer workers
+        :return: whether the global generators were restored, too: those of as many workers
+        :raises SnapshotError: if a state does not fit its environment
+        """
+        states.validate_count(self.num_envs)
+        handles = self._pool.handles
+        has_generators = len(states.generators) == len(handles)
+        generators = states.generators if has_generators else [None] * len(handles)
+        messages = [
+            ("set_snapshot", states.layers[handle.ranks.start : handle.ranks.stop], generator)
+            for handle, generator in zip(handles, generators, strict=True)
+        ]
+        self._pool.ask(list(enumerate(messages)), "restoring a snapshot")
+        self.reset_infos = list(states.reset_infos)
+        return has_generators
+
     def state_dict(self) -> dict[str, Any]:
-        """See :class:`~sb3_ext.stateful.Stateful`."""
-        state = {"seeds": self._seeds, "options": self._options, "reset_infos": self.reset_infos}
-        return {"workers": self._ask_all("get_snapshot"), **state}
+        """
+        See :class:`~sb3_ext.stateful.Stateful`.
+
+        :return: arguments of the next reset; :meth:`get_environment_states` saves the environments
+        """
+        return {"seeds": self._seeds, "options": self._options}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """
         See :class:`~sb3_ext.stateful.Stateful`.
 
-        :param state: of as many workers with as many environments
+        :param state: the state; one of an earlier version has the environments of as many workers, too
         :raises SnapshotError: if it does not fit
         """
+        self._seeds, self._options = list(state["seeds"]), list(state["options"])
+        if "workers" not in state:
+            return
         workers = state["workers"]
         if len(workers) != len(self._pool.handles):
             raise SnapshotError(f"the snapshot is of {len(workers)} workers, here are {len(self._pool.handles)}")
-        questions = [(index, ("set_snapshot", *worker)) for index, worker in enumerate(workers)]
+        questions = [(index, ("set_joint_snapshot", *worker)) for index, worker in enumerate(workers)]
         self._pool.ask(questions, "restoring a snapshot")
-        self._seeds, self._options = list(state["seeds"]), list(state["options"])
         self.reset_infos = list(state["reset_infos"])
-
-    def set_subproc_snapshot(self, workers: list[bytes]) -> None:
-        """
-        Restore what SB3's ``SubprocVecEnv`` has saved.
-
-        :param workers: see :class:`~sb3_ext.vec.snapshots.vec_env_access.SupportsSubprocSnapshot`; these are of one
-            environment each
-        :raises SnapshotError: if they do not fit
-        """
-        used = {"seeds": [None] * len(workers), "options": [{}] * len(workers), "reset_infos": [{}] * len(workers)}
-        self.load_state_dict({"workers": [pickle.loads(worker) for worker in workers], **used})
 
     def get_monitor_files(self) -> list[MonitorFile | None]:
         """

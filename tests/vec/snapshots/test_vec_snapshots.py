@@ -183,12 +183,45 @@ def test_another_environment_is_refused(make_venv: MakeVecEnv, kind: type[VecEnv
 
 
 def test_another_number_of_environments_is_refused(make_venv: MakeVecEnv) -> None:
-    with pytest.raises(SnapshotError, match="the snapshot is of DummyVecEnv"):
-        set_vec_snapshot(make_venv(n_envs=3), get_vec_snapshot(make_venv(n_envs=2)))
-    with pytest.raises(SnapshotError, match="2 environments in SnapshotWrapper"):
-        set_vec_snapshot(make_venv(n_envs=2), get_vec_snapshot(make_venv(kind=SubprocVecEnv, n_envs=2)))
-    with pytest.raises(SnapshotError, match="the snapshot is of 2 workers, here are 1"):
-        set_vec_snapshot(make_venv(kind=WorkerVecEnv, n_envs=1), get_vec_snapshot(make_venv(kind=WorkerVecEnv)))
+    snapshot = get_vec_snapshot(make_venv(n_envs=2))
+    for kind in (DummyVecEnv, SubprocVecEnv, WorkerVecEnv):
+        with pytest.raises(SnapshotError, match="the snapshot is of 2 environments, but there are 3"):
+            set_vec_snapshot(make_venv(kind=kind, n_envs=3), snapshot)
+
+
+def test_environments_continue_in_any_other_kind_of_vec_env(make_venv: MakeVecEnv) -> None:
+    def make(kind: type[VecEnv], **keywords: Any) -> VecEnv:
+        wrapper = SnapshotWrapper if kind is SubprocVecEnv else None
+        venv = make_vec_env("CartPole-v1", 4, vec_env_cls=kind, vec_env_kwargs=keywords, wrapper_class=wrapper)
+        return wrap_all(venv)
+
+    kinds = [lambda: make(DummyVecEnv), lambda: make(SubprocVecEnv)]
+    kinds += [lambda: make(WorkerVecEnv, num_workers=2), lambda: make(WorkerVecEnv, num_workers=4)]
+    venvs = [kind() for kind in kinds]
+    try:
+        venvs[0].seed(1)
+        venvs[0].reset()
+        walk_venv(venvs[0], 30, seed=1)
+        snapshot = get_vec_snapshot(venvs[0])
+        expected = [walk_venv(venvs[0], 30, seed=2), walk_venv(venvs[0], 30, seed=3)]
+        for venv in venvs[1:]:
+            venv.reset()
+            assert not set_vec_snapshot(venv, snapshot)
+            assert walk_venv(venv, 30, seed=2) == expected[0]
+        snapshots = [get_vec_snapshot(venv) for venv in venvs[1:]]
+        for venv, other in zip(venvs, [*snapshots[1:], *snapshots], strict=False):
+            set_vec_snapshot(venv, other)
+            assert walk_venv(venv, 30, seed=3) == expected[1]
+    finally:
+        for venv in venvs:
+            venv.close()
+
+
+def test_generators_of_processes_are_restored_only_with_the_same_environments_in_each(make_venv: MakeVecEnv) -> None:
+    venvs = [make_venv(GlobalNoiseEnv, WorkerVecEnv), make_venv(GlobalNoiseEnv, WorkerVecEnv)]
+    snapshot = get_vec_snapshot(venvs[0])
+    assert set_vec_snapshot(venvs[1], snapshot)
+    assert not set_vec_snapshot(make_venv(GlobalNoiseEnv), snapshot)
 
 
 def test_a_vec_env_with_state_dict_saves_all_its_environments(make_venv: MakeVecEnv) -> None:
