@@ -28,6 +28,7 @@ _MAX_BATCH = 1000  # metrics in one request; of parameters and tags, 100
 _MAX_PARAMETERS = 100
 _MAX_VALUE_CHARACTERS = 6000
 _MAX_MESSAGE_CHARACTERS = 500
+_LOGIN_HINT = "; log in with MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
 _RETURN_TAG = "evaluation_return"
 _STATUSES = {"completed": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
 _REFUSALS = {
@@ -261,16 +262,17 @@ class MlflowTracker(Tracker):
             yield
         except MlflowException as error:
             if error.error_code in _REFUSALS or _is_refusal(error.get_http_status_code()):
-                raise self._make_refusal(error) from error
+                raise self._make_refusal(error, error.get_http_status_code()) from error
             raise
         except HTTPError as error:  # of uploads
             if error.response is not None and _is_refusal(error.response.status_code):
-                raise self._make_refusal(error) from error
+                raise self._make_refusal(error, error.response.status_code) from error
             raise
 
-    def _make_refusal(self, error: Exception) -> Sb3ExtError:
+    def _make_refusal(self, error: Exception, status_code: int) -> Sb3ExtError:
         message = hide_secrets(" ".join(str(error).split()))[:_MAX_MESSAGE_CHARACTERS]
-        return Sb3ExtError(f"tracking.mlflow: refused by {hide_secrets(self._uri)}: {message}")
+        hint = _LOGIN_HINT if status_code in (401, 403) else ""
+        return Sb3ExtError(f"tracking.mlflow: refused by {hide_secrets(self._uri)}: {message}{hint}")
 
 
 def _is_refusal(status_code: int) -> bool:

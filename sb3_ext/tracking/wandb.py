@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import re
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -26,7 +27,7 @@ STEP_NAME = "global_step"
 
 _INIT_TIMEOUT_SECONDS = 20
 _WRITE_TIMEOUT_SECONDS = 20.0
-_REFUSALS = ("Error 401", "Error 403", "Error 404", "ermission denied", "not found")
+_REFUSAL = re.compile(r"error 4(0[0134]|22)|permission denied|not found", re.IGNORECASE)
 
 
 class WandbTracker(Tracker):
@@ -187,6 +188,8 @@ class WandbTracker(Tracker):
                 raise Sb3ExtError(
                     f"tracking.wandb: {text}; run `wandb login`, set WANDB_API_KEY, or set mode: offline"
                 ) from error
-            if any(part in text for part in _REFUSALS):
-                raise Sb3ExtError(f"tracking.wandb: refused: {text}") from error
+            if _REFUSAL.search(text):
+                raise Sb3ExtError(
+                    f"tracking.wandb: refused: {text}; check WANDB_API_KEY, and your permissions for entity and project"
+                ) from error
             raise
