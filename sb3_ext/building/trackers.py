@@ -11,7 +11,7 @@ from sb3_ext.config import RunConfig
 from sb3_ext.runs.paths import RunPaths
 from sb3_ext.runs.session import RunSession
 from sb3_ext.tracking.run_trackers import RunTrackers
-from sb3_ext.tracking.tracker import TrackedRun
+from sb3_ext.tracking.tracker import RunGroup, TrackedRun
 from sb3_ext.tracking.tracker_registry import make_trackers
 
 _TAGS = ("command", "git_commit", "git_dirty", "python_version", "sb3_ext_version", "sb3_version", "torch_version")
@@ -45,7 +45,12 @@ def describe_tracked_run(paths: RunPaths, step: int | None = None) -> TrackedRun
     """
     meta: dict[str, Any] = json.loads(paths.meta.read_bytes())
     tags = {name: str(meta[name]) for name in _TAGS if meta.get(name) is not None}
-    return TrackedRun(paths.root.name, paths.root, step=step, tags={**tags, "run_directory": str(paths.root)})
+    group = None
+    if (study := meta.get("study")) is not None:
+        group = RunGroup(study["name"], study["id"], paths.root.parent)
+        tags |= {"study": study["name"], "trial": str(study["trial"])}
+    tags |= {"run_directory": str(paths.root)}
+    return TrackedRun(paths.root.name, paths.root, step=step, tags=tags, group=group)
 
 
 def log_files(trackers: RunTrackers, paths: RunPaths) -> None:

@@ -5,6 +5,6 @@ A tracker is a subclass of :class:`~sb3_ext.tracking.tracker.Tracker`. The secti
 the trackers of a run.
 """
 
-from sb3_ext.tracking.tracker import TrackedRun, Tracker
+from sb3_ext.tracking.tracker import RunGroup, TrackedRun, Tracker
 
-__all__ = ["TrackedRun", "Tracker"]
+__all__ = ["RunGroup", "TrackedRun", "Tracker"]

@@ -17,7 +17,7 @@ from sb3_ext.errors import MissingExtraError, Sb3ExtError
 from sb3_ext.file_lock import holding_lock
 from sb3_ext.tracking.parameter_names import flatten
 from sb3_ext.tracking.redaction import has_password, hide_secrets
-from sb3_ext.tracking.tracker import TrackedRun, Tracker
+from sb3_ext.tracking.tracker import RunGroup, TrackedRun, Tracker
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -30,6 +30,8 @@ _MAX_VALUE_CHARACTERS = 6000
 _MAX_MESSAGE_CHARACTERS = 500
 _LOGIN_HINT = "; log in with MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
 _RETURN_TAG = "evaluation_return"
+_GROUP_TAG = "sb3_ext.group"
+_PARENT_TAG = "mlflow.parentRunId"
 _STATUSES = {"completed": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
 _REFUSALS = {
     *("BAD_REQUEST", "ENDPOINT_NOT_FOUND", "INVALID_PARAMETER_VALUE", "NOT_FOUND", "PERMISSION_DENIED"),
@@ -48,7 +50,7 @@ _DEFAULTS = {
 
 class MlflowTracker(Tracker):
     """
-    Logs parameters, metrics, files and tags to MLflow.
+    Logs parameters, metrics, files and tags to MLflow. The trials of a study are nested in a run of the study.
 
     :param tracking_uri: URI of a server, such as ``http://localhost:5000``, or of a database; ``None`` for
         ``MLFLOW_TRACKING_URI`` or, if that is not set, the file ``mlflow.db`` next to the run directory. User name and
@@ -94,11 +96,30 @@ class MlflowTracker(Tracker):
         :raises Sb3ExtError: if MLflow refuses the run, or the run was deleted in MLflow
         """
         self._metrics.clear()
-        self._uri = self._given_uri or os.environ.get("MLFLOW_TRACKING_URI") or _make_database_uri(run.directory)
-        with self._translating_refusals(), _locking(self._uri):
-            self._client = _make_client(self._uri)
+        with self._connecting(run.directory.parent):
             self._run = self._create_run(run) if run.id is None else self._find_run(run.id)
         return self._run_id
+
+    def start_group(self, group: RunGroup) -> None:
+        """
+        Find the run of the group, or create it.
+
+        :param group: the group
+        :raises Sb3ExtError: if MLflow refuses the run
+        """
+        with self._connecting(group.directory):
+            self._client.update_run(self._find_or_create_group(group), status="RUNNING")
+
+    def finish_group(self, group: RunGroup, status: str, summary: Mapping[str, Any]) -> None:
+        """
+        :param group: the group
+        :param status: converted to MLflow's status
+        :param summary: logged as tags
+        """
+        with self._connecting(group.directory):
+            run_id = self._find_or_create_group(group)
+            self._log_tags(run_id, summary)
+            self._client.set_terminated(run_id, _STATUSES[status])
 
     @property
     def url(self) -> str | None:
@@ -194,7 +215,7 @@ class MlflowTracker(Tracker):
         """
         self.flush()
         with self._translating_refusals():
-            self._log_tags(summary)
+            self._log_tags(self._run_id, summary)
             self._client.set_terminated(self._run_id, _STATUSES[status])
 
     @property
@@ -203,23 +224,47 @@ class MlflowTracker(Tracker):
         run_id: str = self._run.info.run_id
         return run_id
 
-    def _create_run(self, run: TrackedRun) -> Run:
-        client = self._client
-        experiment = client.get_experiment_by_name(self._experiment)
+    @contextmanager
+    def _connecting(self, root: Path) -> Iterator[None]:
+        """:param root: directory of the database file if no URI is given"""
+        self._uri = self._given_uri or os.environ.get("MLFLOW_TRACKING_URI") or _make_database_uri(root)
+        with self._translating_refusals(), _locking(self._uri):
+            self._client = _make_client(self._uri)
+            yield
+
+    def _find_or_create_experiment(self) -> str:
+        experiment = self._client.get_experiment_by_name(self._experiment)
         if experiment is None:
-            experiment_id = client.create_experiment(self._experiment, _choose_artifact_location(self._uri))
-        elif experiment.lifecycle_stage == "deleted":
+            created: str = self._client.create_experiment(self._experiment, _choose_artifact_location(self._uri))
+            return created
+        if experiment.lifecycle_stage == "deleted":
             raise Sb3ExtError(
                 f"tracking.mlflow.experiment: the experiment '{self._experiment}' was deleted in MLflow; restore it, "
                 "or name another"
             )
-        else:
-            experiment_id = experiment.experiment_id
+        found: str = experiment.experiment_id
+        return found
+
+    def _create_run(self, run: TrackedRun) -> Run:
+        experiment_id = self._find_or_create_experiment()
         tags = {**run.tags, **self._tags, "mlflow.source.name": "sb3-ext"}
         if run.parent_id is not None:
-            tags |= {"mlflow.parentRunId": run.parent_id}
+            tags |= {_PARENT_TAG: run.parent_id}
+        elif run.group is not None:
+            tags |= {_PARENT_TAG: self._find_or_create_group(run.group)}
         texts = {name: str(value)[:_MAX_VALUE_CHARACTERS] for name, value in tags.items()}
-        return client.create_run(experiment_id, tags=texts, run_name=self._run_name or run.name)
+        return self._client.create_run(experiment_id, tags=texts, run_name=self._run_name or run.name)
+
+    def _find_or_create_group(self, group: RunGroup) -> str:
+        """:return: id of the run in which those of the group are nested"""
+        experiment_id = self._find_or_create_experiment()
+        found = self._client.search_runs(
+            [experiment_id], f"tags.`{_GROUP_TAG}` = '{group.id}'", max_results=1, order_by=["attributes.start_time"]
+        )
+        tags = {**self._tags, _GROUP_TAG: group.id, "mlflow.source.name": "sb3-ext"}
+        run = found[0] if found else self._client.create_run(experiment_id, tags=tags, run_name=group.name)
+        run_id: str = run.info.run_id
+        return run_id
 
     def _find_run(self, run_id: str) -> Run:
         from mlflow.exceptions import MlflowException
@@ -247,11 +292,11 @@ class MlflowTracker(Tracker):
         best = self._client.get_model_version(self._register, model.aliases["best"])
         return score > float(best.tags.get(_RETURN_TAG, "-inf"))
 
-    def _log_tags(self, tags: Mapping[str, Any]) -> None:
+    def _log_tags(self, run_id: str, tags: Mapping[str, Any]) -> None:
         from mlflow.entities import RunTag
 
         texts = [RunTag(name, str(value)[:_MAX_VALUE_CHARACTERS]) for name, value in tags.items()]
-        self._client.log_batch(self._run_id, tags=texts)
+        self._client.log_batch(run_id, tags=texts)
 
     @contextmanager
     def _translating_refusals(self) -> Iterator[None]:
@@ -295,8 +340,8 @@ def _validate_uri(uri: str | None) -> None:
         raise ValueError(f"tracking_uri: expected {known} or the like, found '{uri}'")
 
 
-def _make_database_uri(run_directory: Path) -> str:
-    return f"sqlite:///{run_directory.parent.absolute() / 'mlflow.db'}"
+def _make_database_uri(root: Path) -> str:
+    return f"sqlite:///{root.absolute() / 'mlflow.db'}"
 
 
 def _choose_artifact_location(uri: str) -> str | None:

@@ -10,6 +10,21 @@ from typing import Any, ClassVar
 
 
 @dataclass(frozen=True)
+class RunGroup:
+    """
+    A group of runs, such as the trials of a study.
+
+    :param name: name of the group
+    :param id: identifies the group among others of the same name
+    :param directory: directory with the run directories
+    """
+
+    name: str
+    id: str
+    directory: Path
+
+
+@dataclass(frozen=True)
 class TrackedRun:
     """
     Description of a run for a tracker.
@@ -22,6 +37,7 @@ class TrackedRun:
     :param step: step from which training resumes; ``None`` for a new training
     :param parent_id: the id of the tracker's run from which this one branched, or which it replaces after a rewind
     :param tags: facts about the run, such as ``git_commit``; after a branch or a rewind ``parent_step``
+    :param group: group to which the run belongs; ``None`` if it belongs to none
     """
 
     name: str
@@ -31,6 +47,7 @@ class TrackedRun:
     step: int | None = None
     parent_id: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    group: RunGroup | None = None
 
 
 class Tracker(ABC):
@@ -116,6 +133,25 @@ class Tracker(ABC):
         :param path: a folder in MLflow's format
         :param score: the mean return of the agent's evaluation; ``None`` if it has none
         :param time_seconds: time in seconds since 1970, which identifies the model if it is logged again
+        """
+        return
+
+    def start_group(self, group: RunGroup) -> None:
+        """
+        Begin or continue a group, before its runs start, on an object that tracks no run. Does nothing unless
+        overridden.
+
+        :param group: the group
+        """
+        return
+
+    def finish_group(self, group: RunGroup, status: str, summary: Mapping[str, Any]) -> None:
+        """
+        End a group after its runs. Does nothing unless overridden.
+
+        :param group: the group, after :meth:`start_group`
+        :param status: ``completed``, ``stopped`` or ``failed``
+        :param summary: how it ended; text and numbers
         """
         return
 

@@ -21,7 +21,7 @@ class TrackioTracker(Tracker):
 
     :param project: name of the project
     :param run_name: name of the Trackio run; ``None`` for the name of the run directory
-    :param group: name of a group of runs
+    :param group: name of a group of runs; ``None`` for the study of which the run is a trial
     :raises MissingExtraError: if Trackio is not installed
     :raises ValueError: if Trackio refuses the name of the project
     """
@@ -49,8 +49,9 @@ class TrackioTracker(Tracker):
         self._place = run.logged
         self._entries.clear()
         self._config = {"_Created": _format_time(datetime.now(timezone.utc).timestamp()), **run.tags}
-        if self._group is not None:
-            self._config["_Group"] = self._group
+        group = self._group or (None if run.group is None else run.group.name)
+        if group is not None:
+            self._config["_Group"] = group
         if run.parent_id is not None:
             self._config["parent_id"] = run.parent_id
         return self._id

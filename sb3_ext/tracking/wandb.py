@@ -40,7 +40,7 @@ class WandbTracker(Tracker):
     :param project: name of the project
     :param entity: user or team; ``None`` for the default of the login
     :param run_name: name of the W&B run; ``None`` for the name of the run directory
-    :param group: name of a group of runs
+    :param group: name of a group of runs; ``None`` for the study of which the run is a trial
     :param mode: ``online``; ``offline`` writes files for ``wandb sync``; ``disabled`` does nothing
     :param tags: labels of the run
     :raises MissingExtraError: if ``wandb`` is not installed
@@ -91,7 +91,7 @@ class WandbTracker(Tracker):
                 entity=self._entity,
                 id=run_id,
                 name=self._run_name or run.name,
-                group=self._group,
+                group=self._group or (None if run.group is None else run.group.name),
                 mode=self._mode,
                 tags=self._labels,
                 dir=str(folder),

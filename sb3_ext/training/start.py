@@ -62,6 +62,7 @@ def start_run(
     checkpoint_dir: Path | None = None,
     mock: bool = False,
     command: str | None = None,
+    study: Mapping[str, Any] | None = None,
 ) -> RunStart:
     """
     Validate a configuration, including the spaces of its environment, and claim a new run directory.
@@ -73,6 +74,8 @@ def start_run(
         the run's name, and the run directory gets a link to it
     :param mock: replace the environment by one with the same spaces and random data
     :param command: how the run was started, for ``meta.json``
+    :param study: ``name`` and ``id`` of the study of which the run is a trial, and the number ``trial``, for
+        ``meta.json``; ``None`` if it is not a trial
     :return: the argument of :func:`~sb3_ext.training.loop.train_run`
     :raises ConfigError: if the configuration is invalid
     :raises RunError: if the run directory or the checkpoint directory exists already or cannot be written
@@ -89,7 +92,11 @@ def start_run(
         name_run_directory(loaded, source.path) if run_dir is None else Path(run_dir),
         config_text=source.text,
         resolved_config_text=dump_config(loaded),
-        meta={**describe_run(loaded, command), **_describe_source(source, parsed)},
+        meta={
+            **describe_run(loaded, command),
+            **_describe_source(source, parsed),
+            **({} if study is None else {"study": dict(study)}),
+        },
     )
     if checkpoint_dir is not None:
         place_checkpoints(session, checkpoint_dir)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from sb3_ext.config.tune_schema import TuneConfig
 from sb3_ext.errors import ConfigError
 from sb3_ext.runs.run_registry import RUNS
 from sb3_ext.tuning.space import Space, load_space
-from sb3_ext.tuning.storage import complete_storage
+from sb3_ext.tuning.storage import complete_storage, hide_password
 
 _TUNE: tuple[str, ...] = ("tune",)
 _DEFINING = ("objective", "last_evaluations", "target", "seeds")
@@ -54,6 +55,11 @@ class TuningPlan:
     def space(self) -> Space:
         """What is searched."""
         return load_space(self.config)
+
+    @property
+    def identity(self) -> str:
+        """Identifies the study for trackers: a digest of its storage and name."""
+        return hashlib.sha256(f"{hide_password(self.storage)} {self.name}".encode()).hexdigest()[:16]
 
     @property
     def is_minimized(self) -> list[bool]:

@@ -22,6 +22,7 @@ from sb3_ext.tuning.processes import StudyWorkers
 from sb3_ext.tuning.results import write_best, write_table
 from sb3_ext.tuning.study import TuningStudy, open_study
 from sb3_ext.tuning.study_progress import Progress, measure_progress
+from sb3_ext.tuning.study_tracking import tracking_study
 from sb3_ext.tuning.worker import work
 
 logger = logging.getLogger(__name__)
@@ -82,10 +83,11 @@ def run_study(study: TuningStudy, *, in_process: bool = False, watch: Watcher | 
             for line in describe_outlook(plan, ended):
                 logger.info("%s", line)
         try:
-            if in_process:
-                _run_here(study, signals, results)
-            else:
-                _run_workers(study, signals, results, watch)
+            with tracking_study(study):
+                if in_process:
+                    _run_here(study, signals, results)
+                else:
+                    _run_workers(study, signals, results, watch)
         finally:
             results.write(last=True, hurried=signals.received is not None)
     return signals.received

@@ -128,7 +128,7 @@ def _run_seeds(
         reports = TrialReports(claim.trial, plan.is_minimized[0]) if is_judge else None
         on_loss = partial(_abandon, directory)
         with Heartbeat(study.storage, get_trial_id(claim.trial), claim.mark, on_loss):
-            run = _train(plan, directory, plan.make_overrides(values, seed), reports, callbacks)
+            run = _train(plan, claim.number, directory, plan.make_overrides(values, seed), reports, callbacks)
         reason = run.record.stop_reason or ""
         if reason == NO_UPDATE:
             return None  # such values are as bad as can be, but no fault of the study
@@ -155,6 +155,7 @@ def _choose_place(claim: Claim, plan: TuningPlan) -> Path:
 
 def _train(
     plan: TuningPlan,
+    number: int,
     directory: Path,
     overrides: list[Override],
     reports: TrialReports | None,
@@ -163,7 +164,7 @@ def _train(
     if is_locked(RunPaths(directory).lock):
         raise TrialInterrupted("another process is still training it")
     try:
-        start = _start(plan, directory, overrides)
+        start = _start(plan, number, directory, overrides)
     except AlreadyCompleted as completed:
         return completed.run
     if start is None:
@@ -178,10 +179,11 @@ def _train(
         return Run(directory)  # its status says what happened
 
 
-def _start(plan: TuningPlan, directory: Path, overrides: list[Override]) -> RunStart | None:
+def _start(plan: TuningPlan, number: int, directory: Path, overrides: list[Override]) -> RunStart | None:
     """:return: the run, claimed; ``None`` if it was pruned already"""
     if not is_run(directory) or is_half_created(directory):
-        return start_run(plan.source, directory, overrides)
+        study = {"name": plan.name, "id": plan.identity, "trial": number}
+        return start_run(plan.source, directory, overrides, study=study)
     run = Run(directory)
     wanted = {".".join(map(str, override.key)): override.value for override in overrides}
     if run.meta.get("overrides") != json.loads(json.dumps(wanted)):

@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 
 from sb3_ext.errors import MissingExtraError, Sb3ExtError
 from sb3_ext.tracking.mlflow import MlflowTracker
-from sb3_ext.tracking.tracker import TrackedRun
+from sb3_ext.tracking.tracker import RunGroup, TrackedRun
 from sb3_ext.tracking.tracker_registry import make_trackers
 
 
@@ -80,6 +80,22 @@ def test_a_branch_is_nested_below_its_parent(root: Path, client: MlflowClient) -
     child = MlflowTracker().start(make_run(root, parent_id=parent, step=10, tags={"parent_step": "10"}))
     tags = client.get_run(child).data.tags
     assert (tags["mlflow.parentRunId"], tags["parent_step"]) == (parent, "10")
+
+
+def test_runs_of_a_group_are_nested_in_one_run(root: Path, client: MlflowClient) -> None:
+    group, other = RunGroup("study", "abc", root), RunGroup("study", "def", root)
+    tracker = MlflowTracker()
+    tracker.start_group(group)
+    parents = []
+    for belongs_to in (group, group, other):
+        run_id = MlflowTracker().start(make_run(root, group=belongs_to))
+        parents.append(client.get_run(run_id).data.tags["mlflow.parentRunId"])
+    tracker.finish_group(group, "completed", {"best_value": 1.5})
+
+    assert parents[0] == parents[1] != parents[2]
+    parent = client.get_run(parents[0])
+    assert (parent.info.run_name, parent.info.status, parent.data.tags["best_value"]) == ("study", "FINISHED", "1.5")
+    assert client.get_run(parents[2]).info.status == "RUNNING"
 
 
 def test_more_metrics_than_one_request_takes(root: Path, client: MlflowClient) -> None:
