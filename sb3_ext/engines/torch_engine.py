@@ -19,4 +19,10 @@ class TorchEngine(Engine):
         :return: the update
         :raises NotCovered: if there is no update for the model
         """
+        from sb3_ext.engines.torch_updates.update_list import UPDATES
+
+        train = getattr(type(model), "train", None)  # ARS has none
+        for update in UPDATES:
+            if any(train is algorithm.train for algorithm in update.algorithms):
+                return update(model)
         raise NotCovered(f"there is no update for {name_type(model)}")

@@ -1,21 +1,26 @@
-"""One update from the same state, by stock SB3 in float32, by stock SB3 in float64, and by an engine."""
+"""One update from the same state, by stock SB3 in float32, by stock SB3 in float64, and by each engine."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import gymnasium
 import numpy as np
+import pytest
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv
 from torch.distributions import normal, utils
 
+from sb3_ext.engines.engine_registry import get_engine
+
 TOLERANCE = 1e-5
+ENGINES = ("torch", "xla")
 
 
 class RandomEnv(gymnasium.Env[Any, Any]):
@@ -76,24 +81,70 @@ def make_filled(
 State = dict[str, np.ndarray]
 
 
+def make_update(model: Any, engine_id: str) -> Any:
+    update = get_engine(engine_id).make_update(model)
+    assert update is not None
+    return update
+
+
 def update_all(
-    model: Any, update: Callable[..., None], *arguments: Any, repeats: int = 2
-) -> tuple[State, State, State]:
+    model: Any, *arguments: Any, repeats: int = 2, engines: Sequence[str] = ENGINES
+) -> tuple[State, State, dict[str, State]]:
     """
     :param model: filled
-    :param update: the engine's, in the place of ``train``
     :param arguments: of ``train``
     :param repeats: updates, one after another
-    :return: weights, optimizer state and counters after stock, float64 and the engine
+    :param engines: engines whose updates take the place of ``train``
+    :return: weights, optimizer state and counters after stock, float64 and each engine
     """
     stock = type(model).train
     with restoring(model):
         after_stock = _run(model, lambda: stock(model, *arguments), repeats)
     with restoring(model), in_float64(model):
         after_reference = _run(model, lambda: stock(model, *arguments), repeats)
-    with restoring(model):
-        after_engine = _run(model, lambda: update(*arguments), repeats)
-    return after_stock, after_reference, after_engine
+    found = {}
+    for engine_id in engines:
+        update = make_update(model, engine_id)
+        with restoring(model):
+            found[engine_id] = _run(model, partial(update, *arguments), repeats)
+    return after_stock, after_reference, found
+
+
+def check_parity(model: Any, *arguments: Any, stock_tolerance: float = 1.0, engines: Sequence[str] = ENGINES) -> None:
+    """Check that each engine leaves the model as float64 does."""
+    stock, reference, found = update_all(model, *arguments, engines=engines)
+    assert compare(stock, reference) < stock_tolerance * TOLERANCE  # or else the reference is wrong
+    for engine_id, state in found.items():
+        assert compare(state, reference) < TOLERANCE, engine_id
+
+
+def compare_logs(model: Any, *arguments: Any, engines: Sequence[str] = ENGINES) -> None:
+    """Check that each engine logs what stock logs."""
+    logged = []
+    for train in (model.train, *(make_update(model, engine_id) for engine_id in engines)):
+        with restoring(model):
+            np.random.seed(1)
+            torch.manual_seed(1)
+            model.logger.name_to_value.clear()
+            train(*arguments)
+            logged.append(dict(model.logger.name_to_value))
+    for found in logged[1:]:
+        assert found.keys() == logged[0].keys()
+        for name, value in logged[0].items():
+            assert found[name] == pytest.approx(value, rel=1e-4, abs=1e-6), name
+
+
+def check_measuring(model: Any, engine_id: str) -> None:
+    """Check that an engine measures its update without changes of the model, its optimizer and random numbers."""
+    np.random.seed(3)
+    torch.manual_seed(3)
+    before, draws = copy.deepcopy(read_state(model)), (np.random.get_state()[1].copy(), torch.get_rng_state())
+    assert make_update(model, engine_id).measure() > 0
+    after = read_state(model)
+    assert after.keys() == before.keys()
+    assert all(np.array_equal(after[name], values) for name, values in before.items())
+    np.testing.assert_array_equal(np.random.get_state()[1], draws[0])
+    assert torch.equal(torch.get_rng_state(), draws[1])
 
 
 def compare(found: State, reference: State) -> float:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from stable_baselines3.common.callbacks import BaseCallback
@@ -23,8 +25,10 @@ from sb3_ext.errors import MissingExtraError
 from sb3_ext.runs.run import Run
 
 PARAMS: dict[str, dict[str, Any]] = {
+    "a2c": {"n_steps": 8},
     "dqn": {"learning_starts": 20, "batch_size": 8, "buffer_size": 100, "train_freq": 4, "gradient_steps": 3},
     "ppo": {"n_steps": 16, "batch_size": 16, "n_epochs": 2, "learning_rate": "linear(1e-3)"},
+    "sac": {"learning_starts": 20, "batch_size": 8, "buffer_size": 100, "train_freq": 4, "gradient_steps": 3},
 }
 
 
@@ -48,7 +52,7 @@ def make_config(algorithm: str = "ppo", engine_id: str = "xla") -> dict[str, Any
     params = {**PARAMS[algorithm], "policy_kwargs": {"net_arch": [8]}}
     return {
         "seed": 1,
-        "env": {"id": "CartPole-v1", "max_steps": 30},
+        "env": {"id": "Pendulum-v1" if algorithm == "sac" else "CartPole-v1", "max_steps": 30},
         "parallel": {"mode": "sequential", "num_envs": 2},
         "agent": {"id": algorithm, "threads": 1, "device": "cpu", "engine": engine_id, "params": params},
         "train": {"total_steps": 192, "callbacks": [{"type": "checkpoint", "params": {"interval": 64}}]},
@@ -58,10 +62,11 @@ def make_config(algorithm: str = "ppo", engine_id: str = "xla") -> dict[str, Any
 
 def hash_weights(run: Run) -> str:
     model: Any = sb3_ext.load(run.paths.checkpoints / "latest")
-    tensors = {**model.policy.state_dict(), **dict(enumerate_state(model.policy.optimizer.state_dict()["state"]))}
+    optimizer = getattr(model.policy, "optimizer", None) or model.actor.optimizer
+    tensors = {**model.policy.state_dict(), **dict(enumerate_state(optimizer.state_dict()["state"]))}
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
-        digest.update(name.encode() + tensor.numpy().tobytes())
+        digest.update(name.encode() + np.asarray(tensor).tobytes())
     return digest.hexdigest()
 
 
@@ -69,20 +74,30 @@ def enumerate_state(state: dict[int, dict[str, Any]]) -> Any:
     return ((f"{place}.{name}", value) for place, entry in state.items() for name, value in entry.items())
 
 
-@pytest.mark.parametrize("algorithm", ["ppo", pytest.param("dqn", marks=pytest.mark.slow)])
-def test_a_resumed_run_is_the_same_bit_for_bit(algorithm: str) -> None:
-    whole = train(make_config(algorithm), run_dir="whole")
-    train(make_config(algorithm), run_dir="parts", callback=StopCallback(100))
+@pytest.mark.parametrize(
+    ("algorithm", "engine_id"),
+    [
+        ("ppo", "xla"),
+        ("dqn", "torch"),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in (("dqn", "xla"), ("ppo", "torch"))),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in itertools.product(("sac", "a2c"), ("torch", "xla"))),
+    ],
+)
+def test_a_resumed_run_is_the_same_bit_for_bit(algorithm: str, engine_id: str) -> None:
+    whole = train(make_config(algorithm, engine_id), run_dir="whole")
+    train(make_config(algorithm, engine_id), run_dir="parts", callback=StopCallback(100))
     parts = resume("parts", overrides=["agent.engine=auto"])  # which keeps what the run has
     resolved = yaml.safe_load(parts.paths.resolved_config.read_text())
-    assert resolved["agent"]["engine"] == "xla"
+    assert resolved["agent"]["engine"] == engine_id
     assert parts.record.step == whole.record.step
     assert hash_weights(parts) == hash_weights(whole)
     [line] = parts.paths.resumes.read_text().splitlines()
     assert "approximate" not in json.loads(line)
 
 
-@pytest.mark.parametrize(("before", "after"), [("xla", "stock"), ("torch", "xla")])
+@pytest.mark.parametrize(
+    ("before", "after"), [("xla", "stock"), ("stock", "torch"), pytest.param("torch", "xla", marks=pytest.mark.slow)]
+)
 def test_a_resume_with_another_engine_is_approximate(before: str, after: str) -> None:
     train(make_config(engine_id=before), run_dir="run", callback=StopCallback(100))
     run = resume("run", overrides=[f"agent.engine={after}"])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from parity import make_filled
+from parity import ENGINES, check_parity, compare, make_filled, make_update, read_state
 from sb3_contrib import TRPO
 from stable_baselines3 import PPO
 from stable_baselines3.common.policies import ActorCriticPolicy
@@ -56,9 +56,9 @@ def make_model(algorithm: Any = PPO, action_space: spaces.Space[Any] | None = No
     return make_filled(algorithm, VECTOR, action_space or spaces.Discrete(3), **{**KEYS, **arguments})
 
 
-def refuse(model: Any) -> str:
+def refuse(model: Any, engine_id: str = "xla") -> str:
     with pytest.raises(NotCovered) as caught:
-        get_engine("xla").make_update(model)
+        get_engine(engine_id).make_update(model)
     return caught.value.reason
 
 
@@ -78,11 +78,26 @@ def test_what_xla_does_not_cover_is_refused_with_the_reason() -> None:
     assert refuse(trpo) == "there is no program for TRPO"
 
 
-def test_a_model_that_an_engine_updates_is_saved_as_a_stock_model(tmp_path: Path) -> None:
+def test_what_torch_does_not_cover_is_refused_with_the_reason() -> None:
+    box = spaces.Box(-1, 1, (2,), np.float32)
+    assert refuse(make_model(action_space=box, use_sde=True), "torch") == "exploration is state-dependent (use_sde)"
+    assert refuse(make_model(OwnPPO), "torch") == "there is no update for OwnPPO"
+    model = make_model()
+    model.policy.__class__ = OwnPolicy
+    assert refuse(model, "torch") == "the policy is a OwnPolicy, which evaluates actions in its own way"
+
+
+def test_torch_uses_autograd_for_modules_and_optimizers_that_it_does_not_know() -> None:
+    own = {"activation_fn": nn.Softsign, "optimizer_class": torch.optim.NAdam}
+    check_parity(make_model(policy_kwargs=own), engines=["torch"])
+
+
+@pytest.mark.parametrize("engine_id", ENGINES)
+def test_a_model_that_an_engine_updates_is_saved_as_a_stock_model(tmp_path: Path, engine_id: str) -> None:
     model = make_model()
     model.save(tmp_path / "before")
-    with attaching(model, "xla", get_engine("xla").make_update(model)):
-        assert get_engine_id(model) == "xla"
+    with attaching(model, engine_id, make_update(model, engine_id)):
+        assert get_engine_id(model) == engine_id
         model.save(tmp_path / "during")
         model.train()
         model.save(tmp_path / "after")
@@ -102,11 +117,14 @@ def test_a_model_that_an_engine_updates_is_saved_as_a_stock_model(tmp_path: Path
         assert all(torch.equal(states[0][place][name], value) for name, value in state.items())
 
 
-def test_stock_training_continues_after_an_engine() -> None:
+@pytest.mark.parametrize("engine_id", ENGINES)
+def test_stock_training_continues_after_an_engine(engine_id: str) -> None:
     model = make_model()
-    with attaching(model, "xla", get_engine("xla").make_update(model)):
+    with attaching(model, engine_id, make_update(model, engine_id)):
         model.train()
+    before = read_state(model)
     model.train()
+    assert compare(read_state(model), before) > 1e-6
     steps = {int(state["step"]) for state in model.policy.optimizer.state.values()}
     assert steps == {8}  # two updates of two epochs with two minibatches
 

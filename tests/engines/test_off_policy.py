@@ -1,17 +1,15 @@
-"""Updates of off-policy algorithms by XLA are those of stock SB3."""
+"""Updates of off-policy algorithms by each engine are those of stock SB3."""
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from gymnasium import spaces
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from parity import TOLERANCE, compare, make_filled, update_all
+from parity import ENGINES, check_measuring, check_parity, compare_logs, make_filled, make_update
 from sb3_contrib import QRDQN, TQC
 from stable_baselines3 import DDPG, DQN, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -20,7 +18,6 @@ from torch import nn
 from sb3_ext.algorithms.board_buffers import BoardReplayBuffer
 from sb3_ext.algorithms.masked_dqn import MaskedDQN, MaskedQRDQN
 from sb3_ext.engines.coverage import NotCovered
-from sb3_ext.engines.engine_registry import get_engine
 from sb3_ext.engines.xla.replays import choose_capacity, split_steps
 
 VECTOR = spaces.Box(-1, 1, (4,), np.float32)
@@ -30,37 +27,29 @@ BOARD = spaces.Dict({"observation": spaces.Box(-1, 1, (4,), np.float32), "action
 REPLAY = {"steps": 40, "learning_starts": 0, "buffer_size": 60, "batch_size": 8}
 
 
-def make_update(model: Any) -> Any:
-    update = get_engine("xla").make_update(model)
-    assert update is not None
-    return update
-
-
-def check_parity(
+def check(
     algorithm: type[BaseAlgorithm], *args: Any, gradient_steps: int = 3, stock_tolerance: float = 1.0, **arguments: Any
 ) -> None:
     model = make_filled(algorithm, *args, **{**REPLAY, **arguments})
-    stock, reference, found = update_all(model, make_update(model), gradient_steps, 8)
-    assert compare(stock, reference) < stock_tolerance * TOLERANCE  # or else the reference is wrong
-    assert compare(found, reference) < TOLERANCE
+    check_parity(model, gradient_steps, 8, stock_tolerance=stock_tolerance)
 
 
 def test_dqn() -> None:
-    check_parity(DQN, VECTOR, DISCRETE)
+    check(DQN, VECTOR, DISCRETE)
 
 
 @pytest.mark.slow
 def test_dqn_with_returns_of_several_steps() -> None:
-    check_parity(DQN, VECTOR, DISCRETE, n_steps=3, max_grad_norm=0.1)
+    check(DQN, VECTOR, DISCRETE, n_steps=3, max_grad_norm=0.1)
 
 
 def test_qrdqn_clips_where_it_is_asked_to() -> None:
-    check_parity(QRDQN, VECTOR, DISCRETE, policy_kwargs={"n_quantiles": 5}, max_grad_norm=0.1)
+    check(QRDQN, VECTOR, DISCRETE, policy_kwargs={"n_quantiles": 5}, max_grad_norm=0.1)
 
 
 @pytest.mark.parametrize("algorithm", [pytest.param(MaskedDQN, marks=pytest.mark.slow), MaskedQRDQN])
 def test_games_with_mirror_boards_and_reflections(algorithm: type[BaseAlgorithm]) -> None:
-    check_parity(
+    check(
         algorithm,
         BOARD,
         DISCRETE,
@@ -73,55 +62,39 @@ def test_games_with_mirror_boards_and_reflections(algorithm: type[BaseAlgorithm]
 @pytest.mark.parametrize("ent_coef", ["auto", pytest.param(0.1, marks=pytest.mark.slow)])
 def test_sac(ent_coef: Any) -> None:
     # Stock SB3 subtracts tanh² from 1, which costs it digits where actions are near their bounds.
-    check_parity(SAC, VECTOR, CONTINUOUS, ent_coef=ent_coef, target_update_interval=2, stock_tolerance=20)
+    check(SAC, VECTOR, CONTINUOUS, ent_coef=ent_coef, target_update_interval=2, stock_tolerance=20)
 
 
 def test_tqc() -> None:
-    check_parity(TQC, VECTOR, CONTINUOUS, policy_kwargs={"n_quantiles": 5}, stock_tolerance=20)
+    check(TQC, VECTOR, CONTINUOUS, policy_kwargs={"n_quantiles": 5}, stock_tolerance=20)
 
 
 def test_td3() -> None:
-    check_parity(TD3, VECTOR, CONTINUOUS)  # the actor learns at every other step of both updates
+    check(TD3, VECTOR, CONTINUOUS)  # the actor learns at every other step of both updates
 
 
 @pytest.mark.slow
 def test_ddpg_with_dict_observations() -> None:
     observations = spaces.Dict({"a": VECTOR, "b": spaces.Discrete(3)})
-    check_parity(DDPG, observations, CONTINUOUS, gradient_steps=1)
+    check(DDPG, observations, CONTINUOUS, gradient_steps=1)
 
 
 @pytest.mark.parametrize(("algorithm", "actions"), [(QRDQN, DISCRETE), (SAC, CONTINUOUS), (TD3, CONTINUOUS)])
 def test_what_is_logged_is_what_stock_logs(algorithm: type[BaseAlgorithm], actions: spaces.Space[Any]) -> None:
     arguments = {"policy_kwargs": {"n_quantiles": 5}, "max_grad_norm": 0.1} if algorithm is QRDQN else {}
-    model = make_filled(algorithm, VECTOR, actions, **REPLAY, **arguments)
-    weights, logged = copy.deepcopy(model.get_parameters()), []
-    for train in (model.train, make_update(model)):
-        model.set_parameters(weights)
-        np.random.seed(1)
-        torch.manual_seed(1)
-        if getattr(model, "log_ent_coef", None) is not None:
-            model.log_ent_coef.data.fill_(0.0)
-        model._n_updates = 0
-        model.logger.name_to_value.clear()
-        train(gradient_steps=3, batch_size=8)
-        logged.append(dict(model.logger.name_to_value))
-    assert logged[0].keys() == logged[1].keys()
-    for name, value in logged[0].items():
-        assert logged[1][name] == pytest.approx(value, rel=1e-4, abs=1e-6), name
+    compare_logs(make_filled(algorithm, VECTOR, actions, **REPLAY, **arguments), 3, 8)
 
 
-def test_measuring_changes_neither_the_model_nor_its_optimizers() -> None:
-    model = make_filled(TD3, VECTOR, CONTINUOUS, **REPLAY, gradient_steps=3)
-    before = copy.deepcopy(model.policy.state_dict())
-    assert make_update(model).measure() > 0
-    assert all(np.array_equal(before[name], tensor) for name, tensor in model.policy.state_dict().items())
-    assert not model.critic.optimizer.state
+@pytest.mark.parametrize("engine_id", ENGINES)
+def test_measuring_changes_neither_the_model_nor_random_numbers(engine_id: str) -> None:
+    check_measuring(make_filled(TD3, VECTOR, CONTINUOUS, **REPLAY, gradient_steps=3), engine_id)
 
 
-def test_state_dependent_exploration_is_left_to_torch() -> None:
+@pytest.mark.parametrize("engine_id", ENGINES)
+def test_state_dependent_exploration_is_left_to_stock(engine_id: str) -> None:
     model = make_filled(SAC, VECTOR, CONTINUOUS, **REPLAY, use_sde=True)
     with pytest.raises(NotCovered, match="state-dependent"):
-        get_engine("xla").make_update(model)
+        make_update(model, engine_id)
 
 
 def test_many_gradient_steps_are_split_and_few_numbers_of_them_have_a_program() -> None:
@@ -156,7 +129,7 @@ def test_any_shapes_and_settings(data: st.DataObject) -> None:
         arguments["tau"] = data.draw(st.sampled_from([0.005, 0.5, 1.0]))
     if algorithm is TD3:
         arguments["policy_delay"] = data.draw(st.integers(1, 3))
-    check_parity(
+    check(
         algorithm,
         observations,
         DISCRETE if is_discrete else CONTINUOUS,

@@ -1,18 +1,16 @@
-"""Updates of PPO, MaskablePPO and A2C by XLA are those of stock SB3."""
+"""Updates of PPO, MaskablePPO and A2C by each engine are those of stock SB3."""
 
 from __future__ import annotations
 
-import copy
 import warnings
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from gymnasium import spaces
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from parity import TOLERANCE, State, compare, make_filled, update_all
+from parity import ENGINES, TOLERANCE, check_measuring, check_parity, compare, compare_logs, make_filled, update_all
 from sb3_contrib import MaskablePPO
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -20,7 +18,6 @@ from torch import nn
 
 from sb3_ext.algorithms.board_buffers import BoardRolloutBuffer
 from sb3_ext.algorithms.board_networks import BoardCNN
-from sb3_ext.engines.engine_registry import get_engine
 
 VECTOR = spaces.Box(-1, 1, (4,), np.float32)
 PLANES = spaces.Box(0, 1, (2, 4, 3), np.float32)
@@ -29,28 +26,20 @@ CONTINUOUS = spaces.Box(-1, 1, (2,), np.float32)
 PPO_KEYS = {"steps": 32, "n_steps": 16, "batch_size": 16, "n_epochs": 2}
 
 
-def update_by_all(model: Any) -> tuple[State, State, State]:
-    update = get_engine("xla").make_update(model)
-    assert update is not None
-    return update_all(model, update)
-
-
-def check_parity(algorithm: type[BaseAlgorithm], *args: Any, **arguments: Any) -> None:
+def check(algorithm: type[BaseAlgorithm], *args: Any, **arguments: Any) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "You have specified a mini-batch size")  # the last one is shorter
         model = make_filled(algorithm, *args, **arguments)
-    stock, reference, found = update_by_all(model)
-    assert compare(stock, reference) < TOLERANCE  # or else the reference is wrong
-    assert compare(found, reference) < TOLERANCE
+    check_parity(model)
 
 
 def test_ppo_with_discrete_actions_and_a_short_last_minibatch() -> None:
-    check_parity(PPO, VECTOR, spaces.Discrete(3), **{**PPO_KEYS, "batch_size": 12}, ent_coef=0.01)
+    check(PPO, VECTOR, spaces.Discrete(3), **{**PPO_KEYS, "batch_size": 12}, ent_coef=0.01)
 
 
 def test_ppo_with_continuous_actions_value_clipping_and_schedules() -> None:
     schedules = {"learning_rate": lambda left: 1e-3 * left, "clip_range": lambda left: 0.2 * left}
-    check_parity(PPO, VECTOR, CONTINUOUS, **PPO_KEYS, ent_coef=0.01, clip_range_vf=0.1, **schedules)
+    check(PPO, VECTOR, CONTINUOUS, **PPO_KEYS, ent_coef=0.01, clip_range_vf=0.1, **schedules)
 
 
 @pytest.mark.parametrize("target_kl", [1e-6, 3e-4])
@@ -58,32 +47,31 @@ def test_ppo_stops_early_where_stock_does_and_leaves_the_same_random_state(targe
     model = make_filled(
         PPO, spaces.MultiDiscrete([3, 2]), spaces.MultiDiscrete([3, 2]), **PPO_KEYS, target_kl=target_kl
     )
-    stock, reference, found = update_by_all(model)
+    stock, reference, found = update_all(model)
     assert stock["updates"] < 4  # of two updates of two epochs
-    np.testing.assert_array_equal(found["random/numpy"], stock["random/numpy"])
-    assert compare(found, reference) < TOLERANCE
+    for engine_id, state in found.items():
+        np.testing.assert_array_equal(state["random/numpy"], stock["random/numpy"])
+        assert compare(state, reference) < TOLERANCE, engine_id
 
 
 def test_ppo_with_a_minibatch_of_one_row_and_networks_of_their_own() -> None:
     arch = {"net_arch": {"pi": [4, 3], "vf": []}, "activation_fn": nn.ELU, "share_features_extractor": False}
     observations = spaces.Dict({"a": spaces.Discrete(3), "b": VECTOR})
-    check_parity(
-        PPO, observations, spaces.MultiBinary(3), **{**PPO_KEYS, "batch_size": 31, "n_epochs": 1}, policy_kwargs=arch
-    )
+    check(PPO, observations, spaces.MultiBinary(3), **{**PPO_KEYS, "batch_size": 31, "n_epochs": 1}, policy_kwargs=arch)
 
 
 def test_maskable_ppo_with_discrete_actions() -> None:
-    check_parity(MaskablePPO, VECTOR, spaces.Discrete(4), **PPO_KEYS, ent_coef=0.05)
+    check(MaskablePPO, VECTOR, spaces.Discrete(4), **PPO_KEYS, ent_coef=0.05)
 
 
 @pytest.mark.parametrize("rms_prop", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a2c(rms_prop: bool) -> None:
-    check_parity(A2C, spaces.MultiBinary(4), CONTINUOUS, steps=10, n_steps=5, use_rms_prop=rms_prop)
+    check(A2C, spaces.MultiBinary(4), CONTINUOUS, steps=10, n_steps=5, use_rms_prop=rms_prop)
 
 
 def test_the_mirrored_rows_of_a_board_buffer_are_those_that_stock_draws() -> None:
     cells = np.arange(24).reshape(2, 4, 3)[:, :, ::-1].ravel().tolist()
-    check_parity(
+    check(
         PPO,
         PLANES,
         spaces.Discrete(3),
@@ -94,46 +82,23 @@ def test_the_mirrored_rows_of_a_board_buffer_are_those_that_stock_draws() -> Non
     )
 
 
-def test_what_is_logged_is_what_stock_logs() -> None:
-    model = make_filled(PPO, VECTOR, CONTINUOUS, **PPO_KEYS, clip_range_vf=0.2)
-    update = get_engine("xla").make_update(model)
-    logged = []
-    weights = copy.deepcopy(model.get_parameters())
-    for train in (model.train, update):
-        model.set_parameters(weights)
-        np.random.seed(1)
-        model._n_updates = 0
-        model.logger.name_to_value.clear()
-        assert train is not None
-        train()
-        logged.append(dict(model.logger.name_to_value))
-    assert logged[0].keys() == logged[1].keys()
-    for name, value in logged[0].items():
-        assert logged[1][name] == pytest.approx(value, rel=1e-4, abs=1e-6), name
+@pytest.mark.parametrize("algorithm", [PPO, A2C])
+def test_what_is_logged_is_what_stock_logs(algorithm: type[BaseAlgorithm]) -> None:
+    arguments = {**PPO_KEYS, "clip_range_vf": 0.2} if algorithm is PPO else {"steps": 16, "n_steps": 8}
+    compare_logs(make_filled(algorithm, VECTOR, CONTINUOUS, **arguments))
 
 
-def test_an_update_leaves_the_same_bits_each_time() -> None:
+@pytest.mark.parametrize("engine_id", ENGINES)
+def test_an_update_leaves_the_same_bits_each_time(engine_id: str) -> None:
     model = make_filled(PPO, VECTOR, spaces.Discrete(3), **PPO_KEYS)
-    update = get_engine("xla").make_update(model)
-    assert update is not None
-    _, _, first = update_all(model, update)
-    _, _, second = update_all(model, update)
+    first, second = (update_all(model, engines=[engine_id])[2][engine_id] for _repeat in range(2))
     for name, values in first.items():
         np.testing.assert_array_equal(second[name], values)
 
 
-def test_measuring_changes_neither_the_model_nor_random_numbers() -> None:
-    model = make_filled(PPO, VECTOR, spaces.Discrete(3), **PPO_KEYS)
-    before = torch.cat([parameter.detach().flatten() for parameter in model.policy.parameters()]).clone()
-    update = get_engine("xla").make_update(model)
-    assert update is not None
-    np.random.seed(3)
-    state = np.random.get_state()[1].copy()
-    assert update.measure() > 0
-    np.testing.assert_array_equal(np.random.get_state()[1], state)
-    after = torch.cat([parameter.detach().flatten() for parameter in model.policy.parameters()])
-    assert torch.equal(before, after)
-    assert not model.policy.optimizer.state
+@pytest.mark.parametrize("engine_id", ENGINES)
+def test_measuring_changes_neither_the_model_nor_random_numbers(engine_id: str) -> None:
+    check_measuring(make_filled(PPO, VECTOR, spaces.Discrete(3), **PPO_KEYS), engine_id)
 
 
 @pytest.mark.slow
@@ -172,4 +137,4 @@ def test_any_shapes_and_settings(data: st.DataObject) -> None:
             "target_kl": data.draw(st.sampled_from([None, 1e-4, 1e-2])),
             "clip_range_vf": data.draw(st.sampled_from([None, 0.1])),
         }
-    check_parity(algorithm, observations, actions, steps=16, policy_kwargs=kwargs, **arguments)
+    check(algorithm, observations, actions, steps=16, policy_kwargs=kwargs, **arguments)

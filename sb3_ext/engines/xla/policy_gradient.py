@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import jax
@@ -11,13 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 from sb3_contrib import MaskablePPO
-from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.policies import ActorCriticPolicy
-from stable_baselines3.common.torch_layers import MlpExtractor
-from stable_baselines3.common.utils import explained_variance
 
-from sb3_ext.engines.coverage import NotCovered, name_type
+from sb3_ext.engines.on_policy_rules import A2CRules, OnPolicySettings, PPORules, validate_policy
 from sb3_ext.engines.xla.distributions import make_evaluation
 from sb3_ext.engines.xla.jax_runtime import compile_program, time_program, to_numpy
 from sb3_ext.engines.xla.layers import translate
@@ -28,10 +24,6 @@ from sb3_ext.engines.xla.rollouts import draw_epochs, read_rows
 from sb3_ext.engines.xla.tensor_groups import Parameters, TensorGroup
 from sb3_ext.engines.xla.xla_update import XlaUpdate
 from sb3_ext.internals.sb3 import (
-    add_updates,
-    get_num_updates,
-    get_progress_remaining,
-    has_evaluation_of,
     update_learning_rate,
 )
 
@@ -47,31 +39,8 @@ _STATISTICS = (
 )
 
 
-@dataclass(frozen=True)
-class Settings:
-    """
-    Settings of an update.
-
-    :param epochs: number of epochs over all rows
-    :param batch_size: rows of a minibatch
-    :param numbers: coefficients of the loss, by name
-    :param clips_values: whether ``clip_range_vf`` bounds the change of the values
-    :param normalizes: whether advantages are normalised
-    :param stops: whether the update ends early when the KL divergence exceeds the limit set by ``target_kl``
-    """
-
-    epochs: int
-    batch_size: int
-    numbers: dict[str, np.float32]
-    clips_values: bool = False
-    normalizes: bool = False
-    stops: bool = False
-
-    @property
-    def static(self) -> dict[str, Any]:
-        """Settings for which a program is compiled."""
-        names = ("batch_size", "clips_values", "normalizes", "stops")
-        return {name: getattr(self, name) for name in names}
+_STATIC = ("batch_size", "clips_values", "normalizes", "stops")
+"""Settings for which a program is compiled."""
 
 
 class PolicyGradientUpdate(XlaUpdate):
@@ -89,7 +58,7 @@ class PolicyGradientUpdate(XlaUpdate):
         super().__init__(model)
         self._optimizer = make_flat_optimizer(model.policy.optimizer)
         self._evaluate = translate_policy(model.policy, self._optimizer.group)
-        self._program = compile_program(self._update, ("batch_size", "clips_values", "normalizes", "stops"))
+        self._program = compile_program(self._update, _STATIC)
 
     def __call__(self) -> None:
         """Update the model from its rollout buffer, and log what ``train`` logs."""
@@ -121,7 +90,7 @@ class PolicyGradientUpdate(XlaUpdate):
         seconds = time_program(lambda: self._run(settings, buffers, step, rows, orders))
         return float(seconds / (settings.epochs * -(-orders.shape[1] // settings.batch_size)))
 
-    def _run(self, settings: Settings, buffers: Any, step: int, rows: Any, orders: NDArray[np.int32]) -> Any:
+    def _run(self, settings: OnPolicySettings, buffers: Any, step: int, rows: Any, orders: NDArray[np.int32]) -> Any:
         minibatches = -(-orders.shape[1] // settings.batch_size)
         coefficients = self._optimizer.compute_coefficients(step, settings.epochs * minibatches)
         return self._program(
@@ -131,11 +100,11 @@ class PolicyGradientUpdate(XlaUpdate):
             rows,
             orders,
             settings.numbers,
-            **settings.static,
+            **{name: getattr(settings, name) for name in _STATIC},
         )
 
     @abstractmethod
-    def _make_settings(self) -> Settings:
+    def _make_settings(self) -> OnPolicySettings:
         """:return: settings of the next update"""
 
     @abstractmethod
@@ -143,7 +112,7 @@ class PolicyGradientUpdate(XlaUpdate):
         """:return: ``policy_loss``, ``approx_kl`` and ``clip_fraction``"""
 
     @abstractmethod
-    def _finish(self, settings: Settings, statistics: dict[str, NDArray[np.float32]]) -> None:
+    def _finish(self, settings: OnPolicySettings, statistics: dict[str, NDArray[np.float32]]) -> None:
         """Count and log; the statistics have the shape (epochs, minibatches)."""
 
     def _update(
@@ -225,48 +194,10 @@ class PolicyGradientUpdate(XlaUpdate):
         return loss, {**statistics, "loss": loss}
 
 
-class MaskablePPOUpdate(PolicyGradientUpdate):
+class MaskablePPOUpdate(PPORules, PolicyGradientUpdate):
     """Replacement of MaskablePPO's ``train``."""
 
     algorithms: ClassVar[tuple[type[Any], ...]] = (MaskablePPO,)
-
-    def _make_settings(self) -> Settings:
-        model = self.model
-        progress = get_progress_remaining(model)
-        numbers = {
-            "ent_coef": model.ent_coef,
-            "vf_coef": model.vf_coef,
-            "max_grad_norm": model.max_grad_norm,
-            "clip_range": model.clip_range(progress),
-            "clip_range_vf": 0.0 if model.clip_range_vf is None else model.clip_range_vf(progress),
-            "target_kl": model.target_kl or 0.0,
-        }
-        return Settings(
-            model.n_epochs,
-            model.batch_size,
-            {name: np.float32(value) for name, value in numbers.items()},
-            clips_values=model.clip_range_vf is not None,
-            normalizes=model.normalize_advantage,
-            stops=model.target_kl is not None,
-        )
-
-    def _finish(self, settings: Settings, statistics: dict[str, NDArray[np.float32]]) -> None:
-        model, record = self.model, self.model.logger.record
-        seen = statistics["is_seen"].astype(bool)
-        epochs = int(seen.any(axis=1).sum())
-        last_divergences = statistics["approx_kl"][epochs - 1][seen[epochs - 1]]
-        if model.verbose >= 1 and not statistics["is_applied"].all():
-            print(f"Early stopping at step {epochs - 1} due to reaching max kl: {last_divergences[-1]:.2f}")
-        add_updates(model, epochs)
-        for name in ("entropy_loss", "value_loss", "clip_fraction"):
-            record(f"train/{name}", np.mean(statistics[name][seen]))
-        record("train/policy_gradient_loss", np.mean(statistics["policy_loss"][seen]))
-        record("train/approx_kl", np.mean(last_divergences))
-        record("train/loss", statistics["loss"][seen][-1].item())
-        record("train/clip_range", settings.numbers["clip_range"].item())
-        if settings.clips_values:
-            record("train/clip_range_vf", settings.numbers["clip_range_vf"].item())
-        log_end(model)
 
     def _compute_policy_loss(self, advantages: Any, log_prob: Any, old_log_prob: Any, numbers: Any) -> dict[str, Any]:
         clip_range = numbers["clip_range"]
@@ -287,41 +218,14 @@ class PPOUpdate(MaskablePPOUpdate):
     keeps_single_advantages = True
 
 
-class A2CUpdate(PolicyGradientUpdate):
+class A2CUpdate(A2CRules, PolicyGradientUpdate):
     """Replacement of A2C's ``train``."""
 
     algorithms = (A2C,)
 
-    def _make_settings(self) -> Settings:
-        model = self.model
-        numbers = {name: np.float32(getattr(model, name)) for name in ("ent_coef", "vf_coef", "max_grad_norm")}
-        return Settings(
-            1, model.rollout_buffer.buffer_size * model.n_envs, numbers, normalizes=model.normalize_advantage
-        )
-
-    def _finish(self, settings: Settings, statistics: dict[str, NDArray[np.float32]]) -> None:
-        add_updates(self.model, 1)
-        for name in ("entropy_loss", "policy_loss", "value_loss"):
-            self.model.logger.record(f"train/{name}", statistics[name].item())
-        log_end(self.model)
-
     def _compute_policy_loss(self, advantages: Any, log_prob: Any, _old_log_prob: Any, _numbers: Any) -> dict[str, Any]:
         zero = jnp.zeros(())
         return {"policy_loss": -(advantages * log_prob).mean(), "approx_kl": zero, "clip_fraction": zero}
-
-
-def log_end(model: Any) -> None:
-    """
-    Log the values that all on-policy algorithms log.
-
-    :param model: the updated model
-    """
-    buffer = model.rollout_buffer
-    explained = explained_variance(buffer.values.flatten(), buffer.returns.flatten())
-    model.logger.record("train/explained_variance", explained)
-    if hasattr(model.policy, "log_std"):
-        model.logger.record("train/std", model.policy.log_std.detach().exp().mean().item())
-    model.logger.record("train/n_updates", get_num_updates(model), exclude="tensorboard")
 
 
 def translate_policy(policy: ActorCriticPolicy, group: TensorGroup) -> Any:
@@ -333,14 +237,8 @@ def translate_policy(policy: ActorCriticPolicy, group: TensorGroup) -> Any:
     :return: function from parameters and rows to values, log-probabilities and entropies, each of shape (batch,)
     :raises NotCovered: if the policy uses gSDE, or overrides how stock policies evaluate actions
     """
-    if getattr(policy, "use_sde", False):  # maskable policies have no such attribute
-        raise NotCovered("exploration is state-dependent (use_sde)")
-    stock = MaskableActorCriticPolicy if isinstance(policy, MaskableActorCriticPolicy) else ActorCriticPolicy
-    if not has_evaluation_of(type(policy), stock):
-        raise NotCovered(f"the policy is a {name_type(policy)}, which evaluates actions in its own way")
+    validate_policy(policy)
     extractor = policy.mlp_extractor
-    if type(extractor) is not MlpExtractor:
-        raise NotCovered(f"the policy has a {name_type(extractor)}")
     extract_pi = translate_extractor(policy, policy.pi_features_extractor, group)
     extract_vf = translate_extractor(policy, policy.vf_features_extractor, group)
     policy_net, value_net = translate(extractor.policy_net, group), translate(extractor.value_net, group)

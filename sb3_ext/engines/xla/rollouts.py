@@ -10,22 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sb3_contrib.common.maskable.buffers import MaskableDictRolloutBuffer, MaskableRolloutBuffer
-from stable_baselines3.common.buffers import DictRolloutBuffer, RolloutBuffer
 
+from sb3_ext.engines.rollout_rows import FIELDS, has_stock_minibatches
 from sb3_ext.engines.xla.preprocessing import shrink
-from sb3_ext.internals.sb3 import has_samples_of
-
-_STOCK = (RolloutBuffer, DictRolloutBuffer, MaskableRolloutBuffer, MaskableDictRolloutBuffer)
-_FIELDS = {
-    "observations": "observations",
-    "actions": "actions",
-    "values": "old_values",
-    "log_probs": "old_log_prob",
-    "advantages": "advantages",
-    "returns": "returns",
-    "action_masks": "action_masks",
-}
 
 
 @dataclass(frozen=True)
@@ -66,7 +53,7 @@ def draw_epochs(buffer: Any, count: int) -> Epochs:
     """
     total = buffer.buffer_size * buffer.n_envs
     states, orders, samples = [], [], []
-    is_stock = has_samples_of(buffer, _STOCK)
+    is_stock = has_stock_minibatches(buffer)
     for _epoch in range(count):
         states.append(np.random.get_state())
         if is_stock:
@@ -84,7 +71,7 @@ def read_rows(buffer: Any) -> dict[str, Any]:
     :return: all rows by the names of SB3's samples, ordered by environment
     """
     rows: dict[str, Any] = {}
-    for name, field in _FIELDS.items():
+    for name, field in FIELDS.items():
         values = getattr(buffer, name, None)
         if values is None:
             continue

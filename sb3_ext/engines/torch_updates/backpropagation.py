@@ -1,0 +1,258 @@
+"""
+Layers that compute their outputs and gradients without autograd.
+
+A layer keeps the inputs of its last forward pass for the backward pass. Modules without a counterpart here run with
+autograd.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from stable_baselines3.common.torch_layers import FlattenExtractor
+from torch import nn
+from torch.nn.functional import linear
+
+from sb3_ext.internals.torch import has_hooks
+
+Tensor = torch.Tensor
+aten = torch.ops.aten
+
+
+class Differentiable(ABC):
+    """Base class of layers."""
+
+    @abstractmethod
+    def forward(self, inputs: Any) -> Tensor:
+        """
+        :param inputs: a batch
+        :return: the outputs
+        """
+
+    @abstractmethod
+    def backward(self, slopes: Tensor, *, to_weights: bool = True, to_inputs: bool = False) -> Tensor | None:
+        """
+        Compute gradients of a loss after :meth:`forward`.
+
+        :param slopes: gradient with respect to the outputs, which may be overwritten
+        :param to_weights: whether to write the gradients with respect to the weights to their ``grad``
+        :param to_inputs: whether to return the gradient with respect to the inputs
+        :return: this gradient, or ``None``
+        """
+
+
+class LinearLayer(Differentiable):
+    """
+    :param module: a linear layer
+    """
+
+    def __init__(self, module: nn.Linear) -> None:
+        self._weight, self._bias = module.weight, module.bias
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """See :meth:`Differentiable.forward`."""
+        self._inputs = inputs
+        return linear(inputs, self._weight, self._bias)
+
+    def backward(self, slopes: Tensor, *, to_weights: bool = True, to_inputs: bool = False) -> Tensor | None:
+        """See :meth:`Differentiable.backward`."""
+        if to_weights:
+            torch.mm(slopes.t(), self._inputs, out=self._weight.grad)
+            if self._bias is not None:
+                torch.sum(slopes, 0, out=self._bias.grad)
+        return slopes.mm(self._weight) if to_inputs else None
+
+
+class ActivationLayer(Differentiable):
+    """
+    An activation function.
+
+    :param function: computes the outputs
+    :param slope: computes the gradient from the slopes and the inputs or outputs
+    :param from_outputs: whether the gradient is a function of the outputs
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Tensor], Tensor],
+        slope: Callable[[Tensor, Tensor], Tensor],
+        from_outputs: bool = False,
+    ) -> None:
+        self._function, self._slope, self._from_outputs = function, slope, from_outputs
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """See :meth:`Differentiable.forward`."""
+        outputs = self._function(inputs)
+        self._kept = outputs if self._from_outputs else inputs
+        return outputs
+
+    def backward(self, slopes: Tensor, *, to_weights: bool = True, to_inputs: bool = False) -> Tensor | None:
+        """See :meth:`Differentiable.backward`."""
+        return self._slope(slopes, self._kept) if to_inputs else None
+
+
+class FlattenLayer(Differentiable):
+    """Flatten all dimensions but the first."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """See :meth:`Differentiable.forward`."""
+        self._shape = inputs.shape
+        return inputs.flatten(1)
+
+    def backward(self, slopes: Tensor, *, to_weights: bool = True, to_inputs: bool = False) -> Tensor | None:
+        """See :meth:`Differentiable.backward`."""
+        return slopes.view(self._shape) if to_inputs else None
+
+
+class ChainLayer(Differentiable):
+    """
+    Layers, one after the other.
+
+    :param layers: the layers in the order of application
+    """
+
+    def __init__(self, layers: Sequence[Differentiable]) -> None:
+        self._layers = list(layers)
+        trained = [place for place, layer in enumerate(layers) if _is_trained(layer)]
+        self._first_trained = trained[0] if trained else len(self._layers)
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether a layer has weights."""
+        return self._first_trained < len(self._layers)
+
+    def forward(self, inputs: Any) -> Tensor:
+        """See :meth:`Differentiable.forward`."""
+        for layer in self._layers:
+            inputs = layer.forward(inputs)
+        outputs: Tensor = inputs
+        return outputs
+
+    def backward(self, slopes: Tensor, *, to_weights: bool = True, to_inputs: bool = False) -> Tensor | None:
+        """See :meth:`Differentiable.backward`."""
+        last = 0 if to_inputs else self._first_trained
+        found: Tensor | None = slopes
+        for place in range(len(self._layers) - 1, last - 1, -1):
+            assert found is not None, "the layer above has returned the gradient"
+            found = self._layers[place].backward(found, to_weights=to_weights, to_inputs=to_inputs or place > last)
+        return found if to_inputs else None
+
+
+class AutogradLayer(Differentiable):
+    """
+    Any module, with autograd.
+
+    :param module: the module
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+        self._weights = [weight for weight in module.parameters() if weight.requires_grad]
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the module has weights."""
+        return bool(self._weights)
+
+    def forward(self, inputs: Any) -> Tensor:
+        """See :meth:`Differentiable.forward`."""
+        if isinstance(inputs, torch.Tensor):
+            inputs = inputs.detach()
+            if inputs.is_floating_point():
+                inputs.requires_grad_()
+        self._inputs = inputs
+        with torch.enable_grad():
+            outputs: Tensor = self._module(inputs)
+        self._outputs = outputs
+        return outputs.detach()
+
+    def backward(self, slopes: Tensor, *, to_weights: bool = True, to_inputs: bool = False) -> Tensor | None:
+        """See :meth:`Differentiable.backward`."""
+        weights = self._weights if to_weights else []
+        sources = [*weights, *([self._inputs] if to_inputs else [])]
+        if not sources:
+            return None
+        gradients = torch.autograd.grad(self._outputs, sources, slopes, allow_unused=True)
+        for weight, gradient in zip(weights, gradients, strict=False):
+            assert weight.grad is not None, "the step of the optimizer has begun"
+            if gradient is None:
+                weight.grad.zero_()
+            else:
+                weight.grad.copy_(gradient)
+        found: Tensor | None = gradients[-1] if to_inputs else None
+        return found
+
+
+class ForwardLayer(Differentiable):
+    """
+    Any module without gradients.
+
+    :param module: the module
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+
+    def forward(self, inputs: Any) -> Tensor:
+        """See :meth:`Differentiable.forward`."""
+        outputs: Tensor = self._module(inputs)
+        return outputs
+
+    def backward(self, slopes: Tensor, *, to_weights: bool = True, to_inputs: bool = False) -> Tensor | None:
+        """
+        See :meth:`Differentiable.backward`.
+
+        :raises RuntimeError: always
+        """
+        raise RuntimeError("this network is not trained")
+
+
+_ACTIVATIONS: dict[type[nn.Module], Callable[[Any], Differentiable]] = {
+    nn.Identity: lambda module: ActivationLayer(lambda inputs: inputs, lambda slopes, _inputs: slopes),
+    nn.Tanh: lambda module: ActivationLayer(torch.tanh, aten.tanh_backward, True),
+    nn.ReLU: lambda module: ActivationLayer(
+        torch.relu, lambda slopes, outputs: aten.threshold_backward(slopes, outputs, 0), True
+    ),
+    nn.Sigmoid: lambda module: ActivationLayer(torch.sigmoid, aten.sigmoid_backward, True),
+    nn.SiLU: lambda module: ActivationLayer(aten.silu, aten.silu_backward),
+    nn.GELU: lambda module: ActivationLayer(
+        lambda inputs: aten.gelu(inputs, approximate=module.approximate),
+        lambda slopes, inputs: aten.gelu_backward(slopes, inputs, approximate=module.approximate),
+    ),
+    nn.ELU: lambda module: ActivationLayer(
+        lambda inputs: aten.elu(inputs, module.alpha),
+        lambda slopes, inputs: aten.elu_backward(slopes, module.alpha, 1, 1, False, inputs),
+    ),
+    nn.LeakyReLU: lambda module: ActivationLayer(
+        lambda inputs: aten.leaky_relu(inputs, module.negative_slope),
+        lambda slopes, inputs: aten.leaky_relu_backward(slopes, inputs, module.negative_slope, False),
+    ),
+}
+
+
+def make_layer(module: nn.Module, *, is_trained: bool = True) -> Differentiable:
+    """
+    :param module: a torch module
+    :param is_trained: whether gradients are needed
+    :return: a layer with its weights
+    """
+    kind = type(module)
+    if not has_hooks(module):
+        if kind is nn.Sequential:
+            return ChainLayer([make_layer(part, is_trained=is_trained) for part in module.children()])
+        if kind is nn.Linear and all(weight.requires_grad or not is_trained for weight in module.parameters()):
+            return LinearLayer(module)  # type: ignore[arg-type]
+        if kind is FlattenExtractor or (
+            isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) == (1, -1)
+        ):
+            return FlattenLayer()
+        if kind in _ACTIVATIONS:
+            return _ACTIVATIONS[kind](module)
+    return AutogradLayer(module) if is_trained else ForwardLayer(module)
+
+
+def _is_trained(layer: Differentiable) -> bool:
+    return isinstance(layer, LinearLayer) or getattr(layer, "is_trained", False)

@@ -1,0 +1,48 @@
+"""Features of observations, with gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from stable_baselines3.common.policies import BaseModel
+from stable_baselines3.common.preprocessing import preprocess_obs
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+
+from sb3_ext.engines.torch_updates.backpropagation import ChainLayer, make_layer
+
+Tensor = torch.Tensor
+
+
+class FeatureLayer:
+    """
+    Compute features of observations as SB3's ``extract_features`` does.
+
+    :param model: a policy, an actor or a critic
+    :param extractor: features extractor of the model
+    :param is_trained: whether gradients are needed
+    """
+
+    def __init__(self, model: BaseModel, extractor: BaseFeaturesExtractor, *, is_trained: bool = True) -> None:
+        self._space, self._normalizes = model.observation_space, model.normalize_images
+        self._layer = ChainLayer([make_layer(extractor, is_trained=is_trained)])
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the extractor has weights."""
+        return self._layer.is_trained
+
+    def forward(self, observations: Any) -> Tensor:
+        """
+        :param observations: as stored in buffers
+        :return: features, shape (batch, features)
+        """
+        return self._layer.forward(preprocess_obs(observations, self._space, normalize_images=self._normalizes))
+
+    def backward(self, slopes: Tensor) -> None:
+        """
+        Write the gradients of a loss after :meth:`forward`.
+
+        :param slopes: gradient with respect to the features
+        """
+        self._layer.backward(slopes)

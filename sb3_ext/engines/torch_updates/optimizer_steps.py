@@ -1,0 +1,230 @@
+"""
+Steps of torch's optimizers on flat arrays.
+
+The state of the torch optimizer stays where it is, as views of flat arrays. Optimizers without a counterpart here take
+their own steps.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import torch
+from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
+
+from sb3_ext.engines.torch_updates.flat_tensors import FlatTensors, attach
+
+
+class OptimizerStep(ABC):
+    """
+    Base class for the steps of a torch optimizer.
+
+    :param optimizer: a torch optimizer
+    :raises NotCovered: if the types of its parameters are not supported
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        self.optimizer = optimizer
+        self.weights = FlatTensors(tensor for group in optimizer.param_groups for tensor in group["params"])
+        self.gradient = self.weights.make_array(0.0)
+        self._gradients = self.weights.split(self.gradient)
+
+    def begin(self) -> None:
+        """Attach the weights, their gradients and the optimizer's state to the flat arrays."""
+        self.weights.attach()
+        for tensor, gradient in zip(self.weights.tensors, self._gradients, strict=True):
+            if tensor.grad is not gradient:
+                tensor.grad = gradient
+
+    def clip(self, bound: float) -> None:
+        """
+        Clip the gradient as torch's ``clip_grad_norm_`` does.
+
+        :param bound: upper bound of its norm
+        """
+        factor = bound / (torch.linalg.vector_norm(self.gradient) + 1e-6)
+        self.gradient.mul_(factor.clamp_(max=1.0))
+
+    @contextmanager
+    def preserving(self) -> Iterator[None]:
+        """Restore weights, gradients and the optimizer's state at the end of the block."""
+        weights = [tensor.detach().clone() for tensor in self.weights.tensors]
+        gradients = [tensor.grad for tensor in self.weights.tensors]
+        state = copy.deepcopy(self.optimizer.state_dict())
+        try:
+            yield
+        finally:
+            self.optimizer.load_state_dict(state)
+            for tensor, before, gradient in zip(self.weights.tensors, weights, gradients, strict=True):
+                tensor.data.copy_(before)
+                tensor.grad = gradient
+
+    @abstractmethod
+    def take(self) -> None:
+        """Take one step with the current gradient."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Write the number of steps into the optimizer's state."""
+
+
+class OwnStep(OptimizerStep):
+    """The step of the optimizer itself."""
+
+    def finish(self) -> None:
+        """Do nothing: the optimizer has counted."""
+
+    def take(self) -> None:
+        """See :meth:`OptimizerStep.take`."""
+        self.optimizer.step()
+
+
+class FlatStep(OptimizerStep):
+    """Base class of steps on flat arrays."""
+
+    #: names of the tensors that torch stores for each parameter
+    buffers: ClassVar[tuple[str, ...]]
+    #: supported values of options
+    options: ClassVar[dict[str, Any]] = {
+        "maximize": False,
+        "differentiable": False,
+        "amsgrad": False,
+        "capturable": False,
+        "momentum": 0,
+        "centered": False,
+    }
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        super().__init__(optimizer)
+        self._arrays = [self.weights.make_array(self._initial) for _name in self.buffers]
+        self._views = [self.weights.split(array) for array in self._arrays]
+        self._steps = 0
+
+    @property
+    def _group(self) -> dict[str, Any]:
+        return self.optimizer.param_groups[0]
+
+    @property
+    def _initial(self) -> float:
+        return 0.0
+
+    def begin(self) -> None:
+        """See :meth:`OptimizerStep.begin`."""
+        super().begin()
+        states = [self.optimizer.state[tensor] for tensor in self.weights.tensors]
+        self._steps = max(int(state.get("step", 0)) for state in states)
+        for name, array, views in zip(self.buffers, self._arrays, self._views, strict=True):
+            if not any(states):
+                array.fill_(self._initial)
+            for state, view in zip(states, views, strict=True):
+                if name in state:
+                    attach([state[name]], [view])
+                else:
+                    state[name] = view
+
+    def take(self) -> None:
+        """See :meth:`OptimizerStep.take`."""
+        self._steps += 1
+        self._take(self.weights.values, self.gradient)
+
+    def finish(self) -> None:
+        """See :meth:`OptimizerStep.finish`."""
+        for tensor in self.weights.tensors:
+            if not self._steps:  # torch makes the state at the first step
+                del self.optimizer.state[tensor]
+                continue
+            state = self.optimizer.state[tensor]
+            if isinstance(state.get("step"), torch.Tensor):
+                state["step"].fill_(self._steps)
+            else:
+                state["step"] = self._make_step()
+
+    @abstractmethod
+    def _take(self, weights: torch.Tensor, gradient: torch.Tensor) -> None:
+        """Change weights and buffers by one step."""
+
+    def _make_step(self) -> Any:
+        return torch.tensor(float(self._steps))
+
+
+class AdamStep(FlatStep):
+    """The step of Adam, and of AdamW with its decoupled weight decay."""
+
+    buffers = ("exp_avg", "exp_avg_sq")
+
+    def begin(self) -> None:
+        """See :meth:`OptimizerStep.begin`."""
+        super().begin()
+        group = self._group
+        self._counter = torch.tensor(float(self._steps), device=self.gradient.device)
+        is_decoupled = group.get("decoupled_weight_decay", False)
+        self._function = torch._fused_adamw_ if is_decoupled else torch._fused_adam_
+        self._settings = {
+            "lr": float(group["lr"]),
+            "beta1": group["betas"][0],
+            "beta2": group["betas"][1],
+            "weight_decay": group["weight_decay"],
+            "eps": group["eps"],
+            "amsgrad": False,
+            "maximize": False,
+        }
+
+    def _take(self, weights: torch.Tensor, gradient: torch.Tensor) -> None:
+        self._counter.add_(1)
+        means, squares = self._arrays
+        self._function([weights], [gradient], [means], [squares], [], [self._counter], **self._settings)
+
+
+class RMSpropStep(FlatStep):
+    """The step of RMSprop without momentum."""
+
+    buffers = ("square_avg",)
+
+    def _take(self, weights: torch.Tensor, gradient: torch.Tensor) -> None:
+        group, [squares] = self._group, self._arrays
+        if group["weight_decay"]:
+            gradient = gradient.add(weights, alpha=group["weight_decay"])
+        squares.mul_(group["alpha"]).addcmul_(gradient, gradient, value=1 - group["alpha"])
+        weights.addcdiv_(gradient, self._compute_root(squares, group["eps"]), value=-float(group["lr"]))
+
+    def _compute_root(self, squares: torch.Tensor, eps: float) -> torch.Tensor:
+        return squares.sqrt().add_(eps)
+
+
+class RMSpropTFLikeStep(RMSpropStep):
+    """The step of SB3's RMSprop with the details of TensorFlow's."""
+
+    @property
+    def _initial(self) -> float:
+        return 1.0
+
+    def _compute_root(self, squares: torch.Tensor, eps: float) -> torch.Tensor:
+        return squares.add(eps).sqrt_()
+
+    def _make_step(self) -> int:
+        return self._steps
+
+
+_FLAT: dict[type[torch.optim.Optimizer], type[FlatStep]] = {
+    torch.optim.Adam: AdamStep,
+    torch.optim.AdamW: AdamStep,
+    torch.optim.RMSprop: RMSpropStep,
+    RMSpropTFLike: RMSpropTFLikeStep,
+}
+
+
+def make_optimizer_step(optimizer: torch.optim.Optimizer) -> OptimizerStep:
+    """
+    :param optimizer: a torch optimizer
+    :return: its steps on flat arrays, or its own if its class or one of its options has no counterpart
+    :raises NotCovered: if the types of its parameters are not supported
+    """
+    flat, groups = _FLAT.get(type(optimizer)), optimizer.param_groups
+    if flat is None or len(groups) != 1:
+        return OwnStep(optimizer)
+    is_plain = all(groups[0].get(name, value) == value for name, value in flat.options.items())
+    return flat(optimizer) if is_plain else OwnStep(optimizer)

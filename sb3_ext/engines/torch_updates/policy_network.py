@@ -1,0 +1,65 @@
+"""The network of an actor-critic policy, with gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from sb3_ext.engines.on_policy_rules import validate_policy
+from sb3_ext.engines.torch_updates.action_heads import make_action_head
+from sb3_ext.engines.torch_updates.backpropagation import ChainLayer, make_layer
+from sb3_ext.engines.torch_updates.feature_layer import FeatureLayer
+from sb3_ext.engines.torch_updates.rollout_minibatches import Minibatch
+
+Tensor = torch.Tensor
+
+
+class PolicyNetwork:
+    """
+    The network of PPO, MaskablePPO or A2C.
+
+    :param policy: the policy
+    :raises NotCovered: if the policy uses gSDE, or overrides how stock policies evaluate actions
+    """
+
+    def __init__(self, policy: Any) -> None:
+        validate_policy(policy)
+        self._head = make_action_head(policy)
+        self._extract_pi = FeatureLayer(policy, policy.pi_features_extractor)
+        self._extract_vf = FeatureLayer(policy, policy.vf_features_extractor)
+        self._is_shared = policy.share_features_extractor
+        extractor = policy.mlp_extractor
+        self._policy_net = ChainLayer([make_layer(extractor.policy_net), make_layer(policy.action_net)])
+        self._value_net = ChainLayer([make_layer(extractor.value_net), make_layer(policy.value_net)])
+
+    def forward(self, batch: Minibatch) -> tuple[Tensor, Tensor, Tensor]:
+        """
+        :param batch: rows of a rollout buffer
+        :return: values, log-probabilities and negative entropies, each of shape (batch,)
+        """
+        features = self._extract_pi.forward(batch.observations)
+        outputs = self._policy_net.forward(features)
+        if not self._is_shared:
+            features = self._extract_vf.forward(batch.observations)
+        values = self._value_net.forward(features)
+        return (values.squeeze(1), *self._head.evaluate(outputs, batch.actions, batch.action_masks))
+
+    def backward(self, value_slopes: Tensor, log_prob_slopes: Tensor, entropy_slope: float) -> None:
+        """
+        Write the gradients of a loss after :meth:`forward`.
+
+        :param value_slopes: gradient with respect to the values, shape (batch,)
+        :param log_prob_slopes: gradient with respect to the log-probabilities, shape (batch,)
+        :param entropy_slope: gradient with respect to each negative entropy
+        """
+        slopes = self._head.compute_slopes(log_prob_slopes, entropy_slope)
+        to_inputs = self._extract_pi.is_trained
+        to_pi = self._policy_net.backward(slopes, to_inputs=to_inputs)
+        to_vf = self._value_net.backward(value_slopes[:, None], to_inputs=to_inputs)
+        if to_pi is not None and to_vf is not None:
+            if self._is_shared:
+                self._extract_pi.backward(to_pi.add_(to_vf))
+            else:
+                self._extract_pi.backward(to_pi)
+                self._extract_vf.backward(to_vf)

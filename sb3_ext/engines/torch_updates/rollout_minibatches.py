@@ -1,0 +1,117 @@
+"""Draw the minibatches of a rollout buffer as SB3 does, in fewer steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sb3_ext.engines.rollout_rows import FIELDS, has_stock_minibatches
+
+Tensor = torch.Tensor
+
+_NUMBERS = frozenset({"values", "log_probs", "advantages", "returns"})
+_MAX_BYTES = 32 * 2**20  # more are gathered for each minibatch, not for each epoch
+
+
+@dataclass(frozen=True)
+class Minibatch:
+    """
+    Rows of a rollout buffer.
+
+    :param observations: tensor, or tensors by key
+    :param actions: shape (batch, action size)
+    :param old_values: shape (batch,)
+    :param old_log_prob: shape (batch,)
+    :param advantages: shape (batch,)
+    :param returns: shape (batch,)
+    :param action_masks: shape (batch, actions); ``None`` without masks
+    """
+
+    observations: Any
+    actions: Tensor
+    old_values: Tensor
+    old_log_prob: Tensor
+    advantages: Tensor
+    returns: Tensor
+    action_masks: Tensor | None = None
+
+
+class MinibatchReader:
+    """
+    Read minibatches into memory that is allocated once.
+
+    :param device: device of the minibatches
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._memory: dict[str, Tensor] = {}
+
+    def draw_epoch(self, buffer: Any, batch_size: int) -> Iterator[Minibatch]:
+        """
+        Draw the minibatches of one epoch, with the same random numbers as SB3.
+
+        :param buffer: a full rollout buffer
+        :param batch_size: rows of a minibatch
+        :return: the minibatches; each is valid until the next one is drawn
+        """
+        if not has_stock_minibatches(buffer):
+            for sample in buffer.get(batch_size):
+                yield Minibatch(**sample._asdict())
+            return
+        yield from self.read_epoch(buffer, np.random.permutation(buffer.buffer_size * buffer.n_envs), batch_size)
+
+    def read_epoch(self, buffer: Any, order: NDArray[Any], batch_size: int) -> Iterator[Minibatch]:
+        """
+        :param buffer: a rollout buffer
+        :param order: indices of rows as in SB3, which counts by environment
+        :param batch_size: rows of a minibatch
+        :return: the minibatches; each is valid until the next one is read
+        """
+        if not buffer.generator_ready:  # rows are still ordered by time, but indices count by environment
+            order = order % buffer.buffer_size * buffer.n_envs + order // buffer.buffer_size
+        indices = torch.from_numpy(order)
+        rows = {field: _read(buffer, name) for name, field in FIELDS.items() if hasattr(buffer, name)}
+        observations = self._gather_observations("observations", rows.pop("observations"), indices, batch_size)
+        columns = {
+            field: torch.split(self._gather(field, values, indices), batch_size) for field, values in rows.items()
+        }
+        for place, part in enumerate(observations):
+            yield Minibatch(part, **{field: values[place] for field, values in columns.items()})
+
+    def _gather_observations(self, name: str, source: Any, indices: Tensor, batch_size: int) -> Iterator[Any]:
+        if isinstance(source, dict):
+            parts = [self._gather_observations(f"{name}/{key}", source[key], indices, batch_size) for key in source]
+            for found in zip(*parts, strict=True):
+                yield dict(zip(source, found, strict=True))
+        elif source.nbytes <= _MAX_BYTES:
+            yield from torch.split(self._gather(name, source, indices), batch_size)
+        else:
+            for part in torch.split(indices, batch_size):
+                yield self._gather(name, source, part)
+
+    def _gather(self, name: str, source: Tensor, indices: Tensor) -> Tensor:
+        memory = self._memory.get(name)
+        if memory is None or memory.shape[1:] != source.shape[1:] or len(memory) < len(indices):
+            memory = self._memory[name] = source.new_empty((len(indices), *source.shape[1:]))
+        found = torch.index_select(source, 0, indices, out=memory[: len(indices)])
+        return found.to(self._device)
+
+
+def _read(buffer: Any, name: str) -> Any:
+    """:return: all rows of an array of the buffer, or of several by key, without a copy"""
+    values = getattr(buffer, name)
+    if isinstance(values, dict):
+        return {key: _flatten(buffer, part) for key, part in values.items()}
+    rows = _flatten(buffer, values)
+    return rows.flatten() if name in _NUMBERS else rows
+
+
+def _flatten(buffer: Any, values: NDArray[Any]) -> Tensor:
+    dimensions = 1 if buffer.generator_ready else 2
+    return torch.from_numpy(values.reshape(buffer.buffer_size * buffer.n_envs, *values.shape[dimensions:]))

@@ -1,0 +1,79 @@
+"""Base class of updates in torch that replace ``train``."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, ClassVar
+
+import torch
+
+from sb3_ext.engines.engine import Update
+from sb3_ext.engines.torch_updates.optimizer_steps import make_optimizer_step
+
+
+class TorchUpdate(Update):
+    """
+    Base class of updates in torch.
+
+    :param model: the model, ready to learn
+    :raises NotCovered: if a part of it is not supported
+    """
+
+    #: classes of algorithms whose ``train`` it replaces
+    algorithms: ClassVar[tuple[type[Any], ...]] = ()
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self._steps = {name: make_optimizer_step(optimizer) for name, optimizer in self._find_optimizers().items()}
+
+    def _find_optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """:return: optimizers of the model, by name of what they train"""
+        return {"policy": self.model.policy.optimizer}
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> None:
+        """Update the model; takes the arguments of ``train``."""
+        with torch.no_grad(), flushing_denormals():
+            self._update(*arguments, **keywords)
+
+    def measure(self) -> float:
+        """See :meth:`~sb3_ext.engines.engine.Update.measure`."""
+        with torch.no_grad(), flushing_denormals(), torch.random.fork_rng(devices=[]), ExitStack() as stack:
+            for step in self._steps.values():
+                stack.enter_context(step.preserving())
+                step.begin()
+            times, count = [], 1
+            for _repeat in range(4):  # the first one allocates memory
+                began_at = time.process_time()
+                count = self._try()
+                times.append(time.process_time() - began_at)
+            return min(times) / count
+
+    @abstractmethod
+    def _update(self, *arguments: Any, **keywords: Any) -> None:
+        """Update the model."""
+
+    @abstractmethod
+    def _try(self) -> int:
+        """
+        Learn from some minibatches of placeholder data.
+
+        :return: number of minibatches
+        """
+
+
+@contextmanager
+def flushing_denormals() -> Iterator[None]:
+    """
+    Let torch round numbers below 1e-38 to zero inside the block, since processors compute slowly with such numbers.
+
+    Without it, the moments of weights without a gradient, as in ReLU networks, slow down updates after some time.
+    """
+    was_flushing = not (torch.tensor(1e-40) * 1).item()
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(was_flushing)
