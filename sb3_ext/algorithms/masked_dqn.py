@@ -93,17 +93,27 @@ class _LegalExploration:
         :return: legal actions
         """
         actions, state = self.policy.predict(observation, state, episode_start, True)
-        if deterministic or self.exploration_rate <= 0:
-            return actions, state
+        return (actions if deterministic else self.explore(observation, actions)), state
+
+    def explore(self, observation: Any, actions: NDArray[Any]) -> NDArray[Any]:
+        """
+        Replace actions by random legal ones, each with probability ``exploration_rate``.
+
+        :param observation: of one board, or of several
+        :param actions: best actions
+        :return: legal actions
+        """
+        if self.exploration_rate <= 0:
+            return actions
         masks = np.asarray(observation[MASK])
         is_random = np.random.random(masks.shape[:-1]) < self.exploration_rate
-        return np.where(is_random, _draw_legal(masks), actions), state
+        return np.where(is_random, draw_legal(masks), actions)
 
     def _sample_action(
         self, learning_starts: int, action_noise: Any = None, n_envs: int = 1
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         if self.num_timesteps < learning_starts:
-            actions = _draw_legal(self._last_obs[MASK])
+            actions = draw_legal(self._last_obs[MASK])
         else:
             actions, _ = self.predict(self._last_obs, deterministic=False)
         return actions, actions
@@ -134,7 +144,7 @@ def _read_masks(obs: PyTorchObs) -> torch.Tensor:
     return obs[MASK] > 0
 
 
-def _draw_legal(masks: NDArray[Any]) -> NDArray[np.int64]:
+def draw_legal(masks: NDArray[Any]) -> NDArray[np.int64]:
     """
     :param masks: 1 where an action is legal, shape (..., actions)
     :return: a legal action of each row, uniformly drawn from NumPy's global generator, as in SB3, shape (...)

@@ -280,15 +280,15 @@ def add_updates(model: Any, count: int) -> None:
 
 
 @contextmanager
-def replacing_train(model: BaseAlgorithm, train: Callable[..., None]) -> Iterator[None]:
+def replacing_methods(model: BaseAlgorithm, methods: Mapping[str, Callable[..., Any]]) -> Iterator[None]:
     """
-    Replace a model's ``train`` by a function inside the block. The function is not saved with the model.
+    Replace methods of a model by functions inside the block. The functions are not saved with the model.
 
     :param model: a model of any algorithm
-    :param train: function with the parameters of the model's ``train``
+    :param methods: functions with the parameters of the methods, by the names of these
     """
     own = model._excluded_save_params
-    added: dict[str, Any] = {"train": train, "_excluded_save_params": lambda: [*own(), *added]}
+    added: dict[str, Any] = {**methods, "_excluded_save_params": lambda: [*own(), *added]}
     vars(model).update(added)
     try:
         yield

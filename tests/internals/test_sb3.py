@@ -57,7 +57,7 @@ def test_a_replaced_train_is_called_and_not_saved() -> None:
     ppo = PPO("MlpPolicy", "CartPole-v1", n_steps=4, batch_size=4, policy_kwargs={"net_arch": [4]})
     calls: list[int] = []
     unsaved = sb3.get_unsaved_names(ppo)
-    with sb3.replacing_train(ppo, lambda: calls.append(1)):
+    with sb3.replacing_methods(ppo, {"train": lambda: calls.append(1)}):
         ppo.learn(8)
         assert {*sb3.get_unsaved_names(ppo)} == {*unsaved, "train", "_excluded_save_params"}
     assert calls

@@ -103,6 +103,20 @@ def count_rows(observations: Observations) -> int:
     return len(array)
 
 
+def is_batch(observation: Observations, space: spaces.Space[Any]) -> bool:
+    """
+    :param observation: an observation or several, in any form that SB3's ``predict`` takes
+    :param space: observation space of the policy
+    :return: whether it is an array of shape (rows, …), or a ``dict`` of these
+    """
+    if isinstance(space, spaces.Dict):
+        return isinstance(observation, dict) and all(
+            key in observation and is_batch(observation[key], part) for key, part in space.spaces.items()
+        )
+    shape: tuple[int, ...] = getattr(observation, "shape", ())
+    return len(shape) > 0 and shape[0] > 0 and shape[1:] == space.shape
+
+
 def _make_part_writer(space: spaces.Space[Any], inputs: NDArray[np.float32], normalize_images: bool) -> Writer | None:
     rows = len(inputs)
     if isinstance(space, spaces.MultiBinary) or (

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from gymnasium import spaces
+import numpy as np
 from numpy.typing import NDArray
 from sb3_contrib import QRDQN, MaskablePPO
 from stable_baselines3 import DQN
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 
-from sb3_ext.algorithms.masked_dqn import MaskedDQN
-from sb3_ext.engines.collecting.observation_inputs import Observations, count_rows
+from sb3_ext.algorithms.masked_dqn import MaskedDQN, MaskedQRDQN
+from sb3_ext.engines.collecting.observation_inputs import Observations, count_rows, is_batch
 from sb3_ext.engines.collecting.policy_programs import PolicyProgram, make_program, scale_actions
 from sb3_ext.engines.coverage import NotCovered
 
-_ALWAYS = {BaseAlgorithm.predict, MaskablePPO.predict}
-_IF_DETERMINISTIC = {DQN.predict, QRDQN.predict, MaskedDQN.predict}  # otherwise they explore
+_POLICY_PREDICTS = {BaseAlgorithm.predict, MaskablePPO.predict}
+_EXPLORES = {DQN.predict, QRDQN.predict}
+_EXPLORES_LEGAL_MOVES = {MaskedDQN.predict, MaskedQRDQN.predict}
+_KNOWN = _POLICY_PREDICTS | _EXPLORES | _EXPLORES_LEGAL_MOVES
 
 
 class Predictor:
@@ -34,7 +36,6 @@ class Predictor:
     def __init__(self, model: Any) -> None:
         self._model = model
         self._programs: dict[int, PolicyProgram] = {}
-        self._policy: Any = None
         self._is_covered = True
 
     def predict(
@@ -55,20 +56,25 @@ class Predictor:
         :param action_masks: allowed actions of MaskablePPO, shape (rows, actions)
         :return: actions for the environment, of shape (rows, …), and the next state
         """
-        program = self._find_program(observation, deterministic) if self._is_covered and state is None else None
+        program = self._find_program(observation) if self._is_covered and state is None else None
         if program is None:
             masks = {} if action_masks is None else {"action_masks": action_masks}
             predicted: tuple[NDArray[Any], Any] = self._model.predict(
                 observation, state, episode_start, deterministic, **masks
             )
             return predicted
+        model, kind = self._model, getattr(type(self._model), "predict", None)
+        if kind in _EXPLORES and not deterministic and np.random.rand() < model.exploration_rate:
+            return np.array([model.action_space.sample() for _row in range(program.rows)]), None
         if program.calls_modules:
-            self._policy.set_training_mode(False)
+            program.policy.set_training_mode(False)
         actions = program.choose(observation, deterministic=deterministic, masks=action_masks)
-        return scale_actions(self._policy, actions), None
+        if kind in _EXPLORES_LEGAL_MOVES and not deterministic:
+            actions = model.explore(observation, actions)
+        return scale_actions(program.policy, actions), None
 
-    def _find_program(self, observation: Observations, deterministic: bool) -> PolicyProgram | None:
-        policy = self._find_policy(deterministic)
+    def _find_program(self, observation: Observations) -> PolicyProgram | None:
+        policy = self._find_policy()
         if policy is None or not is_batch(observation, policy.observation_space):
             return None
         rows = count_rows(observation)
@@ -76,31 +82,15 @@ class Predictor:
         if program is None or program.policy is not policy or program.has_moved():
             policy.set_training_mode(False)
             try:
-                program = make_program(policy, observation)
+                program = self._programs[rows] = make_program(policy, observation)
             except NotCovered:
                 self._is_covered = False
                 return None
-            self._policy, self._programs[rows] = policy, program
         return program
 
-    def _find_policy(self, deterministic: bool) -> Any:
+    def _find_policy(self) -> Any:
         model = self._model
         if isinstance(model, BasePolicy):
             return model
-        predict = getattr(type(model), "predict", None)
-        is_stock = predict in _ALWAYS or (deterministic and predict in _IF_DETERMINISTIC)
-        return model.policy if is_stock and "predict" not in vars(model) else None
-
-
-def is_batch(observation: Observations, space: spaces.Space[Any]) -> bool:
-    """
-    :param observation: an observation or several, in any form that ``predict`` takes
-    :param space: observation space of the policy
-    :return: whether it is an array of shape (rows, …), or a ``dict`` of these
-    """
-    if isinstance(space, spaces.Dict):
-        return isinstance(observation, dict) and all(
-            key in observation and is_batch(observation[key], part) for key, part in space.spaces.items()
-        )
-    shape: tuple[int, ...] = getattr(observation, "shape", ())
-    return len(shape) > 0 and shape[0] > 0 and shape[1:] == space.shape
+        is_known = getattr(type(model), "predict", None) in _KNOWN
+        return model.policy if is_known and "predict" not in vars(model) else None
