@@ -15,6 +15,7 @@ from sb3_ext.interruption import NEVER, Interruption
 from sb3_ext.problems import Problem, describe_bytes
 from sb3_ext.vec.backends.memory_part import MemoryPart
 from sb3_ext.vec.environment_factory import EnvironmentFactory
+from sb3_ext.vec.sequential_vec_env import SequentialVecEnv
 from sb3_ext.vec.snapshots.exactness import Exactness, self_test
 
 
@@ -103,7 +104,7 @@ class EnvironmentBackend(ABC):
         :return: the environments
         :raises ConfigError: if an environment cannot be made
         """
-        return make_vec_env(factory, n_envs=num_envs, wrapper_class=wrapper_class)
+        return make_vec_env(factory, n_envs=num_envs, wrapper_class=wrapper_class, vec_env_cls=SequentialVecEnv)
 
     def make_sample(self, factory: EnvironmentFactory) -> gymnasium.Env[Any, Any] | VecEnv:
         """

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_ext.interruption import NEVER, Interruption
 from sb3_ext.vec.backends.separate_backend import EnvFn, SeparateBackend
 from sb3_ext.vec.environment_factory import EnvironmentFactory
+from sb3_ext.vec.sequential_vec_env import SequentialVecEnv
 from sb3_ext.vec.snapshots.exactness import Exactness, self_test
 
 
@@ -23,7 +24,7 @@ class SequentialBackend(SeparateBackend):
     is_interchangeable = True
 
     def combine(self, env_fns: Sequence[EnvFn]) -> VecEnv:
-        return DummyVecEnv(list(env_fns))
+        return SequentialVecEnv(list(env_fns))
 
     def test_exactness(self, factory: EnvironmentFactory, interruption: Interruption = NEVER) -> Exactness:
         """Try a single environment, without a ``VecEnv``."""

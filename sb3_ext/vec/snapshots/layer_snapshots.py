@@ -53,6 +53,8 @@ _PHYSICS = "physics"
 _ARGUMENTS = CONSTRUCTION_ATTRIBUTES | {"spec", "class_attributes"}
 # No step depends on them, and earlier versions of this package did not use all of them.
 _OPTIONAL_LAYERS = frozenset({"AttributeForwarding", "SnapshotWrapper", "VecCheckFinite"})
+# Classes that replace those of earlier versions, whose snapshots are the same.
+_SNAPSHOT_NAMES = {"SequentialVecEnv": "DummyVecEnv"}
 # Attributes that belong to their process, or that every step replaces. Monitor's lists of all episodes grow with the
 # run, and its file has them too.
 _LIVE_ATTRIBUTES: tuple[tuple[type, frozenset[str]], ...] = (
@@ -307,4 +309,5 @@ def walk_spaces(value: object) -> Iterator[spaces.Space[Any]]:
 
 
 def _describe(item: object) -> str:
-    return type(item).__name__
+    name = type(item).__name__
+    return _SNAPSHOT_NAMES.get(name, name)
