@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,8 +26,8 @@ from sb3_ext.vec.closing import killing_new_processes
 from sb3_ext.vec.environment_factory import EnvironmentFactory
 from sb3_ext.vec.snapshots.exactness import Exactness
 
-_MAX_EVAL_ENVS = 8
-_MAX_EVAL_BOARDS = 64
+_MAX_EVAL_ENVS = 16
+_MAX_EVAL_BOARDS = 512
 _EVAL_SEED_DISTANCE = 10_000
 _VEC_NORMALIZE_GAMMA = 0.99  # for an algorithm without a discount (ARS)
 
@@ -129,10 +130,14 @@ def count_eval_envs(config: RunConfig, episodes: int | None = None) -> int:
     """
     :param config: the whole configuration
     :param episodes: of the evaluation; ``None``: as during training
-    :return: number of environments; the episodes of a seed depend on it
+    :return: number of environments, all of which play the same number of episodes, or one less; the episodes of a seed
+        depend on it
     """
-    most = _MAX_EVAL_ENVS if config.game is None else _MAX_EVAL_BOARDS
-    return config.eval.num_envs or min(episodes or config.eval.episodes, most)
+    if config.eval.num_envs is not None:
+        return config.eval.num_envs
+    episodes = episodes or config.eval.episodes
+    rounds = math.ceil(episodes / (_MAX_EVAL_ENVS if config.game is None else _MAX_EVAL_BOARDS))
+    return math.ceil(episodes / rounds)
 
 
 def choose_eval_seed(config: RunConfig) -> int:

@@ -31,7 +31,9 @@ class EvalConfig(Section):
     )
     deterministic: Flag = Field(default=True, description="take the most likely action instead of sampling")
     num_envs: PositiveInt | None = Field(
-        default=None, description="number of environments; null: one for each episode, at most 8"
+        default=None,
+        description="number of environments; null: one for each episode, or as few as play them in the same number of "
+        "rounds as 16 (512 boards of a game)",
     )
     background: Flag = Field(default=False, description="evaluate in another process while training goes on")
     env: EvalEnvConfig = EvalEnvConfig()

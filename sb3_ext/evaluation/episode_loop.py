@@ -26,6 +26,7 @@ from sb3_ext.engines.collecting.predictor import Predictor
 from sb3_ext.evaluation.isolation import Isolation
 from sb3_ext.evaluation.plain_env import AnyEnv, wrap_plain_env
 from sb3_ext.interruption import NEVER, Interruption
+from sb3_ext.vec.sequential_vec_env import SequentialVecEnv
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ def play_episodes(
 
     An episode that has not ended after ``max_steps`` is truncated, and counts. Since a ``VecEnv`` resets all
     sub-environments together, the next episode of this one begins when the others have played their shares or were
-    truncated, too.
+    truncated, too. Sub-environments of a ``SequentialVecEnv`` that have played their shares are not stepped.
 
     :param model: an SB3 algorithm or policy, or an object with a ``predict`` method
     :param env: separate environments for the evaluation, or a single one; they are reset. A ``VecNormalize`` must have
@@ -153,6 +154,7 @@ def _play_from_reset(
     returns = np.zeros(env.num_envs)
     lengths = np.zeros(env.num_envs, dtype=int)
     waiting = shares == 0
+    _pause(env, waiting)
     steps = last_finished = 0
     while not waiting.all():
         interruption.check()
@@ -164,7 +166,10 @@ def _play_from_reset(
         steps += 1
         if steps - last_finished == STEPS_UNTIL_WARNING:
             _warn_of_endless_episodes()
-        for place in np.flatnonzero(starts | (lengths == max_steps)).tolist():
+        ended = (starts | (lengths == max_steps)).tolist()
+        if True not in ended:
+            continue
+        for place in np.flatnonzero(ended).tolist():
             # An Atari wrapper returns done at every lost life; only Monitor reports the real end.
             has_ended = starts[place] and ("episode" in infos[place] or not is_monitored)
             if not has_ended and lengths[place] < max_steps:
@@ -178,6 +183,14 @@ def _play_from_reset(
                 waiting[place] = shares[place] == 0 or not has_ended
                 last_finished = steps
             returns[place] = lengths[place] = 0
+        _pause(env, waiting)
+
+
+def _pause(env: VecEnv, waiting: NDArray[np.bool_]) -> None:
+    """Save the time of steps that no episode needs, if the environments can be paused."""
+    inner = env.unwrapped
+    if isinstance(inner, SequentialVecEnv):
+        inner.pause(np.flatnonzero(waiting).tolist())
 
 
 def _takes_masks(model: Any, env: VecEnv) -> bool:

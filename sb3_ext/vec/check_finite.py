@@ -118,7 +118,7 @@ def _is_finite(values: NDArray[Any]) -> bool:
     if values.dtype.kind != "f" or math.isfinite(np.vdot(values, values)):
         return True
     # The sum of squares may overflow.
-    return np.count_nonzero(np.isfinite(values)) == values.size
+    return bool(np.isfinite(values).all())
 
 
 def _list_parts(observation: Any) -> list[tuple[Any, Any]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import gymnasium
 import numpy as np
 from stable_baselines3.common.vec_env import DummyVecEnv
-from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 from stable_baselines3.common.vec_env.util import dict_to_obs
 
 _SCALARS = (np.bool_, np.integer, np.inexact, np.str_, np.bytes_)
@@ -31,12 +32,37 @@ class SequentialVecEnv(DummyVecEnv):
     :raises ValueError: if two of them return the same environment
     """
 
+    def __init__(self, env_fns: list[Callable[[], gymnasium.Env[Any, Any]]]) -> None:
+        super().__init__(env_fns)
+        self._paused: frozenset[int] = frozenset()
+
+    def pause(self, indices: Iterable[int]) -> None:
+        """
+        Do not step some environments until the next reset of all: their observations stay the same, with reward 0.
+
+        :param indices: indices of these environments
+        """
+        self._paused = frozenset(indices)
+        for index in self._paused:
+            self.buf_rews[index], self.buf_dones[index] = 0.0, False
+            self.buf_infos[index] = {"TimeLimit.truncated": False}
+
+    def reset(self) -> VecEnvObs:
+        """
+        :return: observations
+        """
+        self._paused = frozenset()
+        return super().reset()
+
     def step_wait(self) -> VecEnvStepReturn:
         """
         :return: observations, rewards, dones and infos
         """
         actions, rewards, dones, infos = self.actions, self.buf_rews, self.buf_dones, self.buf_infos
+        paused = self._paused
         for index, env in enumerate(self.envs):
+            if index in paused:
+                continue
             observation, reward, terminated, truncated, info = env.step(actions[index])
             rewards[index] = reward
             dones[index] = is_done = terminated or truncated

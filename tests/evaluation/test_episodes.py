@@ -22,6 +22,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv,
 from sb3_ext.evaluation import episode_loop as episodes_module
 from sb3_ext.evaluation.episode_loop import Episode, play_episodes
 from sb3_ext.interruption import Interruption, StopRequested
+from sb3_ext.vec import SequentialVecEnv
 
 torch.set_num_threads(1)
 
@@ -300,3 +301,37 @@ def test_no_step_is_taken_after_there_is_a_reason_to_end() -> None:
 def test_a_bound_of_no_steps_is_an_error_at_once() -> None:
     with pytest.raises(ValueError, match="max_steps must be positive, but got 0"):
         play_episodes(Still(), make_counting_envs(3), 1, max_steps=0)
+
+
+def test_environments_that_have_played_their_share_are_not_stepped() -> None:
+    env = SequentialVecEnv([lambda length=length: CountingEnv(length) for length in (2, 20, 3)])
+    steps_before = [count_steps(inner) for inner in env.envs]
+
+    lengths = [episode.length for episode in play_episodes(Still(), env, 4)]
+
+    assert lengths == [2, 3, 3, 20]
+    assert [total() for total in steps_before] == [2, 20, 6]
+
+
+def count_steps(env: Any) -> Any:
+    """:return: a function that returns the number of steps of an environment from now on"""
+    step, calls = env.step, []
+
+    def count(action: Any) -> Any:
+        calls.append(action)
+        return step(action)
+
+    env.step = count
+    return lambda: len(calls)
+
+
+@pytest.mark.parametrize("algorithm", [PPO, RecurrentPPO])
+def test_episodes_are_the_same_if_environments_rest(algorithm: Any) -> None:
+    policy = "MlpLstmPolicy" if algorithm is RecurrentPPO else "MlpPolicy"
+    model = train_tiny(algorithm, make_vec_env("CartPole-v1", 1, seed=0), policy, n_steps=16, batch_size=16)
+    played = [
+        list(play_episodes(model, make_vec_env("CartPole-v1", 3, vec_env_cls=kind), 8, deterministic=False, seed=5))
+        for kind in (DummyVecEnv, SequentialVecEnv)
+    ]
+
+    assert played[0] == played[1]

@@ -147,3 +147,20 @@ def test_each_restores_snapshots_of_the_other(kinds: tuple[type[DummyVecEnv], ty
     saved.step(np.array([0, 1]))
     set_vec_snapshot(restored, get_vec_snapshot(saved))
     assert_same(restored.step(np.array([1, 1])), saved.step(np.array([1, 1])))
+
+
+def test_paused_environments_are_not_stepped_until_the_next_reset() -> None:
+    script: list[tuple[dict[str, Any], bool, bool]] = [({"lives": 3}, False, True)] * 3
+    env = SequentialVecEnv([lambda: ScriptedEnv(spaces.Discrete(5), script) for _ in range(2)])
+    env.reset()
+    before, *_ = env.step(np.array([0, 1]))
+    env.pause([1])
+
+    observations, rewards, dones, infos = env.step(np.array([0, 1]))
+
+    assert observations[1] == before[1]
+    assert (rewards[1], dones[1], infos[1]) == (0.0, False, {"TimeLimit.truncated": False})
+    assert (dones[0], infos[0]["lives"]) == (True, 3)
+    env.reset()
+    env.step(np.array([0, 1]))
+    assert list(map(len, env.get_attr("actions"))) == [3, 2]

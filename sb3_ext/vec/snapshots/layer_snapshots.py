@@ -62,7 +62,7 @@ _LIVE_ATTRIBUTES: tuple[tuple[type, frozenset[str]], ...] = (
     (VecEnvWrapper, frozenset({"venv"})),
     (Monitor, frozenset({"results_writer", "episode_returns", "episode_lengths", "episode_times"})),
     (VecMonitor, frozenset({"results_writer"})),
-    (DummyVecEnv, frozenset({"envs", "actions", "buf_obs", "buf_rews", "buf_dones", "buf_infos"})),
+    (DummyVecEnv, frozenset({"envs", "actions", "buf_obs", "buf_rews", "buf_dones", "buf_infos", "_paused"})),
     (SubprocVecEnv, frozenset({"processes", "remotes", "work_remotes", "waiting", "closed"})),
 )
 
