@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import DummyVecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
-from sb3_ext.vec import SequentialVecEnv
+from sb3_ext.vec import SequentialVecEnv, WorkerVecEnv
 from sb3_ext.vec.sequential_vec_env import copy_infos
 from sb3_ext.vec.snapshots.vec_snapshots import get_vec_snapshot, set_vec_snapshot
 
@@ -140,13 +140,16 @@ def test_a_copied_env_continues_like_the_original() -> None:
     assert_same(copied.step(np.array([0, 1])), env.step(np.array([0, 1])))
 
 
-@pytest.mark.parametrize("kinds", [(DummyVecEnv, SequentialVecEnv), (SequentialVecEnv, DummyVecEnv)])
-def test_each_restores_snapshots_of_the_other(kinds: tuple[type[DummyVecEnv], type[DummyVecEnv]]) -> None:
+@pytest.mark.parametrize(
+    "kinds", [(DummyVecEnv, SequentialVecEnv), (SequentialVecEnv, DummyVecEnv), (SequentialVecEnv, WorkerVecEnv)]
+)
+def test_snapshots_fit_other_kinds(kinds: tuple[type[VecEnv], type[VecEnv]]) -> None:
     saved, restored = (make_vec_env("CartPole-v1", 2, seed=1, vec_env_cls=kind) for kind in kinds)
     saved.reset()
     saved.step(np.array([0, 1]))
     set_vec_snapshot(restored, get_vec_snapshot(saved))
     assert_same(restored.step(np.array([1, 1])), saved.step(np.array([1, 1])))
+    restored.close()
 
 
 def test_paused_environments_are_not_stepped_until_the_next_reset() -> None:

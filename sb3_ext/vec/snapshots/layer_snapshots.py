@@ -80,14 +80,14 @@ def freeze(layers: Sequence[object], *, past_ez_pickle: bool = False) -> bytes:
     live = [*layers, *_find_spaces(layers)]
     buffer = io.BytesIO()
     pickler = _Pickler(buffer, live)
-    pickler.dump([_describe(item) for item in live])
+    pickler.dump([name_layer(item) for item in live])
     for item in live:
-        place = _describe(item)
+        place = name_layer(item)
         try:
             state = _get_state(item, past_ez_pickle)
             pickler.dump(list(state))
             for name, value in state.items():
-                place = f"{_describe(item)}.{name}"
+                place = f"{name_layer(item)}.{name}"
                 pickler.dump(value)
         except SnapshotError:
             raise
@@ -115,13 +115,13 @@ def thaw(layers: Sequence[object], snapshot: bytes, *, replaced: Mapping[str, st
     try:
         states = [_load_state(unpickler, item) for item in unpickler.live]
         for item, state in zip(unpickler.live, states, strict=True):
-            if item is not None and _describe(item) not in names.values():
+            if item is not None and name_layer(item) not in names.values():
                 _set_state(item, state)
     except Exception as error:  # the code of any class runs here
         for item, attributes in zip(live, earlier, strict=True):
             vars(item).clear()
             vars(item).update(attributes)
-        raise SnapshotError(f"{' > '.join(map(_describe, live))} cannot be restored: {error}") from error
+        raise SnapshotError(f"{' > '.join(map(name_layer, live))} cannot be restored: {error}") from error
 
 
 def list_layers(env: gymnasium.Env[Any, Any]) -> list[gymnasium.Env[Any, Any]]:
@@ -171,15 +171,15 @@ def _align(live: Sequence[object], saved: Sequence[str], optional: Collection[st
     rest = list(live)
     aligned: list[object | None] = []
     for name in saved:
-        while rest and _describe(rest[0]) != name and _describe(rest[0]) in optional:
+        while rest and name_layer(rest[0]) != name and name_layer(rest[0]) in optional:
             del rest[0]
-        if rest and _describe(rest[0]) == name:
+        if rest and name_layer(rest[0]) == name:
             aligned.append(rest.pop(0))
         elif name in optional:
             aligned.append(None)
         else:
             raise _explain_difference(live, saved)
-    if any(_describe(item) not in optional for item in rest):
+    if any(name_layer(item) not in optional for item in rest):
         raise _explain_difference(live, saved)
     return aligned
 
@@ -194,16 +194,16 @@ def _load_state(unpickler: _Unpickler, item: object | None) -> dict[str, Any]:
         if item is None or name in live_attributes:
             continue
         if unpickler.refers_to_missing:
-            raise SnapshotError(f"its attribute {_describe(item)}.{name} refers to a wrapper that is missing now")
+            raise SnapshotError(f"its attribute {name_layer(item)}.{name} refers to a wrapper that is missing now")
         state[name] = value
     return state
 
 
 def _explain_difference(live: Sequence[object], saved: Sequence[str]) -> SnapshotError:
-    found = list(map(_describe, live))
+    found = list(map(name_layer, live))
     difference = f"the snapshot is of {_list_counts(saved)}, but the environment is {_list_counts(found)}"
     envs = (item for item in live if isinstance(item, gymnasium.Env) and not isinstance(item, gymnasium.Wrapper))
-    if any(_describe(env) not in saved for env in envs):
+    if any(name_layer(env) not in saved for env in envs):
         return OtherEnvironmentError(difference)
     if set(saved) == set(found):
         return SnapshotError(difference)
@@ -308,6 +308,10 @@ def walk_spaces(value: object) -> Iterator[spaces.Space[Any]]:
             yield from walk_spaces(subspace)
 
 
-def _describe(item: object) -> str:
+def name_layer(item: object) -> str:
+    """
+    :param item: an environment, a wrapper, a ``VecEnv`` or a space
+    :return: the name that snapshots have for its class
+    """
     name = type(item).__name__
     return _SNAPSHOT_NAMES.get(name, name)

@@ -17,7 +17,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv,
 
 from sb3_ext.vec.monitor_files import MonitorFile, cut_monitor_file, get_monitor_file, tolerate_full_disk
 from sb3_ext.vec.snapshots.environment_states import EnvironmentStates, read_worker_snapshots
-from sb3_ext.vec.snapshots.layer_snapshots import SnapshotError, freeze, list_layers, thaw
+from sb3_ext.vec.snapshots.layer_snapshots import SnapshotError, freeze, list_layers, name_layer, thaw
 from sb3_ext.vec.snapshots.vec_env_access import VecEnvAccess, get_access
 
 
@@ -45,7 +45,7 @@ def get_vec_snapshot(venv: VecEnv) -> bytes:
         raise SnapshotError(f"the environments of {type(access.env).__name__} cannot be saved; {access.remedy}")
     environments = access.get_states() if access.has_states else None
     layers = freeze([*_list_wrappers(venv), access.env])
-    return pickle.dumps(_VecSnapshot(layers, type(access.env).__name__, environments))
+    return pickle.dumps(_VecSnapshot(layers, name_layer(access.env), environments))
 
 
 def set_vec_snapshot(venv: VecEnv, snapshot: bytes) -> bool:
@@ -73,7 +73,7 @@ def set_vec_snapshot(venv: VecEnv, snapshot: bytes) -> bool:
 
 def _thaw_wrappers(venv: VecEnv, access: VecEnvAccess, layers: bytes, saved_name: str) -> None:
     """Restore the wrappers, and the ``VecEnv`` itself if it is of the same class."""
-    name = type(access.env).__name__
+    name = name_layer(access.env)
     thaw([*_list_wrappers(venv), access.env], layers, replaced=None if name == saved_name else {saved_name: name})
 
 
