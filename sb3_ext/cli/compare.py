@@ -29,13 +29,12 @@ _NAME_WIDTH = len("10,000 – 20,000")  # of the widest figures
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write the results to FILE.")
 def compare(runs: tuple[str, ...], output: Path, json_path: Path | None) -> None:
     """
-    Compare RUNs with the first one: duration, speed, memory, and returns after equal steps and equal time.
+    Compare RUNs, or the runs of sweeps, with the first one: duration, speed, memory, and returns after equal steps
+    and equal time.
 
     Prints a table, draws a picture, and writes both into a report. Lists differences between the runs that make
     the comparison unfair.
     """
-    if len(runs) < 2:
-        raise click.UsageError("give two runs or more")
     if output.suffix not in (".png", ".svg"):
         raise click.UsageError(f"--output {output}: expected a name that ends in .png or .svg")
     check_distinct_files({"--output": output, "its report": output.with_suffix(".md"), "--json": json_path})
@@ -46,9 +45,11 @@ def compare(runs: tuple[str, ...], output: Path, json_path: Path | None) -> None
     from sb3_ext.reports.comparison_figure import plot_comparison
     from sb3_ext.reports.comparison_table import format_markdown, make_content
     from sb3_ext.reports.metrics_file import replace_non_finite
-    from sb3_ext.runs.run_registry import find_run
+    from sb3_ext.runs.run_registry import find_run_group
 
-    found = [find_run(run) for run in runs]
+    found = [run for name in runs for run in find_run_group(name)]
+    if len(found) < 2:
+        raise click.UsageError("give two runs or more, or a sweep of several seeds")
     names = name_paths([run.paths.root for run in found])
     compared = [ComparedRun.read(run, name=name) for run, name in zip(found, names, strict=True)]
     comparison = compare_runs(compared)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--csv", type=click.Path(path_type=Path), metavar="FILE.csv", help="Also write the data to this file.")
 def plot(runs: tuple[str, ...], output: Path, x: str, csv: Path | None) -> None:
     """
-    Plot the returns and evaluations of several runs, or all metrics of one run.
+    Plot the returns and evaluations of several runs or of a sweep, or all metrics of one run.
 
     Runs whose configurations differ only in the seed are one line: their mean and, for three or more runs, its
     confidence band.
@@ -37,9 +37,9 @@ def plot(runs: tuple[str, ...], output: Path, x: str, csv: Path | None) -> None:
     from sb3_ext.errors import Sb3ExtError
     from sb3_ext.reports.curves import plot_curves
     from sb3_ext.reports.overlay import export_runs, plot_runs
-    from sb3_ext.runs.run_registry import find_run
+    from sb3_ext.runs.run_registry import find_run_group
 
-    curves = _read_curves([find_run(run) for run in runs])
+    curves = _read_curves([run for name in runs for run in find_run_group(name)])
     try:
         if len(curves) == 1 and x == "steps":
             [run] = curves

@@ -32,6 +32,12 @@ if TYPE_CHECKING:
 _EVAL_FLAGS = ("--seed", "--episodes", "--env", "--algo", "--render")
 """What `train --eval-only` passes on to `enjoy`."""
 
+_NOT_OF_SEVERAL_RUNS = {
+    "--rewind": "--seeds trains several runs; resume one of them by its own directory",
+    "--resume": "the same command again finishes what is missing; resume a single run by its own directory",
+    "--render": "a window shows the environments of one run",
+}
+
 EXIT_ERROR, EXIT_REQUEUE, EXIT_INTERRUPTED = 1, 75, 130  # 75: EX_TEMPFAIL of sysexits.h
 
 
@@ -65,6 +71,17 @@ EXIT_ERROR, EXIT_REQUEUE, EXIT_INTERRUPTED = 1, 75, 130  # 75: EX_TEMPFAIL of sy
     excludes={"--run-dir": "leave out --run-dir to go back in place, or --rewind to continue in a new run"},
     help="With --resume CHECKPOINT: rewind the run to it instead of starting a new run.",
 )  # fmt: skip
+@ruled_option(
+    "--seeds", metavar="LIST", excludes={"--seed": "leave out one of them", **_NOT_OF_SEVERAL_RUNS},
+    help="Train with each seed of a list such as 0..9 or 1,2,5, in runs of their own below --run-dir. The same command "
+    "again finishes what is missing.",
+)  # fmt: skip
+@ruled_option(
+    "--jobs", type=click.IntRange(min=1), default=1, metavar="N", show_default=True,
+    needs={"--seeds": "a single run is one process"},
+    excludes={"--seed": "give --seeds instead", **_NOT_OF_SEVERAL_RUNS},
+    help="With --seeds: train N runs at a time, each on its share of the cores.",
+)  # fmt: skip
 @click.option("--checkpoint-dir", type=click.Path(path_type=Path), metavar="DIR", help="Save checkpoints in DIR/<run>.")
 @ruled_option(
     "--eval-only", is_flag=True, needs={"--checkpoint": "name the agent with --checkpoint RUN|CHECKPOINT"},
@@ -94,6 +111,8 @@ def train(
     run_dir: Path | None,
     resume: str | None,
     rewind: bool,
+    seeds: str | None,
+    jobs: int,
     checkpoint_dir: Path | None,
     checkpoint: str | None,
     mock_env: bool,
@@ -126,6 +145,11 @@ def train(
 
     cpu = [Override(("agent", "device"), "cpu", "--force-cpu")] if force_cpu else []
     overrides = join_overrides([*parse_flags(flags), *parse_tracker_flags(flags), *cpu], assignments)
+    if seeds is not None:
+        from sb3_ext.cli.train_seeds import list_member_arguments, train_seeds
+
+        arguments = list_member_arguments(click.get_current_context())
+        sys.exit(train_seeds(source, overrides, arguments, seeds=seeds, jobs=jobs, directory=run_dir))
     target = _choose_resume_target(resume, run_dir)
     command = shlex.join(["sb3-ext", *sys.argv[1:]])
     try:

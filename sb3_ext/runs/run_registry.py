@@ -18,6 +18,9 @@ from sb3_ext.runs.run import LIVE_STATUSES, STALE_AFTER_SECONDS, Run, is_run
 RUNS = Path("runs")
 """Directory in which runs are created and found by name."""
 
+SWEEP_FILE = "sweep.json"
+"""File of a directory whose runs differ only in their seeds."""
+
 
 def find_runs(root: Path, *, stale_after_seconds: float = STALE_AFTER_SECONDS) -> list[Run]:
     """
@@ -63,6 +66,24 @@ def find_run(text: str, root: Path = RUNS, *, stale_after_seconds: float = STALE
     nearest = difflib.get_close_matches(text, [run.name for run in runs], n=1)
     hint = f"; did you mean {nearest[0]!r}?" if nearest else "" if runs else f"; {root} contains no runs"
     raise RunError(f"{text}: no run with this path, or with this name in {root}{hint}")
+
+
+def find_run_group(text: str, root: Path = RUNS) -> list[Run]:
+    """
+    Find the run, or the runs of a sweep, that a user names.
+
+    :param text: a run or a sweep: its directory, or its name below ``root``
+    :param root: directory in which runs are found by name
+    :return: the runs
+    :raises RunError: if there is no such run, or the sweep has none yet
+    """
+    sweep = next((place for place in (Path(text), root / text) if (place / SWEEP_FILE).is_file()), None)
+    if sweep is None:
+        return [find_run(text, root)]
+    runs = sorted(find_runs(sweep), key=lambda run: int(run.name.removeprefix("seed_")))
+    if not runs:
+        raise RunError(f"{sweep}: this sweep has no runs yet")
+    return runs
 
 
 def find_run_of(checkpoint: Path) -> Run | None:

@@ -9,11 +9,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from sb3_ext.errors import TuningError
+from sb3_ext.runs.core_shares import limit_threads, share_cores
 from sb3_ext.tuning.plan import TuningPlan
 from sb3_ext.tuning.worker import EXIT_INTERRUPTED
 
@@ -21,20 +21,6 @@ logger = logging.getLogger(__name__)
 
 _MAX_CRASHES = 3
 _LOG_LINES = 5
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-
-
-def share_cores(jobs: int, cores: Sequence[int]) -> list[list[int] | None]:
-    """
-    :param jobs: how many processes
-    :param cores: those that this process may use
-    :return: each one's own cores, so that their threads do not fight; ``None`` where there are more processes than
-        cores, for the kernel to share out
-    """
-    each = len(cores) // jobs
-    if each == 0:
-        return [None] * jobs
-    return [list(cores[index * each : (index + 1) * each]) for index in range(jobs)]
 
 
 class StudyWorkers:
@@ -104,7 +90,7 @@ class StudyWorkers:
         cores = self._shares[index]
         threads = 1 if cores is None else len(cores)
         order = {"plan": self._plan.to_json(), "cores": cores, "threads": threads, "sys_path": sys.path}
-        environment = {**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(threads))}
+        environment = {**os.environ, **limit_threads(cores)}
         with self._log_path(index).open("ab") as log:
             worker = subprocess.Popen(
                 [sys.executable, "-m", "sb3_ext.tuning.worker"],

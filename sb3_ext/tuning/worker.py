@@ -10,9 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +18,7 @@ from typing import Any
 import optuna
 
 from sb3_ext.callbacks import SignalStopCallback
+from sb3_ext.runs.parent_watch import end_with_parent
 from sb3_ext.runs.signals import SignalWatch
 from sb3_ext.tuning.plan import TuningPlan
 from sb3_ext.tuning.study import Claim, TuningStudy, open_study
@@ -90,7 +89,7 @@ def main() -> int:
     descriptor = os.dup(sys.stdin.fileno())
     order = json.loads(_read_line(descriptor))
     _prepare(order)
-    threading.Thread(target=_end_with_parent, args=(descriptor,), name="parent-watch", daemon=True).start()
+    end_with_parent(descriptor)
     with SignalWatch() as signals:
         try:
             work(open_study(TuningPlan.from_json(order["plan"])), signals)
@@ -121,12 +120,6 @@ def _read_line(descriptor: int) -> bytes:
             raise EOFError("the process that started this one has ended")
         line += piece
     return line
-
-
-def _end_with_parent(descriptor: int) -> None:
-    while os.read(descriptor, 1 << 10):
-        pass
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -56,6 +56,8 @@ SAMPLES: dict[str, dict[str, list[str]]] = {
         "--device": ["--device", "cuda"],
         "--run-dir": ["--run-dir", "runs/other"],
         "--checkpoint-dir": ["--checkpoint-dir", "disk"],
+        "--seeds": ["--seeds", "0..2"],
+        "--jobs": ["--jobs", "2", "--seeds", "0..2"],
     },
     "tune": {
         "--trials": ["--trials", "7"],
@@ -120,7 +122,7 @@ REPLACED: dict[str, list[str]] = {
         *("cli.train:check_display", "cli.enjoy:check_display", "agents.agent:find_agent", "agents.agent:load_agent"),
         *("agents.agent:make_agent_env", "agents.agent_episodes:play", "evaluation.evaluate:summarize"),
         *("building.training_environments:choose_eval_seed", "building.training_environments:count_eval_envs"),
-        "cli.enjoy:_print_evaluation",
+        *("cli.enjoy:_print_evaluation", "cli.train_seeds:train_seeds"),
     ],
     "enjoy": [
         *(
@@ -158,11 +160,11 @@ REPLACED: dict[str, list[str]] = {
         *("selfplay.matches.round_robin:play_league", "cli.league:_write"),
     ],
     "plot": [
-        *("runs.run_registry:find_run", "cli.plot:_read_curves", "reports.curves:plot_curves"),
+        *("runs.run_registry:find_run_group", "cli.plot:_read_curves", "reports.curves:plot_curves"),
         *("reports.overlay:plot_runs", "reports.overlay:export_runs"),
     ],
     "compare": [
-        *("runs.run_registry:find_run", "reports.comparison:ComparedRun.read", "reports.comparison:compare_runs"),
+        *("runs.run_registry:find_run_group", "reports.comparison:ComparedRun.read", "reports.comparison:compare_runs"),
         *("reports.comparability:find_differences", "reports.comparison_figure:plot_comparison", "atomic:write_text"),
         *("atomic:write_json", "reports.comparison_table:format_markdown", "reports.comparison_table:make_content"),
         *("reports.metrics_file:replace_non_finite", "cli.compare:_print_tables"),
@@ -226,8 +228,9 @@ class Stub:
 
 
 RESULTS: dict[str, Any] = {
-    **dict.fromkeys(("carry_out", "_carry_out", "count_eval_envs"), 0),
+    **dict.fromkeys(("carry_out", "_carry_out", "count_eval_envs", "train_seeds"), 0),
     "_read_curves": [Stub()],
+    "find_run_group": [Stub()],
     "name_paths": ["one", "two"],
 }
 """What replaced functions give, where that is not a stub."""
@@ -362,8 +365,6 @@ BEGUN: dict[str, tuple[list[str], list[str]]] = {
     "--env": (["--env", "CartPole-v1"], ["--env", "Acrobot-v1"]),
     "--max-steps": (["--max-steps", "7"], ["--max-steps", "8"]),
     "--num-envs": (["--num-envs", "4"], ["--num-envs", "6"]),
-    "--num-workers": (["--num-workers", "2"], []),
-    "--num-envs-per-worker": (["--num-envs-per-worker", "2"], []),
     "--batch-size": (["--batch-size", "2"], ["--batch-size", "3"]),
     "--learning-rate": (["--learning-rate", "0.5"], ["--learning-rate", "0.25"]),
     "--gamma": (["--gamma", "0.5"], ["--gamma", "0.25"]),

@@ -18,8 +18,8 @@ from click.testing import CliRunner, Result
 
 from sb3_ext.cli import cli
 from sb3_ext.config import load_config
+from sb3_ext.runs.core_shares import share_cores
 from sb3_ext.runs.run_registry import find_runs
-from sb3_ext.tuning.processes import share_cores
 
 DATA: dict[str, Any] = {
     "seed": 1,
