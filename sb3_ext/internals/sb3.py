@@ -248,6 +248,19 @@ def has_samples_of(buffer: Any, stock: Iterable[type[Any]]) -> bool:
     return any(kind.get is found.get and kind._get_samples is found._get_samples for found in stock)
 
 
+def has_replay_samples_of(buffer: Any, stock: Iterable[type[Any]]) -> bool:
+    """
+    Return whether a replay buffer makes minibatches as a stock class does.
+
+    :param buffer: a replay buffer
+    :param stock: classes of SB3
+    :return: whether no method that does so is overridden
+    """
+    names = ("sample", "_get_samples", "_normalize_obs", "_normalize_reward", "to_torch")
+    kind = type(buffer)
+    return any(all(getattr(kind, name) is getattr(found, name) for name in names) for found in stock)
+
+
 def update_learning_rate(model: BaseAlgorithm, optimizers: Any) -> None:
     """
     Set the learning rate of optimizers by a model's schedule, and log it.

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sb3_contrib import TQC
 from sb3_contrib.tqc.policies import Actor as TQCActor
 from sb3_contrib.tqc.policies import Critic as QuantileCritic
@@ -18,16 +20,16 @@ from stable_baselines3.common.policies import ContinuousCritic
 from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN
 from stable_baselines3.sac.policies import Actor as SACActor
 from stable_baselines3.td3.policies import Actor as TD3Actor
-from torch.distributions import Normal
 
 from sb3_ext.engines.coverage import NotCovered, name_type
 from sb3_ext.engines.xla.distributions import squash
-from sb3_ext.engines.xla.jax_runtime import compile_program, time_program, to_numpy
+from sb3_ext.engines.xla.jax_runtime import compile_program, repeat, to_numpy
 from sb3_ext.engines.xla.layers import translate
 from sb3_ext.engines.xla.losses import compute_quantile_loss
 from sb3_ext.engines.xla.optimizers import FlatOptimizer, make_flat_optimizer
 from sb3_ext.engines.xla.preprocessing import translate_extractor
-from sb3_ext.engines.xla.replays import choose_capacity, draw_minibatches, make_empty_rows, split_steps
+from sb3_ext.engines.xla.replays import ReplayMinibatches, choose_capacity, split_steps
+from sb3_ext.engines.xla.shared_array import SharedArray
 from sb3_ext.engines.xla.tensor_groups import Parameters, TensorGroup
 from sb3_ext.engines.xla.xla_update import XlaUpdate
 from sb3_ext.internals.sb3 import add_updates, get_num_updates, update_learning_rate
@@ -36,6 +38,23 @@ State = dict[str, Any]
 """Flat arrays by name: weights, buffers of optimizers and target networks."""
 
 _CRITICS = (ContinuousCritic, QuantileCritic)
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """
+    Arguments of a program.
+
+    :param minibatches: what it learns from
+    :param coefficients: of each optimizer, by the name of the network, shape (gradient steps, numbers)
+    :param noise: standard normal numbers, shape (gradient steps, draws, batch_size, action size)
+    :param is_due: whether what is not done at every gradient step is done
+    """
+
+    minibatches: ReplayMinibatches
+    coefficients: dict[str, SharedArray]
+    noise: SharedArray
+    is_due: SharedArray
 
 
 class ActorCriticUpdate(XlaUpdate):
@@ -59,7 +78,9 @@ class ActorCriticUpdate(XlaUpdate):
         self._targets = {name: TensorGroup(getattr(model, f"{name}_target").parameters()) for name in self.followed}
         self._critic = translate_critic(model.critic, self._optimizers["critic"].group)
         self._critic_target = translate_critic(model.critic_target, self._targets["critic"])
+        self._numbers = SharedArray((len(self._list_numbers()) + 1,))
         self._program = compile_program(self._update)
+        self._inputs: dict[tuple[int, int], _Inputs] = {}
 
     def __call__(self, gradient_steps: int, batch_size: int = 64) -> None:
         """
@@ -69,85 +90,99 @@ class ActorCriticUpdate(XlaUpdate):
         :param batch_size: rows of each minibatch
         """
         model = self.model
-        model.policy.set_training_mode(True)
+        self._set_training_mode()
         update_learning_rate(model, list(self._find_optimizers().values()))
         found: list[dict[str, Any]] = []
+        begun = 0
         for count in split_steps(model.replay_buffer, gradient_steps, batch_size):
-            capacity = choose_capacity(count)
-            rows = draw_minibatches(model, count, batch_size, capacity)
-            places = sum(len(part["critic_loss"]) for part in found) + np.arange(capacity)
-            is_due = {name: flags & (np.arange(capacity) < count) for name, flags in self._plan(places).items()}
-            noise = self._pad([self._draw_noise(batch_size) for _minibatch in range(count)], capacity)
-            state, steps = self._read()
-            state, statistics = self._run(state, steps, rows, noise, is_due, count)
-            found.append({name: to_numpy(values)[:count] for name, values in statistics.items()})
-            found[-1] |= {f"is_due/{name}": flags[:count] for name, flags in is_due.items()}
-            self._write(state, {name: steps[name] + self._count(name, is_due, count) for name in steps})
+            inputs = self._get_inputs(count, batch_size)
+            # SB3 alternates between the generators of NumPy, for rows, and torch, for noise.
+            inputs.minibatches.draw(count)
+            self._draw_noise(inputs.noise.tensor[:count])
+            found.append(self._take_steps(inputs, begun, count))
+            begun += count
         add_updates(model, gradient_steps)
         model.logger.record("train/n_updates", get_num_updates(model), exclude="tensorboard")
         self._log({name: np.concatenate([part[name] for part in found]) for name in found[0]})
 
-    def measure(self) -> float:
-        """See :meth:`~sb3_ext.engines.engine.Update.measure`."""
+    def _try(self) -> int:
         model = self.model
         count = next(split_steps(model.replay_buffer, max(1, model.gradient_steps), model.batch_size))
+        inputs = self._get_inputs(count, model.batch_size)
+        inputs.minibatches.take(count)
+        self._draw_noise(inputs.noise.tensor[:count])
+        self._take_steps(inputs, 0, count)
+        return count
+
+    def _list_changed(self) -> Iterable[FlatOptimizer | TensorGroup]:
+        return [*self._optimizers.values(), *self._targets.values()]
+
+    def _get_inputs(self, count: int, batch_size: int) -> _Inputs:
         capacity = choose_capacity(count)
-        rows = make_empty_rows(model.replay_buffer, capacity, model.batch_size)
-        noise = np.zeros((capacity, self._num_draws, model.batch_size, self._action_size), np.float32)
-        is_due = self._plan(np.arange(capacity))
+        key = capacity, batch_size
+        if key not in self._inputs:
+            self._inputs[key] = _Inputs(
+                ReplayMinibatches(self.model, capacity, batch_size),
+                {name: SharedArray((capacity, each.num_coefficients)) for name, each in self._optimizers.items()},
+                SharedArray((capacity, self._num_draws, batch_size, int(np.prod(self.model.action_space.shape)))),
+                SharedArray((capacity,), np.int32),
+            )
+        return self._inputs[key]
 
-        def run() -> Any:
-            self._read()  # instead of writing, which takes as long
-            return self._run(*self._read(), rows, noise, is_due, count)
-
-        return time_program(run) / count
-
-    @property
-    def _action_size(self) -> int:
-        return int(np.prod(self.model.action_space.shape))
-
-    def _read(self) -> tuple[State, dict[str, int]]:
-        state: State = {f"target/{name}": group.flatten() for name, group in self._targets.items()}
+    def _take_steps(self, inputs: _Inputs, begun: int, count: int) -> dict[str, NDArray[Any]]:
+        """:return: statistics by name, each of shape (count,), and ``is_due``"""
+        is_due = self._plan(begun + np.arange(count))
+        inputs.is_due.numpy[:count] = is_due
+        state: State = {}
+        for name, group in self._targets.items():
+            group.attach()
+            state[f"target/{name}"] = group.values.array
         steps = {}
         for name, optimizer in self._optimizers.items():
             state[f"buffers/{name}"], steps[name] = optimizer.read()
-            state[f"weights/{name}"] = optimizer.group.flatten()
-        return state, steps
-
-    def _write(self, state: State, steps: dict[str, int]) -> None:
-        for name, group in self._targets.items():
-            group.write(state[f"target/{name}"])
-        for name, optimizer in self._optimizers.items():
-            optimizer.group.write(state[f"weights/{name}"])
-            optimizer.write(state[f"buffers/{name}"], steps[name])
-
-    def _run(self, state: State, steps: dict[str, int], rows: Any, noise: Any, is_due: Any, count: int) -> Any:
-        coefficients = {}
-        for name, optimizer in self._optimizers.items():
-            capacity = len(noise)
-            table = optimizer.compute_coefficients(steps[name], capacity)
+            state[f"weights/{name}"] = optimizer.group.values.array
             # The row of a step that is not taken is not used.
-            taken = np.cumsum(is_due[name]) - 1 if name in is_due else np.arange(capacity)
-            coefficients[name] = table[np.maximum(taken, 0)]
-        return self._program(state, coefficients, rows, noise, is_due, self._list_numbers(), np.int32(count))
+            places = np.cumsum(is_due) - 1 if name == self._delayed else np.arange(count)
+            rows = np.empty((count, optimizer.num_coefficients), np.float32)
+            optimizer.write_coefficients(steps[name], rows)
+            inputs.coefficients[name].numpy[:count] = rows[np.maximum(places, 0)]
+        self._numbers.numpy[:] = *self._list_numbers().values(), count
+        state, statistics = self._program(
+            state,
+            {name: rows.array for name, rows in inputs.coefficients.items()},
+            inputs.minibatches.arrays,
+            inputs.noise.array,
+            inputs.is_due.array,
+            self._numbers.array,
+        )
+        for name, group in self._targets.items():
+            group.values.write(state[f"target/{name}"])
+        for name, optimizer in self._optimizers.items():
+            taken = int(is_due.sum()) if name == self._delayed else count
+            if taken:
+                optimizer.write(state[f"weights/{name}"], state[f"buffers/{name}"], steps[name] + taken)
+        table = to_numpy(statistics)[:count]
+        return {**{name: table[:, place] for place, name in enumerate(self._statistics)}, "is_due": is_due}
 
     def _update(
-        self, state: State, coefficients: Any, rows: Any, noise: Any, is_due: Any, numbers: Any, count: Any
+        self, state: State, coefficients: Any, rows: Any, noise: Any, is_due: Any, numbers: Any
     ) -> tuple[State, Any]:
+        named = dict(zip(self._list_numbers(), numbers, strict=False))
+
         def learn(place: Any, carry: Any) -> Any:
             state, statistics = carry
             batch, draws, due, row = jax.tree.map(lambda values: values[place], (rows, noise, is_due, coefficients))
-            batch.setdefault("discounts", numbers["gamma"])
-            state, found = self._learn(dict(state), batch, draws, due, row, numbers)
-            return state, {name: values.at[place].set(found[name]) for name, values in statistics.items()}
+            batch.setdefault("discounts", named["gamma"])
+            state, found = self._learn(dict(state), batch, draws, due > 0, row, named)
+            return state, statistics.at[place].set(jnp.stack([found[name] for name in self._statistics]))
 
-        statistics = {name: jnp.zeros(len(noise), jnp.float32) for name in self._statistics}
-        after: tuple[State, Any] = jax.lax.fori_loop(0, count, learn, (state, statistics))
+        statistics = jnp.zeros((len(noise), len(self._statistics)), jnp.float32)
+        after: tuple[State, Any] = repeat(learn, len(noise), numbers[-1], (state, statistics))
         return after
 
     def _step(self, name: str, state: State, gradients: Any, row: Any) -> None:
         """Take a step of an optimizer, in place."""
-        gradient = jnp.concatenate([part.reshape(-1) for part in gradients])
+        gradient = self._optimizers[name].group.flatten(gradients)
         weights, buffers = f"weights/{name}", f"buffers/{name}"
         state[weights], state[buffers] = self._optimizers[name].update(
             state[weights], gradient, state[buffers], row[name]
@@ -163,32 +198,24 @@ class ActorCriticUpdate(XlaUpdate):
         target = f"target/{name}"
         state[target] = (1 - numbers["tau"]) * state[target] + numbers["tau"] * state[f"weights/{name}"]
 
-    def _count(self, name: str, is_due: Any, count: int) -> int:
-        return int(is_due[name].sum()) if name in is_due else count
-
-    def _pad(self, draws: list[Any], capacity: int) -> Any:
-        padded = np.zeros((capacity, *draws[0].shape), np.float32)
-        padded[: len(draws)] = draws
-        return padded
-
     @abstractmethod
     def _find_optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """:return: optimizers of the model, by name of the trained network"""
 
     @abstractmethod
-    def _plan(self, places: Any) -> dict[str, Any]:
+    def _plan(self, places: NDArray[np.int64]) -> NDArray[np.bool_]:
         """
         :param places: indices of gradient steps within this update
-        :return: for each operation that is not done at every gradient step, whether it is done at these, by name
+        :return: whether what is not done at every gradient step is done at these
         """
 
     @abstractmethod
-    def _list_numbers(self) -> dict[str, np.float32]:
+    def _list_numbers(self) -> dict[str, float]:
         """:return: hyperparameters that callbacks may change"""
 
     @abstractmethod
-    def _draw_noise(self, batch_size: int) -> Any:
-        """:return: torch's random numbers of a gradient step of ``train``, shape (draws, batch_size, action size)"""
+    def _draw_noise(self, noise: torch.Tensor) -> None:
+        """Draw torch's random numbers of ``train``; shape (gradient steps, draws, batch_size, action size)."""
 
     @abstractmethod
     def _learn(self, state: State, batch: Any, draws: Any, due: Any, row: Any, numbers: Any) -> tuple[State, Any]:
@@ -202,6 +229,8 @@ class ActorCriticUpdate(XlaUpdate):
     _statistics: ClassVar[tuple[str, ...]]
     #: number of noise arrays per gradient step
     _num_draws: ClassVar[int]
+    #: network that is not trained at every gradient step
+    _delayed: ClassVar[str | None] = None
 
 
 class SACUpdate(ActorCriticUpdate):
@@ -221,24 +250,22 @@ class SACUpdate(ActorCriticUpdate):
         found = {"actor": model.actor.optimizer, "critic": model.critic.optimizer}
         return found if model.ent_coef_optimizer is None else {**found, "entropy": model.ent_coef_optimizer}
 
-    def _plan(self, places: Any) -> dict[str, Any]:
-        return {"target": places % self.model.target_update_interval == 0}
+    def _plan(self, places: NDArray[np.int64]) -> NDArray[np.bool_]:
+        is_due: NDArray[np.bool_] = places % self.model.target_update_interval == 0
+        return is_due
 
-    def _list_numbers(self) -> dict[str, np.float32]:
+    def _list_numbers(self) -> dict[str, float]:
         model = self.model
         is_learned = "entropy" in self._optimizers
-        numbers = {
+        return {
             "gamma": model.gamma,
             "tau": model.tau,
             "target_entropy": model.target_entropy if is_learned else 0.0,
             "ent_coef": 0.0 if is_learned else model.ent_coef_tensor.item(),
         }
-        return {name: np.float32(value) for name, value in numbers.items()}
 
-    def _draw_noise(self, batch_size: int) -> Any:
-        shape = (batch_size, self._action_size)
-        normal = Normal(torch.zeros(shape), torch.ones(shape), validate_args=False)
-        return np.stack([normal.rsample().numpy() for _draw in range(self._num_draws)])
+    def _draw_noise(self, noise: torch.Tensor) -> None:
+        draw_normal(noise)
 
     def _learn(self, state: State, batch: Any, draws: Any, due: Any, row: Any, numbers: Any) -> tuple[State, Any]:
         actor_parts = self._get_parts("actor", state)
@@ -275,7 +302,7 @@ class SACUpdate(ActorCriticUpdate):
         self._step("actor", state, gradients, row)
         followed = dict(state)
         self._follow("critic", followed, numbers)
-        state["target/critic"] = jnp.where(due["target"], followed["target/critic"], state["target/critic"])
+        state["target/critic"] = jnp.where(due, followed["target/critic"], state["target/critic"])
         return state, {
             "ent_coef": ent_coef,
             "ent_coef_loss": ent_coef_loss,
@@ -324,6 +351,7 @@ class TD3Update(ActorCriticUpdate):
     followed = ("critic", "actor")
     _statistics = ("actor_loss", "critic_loss")
     _num_draws = 1
+    _delayed = "actor"
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)
@@ -333,20 +361,16 @@ class TD3Update(ActorCriticUpdate):
     def _find_optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {"actor": self.model.actor.optimizer, "critic": self.model.critic.optimizer}
 
-    def _plan(self, places: Any) -> dict[str, Any]:
-        return {"actor": (get_num_updates(self.model) + places + 1) % self.model.policy_delay == 0}
+    def _plan(self, places: NDArray[np.int64]) -> NDArray[np.bool_]:
+        is_due: NDArray[np.bool_] = (get_num_updates(self.model) + places + 1) % self.model.policy_delay == 0
+        return is_due
 
-    def _list_numbers(self) -> dict[str, np.float32]:
+    def _list_numbers(self) -> dict[str, float]:
         model = self.model
-        return {
-            "gamma": np.float32(model.gamma),
-            "tau": np.float32(model.tau),
-            "noise_clip": np.float32(model.target_noise_clip),
-        }
+        return {"gamma": model.gamma, "tau": model.tau, "noise_clip": model.target_noise_clip}
 
-    def _draw_noise(self, batch_size: int) -> Any:
-        noise = torch.empty(batch_size, self._action_size)
-        return noise.normal_(0, self.model.target_policy_noise).numpy()[None]
+    def _draw_noise(self, noise: torch.Tensor) -> None:
+        draw_normal(noise, self.model.target_policy_noise)
 
     def _learn(self, state: State, batch: Any, draws: Any, due: Any, row: Any, numbers: Any) -> tuple[State, Any]:
         bound = numbers["noise_clip"]
@@ -376,16 +400,28 @@ class TD3Update(ActorCriticUpdate):
                 self._follow(name, state, numbers)
             return state, actor_loss
 
-        state, actor_loss = jax.lax.cond(
-            due["actor"], learn_actor, lambda state: (state, jnp.zeros((), jnp.float32)), state
-        )
+        state, actor_loss = jax.lax.cond(due, learn_actor, lambda state: (state, jnp.zeros((), jnp.float32)), state)
         return state, {"actor_loss": actor_loss, "critic_loss": critic_loss}
 
     def _log(self, statistics: dict[str, Any]) -> None:
-        record, learned = self.model.logger.record, statistics["is_due/actor"]
+        record, learned = self.model.logger.record, statistics["is_due"]
         if learned.any():
             record("train/actor_loss", np.mean(statistics["actor_loss"][learned]))
         record("train/critic_loss", np.mean(statistics["critic_loss"]))
+
+
+def draw_normal(noise: torch.Tensor, std: float = 1.0) -> None:
+    """
+    Draw as separate calls of SB3 for each minibatch do.
+
+    :param noise: contiguous array for the numbers, shape (…, batch_size, action size)
+    :param std: standard deviation
+    """
+    size = noise[0, 0].numel()
+    # Torch draws 16 numbers at a time, and the last ones of an array again if their number is not a multiple of 16.
+    parts = [noise] if size % 16 == 0 else noise.view(-1, size)
+    for part in parts:
+        part.normal_(0, std)
 
 
 def translate_critic(critic: Any, group: TensorGroup) -> Callable[[Parameters, Any, Any], Any]:

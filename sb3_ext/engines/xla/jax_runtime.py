@@ -12,15 +12,16 @@ import os
 import platform
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.utils.dlpack import from_dlpack
+
+from sb3_ext.engines.coverage import NotCovered
 
 CACHE_VARIABLE = "SB3_EXT_CACHE"
 """Environment variable with the directory of compiled programs; default: ``sb3_ext`` in the user's cache directory."""
@@ -45,11 +46,22 @@ def _identify_processor() -> str:
 
 @cache
 def start_jax() -> None:
-    """Import JAX, and configure it to use the CPU and to cache compiled programs on the disk."""
+    """
+    Import JAX, and configure it to use the CPU, with one thread, and to cache compiled programs on the disk.
+
+    :raises NotCovered: if ``JAX_PLATFORMS`` excludes the CPU
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # XLA's own remarks about cached programs
     import jax
 
     jax.config.update("jax_platforms", os.environ.get("JAX_PLATFORMS") or "cpu")
+    # The programs take about a millisecond: handing parts of them to other threads takes longer than it saves.
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    with _setting_variable("NPROC", "1"):  # XLA's number of threads
+        try:
+            jax.devices("cpu")
+        except RuntimeError as error:
+            raise NotCovered(f"JAX has no CPU device (JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS')})") from error
     if jax.config.jax_compilation_cache_dir is None:
         directory = find_cache_directory()
         try:
@@ -59,6 +71,19 @@ def start_jax() -> None:
         jax.config.update("jax_compilation_cache_dir", str(directory))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+
+
+@contextmanager
+def _setting_variable(name: str, value: str) -> Iterator[None]:
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def compile_program(function: Callable[..., Any], static: Sequence[str] = ()) -> Callable[..., Any]:
@@ -74,38 +99,42 @@ def compile_program(function: Callable[..., Any], static: Sequence[str] = ()) ->
     start_jax()
     import jax
 
-    options = {"xla_cpu_multi_thread_eigen": False} if jax.default_backend() == "cpu" else None
+    options = {"xla_cpu_multi_thread_eigen": False}
     compiled: Callable[..., Any] = jax.jit(function, static_argnames=tuple(static), compiler_options=options)
     return compiled
 
 
-def time_program(run: Callable[[], Any], repeats: int = 3) -> float:
+def repeat(step: Callable[[Any, Any], Any], capacity: int, count: Any, start: Any) -> Any:
+    """
+    Repeat a step inside a program.
+
+    :param step: function from the index of the step and a state to the next state
+    :param capacity: largest number of steps; a program for one step has no loop, and always takes it
+    :param count: number of steps, a number of the program
+    :param start: state before the first step
+    :return: state after the last step
+    """
+    import jax
+    import jax.numpy as jnp
+
+    return step(0, start) if capacity == 1 else jax.lax.fori_loop(0, count.astype(jnp.int32), step, start)
+
+
+def time_program(run: Callable[[], Any], budget_seconds: float = 0.05) -> float:
     """
     Measure the processor time of a program. Elapsed time would be misleading: on a busy machine, a program is
     interrupted more often than the shorter passes that it is compared with.
 
-    :param run: function that calls the program; the first call compiles it
-    :param repeats: number of measured calls after the first
+    :param run: function that calls the program, which is compiled, and waits for its results
+    :param budget_seconds: how long to measure; longer if three calls take longer
     :return: processor time of the fastest call in seconds
     """
-    import jax
-
-    jax.block_until_ready(run())
-    times = []
-    for _repeat in range(repeats):
+    times: list[float] = []
+    while len(times) < 3 or sum(times) < budget_seconds:
         began_at = time.process_time()
-        jax.block_until_ready(run())
+        run()
         times.append(time.process_time() - began_at)
     return min(times)
-
-
-def to_torch(array: Any) -> torch.Tensor:
-    """
-    :param array: a computed JAX array on the CPU
-    :return: a tensor that shares its memory, and must not be written to
-    """
-    tensor: torch.Tensor = from_dlpack(array)
-    return tensor
 
 
 def to_numpy(array: Any) -> NDArray[Any]:

@@ -1,13 +1,15 @@
 """
 Torch's optimizers as functions of flat arrays.
 
-The state stays in the torch optimizer: it is read before a program and written back after it. Coefficients that depend
-on the number of the step, such as Adam's bias corrections, are computed in float64 before the program, as in torch.
+The state stays that of the torch optimizer: its tensors are views of the arrays. Coefficients that depend on the number
+of the step, such as Adam's bias corrections, are computed in float64 before the program, as in torch.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import numpy as np
@@ -33,6 +35,8 @@ class FlatOptimizer(ABC):
     buffers: ClassVar[tuple[str, ...]]
     #: supported values of options
     options: ClassVar[dict[str, Any]] = {"maximize": False, "differentiable": False}
+    #: number of coefficients of a step
+    num_coefficients: ClassVar[int]
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
         if len(optimizer.param_groups) != 1:
@@ -42,6 +46,12 @@ class FlatOptimizer(ABC):
             if self._group.get(name, value) != value:
                 raise NotCovered(f"{name_type(optimizer)} has {name}={self._group[name]}")
         self.group = TensorGroup(self._group["params"])
+        self._arrays = {name: self.group.make_array() for name in self.buffers}
+        views = [self.group.split(array) for array in self._arrays.values()]
+        self._steps = np.zeros(len(self.group.tensors), np.float32)
+        self._step_views = torch.from_numpy(self._steps).unbind()
+        #: for each tensor: views of the arrays, by the name of the buffer
+        self._views = [dict(zip(self.buffers, parts, strict=True)) for parts in zip(*views, strict=True)]
 
     @property
     def _group(self) -> dict[str, Any]:
@@ -49,43 +59,72 @@ class FlatOptimizer(ABC):
 
     def read(self) -> tuple[Arrays, int]:
         """
-        Read torch's state.
+        Make weights and torch's state views of the flat arrays, unless they are.
 
         :return: the flat buffers, and the number of steps taken so far
         """
-        # For a weight that no loss depends on, torch has no state; its buffers are zeros.
-        states = [self.optimizer.state.get(tensor) or self._make_state(tensor) for tensor in self.group.tensors]
-        flat = tuple(self.group.flatten([state[name] for state in states]) for name in self.buffers)
-        return flat, max(int(state["step"]) for state in states)
+        self.group.attach()
+        steps = 0
+        for place, (tensor, views) in enumerate(zip(self.group.tensors, self._views, strict=True)):
+            state = self.optimizer.state.get(tensor)
+            if not state:
+                # For a weight that no loss depends on, torch has no state.
+                for name, view in views.items():
+                    view.fill_(self._begin(name))
+                continue
+            is_view = state["step"] is self._step_views[place]
+            steps = max(steps, int(self._steps[place] if is_view else state["step"]))
+            for name, view in views.items():
+                if state[name] is not view:
+                    view.copy_(state[name])
+                    state[name] = view
+        return tuple(array.array for array in self._arrays.values()), steps
 
-    def write(self, buffers: Arrays, step: int) -> None:
+    def write(self, weights: Any, buffers: Arrays, step: int) -> None:
         """
-        Write torch's state.
+        Write the weights and torch's state.
 
+        :param weights: flat weights from the program
         :param buffers: flat buffers from the program
         :param step: the number of steps taken so far
         """
-        states = [self.optimizer.state[tensor] for tensor in self.group.tensors]
-        for tensor, state in zip(self.group.tensors, states, strict=True):
-            if not state:
-                state.update(self._make_state(tensor))
-            if isinstance(state["step"], torch.Tensor):
-                state["step"].fill_(step)
-            else:
-                state["step"] = step
-        for name, flat in zip(self.buffers, buffers, strict=True):
-            self.group.write(flat, [state[name] for state in states])
+        self.group.values.write(weights)
+        for array, values in zip(self._arrays.values(), buffers, strict=True):
+            array.write(values)
+        self._write_step(step)
 
-    def compute_coefficients(self, step: int, count: int) -> NDArray[np.float32]:
+    def _write_step(self, step: int) -> None:
+        self._steps.fill(step)
+        for tensor, views, view in zip(self.group.tensors, self._views, self._step_views, strict=True):
+            self.optimizer.state[tensor].update(step=view, **views)
+
+    @contextmanager
+    def preserving(self) -> Iterator[None]:
+        """Restore weights and torch's state at the end of the block."""
+        _buffers, step = self.read()
+        saved = [array.numpy.copy() for array in self._arrays.values()]
+        had_state = bool(self.optimizer.state)
+        try:
+            with self.group.preserving():
+                yield
+        finally:
+            for array, values in zip(self._arrays.values(), saved, strict=True):
+                np.copyto(array.numpy, values)
+            if had_state:
+                self._write_step(step)
+            else:
+                self.optimizer.state.clear()
+
+    def write_coefficients(self, step: int, rows: NDArray[np.float32]) -> None:
         """
-        Compute the coefficients that change from step to step.
+        Compute the coefficients of the next steps.
 
         :param step: the number of steps taken so far
-        :param count: number of steps to take
-        :return: shape (count, numbers that :meth:`update` needs)
+        :param rows: array for the coefficients that :meth:`update` needs, shape (steps, num_coefficients)
         """
-        numbers = np.arange(step + 1, step + count + 1, dtype=np.float64)
-        return np.stack(np.broadcast_arrays(*self._compute(numbers)), axis=1).astype(np.float32)
+        numbers = np.arange(step + 1, step + len(rows) + 1, dtype=np.float64)
+        for place, column in enumerate(self._compute(numbers)):
+            rows[:, place] = column
 
     @abstractmethod
     def update(self, weights: Any, gradient: Any, buffers: Arrays, coefficients: Any) -> tuple[Any, Arrays]:
@@ -95,20 +134,13 @@ class FlatOptimizer(ABC):
         :param weights: flat weights
         :param gradient: flat gradient
         :param buffers: flat buffers
-        :param coefficients: one row of :meth:`compute_coefficients`
+        :param coefficients: one row of :meth:`write_coefficients`
         :return: weights and buffers after the step
         """
 
     @abstractmethod
     def _compute(self, numbers: NDArray[np.float64]) -> tuple[Any, ...]:
         """:return: coefficients of the steps with these numbers, each a scalar or an array of the same shape"""
-
-    def _make_state(self, tensor: torch.Tensor) -> dict[str, Any]:
-        buffers = {name: torch.full_like(tensor, self._begin(name)) for name in self.buffers}
-        return {"step": self._make_step(), **buffers}
-
-    def _make_step(self) -> Any:
-        return torch.tensor(0.0)
 
     def _begin(self, name: str) -> float:
         return 0.0
@@ -118,6 +150,7 @@ class FlatAdam(FlatOptimizer):
     """Adam, and AdamW with its decoupled weight decay."""
 
     buffers = ("exp_avg", "exp_avg_sq")
+    num_coefficients = 8
     options: ClassVar[dict[str, Any]] = {**FlatOptimizer.options, "amsgrad": False, "capturable": False}
 
     def update(self, weights: Any, gradient: Any, buffers: Arrays, coefficients: Any) -> tuple[Any, Arrays]:
@@ -153,6 +186,7 @@ class FlatRMSprop(FlatOptimizer):
     """RMSprop without momentum."""
 
     buffers = ("square_avg",)
+    num_coefficients = 5
     options: ClassVar[dict[str, Any]] = {
         **FlatOptimizer.options,
         "momentum": 0,
@@ -175,8 +209,7 @@ class FlatRMSprop(FlatOptimizer):
 
     def _compute(self, numbers: NDArray[np.float64]) -> tuple[Any, ...]:
         group = self._group
-        constants = (float(group["lr"]), group["eps"], group["weight_decay"], group["alpha"], 1 - group["alpha"])
-        return (constants[0] + 0 * numbers, *constants[1:])
+        return float(group["lr"]), group["eps"], group["weight_decay"], group["alpha"], 1 - group["alpha"]
 
 
 class FlatRMSpropTFLike(FlatRMSprop):
@@ -185,8 +218,9 @@ class FlatRMSpropTFLike(FlatRMSprop):
     def _compute_root(self, numpy: Any, square: Any, eps: Any) -> Any:
         return numpy.sqrt(square + eps)
 
-    def _make_step(self) -> Any:
-        return 0
+    def _write_step(self, step: int) -> None:
+        for tensor, views in zip(self.group.tensors, self._views, strict=True):
+            self.optimizer.state[tensor].update(step=step, **views)
 
     def _begin(self, name: str) -> float:
         return 1.0

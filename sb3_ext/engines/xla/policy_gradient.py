@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import jax
@@ -15,12 +16,13 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 
 from sb3_ext.engines.on_policy_rules import A2CRules, OnPolicySettings, PPORules, validate_policy
 from sb3_ext.engines.xla.distributions import make_evaluation
-from sb3_ext.engines.xla.jax_runtime import compile_program, time_program, to_numpy
+from sb3_ext.engines.xla.jax_runtime import compile_program, to_numpy
 from sb3_ext.engines.xla.layers import translate
 from sb3_ext.engines.xla.losses import clip_gradient
-from sb3_ext.engines.xla.optimizers import make_flat_optimizer
+from sb3_ext.engines.xla.optimizers import FlatOptimizer, make_flat_optimizer
 from sb3_ext.engines.xla.preprocessing import translate_extractor
-from sb3_ext.engines.xla.rollouts import draw_epochs, read_rows
+from sb3_ext.engines.xla.rollouts import RolloutEpochs
+from sb3_ext.engines.xla.shared_array import SharedArray
 from sb3_ext.engines.xla.tensor_groups import Parameters, TensorGroup
 from sb3_ext.engines.xla.xla_update import XlaUpdate
 from sb3_ext.internals.sb3 import (
@@ -58,50 +60,61 @@ class PolicyGradientUpdate(XlaUpdate):
         super().__init__(model)
         self._optimizer = make_flat_optimizer(model.policy.optimizer)
         self._evaluate = translate_policy(model.policy, self._optimizer.group)
-        self._program = compile_program(self._update, _STATIC)
+        self._epochs = RolloutEpochs(model.rollout_buffer)
+        self._coefficients: SharedArray | None = None
+        self._numbers = SharedArray((len(self._make_settings().numbers),))
+        self._program = compile_program(self._update, ("names", *_STATIC))
 
     def __call__(self) -> None:
         """Update the model from its rollout buffer, and log what ``train`` logs."""
-        model, optimizer = self.model, self._optimizer
-        model.policy.set_training_mode(True)
+        model = self.model
+        self._set_training_mode()
         update_learning_rate(model, model.policy.optimizer)
         settings = self._make_settings()
-        drawn = draw_epochs(model.rollout_buffer, settings.epochs)
-        buffers, step = optimizer.read()
-        weights, buffers, found = self._run(settings, buffers, step, drawn.rows, drawn.orders)
-        table = to_numpy(found)
-        statistics = {name: table[:, :, place] for place, name in enumerate(_STATISTICS)}
-        optimizer.group.write(weights)
-        applied = int(statistics["is_applied"].sum())
-        if applied:
-            optimizer.write(buffers, step + applied)
-        if applied < statistics["is_applied"].size:
+        if self._epochs.buffer is not model.rollout_buffer:
+            self._epochs = RolloutEpochs(model.rollout_buffer)
+        self._epochs.draw(settings.epochs, can_rewind=settings.stops)
+        statistics = self._learn(settings)
+        if not statistics["is_applied"].all():
             seen = statistics["is_seen"].sum(axis=1).astype(int)
             last = int(seen.nonzero()[0][-1])
-            drawn.rewind(model.rollout_buffer, last, settings.batch_size, int(seen[last]))
+            self._epochs.rewind(last, settings.batch_size, int(seen[last]))
         self._finish(settings, statistics)
 
-    def measure(self) -> float:
-        """See :meth:`~sb3_ext.engines.engine.Update.measure`."""
+    def _try(self) -> int:
         settings = self._make_settings()
-        buffers, step = self._optimizer.read()
-        rows = read_rows(self.model.rollout_buffer)
-        orders = np.tile(np.arange(len(rows["returns"]), dtype=np.int32), (settings.epochs, 1))
-        seconds = time_program(lambda: self._run(settings, buffers, step, rows, orders))
-        return float(seconds / (settings.epochs * -(-orders.shape[1] // settings.batch_size)))
+        self._epochs.take(settings.epochs)
+        return self._learn(settings)["loss"].size
 
-    def _run(self, settings: OnPolicySettings, buffers: Any, step: int, rows: Any, orders: NDArray[np.int32]) -> Any:
-        minibatches = -(-orders.shape[1] // settings.batch_size)
-        coefficients = self._optimizer.compute_coefficients(step, settings.epochs * minibatches)
-        return self._program(
-            self._optimizer.group.flatten(),
+    def _list_changed(self) -> Iterable[FlatOptimizer | TensorGroup]:
+        return [self._optimizer]
+
+    def _learn(self, settings: OnPolicySettings) -> dict[str, NDArray[np.float32]]:
+        """:return: statistics by name, each of shape (epochs, minibatches)"""
+        optimizer = self._optimizer
+        rows, orders = self._epochs.arrays
+        shape = settings.epochs, -(-orders.shape[1] // settings.batch_size), optimizer.num_coefficients
+        if self._coefficients is None or self._coefficients.numpy.shape != shape:
+            self._coefficients = SharedArray(shape)
+        buffers, step = optimizer.read()
+        optimizer.write_coefficients(step, self._coefficients.numpy.reshape(-1, shape[2]))
+        self._numbers.numpy[:] = (*settings.numbers.values(),)
+        weights, buffers, found = self._program(
+            optimizer.group.values.array,
             buffers,
-            coefficients.reshape(settings.epochs, minibatches, -1),
+            self._coefficients.array,
             rows,
             orders,
-            settings.numbers,
+            self._numbers.array,
+            names=tuple(settings.numbers),
             **{name: getattr(settings, name) for name in _STATIC},
         )
+        table = to_numpy(found)
+        statistics = {name: table[:, :, place] for place, name in enumerate(_STATISTICS)}
+        applied = int(statistics["is_applied"].sum())
+        if applied:
+            optimizer.write(weights, buffers, step + applied)
+        return statistics
 
     @abstractmethod
     def _make_settings(self) -> OnPolicySettings:
@@ -124,12 +137,14 @@ class PolicyGradientUpdate(XlaUpdate):
         orders: Any,
         numbers: Any,
         *,
+        names: tuple[str, ...],
         batch_size: int,
         clips_values: bool,
         normalizes: bool,
         stops: bool,
     ) -> tuple[Any, Any, Any]:
         group, optimizer = self._optimizer.group, self._optimizer
+        numbers = dict(zip(names, numbers, strict=True))
 
         def compute_loss(parts: Parameters, batch: Any) -> tuple[Any, dict[str, Any]]:
             return self._compute_loss(parts, batch, numbers, clips_values, normalizes)
@@ -141,8 +156,7 @@ class PolicyGradientUpdate(XlaUpdate):
             (_loss, statistics), gradients = jax.value_and_grad(compute_loss, has_aux=True)(
                 group.unflatten(weights), batch
             )
-            gradient = jnp.concatenate([part.reshape(-1) for part in gradients])
-            gradient = clip_gradient(gradient, numbers["max_grad_norm"])
+            gradient = clip_gradient(group.flatten(gradients), numbers["max_grad_norm"])
             is_applied = is_going
             if stops:
                 is_applied = is_going & ~(statistics["approx_kl"] > 1.5 * numbers["target_kl"])

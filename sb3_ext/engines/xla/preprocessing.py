@@ -66,6 +66,14 @@ def make_preprocessing(space: spaces.Space[Any], normalize_images: bool) -> Prep
     raise NotCovered(f"observations are {name_type(space)}")
 
 
+def narrow(dtype: Any) -> Any:
+    """
+    :param dtype: type of numbers
+    :return: the type that programs use for them: the same, or a narrower one instead of one of 64 bits
+    """
+    return {"float64": np.float32, "int64": np.int32, "uint64": np.uint32}.get(np.dtype(dtype).name, dtype)
+
+
 def shrink(observations: Any) -> Any:
     """
     :param observations: a NumPy array, or a dict of arrays
@@ -73,5 +81,4 @@ def shrink(observations: Any) -> Any:
     """
     if isinstance(observations, dict):
         return {key: shrink(values) for key, values in observations.items()}
-    narrow = {"float64": np.float32, "int64": np.int32, "uint64": np.uint32}.get(observations.dtype.name)
-    return observations if narrow is None else observations.astype(narrow)
+    return observations.astype(narrow(observations.dtype), copy=False)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import NDArray
 from sb3_contrib import QRDQN
 from sb3_contrib.qrdqn.policies import QuantileNetwork
 from stable_baselines3 import DQN
@@ -15,15 +18,29 @@ from stable_baselines3.dqn.policies import QNetwork
 
 from sb3_ext.algorithms.masked_dqn import ILLEGAL_VALUE, MASK, MaskedQNetwork, MaskedQuantileNetwork
 from sb3_ext.engines.coverage import NotCovered, name_type
-from sb3_ext.engines.xla.jax_runtime import compile_program, time_program, to_numpy
+from sb3_ext.engines.xla.jax_runtime import compile_program, repeat, to_numpy
 from sb3_ext.engines.xla.layers import Layer, translate
 from sb3_ext.engines.xla.losses import clip_gradient, compute_huber_loss, compute_quantile_loss
-from sb3_ext.engines.xla.optimizers import make_flat_optimizer
+from sb3_ext.engines.xla.optimizers import FlatOptimizer, make_flat_optimizer
 from sb3_ext.engines.xla.preprocessing import translate_extractor
-from sb3_ext.engines.xla.replays import choose_capacity, draw_minibatches, make_empty_rows, split_steps
+from sb3_ext.engines.xla.replays import ReplayMinibatches, choose_capacity, split_steps
+from sb3_ext.engines.xla.shared_array import SharedArray
 from sb3_ext.engines.xla.tensor_groups import Parameters, TensorGroup
 from sb3_ext.engines.xla.xla_update import XlaUpdate
 from sb3_ext.internals.sb3 import add_updates, get_num_updates, update_learning_rate
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """
+    Arguments of a program.
+
+    :param minibatches: what it learns from
+    :param coefficients: of the optimizer, shape (gradient steps, numbers)
+    """
+
+    minibatches: ReplayMinibatches
+    coefficients: SharedArray
 
 
 class QLearningUpdate(XlaUpdate):
@@ -42,9 +59,11 @@ class QLearningUpdate(XlaUpdate):
         self._optimizer = make_flat_optimizer(model.policy.optimizer)
         network, target = (getattr(model, name) for name in self.networks)
         self._target_group = TensorGroup(target.parameters())
+        self._numbers = SharedArray((3,))
         self._network = self._translate(network, self._optimizer.group)
         self._target = self._translate(target, self._target_group)
         self._program = compile_program(self._update, ("clips",))
+        self._inputs: dict[tuple[int, int], _Inputs] = {}
 
     def __call__(self, gradient_steps: int, batch_size: int = 100) -> None:
         """
@@ -53,48 +72,56 @@ class QLearningUpdate(XlaUpdate):
         :param gradient_steps: number of gradient steps
         :param batch_size: rows of each minibatch
         """
-        model, optimizer = self.model, self._optimizer
-        model.policy.set_training_mode(True)
+        model = self.model
+        self._set_training_mode()
         update_learning_rate(model, model.policy.optimizer)
         losses = []
         for count in split_steps(model.replay_buffer, gradient_steps, batch_size):
-            rows = draw_minibatches(model, count, batch_size, choose_capacity(count))
-            buffers, step = optimizer.read()
-            weights, buffers, found = self._run(buffers, step, rows, count)
-            losses.append(to_numpy(found)[:count])
-            optimizer.group.write(weights)
-            optimizer.write(buffers, step + count)
+            inputs = self._get_inputs(count, batch_size)
+            inputs.minibatches.draw(count)
+            losses.append(self._learn(inputs, count))
         add_updates(model, gradient_steps)
         model.logger.record("train/n_updates", get_num_updates(model), exclude="tensorboard")
-        model.logger.record("train/loss", np.mean(np.concatenate(losses)))
+        model.logger.record("train/loss", np.concatenate(losses).mean())
 
-    def measure(self) -> float:
-        """See :meth:`~sb3_ext.engines.engine.Update.measure`."""
+    def _try(self) -> int:
         model = self.model
         count = next(split_steps(model.replay_buffer, max(1, model.gradient_steps), model.batch_size))
-        rows = make_empty_rows(model.replay_buffer, choose_capacity(count), model.batch_size)
+        inputs = self._get_inputs(count, model.batch_size)
+        inputs.minibatches.take(count)
+        self._learn(inputs, count)
+        return count
 
-        def run() -> Any:
-            self._optimizer.read()  # instead of writing, which takes as long
-            return self._run(*self._optimizer.read(), rows, count)
+    def _list_changed(self) -> Iterable[FlatOptimizer | TensorGroup]:
+        return [self._optimizer]
 
-        return time_program(run) / count
+    def _get_inputs(self, count: int, batch_size: int) -> _Inputs:
+        key = choose_capacity(count), batch_size
+        if key not in self._inputs:
+            self._inputs[key] = _Inputs(
+                ReplayMinibatches(self.model, *key), SharedArray((key[0], self._optimizer.num_coefficients))
+            )
+        return self._inputs[key]
 
-    def _run(self, buffers: Any, step: int, rows: Any, count: int) -> Any:
-        model = self.model
+    def _learn(self, inputs: _Inputs, count: int) -> NDArray[np.float32]:
+        """:return: loss of each minibatch"""
+        model, optimizer = self.model, self._optimizer
+        self._target_group.attach()
+        buffers, step = optimizer.read()
+        optimizer.write_coefficients(step, inputs.coefficients.numpy[:count])
         bound = model.max_grad_norm
-        coefficients = self._optimizer.compute_coefficients(step, len(rows["rewards"]))
-        numbers = {"gamma": np.float32(model.gamma), "max_grad_norm": np.float32(0.0 if bound is None else bound)}
-        return self._program(
-            self._optimizer.group.flatten(),
+        self._numbers.numpy[:] = model.gamma, 0.0 if bound is None else bound, count
+        weights, buffers, losses = self._program(
+            optimizer.group.values.array,
             buffers,
-            self._target_group.flatten(),
-            coefficients,
-            rows,
-            numbers,
-            np.int32(count),
+            self._target_group.values.array,
+            inputs.coefficients.array,
+            inputs.minibatches.arrays,
+            self._numbers.array,
             clips=bound is not None,
         )
+        optimizer.write(weights, buffers, step + count)
+        return to_numpy(losses)[:count]
 
     def _update(
         self,
@@ -104,18 +131,17 @@ class QLearningUpdate(XlaUpdate):
         coefficients: Any,
         rows: Any,
         numbers: Any,
-        count: Any,
         *,
         clips: bool,
     ) -> tuple[Any, Any, Any]:
         optimizer, group = self._optimizer, self._optimizer.group
+        gamma, max_grad_norm, count = numbers
         capacity, batch_size = rows["rewards"].shape[:2]
         # The target network does not change: compute its values for all minibatches at once.
         flat = jax.tree.map(lambda values: values.reshape(-1, *values.shape[2:]), rows["next_observations"])
         next_values = self._choose_next(self._target(self._target_group.unflatten(target_weights), flat))
         next_values = next_values.reshape(capacity, batch_size, -1)
-        discounts = rows.get("discounts", numbers["gamma"])
-        targets = rows["rewards"] + (1 - rows["dones"]) * discounts * next_values
+        targets = rows["rewards"] + (1 - rows["dones"]) * rows.get("discounts", gamma) * next_values
 
         def compute_loss(parts: Parameters, observations: Any, actions: Any, target: Any) -> Any:
             return self._compute_loss(self._network(parts, observations), actions.astype(jnp.int32), target)
@@ -124,14 +150,14 @@ class QLearningUpdate(XlaUpdate):
             weights, buffers, losses = carry
             batch = jax.tree.map(lambda values: values[place], (rows["observations"], rows["actions"], targets))
             loss, gradients = jax.value_and_grad(compute_loss)(group.unflatten(weights), *batch)
-            gradient = jnp.concatenate([part.reshape(-1) for part in gradients])
+            gradient = group.flatten(gradients)
             if clips:
-                gradient = clip_gradient(gradient, numbers["max_grad_norm"])
+                gradient = clip_gradient(gradient, max_grad_norm)
             weights, buffers = optimizer.update(weights, gradient, buffers, coefficients[place])
             return weights, buffers, losses.at[place].set(loss)
 
         start = (weights, buffers, jnp.zeros(capacity, jnp.float32))
-        after: tuple[Any, Any, Any] = jax.lax.fori_loop(0, count, learn, start)
+        after: tuple[Any, Any, Any] = repeat(learn, capacity, count, start)
         return after
 
     @abstractmethod

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
+from stable_baselines3.common.buffers import DictReplayBuffer, ReplayBuffer
 
-from sb3_ext.engines.xla.preprocessing import shrink
-from sb3_ext.internals.sb3 import sample_replay
+from sb3_ext.engines.xla.preprocessing import narrow
+from sb3_ext.engines.xla.shared_array import SharedArray
+from sb3_ext.internals.sb3 import has_replay_samples_of, sample_replay
 
 _MAX_STEPS = 256
 _MAX_BYTES = 64 * 2**20
+_STOCK = (ReplayBuffer, DictReplayBuffer)
 
 
 def split_steps(buffer: Any, gradient_steps: int, batch_size: int) -> Iterator[int]:
@@ -24,9 +27,7 @@ def split_steps(buffer: Any, gradient_steps: int, batch_size: int) -> Iterator[i
     :param batch_size: rows of a minibatch
     :return: number of gradient steps of each call of a program
     """
-    rows = list(make_empty_rows(buffer, 1, 1).values())
-    row_bytes = sum(array.nbytes for part in rows for array in (part.values() if isinstance(part, dict) else [part]))
-    most = max(1, min(_MAX_STEPS, _MAX_BYTES // (batch_size * row_bytes)))
+    most = max(1, min(_MAX_STEPS, _MAX_BYTES // (batch_size * _count_row_bytes(buffer)))) if gradient_steps > 1 else 1
     for start in range(0, gradient_steps, most):
         yield min(most, gradient_steps - start)
 
@@ -39,50 +40,117 @@ def choose_capacity(count: int) -> int:
     return 1 << (count - 1).bit_length()
 
 
-def draw_minibatches(model: Any, count: int, batch_size: int, capacity: int) -> dict[str, Any]:
+class ReplayMinibatches:
     """
-    Draw minibatches as SB3 does, with the same random numbers.
+    Minibatches of a model's replay buffer, in memory that is allocated once.
 
     :param model: an off-policy model
-    :param count: number of minibatches
+    :param capacity: largest number of minibatches
     :param batch_size: rows of each minibatch
-    :param capacity: length of the returned arrays, which are filled with zeros after ``count``
-    :return: observations, actions and so on by the names of SB3's samples, each of shape (capacity, batch_size, …)
-    """
-    samples = [sample_replay(model, batch_size)._asdict() for _minibatch in range(count)]
-    rows: dict[str, Any] = _stack(samples, capacity)
-    return rows
-
-
-def make_empty_rows(buffer: Any, capacity: int, batch_size: int) -> dict[str, Any]:
-    """
-    :param buffer: the replay buffer
-    :param capacity: number of minibatches
-    :param batch_size: rows of each minibatch
-    :return: arrays of zeros, otherwise as from :func:`draw_minibatches`
     """
 
-    def make(array: Any) -> Any:
-        if isinstance(array, dict):
-            return {key: make(part) for key, part in array.items()}
-        kind = np.float32 if array.dtype.kind == "f" else array.dtype
-        return shrink(np.zeros((capacity, batch_size, *array.shape[2:]), kind))
+    def __init__(self, model: Any, capacity: int, batch_size: int) -> None:
+        self._model = model
+        self._places = np.zeros((capacity, batch_size), np.int64)
+        self._rows: dict[str, Any] = {}
 
-    column = np.zeros((capacity, batch_size, 1), np.float32)
-    observations = make(buffer.observations)
-    return {
-        "observations": observations,
-        "actions": make(buffer.actions),
-        "next_observations": observations,
-        "dones": column,
-        "rewards": column,
-    }
+    @property
+    def arrays(self) -> dict[str, Any]:
+        """
+        Arguments of a program: observations, actions and so on by the names of SB3's samples, each of shape (capacity,
+        batch_size, …).
+        """
+        arrays: dict[str, Any] = map_arrays(lambda rows: rows.array, self._rows)
+        return arrays
+
+    def draw(self, count: int) -> None:
+        """
+        Draw minibatches as SB3 does, with the same random numbers.
+
+        :param count: number of minibatches
+        """
+        if has_replay_samples_of(self._model.replay_buffer, _STOCK):
+            self._draw_places(count)
+            self.take(count)
+            return
+        for place in range(count):
+            samples = sample_replay(self._model, self._places.shape[1])._asdict()
+            rows = {name: values for name, values in samples.items() if values is not None}
+            self._write(map_arrays(lambda values: values.numpy()[None], rows), place)
+
+    def take(self, count: int) -> None:
+        """
+        Copy the rows that were drawn last from the buffer; before :meth:`draw`, its first row, also if it is empty.
+
+        :param count: number of minibatches
+        """
+        buffer, places = self._model.replay_buffer, self._places[:count]
+
+        def take(values: Any, places: Any = places) -> Any:
+            return map_arrays(lambda part: part.reshape(-1, *part.shape[2:]).take(places, axis=0), values)
+
+        if buffer.optimize_memory_usage:
+            followers = (places + buffer.n_envs) % (buffer.buffer_size * buffer.n_envs)
+            next_observations = take(buffer.observations, followers)
+        else:
+            next_observations = take(buffer.next_observations)
+        rows = {
+            "observations": take(buffer.observations),
+            "actions": take(buffer.actions),
+            "next_observations": next_observations,
+            "dones": (take(buffer.dones) * (1 - take(buffer.timeouts)))[:, :, None],
+            "rewards": take(buffer.rewards)[:, :, None],
+        }
+        normalize = self._model.get_vec_normalize_env()
+        if normalize is not None:
+            for name in ("observations", "next_observations"):
+                rows[name] = normalize.normalize_obs(rows[name])
+            rows["rewards"] = normalize.normalize_reward(rows["rewards"])
+        self._write(rows, 0)
+
+    def _draw_places(self, count: int) -> None:
+        buffer, batch_size = self._model.replay_buffer, self._places.shape[1]
+        for places in self._places[:count]:
+            if buffer.optimize_memory_usage and buffer.full:  # the observation after the newest row is overwritten
+                rows = (np.random.randint(1, buffer.buffer_size, size=batch_size) + buffer.pos) % buffer.buffer_size
+            else:
+                rows = np.random.randint(0, buffer.size(), size=batch_size)
+            np.multiply(rows, buffer.n_envs, out=places)
+            places += np.random.randint(0, buffer.n_envs, size=batch_size)
+
+    def _write(self, values: dict[str, Any], start: int) -> None:
+        """Copy rows of shape (minibatches, batch_size, …) into the memory, which is allocated for the first ones."""
+        for name, part in values.items():
+            if name not in self._rows:
+                self._rows[name] = map_arrays(self._make_rows, part)
+            for rows, found in zip(list_arrays(self._rows[name]), list_arrays(part), strict=True):
+                rows.numpy[start : start + len(found)] = found
+
+    def _make_rows(self, values: NDArray[Any]) -> SharedArray:
+        return SharedArray((*self._places.shape, *values.shape[2:]), narrow(values.dtype))
 
 
-def _stack(samples: list[Any], capacity: int) -> Any:
-    first = samples[0]
-    if isinstance(first, dict):
-        return {key: _stack([part[key] for part in samples], capacity) for key in first if first[key] is not None}
-    stacked = first.new_zeros((capacity, *first.shape))
-    torch.stack(samples, out=stacked[: len(samples)])
-    return shrink(stacked.numpy())
+def map_arrays(function: Callable[[Any], Any], values: Any) -> Any:
+    """
+    :param function: function of an array
+    :param values: an array, or a dict of arrays
+    :return: its results, in the same structure
+    """
+    if isinstance(values, dict):
+        return {key: map_arrays(function, part) for key, part in values.items()}
+    return function(values)
+
+
+def list_arrays(values: Any) -> list[Any]:
+    """
+    :param values: an array, or a dict of arrays
+    :return: the arrays, ordered by key
+    """
+    if isinstance(values, dict):
+        return [array for key in sorted(values) for array in list_arrays(values[key])]
+    return [values]
+
+
+def _count_row_bytes(buffer: Any) -> int:
+    arrays = list_arrays(buffer.observations)
+    return sum(2 * int(array[0, 0].nbytes) for array in arrays) + int(buffer.actions[0, 0].nbytes) + 8

@@ -1,23 +1,29 @@
-"""Convert the tensors of a torch model to one flat array, and back."""
+"""Place the tensors of a torch model in one flat array."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from sb3_ext.engines.coverage import NotCovered
-from sb3_ext.engines.xla.jax_runtime import to_torch
+from sb3_ext.engines.xla.shared_array import SharedArray
 
 Parameters = Sequence[Any]
 """JAX arrays in the order of the tensors of a :class:`TensorGroup`."""
+
+_ALIGNMENT = 16  # numbers: matrix products of aligned rows are faster
 
 
 class TensorGroup:
     """
     Tensors that a program takes and returns as one flat array.
+
+    By :meth:`attach`, they become views of the array; they stay the tensors of the model. The gaps between them are
+    zeros.
 
     :param tensors: tensors of floats on the CPU; repeated tensors count once
     :raises NotCovered: if one of them is on another device or of another type
@@ -25,19 +31,48 @@ class TensorGroup:
 
     def __init__(self, tensors: Iterable[torch.Tensor]) -> None:
         self.tensors = list({id(tensor): tensor for tensor in tensors}.values())
-        self._places = {id(tensor): place for place, tensor in enumerate(self.tensors)}
-        self._shapes = [tuple(tensor.shape) for tensor in self.tensors]
-        self._sizes = [tensor.numel() for tensor in self.tensors]
         for tensor in self.tensors:
             if tensor.device.type != "cpu":
                 raise NotCovered(f"the model is on the device {tensor.device}")
             if tensor.dtype != torch.float32:
                 raise NotCovered(f"the model has weights of type {tensor.dtype}")
+        self._places = {id(tensor): place for place, tensor in enumerate(self.tensors)}
+        self._shapes = [tuple(tensor.shape) for tensor in self.tensors]
+        self._sizes = [tensor.numel() for tensor in self.tensors]
+        self._lengths = [-(-size // _ALIGNMENT) * _ALIGNMENT for size in self._sizes]
+        self.values = self.make_array()
+        self._views = self.split(self.values)
+        self._addresses = [view.data_ptr() for view in self._views]
+        self.attach()
 
-    @property
-    def size(self) -> int:
-        """Total number of elements."""
-        return sum(self._sizes)
+    def make_array(self) -> SharedArray:
+        """:return: zeros for tensors of the same shapes"""
+        return SharedArray((sum(self._lengths),))
+
+    def split(self, values: SharedArray) -> list[torch.Tensor]:
+        """
+        :param values: array from :meth:`make_array`
+        :return: views of its parts, in the shapes of the tensors
+        """
+        parts = torch.split(values.tensor, self._lengths)
+        return [part[:size].view(shape) for part, size, shape in zip(parts, self._sizes, self._shapes, strict=True)]
+
+    def attach(self) -> None:
+        """Copy the tensors into the array and make them views of it, unless they are."""
+        for tensor, view, address in zip(self.tensors, self._views, self._addresses, strict=True):
+            if tensor.data_ptr() != address:
+                view.copy_(tensor.detach())
+                tensor.data = view
+
+    @contextmanager
+    def preserving(self) -> Iterator[None]:
+        """Restore the tensors at the end of the block."""
+        self.attach()
+        saved = self.values.numpy.copy()
+        try:
+            yield
+        finally:
+            np.copyto(self.values.numpy, saved)
 
     def find_place(self, tensor: torch.Tensor) -> int:
         """
@@ -49,34 +84,26 @@ class TensorGroup:
             raise NotCovered("a network has weights that its optimizer does not train")
         return self._places[id(tensor)]
 
-    def flatten(self, tensors: Sequence[torch.Tensor] | None = None) -> NDArray[Any]:
-        """
-        :param tensors: tensors with the shapes of the group; by default those of the group
-        :return: a copy of them, shape (size,)
-        """
-        with torch.no_grad():
-            flat = torch.cat([tensor.reshape(-1) for tensor in (self.tensors if tensors is None else tensors)])
-        return flat.numpy()
-
     def unflatten(self, flat: Any) -> list[Any]:
         """
-        :param flat: a NumPy or JAX array of shape (size,)
+        :param flat: a JAX array of the shape of ``values``
         :return: its parts, in the shapes of the tensors
         """
         parts, start = [], 0
-        for shape, size in zip(self._shapes, self._sizes, strict=True):
+        for shape, size, length in zip(self._shapes, self._sizes, self._lengths, strict=True):
             parts.append(flat[start : start + size].reshape(shape))
-            start += size
+            start += length
         return parts
 
-    def write(self, flat: Any, tensors: Sequence[torch.Tensor] | None = None) -> None:
+    def flatten(self, parts: Sequence[Any]) -> Any:
         """
-        Copy a flat array into tensors.
+        :param parts: JAX arrays in the shapes of the tensors
+        :return: a JAX array of the shape of ``values``
+        """
+        import jax.numpy as jnp
 
-        :param flat: a JAX array of shape (size,)
-        :param tensors: tensors with the shapes of the group; by default those of the group
-        """
-        parts = torch.split(to_torch(flat), self._sizes)
-        with torch.no_grad():
-            for tensor, part in zip(self.tensors if tensors is None else tensors, parts, strict=True):
-                tensor.copy_(part.view(tensor.shape))
+        padded = [
+            jnp.pad(part.reshape(-1), (0, length - size))
+            for part, size, length in zip(parts, self._sizes, self._lengths, strict=True)
+        ]
+        return jnp.concatenate(padded)

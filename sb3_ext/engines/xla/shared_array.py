@@ -1,0 +1,46 @@
+"""Arrays that torch and NumPy write, and that programs read without a copy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sb3_ext.engines.xla.jax_runtime import start_jax
+
+
+class SharedArray:
+    """
+    Memory that is a torch tensor, a NumPy array and the argument of a program at the same time.
+
+    Write to it only while no program runs: JAX takes its arrays as constant.
+
+    :param shape: its shape
+    :param dtype: type of its numbers, without a 64-bit type
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any = np.float32) -> None:
+        start_jax()
+        from jax.dlpack import from_dlpack
+
+        self.tensor = torch.from_numpy(np.zeros(shape, dtype)).clone()  # torch aligns its memory as JAX needs it
+        self.numpy: NDArray[Any] = self.tensor.numpy()
+        # Bytes: some types, such as bool, cannot be exchanged in every version.
+        self._array = None if self.tensor.dtype == torch.bool else from_dlpack(self.tensor)
+        if self._array is not None and self._array.unsafe_buffer_pointer() != self.tensor.data_ptr():
+            self._array = None
+
+    @property
+    def array(self) -> Any:
+        """The argument of a program: a JAX array of this memory, or a copy if JAX cannot share it."""
+        return self.numpy.copy() if self._array is None else self._array
+
+    def write(self, array: Any) -> None:
+        """
+        Copy a result of a program.
+
+        :param array: a JAX array of the same shape
+        """
+        np.copyto(self.numpy, np.asarray(array))
