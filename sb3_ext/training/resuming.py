@@ -21,7 +21,6 @@ from sb3_ext.runs.run import Run
 from sb3_ext.runs.run_registry import find_run_of
 from sb3_ext.runs.session import RunSession
 from sb3_ext.tracking.delivery_states import branch_states
-from sb3_ext.training.model_registration import validate_registration
 from sb3_ext.training.resumed_config import Restatement, load_resumed_config
 from sb3_ext.training.start import (
     RunStart,
@@ -152,7 +151,6 @@ def resume_run(
         raise AlreadyCompleted(point.run)
     validate_memory(resumed)
     validate_engine(resumed)
-    validate_registration(resumed)  # report mistakes before anything changes
     if is_branching:
         start = _branch(point, resumed, run_dir, command)
         if checkpoint_dir is not None:

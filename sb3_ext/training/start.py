@@ -31,7 +31,6 @@ from sb3_ext.runs.paths import RUN_LINK, RunPaths
 from sb3_ext.runs.run import Run
 from sb3_ext.runs.run_registry import RUNS
 from sb3_ext.runs.session import RunSession
-from sb3_ext.training.model_registration import validate_registration
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,6 @@ def start_run(
         loaded = mock_environment(loaded)
     validate_memory(loaded)
     validate_setup(loaded, source, parsed)
-    validate_registration(loaded)
     session = RunSession.create(
         name_run_directory(loaded, source.path) if run_dir is None else Path(run_dir),
         config_text=source.text,

@@ -217,3 +217,81 @@ def test_a_server_that_is_down_at_the_start_and_killed_in_the_middle_misses_noth
     logged = [(step, loss) for step, loss in zip(training["step"], training["train/loss"], strict=True) if loss]
     assert history["train/loss"] == logged
     assert [step for step, _ in history["eval/mean_return"]] == [512, 1024, 1536, 2048, 2560, 3072]
+
+
+CARTPOLE: dict[str, Any] = {
+    "seed": 1,
+    "env": {"id": "CartPole-v1"},
+    "parallel": {"num_envs": 8, "mode": "sequential"},
+    "agent": {
+        "id": "ppo",
+        "threads": 1,
+        "params": {"n_steps": 32, "batch_size": 256, "learning_rate": "linear(1e-3)", "n_epochs": 20},
+    },
+    "train": {"total_steps": 100_000},
+    "eval": {"every_steps": 5000, "episodes": 20},
+    "early_stopping": {"target": {"return": 400, "by": "evaluation", "window": 1, "patience": 1}},
+}
+CONNECT4: dict[str, Any] = {
+    "seed": 1,
+    "game": {"id": "connect4"},
+    "parallel": {"num_envs": 8},
+    "agent": {"id": "maskable_ppo", "threads": 1, "params": {"n_steps": 64, "batch_size": 64}},
+    "train": {"total_steps": 8192, "opponent_sampler": {"type": "random"}},
+    "eval": {"every_steps": 2048, "episodes": 20},
+}
+
+FRESH = """
+import sys
+
+import mlflow
+
+from sb3_ext.building.training_environments import choose_eval_seed, make_eval_env
+from sb3_ext.config import load_config
+from sb3_ext.evaluation.evaluate import evaluate
+
+model = mlflow.pyfunc.load_model("models:/fresh@best")
+
+class RegisteredAgent:
+    def predict(self, observation, state=None, episode_start=None, deterministic=False, action_masks=None):
+        given = observation if action_masks is None else {"observation": observation, "action_mask": action_masks}
+        return model.predict(given), None
+
+config = load_config("fresh/config.resolved.yaml")
+if config.env is not None:
+    config = config.model_copy(update={"env": config.env.model_copy(update={"normalize": False})})
+env = make_eval_env(config)
+print(evaluate(RegisteredAgent(), env, 20, seed=choose_eval_seed(config)).mean_return)
+"""
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        (CARTPOLE, "converged"),
+        ({**CARTPOLE, "env": {"id": "CartPole-v1", "normalize": True}}, "converged"),
+        (CONNECT4, "total_steps"),
+    ],
+    ids=["plain", "VecNormalize", "masks"],
+)
+def test_a_fresh_process_scores_with_raw_observations_what_the_evaluation_says(
+    server: Server, monkeypatch: pytest.MonkeyPatch, config: dict[str, Any], reason: str
+) -> None:
+    server.start()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+    tracking = {"mlflow": {"register": "fresh", "experiment": "fresh"}}
+    run = sb3_ext.train({**config, "tracking": tracking}, run_dir="fresh")
+
+    assert run.record.stop_reason == reason
+    client = MlflowClient(server.uri)
+    kind, seed = config["agent"]["id"], config["seed"]
+    experiment = client.get_experiment_by_name("fresh").experiment_id
+    [found] = client.search_runs([experiment], f"params.`agent.id` = '{kind}' and params.seed = '{seed}'")
+    assert found.data.tags["stop_reason"] == reason
+    evaluations = [entry.value for entry in client.get_metric_history(found.info.run_id, "eval/mean_return")]
+    version = client.get_model_version_by_alias("fresh", "best")
+    assert version.run_id == found.info.run_id
+    best = float(version.tags["evaluation_return"])
+    assert best == max(evaluations)
+    output = subprocess.run([sys.executable, "-c", FRESH], capture_output=True, text=True, check=True).stdout
+    assert float(output.splitlines()[-1]) == pytest.approx(best)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import mlflow
 import numpy as np
 import pytest
 from mlflow import MlflowClient
+from sb3_ext_envs.mock import MockEnv
 
 import sb3_ext
 from sb3_ext.checkpoints.bundle.bundle import open_bundle
@@ -99,68 +98,66 @@ def test_the_alias_moves_only_upwards(client: MlflowClient, root: Path) -> None:
     assert len(client.search_model_versions("name = 'mine'")) == 5
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"tracking": {"mlflow": {"register": "a/b"}}}, "register: expected a name without '/' and ':', found 'a/b'"),
-        ({"env": {"id": "CartPole-v1", "frame_stack": 2}}, "acts on single observations, but with env.frame_stack"),
-    ],
-)
-def test_what_cannot_be_registered_is_refused_before_training(
-    client: MlflowClient, changes: dict[str, Any], message: str
-) -> None:
+def test_a_name_that_mlflow_refuses_is_refused_before_training(client: MlflowClient) -> None:
+    message = "register: expected a name without '/' and ':', found 'a/b'"
     with pytest.raises(ConfigError, match=message):
-        sb3_ext.train({**CARTPOLE, **changes}, run_dir="refused")
+        sb3_ext.train({**CARTPOLE, "tracking": {"mlflow": {"register": "a/b"}}}, run_dir="refused")
     assert not Path("refused").exists()
 
 
-FRESH = """
-import json, sys
-import gymnasium, mlflow, numpy as np
-
-model = mlflow.pyfunc.load_model("models:/converged@best")
-env = gymnasium.make("CartPole-v1")
-returns = []
-for seed in range(20):
-    observation, _ = env.reset(seed=seed)
-    total, has_ended = 0.0, False
-    while not has_ended:
-        action = model.predict(observation[None])
-        observation, reward, terminated, truncated, _ = env.step(int(action[0]))
-        total, has_ended = total + reward, terminated or truncated
-    returns.append(total)
-print(json.dumps(returns))
-"""
+EPISODE_STARTS = np.array([[1, 1, 1], [0, 0, 0], [0, 1, 0], [0, 0, 0]], dtype=bool)
+"""Of four calls with three rows."""
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_a_fresh_process_scores_what_the_evaluation_says(client: MlflowClient) -> None:
-    config = {
-        "seed": 1,
-        "env": {"id": "CartPole-v1", "normalize": True},
-        "parallel": {"num_envs": 8},
-        "agent": {
-            "id": "ppo",
-            "threads": 1,
-            "params": {"n_steps": 32, "batch_size": 256, "learning_rate": "linear(1e-3)", "n_epochs": 20},
-        },
-        "train": {"total_steps": 100_000},
-        "eval": {"every_steps": 5000, "episodes": 20},
-        "early_stopping": {"target": {"return": 400, "by": "evaluation", "window": 1, "patience": 1}},
-        "tracking": {"mlflow": {"register": "converged", "experiment": "converged"}},
-    }
-    run = sb3_ext.train(config, run_dir="converged")
+def make_raw(space: tuple[int, ...] = (4,)) -> np.ndarray[Any, np.dtype[np.float32]]:
+    return np.random.default_rng(1).normal(size=(4, 3, *space)).astype(np.float32)
 
-    assert run.record.stop_reason == "converged"
-    [found] = client.search_runs(
-        [client.get_experiment_by_name("converged").experiment_id], "params.`agent.id` = 'ppo'"
-    )
-    assert found.data.tags["stop_reason"] == "converged"
-    evaluations = client.get_metric_history(found.info.run_id, "eval/mean_return")
-    best = float(client.get_model_version_by_alias("converged", "best").tags["evaluation_return"])
-    assert best == max(entry.value for entry in evaluations)
-    output = subprocess.run([sys.executable, "-c", FRESH], capture_output=True, text=True, check=True).stdout
-    returns = json.loads(output.splitlines()[-1])
-    standard_error = max(1.0, float(np.std(returns))) / np.sqrt(20)
-    assert abs(np.mean(returns) - best) < 4 * np.sqrt(2) * standard_error
+
+def test_a_frame_stack_is_part_of_the_model(client: MlflowClient) -> None:
+    env = {**CARTPOLE["env"], "frame_stack": 3}
+    run = sb3_ext.train({**CARTPOLE, "env": env, "tracking": {"mlflow": {"register": "stacked"}}}, run_dir="stacked")
+
+    loaded = mlflow.pyfunc.load_model("models:/stacked@best")
+    normalize = make_normalize(open_bundle(run.latest.path).read_normalization())
+    agent, frames = run.latest.load(), np.zeros((3, 3, 4), dtype=np.float32)
+    chosen = []
+    for raw, starts in zip(make_raw(), EPISODE_STARTS, strict=True):
+        frames[starts] = 0
+        frames = np.concatenate([frames[:, 1:], raw[:, None]], axis=1)  # the oldest first
+        expected, _ = agent.predict(normalize(frames.reshape(3, 12)), deterministic=True)
+        assert loaded.predict({"observation": raw, "episode_start": starts}).tolist() == expected.tolist()
+        chosen += expected.tolist()
+    assert {*chosen} == {0, 1}
+    with pytest.raises(ValueError, match="the batch has 2 rows, but the last one had 3; all episodes begin then"):
+        loaded.predict({"observation": raw[:2], "episode_start": np.array([True, False])})
+
+
+def test_a_recurrent_policy_keeps_its_states(client: MlflowClient) -> None:
+    params = {**PARAMS, "policy_kwargs": {"net_arch": [8], "lstm_hidden_size": 8}}
+    agent_section = {"id": "recurrent_ppo", "threads": 1, "params": params}
+    config = {**CARTPOLE, "env": {"id": "CartPole-v1"}, "agent": agent_section}
+    run = sb3_ext.train({**config, "tracking": {"mlflow": {"register": "recurrent"}}}, run_dir="recurrent")
+
+    loaded = mlflow.pyfunc.load_model("models:/recurrent@best")
+    agent, state = run.latest.load(), None
+    inner: Any = loaded._model_impl
+    for raw, starts in zip(make_raw(), EPISODE_STARTS, strict=True):
+        expected, state = agent.predict(raw, state, starts, deterministic=True)
+        assert loaded.predict({"observation": raw, "episode_start": starts}).tolist() == expected.tolist()
+        assert np.allclose(inner._state[0], state[0])
+
+
+def test_images_are_taken_as_the_environment_gives_them(client: MlflowClient) -> None:
+    space = gymnasium.spaces.Box(0, 255, (36, 36, 3), np.uint8)
+    gymnasium.register("tests/Images-v0", lambda **_: MockEnv(space))
+    env = {"id": "tests/Images-v0", "max_steps": 20, "frame_stack": 2}
+    config = {**CARTPOLE, "env": env, "tracking": {"mlflow": {"register": "images"}}}
+    run = sb3_ext.train(config, run_dir="images")
+
+    loaded = mlflow.pyfunc.load_model("models:/images@best")
+    raw = np.random.default_rng(1).integers(0, 255, size=(2, 1, 36, 36, 3), dtype=np.uint8)
+    loaded.predict({"observation": raw[0], "episode_start": np.ones(1, dtype=bool)})
+    actions = loaded.predict({"observation": raw[1], "episode_start": np.zeros(1, dtype=bool)})
+    stacked = np.concatenate([raw[0], raw[1]], axis=-1)
+    expected, _ = run.latest.load().predict(np.transpose(stacked, (0, 3, 1, 2)), deterministic=True)
+    assert actions.tolist() == expected.tolist()
