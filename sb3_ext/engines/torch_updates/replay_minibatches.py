@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from stable_baselines3.common.type_aliases import DictReplayBufferSamples, ReplayBufferSamples
 
+from sb3_ext.engines.replay_sampling import draw_rows, has_stock_samples, read_rows
 from sb3_ext.internals.sb3 import sample_replay
 
 _MAX_STEPS = 64
@@ -23,17 +24,15 @@ def draw_minibatches(model: Any, gradient_steps: int, batch_size: int) -> Iterat
     :param batch_size: rows of each minibatch
     :return: lists of samples, so small that they take little memory
     """
-    samples: list[Any] = []
-    size = 0
-    for _step in range(gradient_steps):
-        sample = sample_replay(model, batch_size)
-        samples.append(sample)
-        size += _count_bytes(sample.observations)
-        if len(samples) == _MAX_STEPS or size > _MAX_BYTES:
-            yield samples
-            samples, size = [], 0
-    if samples:
-        yield samples
+    buffer = model.replay_buffer
+    most = max(1, min(_MAX_STEPS, _MAX_BYTES // (batch_size * _count_row_bytes(buffer))))
+    for start in range(0, gradient_steps, most):
+        count = min(most, gradient_steps - start)
+        if has_stock_samples(buffer):
+            rows = draw_rows(buffer, count, batch_size)
+            yield _split(read_rows(buffer, model.get_vec_normalize_env(), rows), count, model.device)
+        else:
+            yield [sample_replay(model, batch_size) for _step in range(count)]
 
 
 def make_placeholders(model: Any) -> list[Any]:
@@ -70,6 +69,21 @@ def join(observations: Sequence[Any]) -> Any:
     return torch.cat(list(observations))
 
 
-def _count_bytes(observations: Any) -> int:
-    parts = observations.values() if isinstance(observations, dict) else [observations]
-    return sum(int(part.nbytes) for part in parts)
+def _split(rows: dict[str, Any], count: int, device: torch.device) -> list[Any]:
+    """:return: samples, from arrays of shape (count, batch_size, …)"""
+    kind = DictReplayBufferSamples if isinstance(rows["observations"], dict) else ReplayBufferSamples
+    columns = {name: _unbind(values, count, device) for name, values in rows.items()}
+    return [kind(*parts) for parts in zip(*(columns[name] for name in kind._fields[:5]), strict=True)]
+
+
+def _unbind(values: Any, count: int, device: torch.device) -> list[Any]:
+    if isinstance(values, dict):
+        parts = {key: _unbind(part, count, device) for key, part in values.items()}
+        return [{key: part[place] for key, part in parts.items()} for place in range(count)]
+    return list(torch.from_numpy(values).to(device).unbind())
+
+
+def _count_row_bytes(buffer: Any) -> int:
+    observations = buffer.observations
+    arrays = observations.values() if isinstance(observations, dict) else [observations]
+    return sum(2 * int(array[0, 0].nbytes) for array in arrays) + int(buffer.actions[0, 0].nbytes) + 8
