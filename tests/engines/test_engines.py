@@ -212,6 +212,16 @@ def test_auto_takes_the_fastest_engine(
     assert choice.engine.collects_fast == (chosen != "stock")
 
 
+def test_auto_does_not_measure_convolutions_of_xla(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(engine_choice, "_MIN_SECONDS", 0.0)
+    caplog.set_level("INFO")
+    model = make_filled(PPO, spaces.Box(0, 255, (1, 36, 36), np.uint8), spaces.Discrete(3), **KEYS)
+    assert choose_engine("auto", model, num_steps=10**9, threads=1).engine.id != "xla"
+    assert "xla: its convolutions are slow on a CPU" in caplog.text
+
+
 def test_compiled_programs_are_kept_by_kind_of_processor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("SB3_EXT_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

@@ -18,6 +18,7 @@ from torch import nn
 
 from sb3_ext.algorithms.board_buffers import BoardRolloutBuffer
 from sb3_ext.algorithms.board_networks import BoardCNN
+from sb3_ext.engines.torch_updates import policy_network
 
 VECTOR = spaces.Box(-1, 1, (4,), np.float32)
 PLANES = spaces.Box(0, 1, (2, 4, 3), np.float32)
@@ -80,6 +81,16 @@ def test_the_mirrored_rows_of_a_board_buffer_are_those_that_stock_draws() -> Non
         rollout_buffer_kwargs={"num_mirrors": 1, "reflection": [cells, [2, 1, 0]]},
         policy_kwargs={"features_extractor_class": BoardCNN, "features_extractor_kwargs": {"channels": [3]}},
     )
+
+
+@pytest.mark.parametrize("target_kl", [None, 1e-6])
+def test_torch_computes_minibatches_of_images_in_parts(
+    target_kl: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(policy_network, "_PART_BYTES", 4 * 36 * 36 * 16)  # 16 images
+    model = make_filled(PPO, IMAGE, CONTINUOUS, steps=40, n_steps=20, batch_size=40, n_epochs=2, target_kl=target_kl)
+    assert policy_network.choose_part_size(model.policy) == 16
+    check_parity(model, stock_tolerance=10, engines=["torch"])
 
 
 @pytest.mark.parametrize("algorithm", [PPO, A2C])

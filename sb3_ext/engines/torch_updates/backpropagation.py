@@ -7,15 +7,18 @@ autograd.
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from stable_baselines3.common.torch_layers import FlattenExtractor
+from gymnasium import spaces
+from stable_baselines3.common.torch_layers import FlattenExtractor, NatureCNN
 from torch import nn
 from torch.nn.functional import linear
 
+from sb3_ext.algorithms.board_networks import BoardCNN
 from sb3_ext.internals.torch import has_hooks
 
 Tensor = torch.Tensor
@@ -66,6 +69,54 @@ class LinearLayer(Differentiable):
         return slopes.mm(self._weight) if to_inputs else None
 
 
+class ConvolutionLayer(Differentiable):
+    """
+    A convolution, which is computed with the channels of a pixel side by side in memory.
+
+    :param module: a convolution
+    """
+
+    def __init__(self, module: nn.Conv2d) -> None:
+        self._weight, self._bias = module.weight, module.bias
+        self._settings: Any = (module.stride, module.padding, module.dilation), module.groups
+        #: factor of the inputs, with which the weights are multiplied, since there are fewer of them
+        self.input_scale = 1.0
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """See :meth:`Differentiable.forward`."""
+        self._inputs = inputs.contiguous(memory_format=torch.channels_last).float()
+        self._ordered = self._weight.detach().contiguous(memory_format=torch.channels_last)
+        if self.input_scale != 1.0:
+            self._ordered = self._ordered * self.input_scale
+        (stride, padding, dilation), groups = self._settings
+        return torch.conv2d(self._inputs, self._ordered, self._bias, stride, padding, dilation, groups)
+
+    def backward(self, slopes: Tensor, *, to_weights: bool = True, to_inputs: bool = False) -> Tensor | None:
+        """See :meth:`Differentiable.backward`."""
+        (stride, padding, dilation), groups = self._settings
+        weight, bias = self._weight, self._bias
+        found: Tensor | None
+        found, to_weight, to_bias = aten.convolution_backward(
+            slopes,
+            self._inputs,
+            self._ordered,
+            None if bias is None else [len(weight)],
+            stride,
+            padding,
+            dilation,
+            False,
+            [0, 0],
+            groups,
+            [to_inputs, to_weights, to_weights and bias is not None],
+        )
+        if to_weights:
+            assert weight.grad is not None, "the step of the optimizer has begun"
+            weight.grad.copy_(to_weight).mul_(self.input_scale)
+            if bias is not None and bias.grad is not None:
+                bias.grad.copy_(to_bias)
+        return None if found is None else found.mul_(self.input_scale)
+
+
 class ActivationLayer(Differentiable):
     """
     An activation function.
@@ -73,6 +124,7 @@ class ActivationLayer(Differentiable):
     :param function: computes the outputs
     :param slope: computes the gradient from the slopes and the inputs or outputs
     :param from_outputs: whether the gradient is a function of the outputs
+    :param in_place: computes the outputs in the memory of the inputs, if no other layer needs these
     """
 
     def __init__(
@@ -80,8 +132,14 @@ class ActivationLayer(Differentiable):
         function: Callable[[Tensor], Tensor],
         slope: Callable[[Tensor, Tensor], Tensor],
         from_outputs: bool = False,
+        in_place: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         self._function, self._slope, self._from_outputs = function, slope, from_outputs
+        self._in_place = in_place
+
+    def overwrite_inputs(self) -> None:
+        """Use the memory of the inputs for the outputs, since no other layer needs the inputs."""
+        self._function = self._in_place or self._function
 
     def forward(self, inputs: Tensor) -> Tensor:
         """See :meth:`Differentiable.forward`."""
@@ -107,6 +165,26 @@ class FlattenLayer(Differentiable):
         return slopes.view(self._shape) if to_inputs else None
 
 
+class PartLayer(Differentiable):
+    """
+    Take one part of a ``Dict`` observation.
+
+    :param key: its key
+    """
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def forward(self, inputs: Any) -> Tensor:
+        """See :meth:`Differentiable.forward`."""
+        part: Tensor = inputs[self._key]
+        return part
+
+    def backward(self, slopes: Tensor, *, to_weights: bool = True, to_inputs: bool = False) -> Tensor | None:
+        """See :meth:`Differentiable.backward`."""
+        return slopes if to_inputs else None
+
+
 class ChainLayer(Differentiable):
     """
     Layers, one after the other.
@@ -115,9 +193,20 @@ class ChainLayer(Differentiable):
     """
 
     def __init__(self, layers: Sequence[Differentiable]) -> None:
-        self._layers = list(layers)
-        trained = [place for place, layer in enumerate(layers) if _is_trained(layer)]
+        flat: list[Differentiable] = []
+        for layer in layers:
+            flat += layer.layers if isinstance(layer, ChainLayer) else [layer]
+        self._layers = flat
+        for before, layer in itertools.pairwise(flat):
+            if isinstance(before, (LinearLayer, ConvolutionLayer)) and isinstance(layer, ActivationLayer):
+                layer.overwrite_inputs()
+        trained = [place for place, layer in enumerate(self._layers) if _is_trained(layer)]
         self._first_trained = trained[0] if trained else len(self._layers)
+
+    @property
+    def layers(self) -> Sequence[Differentiable]:
+        """The layers in the order of application."""
+        return self._layers
 
     @property
     def is_trained(self) -> bool:
@@ -212,11 +301,11 @@ class ForwardLayer(Differentiable):
 
 _ACTIVATIONS: dict[type[nn.Module], Callable[[Any], Differentiable]] = {
     nn.Identity: lambda module: ActivationLayer(lambda inputs: inputs, lambda slopes, _inputs: slopes),
-    nn.Tanh: lambda module: ActivationLayer(torch.tanh, aten.tanh_backward, True),
+    nn.Tanh: lambda module: ActivationLayer(torch.tanh, aten.tanh_backward, True, torch.tanh_),
     nn.ReLU: lambda module: ActivationLayer(
-        torch.relu, lambda slopes, outputs: aten.threshold_backward(slopes, outputs, 0), True
+        torch.relu, lambda slopes, outputs: aten.threshold_backward(slopes, outputs, 0), True, torch.relu_
     ),
-    nn.Sigmoid: lambda module: ActivationLayer(torch.sigmoid, aten.sigmoid_backward, True),
+    nn.Sigmoid: lambda module: ActivationLayer(torch.sigmoid, aten.sigmoid_backward, True, torch.sigmoid_),
     nn.SiLU: lambda module: ActivationLayer(aten.silu, aten.silu_backward),
     nn.GELU: lambda module: ActivationLayer(
         lambda inputs: aten.gelu(inputs, approximate=module.approximate),
@@ -243,8 +332,13 @@ def make_layer(module: nn.Module, *, is_trained: bool = True) -> Differentiable:
     if not has_hooks(module):
         if kind is nn.Sequential:
             return ChainLayer([make_layer(part, is_trained=is_trained) for part in module.children()])
-        if kind is nn.Linear and all(weight.requires_grad or not is_trained for weight in module.parameters()):
-            return LinearLayer(module)  # type: ignore[arg-type]
+        if isinstance(module, (NatureCNN, BoardCNN)) and kind in (NatureCNN, BoardCNN):
+            return _make_extractor(module, is_trained)
+        is_plain = all(weight.requires_grad or not is_trained for weight in module.parameters())
+        if isinstance(module, nn.Linear) and kind is nn.Linear and is_plain:
+            return LinearLayer(module)
+        if isinstance(module, nn.Conv2d) and kind is nn.Conv2d and is_plain and _has_known_padding(module):
+            return ConvolutionLayer(module)
         if kind is FlattenExtractor or (
             isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) == (1, -1)
         ):
@@ -254,5 +348,18 @@ def make_layer(module: nn.Module, *, is_trained: bool = True) -> Differentiable:
     return AutogradLayer(module) if is_trained else ForwardLayer(module)
 
 
+def _make_extractor(module: NatureCNN | BoardCNN, is_trained: bool) -> ChainLayer:
+    if isinstance(module, NatureCNN):
+        return ChainLayer([make_layer(part, is_trained=is_trained) for part in (module.cnn, module.linear)])
+    layers = make_layer(module.layers, is_trained=is_trained)
+    space = module._observation_space
+    has_part = isinstance(space, spaces.Dict)
+    return ChainLayer([PartLayer("observation"), layers] if has_part else [layers])
+
+
+def _has_known_padding(module: nn.Conv2d) -> bool:
+    return module.padding_mode == "zeros" and not isinstance(module.padding, str)
+
+
 def _is_trained(layer: Differentiable) -> bool:
-    return isinstance(layer, LinearLayer) or getattr(layer, "is_trained", False)
+    return isinstance(layer, (LinearLayer, ConvolutionLayer)) or getattr(layer, "is_trained", False)

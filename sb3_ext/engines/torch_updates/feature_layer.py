@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 from stable_baselines3.common.policies import BaseModel
-from stable_baselines3.common.preprocessing import preprocess_obs
+from stable_baselines3.common.preprocessing import is_image_space, preprocess_obs
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
-from sb3_ext.engines.torch_updates.backpropagation import ChainLayer, make_layer
+from sb3_ext.engines.torch_updates.backpropagation import ChainLayer, ConvolutionLayer, make_layer
 
 Tensor = torch.Tensor
 
@@ -26,6 +26,10 @@ class FeatureLayer:
     def __init__(self, model: BaseModel, extractor: BaseFeaturesExtractor, *, is_trained: bool = True) -> None:
         self._space, self._normalizes = model.observation_space, model.normalize_images
         self._layer = ChainLayer([make_layer(extractor, is_trained=is_trained)])
+        first = self._layer.layers[0]
+        self._is_scaled_later = False
+        if isinstance(first, ConvolutionLayer) and self._normalizes and is_image_space(self._space):
+            first.input_scale, self._is_scaled_later = 1 / 255, True
 
     @property
     def is_trained(self) -> bool:
@@ -37,7 +41,9 @@ class FeatureLayer:
         :param observations: as stored in buffers
         :return: features, shape (batch, features)
         """
-        return self._layer.forward(preprocess_obs(observations, self._space, normalize_images=self._normalizes))
+        if not self._is_scaled_later:
+            observations = preprocess_obs(observations, self._space, normalize_images=self._normalizes)
+        return self._layer.forward(observations)
 
     def backward(self, slopes: Tensor) -> None:
         """

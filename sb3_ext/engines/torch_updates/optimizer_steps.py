@@ -32,6 +32,7 @@ class OptimizerStep(ABC):
         self.weights = FlatTensors(tensor for group in optimizer.param_groups for tensor in group["params"])
         self.gradient = self.weights.make_array(0.0)
         self._gradients = self.weights.split(self.gradient)
+        self._sum: torch.Tensor | None = None
 
     def begin(self) -> None:
         """Attach the weights, their gradients and the optimizer's state to the flat arrays."""
@@ -39,6 +40,24 @@ class OptimizerStep(ABC):
         for tensor, gradient in zip(self.weights.tensors, self._gradients, strict=True):
             if tensor.grad is not gradient:
                 tensor.grad = gradient
+
+    def add_part(self, *, is_first: bool) -> None:
+        """
+        Add the gradient of a part of a minibatch to the sum of :meth:`join_parts`.
+
+        :param is_first: whether it is the first part
+        """
+        if self._sum is None:
+            self._sum = self.weights.make_array(0.0)
+        if is_first:
+            self._sum.copy_(self.gradient)
+        else:
+            self._sum.add_(self.gradient)
+
+    def join_parts(self) -> None:
+        """Replace the gradient by the sum of all parts."""
+        assert self._sum is not None, "there are parts"
+        self.gradient.copy_(self._sum)
 
     def clip(self, bound: float) -> None:
         """

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from typing import Any
 
 import torch
+from stable_baselines3.common.preprocessing import is_image_space
+from stable_baselines3.common.torch_layers import NatureCNN
+from torch import nn
 
+from sb3_ext.algorithms.board_networks import BoardCNN
+from sb3_ext.algorithms.impala import ImpalaCNN, ResidualBlock
 from sb3_ext.engines.on_policy_rules import validate_policy
 from sb3_ext.engines.torch_updates.action_heads import make_action_head
 from sb3_ext.engines.torch_updates.backpropagation import ChainLayer, make_layer
@@ -13,6 +20,15 @@ from sb3_ext.engines.torch_updates.feature_layer import FeatureLayer
 from sb3_ext.engines.torch_updates.rollout_minibatches import Minibatch
 
 Tensor = torch.Tensor
+
+
+_PART_BYTES = 16 * 2**20
+_ROW_WISE = (
+    *(nn.Sequential, nn.Linear, nn.Conv2d, nn.Flatten, nn.MaxPool2d, nn.LayerNorm, nn.Identity),
+    *(nn.ReLU, nn.Tanh, nn.ELU, nn.SiLU, nn.GELU, nn.LeakyReLU, nn.Sigmoid),
+    *(NatureCNN, BoardCNN, ImpalaCNN, ResidualBlock),
+)
+"""Modules that compute each row alone, and without random numbers."""
 
 
 class PolicyNetwork:
@@ -63,3 +79,20 @@ class PolicyNetwork:
             else:
                 self._extract_pi.backward(to_pi)
                 self._extract_vf.backward(to_vf)
+
+
+def choose_part_size(policy: Any) -> int:
+    """
+    Choose how many rows of a minibatch are computed at a time: with images fewer than all, since the outputs of the
+    first layers then stay in the caches of the processor.
+
+    :param policy: policy of PPO, MaskablePPO or A2C
+    :return: largest number of rows
+    """
+    space = policy.observation_space
+    extractors = policy.pi_features_extractor, policy.vf_features_extractor
+    modules = [module for extractor in extractors for module in extractor.modules()]
+    if not is_image_space(space) or not all(type(module) in _ROW_WISE for module in modules):
+        return sys.maxsize
+    rows = _PART_BYTES // (4 * math.prod(space.shape))
+    return 1 << max(4, int(rows).bit_length() - 1)

@@ -40,6 +40,20 @@ class Minibatch:
     returns: Tensor
     action_masks: Tensor | None = None
 
+    def cut(self, start: int, end: int) -> Minibatch:
+        """
+        :param start: first row
+        :param end: row after the last one
+        :return: these rows
+        """
+
+        def cut(values: Any) -> Any:
+            if isinstance(values, dict):
+                return {key: part[start:end] for key, part in values.items()}
+            return None if values is None else values[start:end]
+
+        return Minibatch(**{name: cut(values) for name, values in vars(self).items()})
+
 
 class MinibatchReader:
     """

@@ -13,7 +13,7 @@ from sb3_contrib import MaskablePPO
 from stable_baselines3 import A2C, PPO
 
 from sb3_ext.engines.on_policy_rules import A2CRules, OnPolicySettings, PPORules
-from sb3_ext.engines.torch_updates.policy_network import PolicyNetwork
+from sb3_ext.engines.torch_updates.policy_network import PolicyNetwork, choose_part_size
 from sb3_ext.engines.torch_updates.rollout_minibatches import Minibatch, MinibatchReader
 from sb3_ext.engines.torch_updates.torch_update import TorchUpdate
 from sb3_ext.internals.sb3 import update_learning_rate
@@ -38,6 +38,7 @@ class TorchPolicyGradientUpdate(TorchUpdate):
         super().__init__(model)
         self._network = PolicyNetwork(model.policy)
         self._reader = MinibatchReader(model.device)
+        self._part_size = choose_part_size(model.policy)
 
     def _update(self) -> None:
         model, step = self.model, self._steps["policy"]
@@ -50,12 +51,9 @@ class TorchPolicyGradientUpdate(TorchUpdate):
         is_going = True
         for epoch in range(settings.epochs):
             for place, batch in enumerate(self._reader.draw_epoch(model.rollout_buffer, settings.batch_size)):
-                rows = record.open_minibatch(epoch, place)
-                slopes = self._compute_slopes(settings, numbers, batch, rows)
-                if settings.stops and record.compute_divergence(rows) > 1.5 * numbers["target_kl"]:
-                    is_going = False
+                is_going = self._learn(settings, numbers, batch, record.open_minibatch(epoch, place))
+                if not is_going:
                     break
-                self._learn(numbers, slopes)
                 record.is_applied[epoch, place] = True
             if not is_going:
                 break
@@ -68,14 +66,35 @@ class TorchPolicyGradientUpdate(TorchUpdate):
         order = np.arange(buffer.buffer_size * buffer.n_envs)[: _MEASURED * settings.batch_size]
         record = MinibatchRecord(replace(settings, epochs=1), len(order), self.model.device)
         for place, batch in enumerate(self._reader.read_epoch(buffer, order, settings.batch_size)):
-            self._learn(numbers, self._compute_slopes(settings, numbers, batch, record.open_minibatch(0, place)))
+            self._learn(replace(settings, stops=False), numbers, batch, record.open_minibatch(0, place))
         return int(record.is_seen.sum())
 
-    def _learn(self, numbers: dict[str, float], slopes: tuple[Tensor, Tensor, float]) -> None:
-        step = self._steps["policy"]
-        self._network.backward(*slopes)
+    def _learn(
+        self, settings: OnPolicySettings, numbers: dict[str, float], batch: Minibatch, rows: dict[str, Tensor]
+    ) -> bool:
+        """:return: whether the step has been taken, rather than stopped by ``target_kl``"""
+        step, size = self._steps["policy"], len(batch.returns)
+        if settings.normalizes and (size > 1 or not self.keeps_single_advantages):
+            deviation, mean = torch.std_mean(batch.advantages)
+            batch = replace(batch, advantages=(batch.advantages - mean).div_(deviation.add_(1e-8)))
+        for start in range(0, size, self._part_size):
+            part, part_rows = batch, rows
+            if size > self._part_size:
+                end = start + self._part_size
+                part, part_rows = batch.cut(start, end), {name: row[start:end] for name, row in rows.items()}
+            slopes = self._compute_slopes(settings, numbers, part, part_rows, size)
+            if settings.stops and size <= self._part_size and _has_diverged(rows, numbers):
+                return False
+            self._network.backward(*slopes)
+            if size > self._part_size:
+                step.add_part(is_first=not start)
+        if size > self._part_size:
+            if settings.stops and _has_diverged(rows, numbers):
+                return False
+            step.join_parts()
         step.clip(numbers["max_grad_norm"])
         step.take()
+        return True
 
     @abstractmethod
     def _make_settings(self) -> OnPolicySettings:
@@ -87,23 +106,25 @@ class TorchPolicyGradientUpdate(TorchUpdate):
 
     @abstractmethod
     def _compute_policy_slopes(
-        self, advantages: Tensor, log_prob: Tensor, batch: Minibatch, numbers: dict[str, float], rows: dict[str, Tensor]
+        self, batch: Minibatch, log_prob: Tensor, numbers: dict[str, float], rows: dict[str, Tensor], size: int
     ) -> Tensor:
         """
         :param rows: receives what is logged, by name
+        :param size: rows of the minibatch, of which this may be a part
         :return: gradient of the policy loss with respect to the log-probabilities
         """
 
     def _compute_slopes(
-        self, settings: OnPolicySettings, numbers: dict[str, float], batch: Minibatch, rows: dict[str, Tensor]
+        self,
+        settings: OnPolicySettings,
+        numbers: dict[str, float],
+        batch: Minibatch,
+        rows: dict[str, Tensor],
+        size: int,
     ) -> tuple[Tensor, Tensor, float]:
         values, log_prob, entropies = self._network.forward(batch)
         rows["entropies"].copy_(entropies)
-        advantages, size = batch.advantages, len(values)
-        if settings.normalizes and (size > 1 or not self.keeps_single_advantages):
-            deviation, mean = torch.std_mean(advantages)
-            advantages = (advantages - mean).div_(deviation.add_(1e-8))
-        policy_slopes = self._compute_policy_slopes(advantages, log_prob, batch, numbers, rows)
+        policy_slopes = self._compute_policy_slopes(batch, log_prob, numbers, rows, size)
         errors = rows["errors"]
         if settings.clips_values:
             change, bound = values - batch.old_values, numbers["clip_range_vf"]
@@ -121,15 +142,15 @@ class TorchMaskablePPOUpdate(PPORules, TorchPolicyGradientUpdate):
     algorithms: ClassVar[tuple[type[Any], ...]] = (MaskablePPO,)
 
     def _compute_policy_slopes(
-        self, advantages: Tensor, log_prob: Tensor, batch: Minibatch, numbers: dict[str, float], rows: dict[str, Tensor]
+        self, batch: Minibatch, log_prob: Tensor, numbers: dict[str, float], rows: dict[str, Tensor], size: int
     ) -> Tensor:
         clip_range = numbers["clip_range"]
         torch.sub(log_prob, batch.old_log_prob, out=rows["log_ratios"])
         ratio = torch.exp(rows["log_ratios"], out=rows["ratios"])
-        gains = advantages * ratio
-        bounded = ratio.clamp(1 - clip_range, 1 + clip_range).mul_(advantages)
+        gains = batch.advantages * ratio
+        bounded = ratio.clamp(1 - clip_range, 1 + clip_range).mul_(batch.advantages)
         torch.minimum(gains, bounded, out=rows["gains"])
-        return gains.mul_(gains <= bounded).mul_(-1 / len(gains))
+        return gains.mul_(gains <= bounded).mul_(-1 / size)
 
 
 class TorchPPOUpdate(TorchMaskablePPOUpdate):
@@ -145,10 +166,14 @@ class TorchA2CUpdate(A2CRules, TorchPolicyGradientUpdate):
     algorithms = (A2C,)
 
     def _compute_policy_slopes(
-        self, advantages: Tensor, log_prob: Tensor, batch: Minibatch, numbers: dict[str, float], rows: dict[str, Tensor]
+        self, batch: Minibatch, log_prob: Tensor, numbers: dict[str, float], rows: dict[str, Tensor], size: int
     ) -> Tensor:
-        torch.mul(advantages, log_prob, out=rows["gains"])
-        return advantages.mul(-1 / len(advantages))
+        torch.mul(batch.advantages, log_prob, out=rows["gains"])
+        return batch.advantages.mul(-1 / size)
+
+
+def _has_diverged(rows: dict[str, Tensor], numbers: dict[str, float]) -> bool:
+    return (rows["ratios"] - 1 - rows["log_ratios"]).mean().item() > 1.5 * numbers["target_kl"]
 
 
 class MinibatchRecord:
@@ -177,13 +202,6 @@ class MinibatchRecord:
         """
         self.is_seen[epoch, place] = True
         return {name: parts[epoch][place] for name, parts in zip(self._names, self._parts, strict=True)}
-
-    def compute_divergence(self, rows: dict[str, Tensor]) -> float:
-        """
-        :param rows: numbers of a minibatch
-        :return: SB3's approximation of the KL divergence
-        """
-        return (rows["ratios"] - 1 - rows["log_ratios"]).mean().item()
 
     def summarize(self, numbers: dict[str, float]) -> dict[str, NDArray[Any]]:
         """
