@@ -110,12 +110,14 @@ def update_all(
     return after_stock, after_reference, found
 
 
-def check_parity(model: Any, *arguments: Any, stock_tolerance: float = 1.0, engines: Sequence[str] = ENGINES) -> None:
+def check_parity(
+    model: Any, *arguments: Any, stock_tolerance: float = 1.0, tolerance: float = 1.0, engines: Sequence[str] = ENGINES
+) -> None:
     """Check that each engine leaves the model as float64 does."""
     stock, reference, found = update_all(model, *arguments, engines=engines)
     assert compare(stock, reference) < stock_tolerance * TOLERANCE  # or else the reference is wrong
     for engine_id, state in found.items():
-        assert compare(state, reference) < TOLERANCE, engine_id
+        assert compare(state, reference) < tolerance * TOLERANCE, engine_id
 
 
 def compare_logs(model: Any, *arguments: Any, engines: Sequence[str] = ENGINES) -> None:

