@@ -7,15 +7,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from stable_baselines3.common.buffers import DictReplayBuffer, ReplayBuffer
 
+from sb3_ext.engines.replay_sampling import draw_rows, has_stock_samples, read_rows
 from sb3_ext.engines.xla.preprocessing import narrow
 from sb3_ext.engines.xla.shared_array import SharedArray
-from sb3_ext.internals.sb3 import has_replay_samples_of, sample_replay
+from sb3_ext.internals.sb3 import sample_replay
 
 _MAX_STEPS = 256
 _MAX_BYTES = 64 * 2**20
-_STOCK = (ReplayBuffer, DictReplayBuffer)
 
 
 def split_steps(buffer: Any, gradient_steps: int, batch_size: int) -> Iterator[int]:
@@ -69,8 +68,9 @@ class ReplayMinibatches:
 
         :param count: number of minibatches
         """
-        if has_replay_samples_of(self._model.replay_buffer, _STOCK):
-            self._draw_places(count)
+        buffer = self._model.replay_buffer
+        if has_stock_samples(buffer):
+            self._places[:count] = draw_rows(buffer, count, self._places.shape[1])
             self.take(count)
             return
         for place in range(count):
@@ -84,39 +84,8 @@ class ReplayMinibatches:
 
         :param count: number of minibatches
         """
-        buffer, places = self._model.replay_buffer, self._places[:count]
-
-        def take(values: Any, places: Any = places) -> Any:
-            return map_arrays(lambda part: part.reshape(-1, *part.shape[2:]).take(places, axis=0), values)
-
-        if buffer.optimize_memory_usage:
-            followers = (places + buffer.n_envs) % (buffer.buffer_size * buffer.n_envs)
-            next_observations = take(buffer.observations, followers)
-        else:
-            next_observations = take(buffer.next_observations)
-        rows = {
-            "observations": take(buffer.observations),
-            "actions": take(buffer.actions),
-            "next_observations": next_observations,
-            "dones": (take(buffer.dones) * (1 - take(buffer.timeouts)))[:, :, None],
-            "rewards": take(buffer.rewards)[:, :, None],
-        }
         normalize = self._model.get_vec_normalize_env()
-        if normalize is not None:
-            for name in ("observations", "next_observations"):
-                rows[name] = normalize.normalize_obs(rows[name])
-            rows["rewards"] = normalize.normalize_reward(rows["rewards"])
-        self._write(rows, 0)
-
-    def _draw_places(self, count: int) -> None:
-        buffer, batch_size = self._model.replay_buffer, self._places.shape[1]
-        for places in self._places[:count]:
-            if buffer.optimize_memory_usage and buffer.full:  # the observation after the newest row is overwritten
-                rows = (np.random.randint(1, buffer.buffer_size, size=batch_size) + buffer.pos) % buffer.buffer_size
-            else:
-                rows = np.random.randint(0, buffer.size(), size=batch_size)
-            np.multiply(rows, buffer.n_envs, out=places)
-            places += np.random.randint(0, buffer.n_envs, size=batch_size)
+        self._write(read_rows(self._model.replay_buffer, normalize, self._places[:count]), 0)
 
     def _write(self, values: dict[str, Any], start: int) -> None:
         """Copy rows of shape (minibatches, batch_size, …) into the memory, which is allocated for the first ones."""
