@@ -31,7 +31,7 @@ from sb3_ext.internals.sb3 import add_updates, get_num_updates, update_learning_
 
 
 @dataclass(frozen=True)
-class _Inputs:
+class _ValueInputs:
     """
     Arguments of a program.
 
@@ -63,7 +63,7 @@ class QLearningUpdate(XlaUpdate):
         self._network = self._translate(network, self._optimizer.group)
         self._target = self._translate(target, self._target_group)
         self._program = compile_program(self._update, ("clips",))
-        self._inputs: dict[tuple[int, int], _Inputs] = {}
+        self._inputs: dict[tuple[int, int], _ValueInputs] = {}
 
     def __call__(self, gradient_steps: int, batch_size: int = 100) -> None:
         """
@@ -95,15 +95,15 @@ class QLearningUpdate(XlaUpdate):
     def _list_changed(self) -> Iterable[FlatOptimizer | TensorGroup]:
         return [self._optimizer]
 
-    def _get_inputs(self, count: int, batch_size: int) -> _Inputs:
+    def _get_inputs(self, count: int, batch_size: int) -> _ValueInputs:
         key = choose_capacity(count), batch_size
         if key not in self._inputs:
-            self._inputs[key] = _Inputs(
+            self._inputs[key] = _ValueInputs(
                 ReplayMinibatches(self.model, *key), SharedArray((key[0], self._optimizer.num_coefficients))
             )
         return self._inputs[key]
 
-    def _learn(self, inputs: _Inputs, count: int) -> NDArray[np.float32]:
+    def _learn(self, inputs: _ValueInputs, count: int) -> NDArray[np.float32]:
         """:return: loss of each minibatch"""
         model, optimizer = self.model, self._optimizer
         self._target_group.attach()
