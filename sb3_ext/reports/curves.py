@@ -16,14 +16,14 @@ from sb3_ext.reports.pictures import (
     choose_marker,
     label_shares,
     label_steps,
-    make_figure,
+    make_grid,
     save_figure,
     style_axes,
 )
 from sb3_ext.reports.scores import SCORE_TITLE, score_games
 from sb3_ext.reports.series import Series, choose_window, smooth
 
-_WIDTH_INCHES, _TOP_INCHES, _ROW_INCHES = 14.0, 4.6, 2.7
+_WIDTH_INCHES, _TOP_INCHES, _ROW_INCHES = 14.0, 3.4, 1.9
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,7 @@ def plot_curves(
     panels = _list_panels(metrics)
     columns = min((3, 4), key=lambda columns: -len(panels) % columns)  # that leaves fewer places empty
     rows = math.ceil(len(panels) / columns)
-    figure = make_figure(_WIDTH_INCHES, _TOP_INCHES + rows * _ROW_INCHES)
-    grid = figure.add_gridspec(1 + rows, columns, height_ratios=[_TOP_INCHES] + [_ROW_INCHES] * rows)
+    figure, grid = make_grid(_WIDTH_INCHES, [_TOP_INCHES] + [_ROW_INCHES] * rows, columns)
     top = figure.add_subplot(grid[0, :])
     returns = Series.read(episodes["step"], episodes["return"])
     _draw_returns(top, returns, evaluations, "Return" if scores is None else SCORE_TITLE)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpec
 from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 
 from sb3_ext.atomic import write_bytes
@@ -19,6 +21,9 @@ _GREY = "#555555"
 _MARGIN_INCHES = 0.15
 _CHARACTERS_PER_INCH, _CHARACTERS_OF_LINE, _LEGEND_ROW_INCHES = 13, 9, 0.22
 _FEW_POINTS = 20
+# Around and between the panels of a grid: room for a title, for numbers of 7 digits, and for the label below.
+_LEFT_INCHES, _RIGHT_INCHES, _TOP_INCHES, _BOTTOM_INCHES = 0.8, 0.15, 0.75, 0.6
+_BETWEEN_COLUMNS_INCHES, _BETWEEN_ROWS_INCHES = 0.85, 0.85
 
 
 def make_figure(width_inches: float, height_inches: float) -> Figure:
@@ -30,6 +35,32 @@ def make_figure(width_inches: float, height_inches: float) -> Figure:
     figure = Figure(figsize=(width_inches, height_inches), dpi=100)
     figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.08, hspace=0.03)
     return figure
+
+
+def make_grid(width_inches: float, row_inches: Sequence[float], columns: int) -> tuple[Figure, GridSpec]:
+    """
+    Make a figure of panels with fixed room for labels, which takes half the time of measuring all labels.
+
+    :param width_inches: at 100 pixels an inch
+    :param row_inches: height of the panels in each row
+    :param columns: number of columns, all of the same width
+    :return: an empty figure, and the places of its panels
+    """
+    num_gaps = len(row_inches) - 1
+    height_inches = _TOP_INCHES + sum(row_inches) + num_gaps * _BETWEEN_ROWS_INCHES + _BOTTOM_INCHES
+    column_inches = (width_inches - _LEFT_INCHES - _RIGHT_INCHES - (columns - 1) * _BETWEEN_COLUMNS_INCHES) / columns
+    figure = Figure(figsize=(width_inches, height_inches), dpi=100)
+    grid = figure.add_gridspec(
+        *(len(row_inches), columns),
+        height_ratios=row_inches,
+        left=_LEFT_INCHES / width_inches,
+        right=1.0 - _RIGHT_INCHES / width_inches,
+        top=1.0 - _TOP_INCHES / height_inches,
+        bottom=_BOTTOM_INCHES / height_inches,
+        wspace=_BETWEEN_COLUMNS_INCHES / column_inches,
+        hspace=_BETWEEN_ROWS_INCHES * len(row_inches) / sum(row_inches),
+    )
+    return figure, grid
 
 
 def style_axes(axes: Axes, *, title: str, x_label: str | None = None) -> None:
@@ -94,6 +125,8 @@ def save_figure(figure: Figure, path: Path, *, crop: bool = False) -> None:
     :raises ValueError: if the format is unknown
     """
     content = io.BytesIO()
-    box: dict[str, Any] = {"bbox_inches": "tight", "pad_inches": _MARGIN_INCHES} if crop else {}
-    figure.savefig(content, format=path.suffix.lstrip(".") or None, **box)
+    options: dict[str, Any] = {"bbox_inches": "tight", "pad_inches": _MARGIN_INCHES} if crop else {}
+    if path.suffix == ".png":
+        options["pil_kwargs"] = {"compress_level": 1}  # a tenth of a second faster
+    figure.savefig(content, format=path.suffix.lstrip(".") or None, **options)
     write_bytes(path, content.getvalue(), durable=False)

@@ -107,6 +107,30 @@ def test_a_constant_is_not_magnified(
     assert (found == limits) is (limits is not None)
 
 
+def test_labels_have_room(figures: list[Figure]) -> None:
+    numbers = np.linspace(1, 2, 20)
+    columns = {
+        "train/loss": -1e5 * numbers,
+        "train/value_loss": 4e5 * numbers,
+        "train/policy_loss": 1e-9 * numbers,
+        "train/ent_coef": 7.5e-5 * numbers,
+        "train/learning_rate": 7.5e-4 * (1 + numbers / 10),
+        "time/fps": 1e8 + numbers,
+    }
+    plot_curves(make_metrics(**{name: values.tolist() for name, values in columns.items()}), [], Path("x.png"))
+
+    [figure] = figures
+    panels = [axes.get_window_extent() for axes in figure.axes]
+    for axes, panel in zip(figure.axes, panels, strict=True):
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            for value, label in zip(axis.get_majorticklocs(), axis.get_majorticklabels(), strict=True):
+                box = label.get_window_extent()
+                if low <= value <= high:
+                    assert box.x0 >= 0, label
+                    assert not any(other.overlaps(box) for other in panels if other is not panel), label
+
+
 @pytest.mark.parametrize("name", ["curves.png", "curves.svg"])
 def test_writes_the_format_of_the_suffix(tmp_path: Path, name: str) -> None:
     plot_curves(make_metrics(**{"train/loss": [1.0] * 20}), make_evaluations(), tmp_path / name)
