@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from sb3_ext.atomic import write_bytes
+
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
 os.environ["SDL_VIDEODRIVER"] = "dummy"
@@ -43,6 +45,17 @@ def cache_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     os.environ["SB3_EXT_CACHE"] = str(tmp_path_factory.mktemp("cache"))
     yield
     del os.environ["SB3_EXT_CACHE"]
+
+
+@pytest.fixture(autouse=True)
+def unrendered_curves(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Write an empty ``training_curves.png`` after trainings, since rendering takes as long as a short training.
+
+    The figure is made nevertheless. Tests of pictures and of commands render it.
+    """
+    if request.path.parent.name not in {"agents", "cli", "reports"}:
+        monkeypatch.setattr("sb3_ext.reports.curves.save_figure", lambda _figure, path: write_bytes(path, b""))
 
 
 StartPython = Callable[..., "subprocess.Popen[str]"]
