@@ -35,6 +35,8 @@ HYPERPARAMETERS: dict[str, dict[str, Any]] = {
 }
 NUM_ENVS = {"ppo": 8, "dqn": 1}
 START, END, WHOLE = "command to first step", "last step to prompt", "whole command"
+# Private, as part of a library: before other modules of the user's, sb3_ext imports parts of torch that it skips else.
+_MODULE = "_start_probe"
 _PROBE = """
 import json, os, resource, time
 from stable_baselines3.common.callbacks import BaseCallback
@@ -90,7 +92,7 @@ def measure_training(contender: Contender, algorithm: str, directory: Path) -> d
     :param directory: empty
     :return: how long start and end took
     """
-    (directory / "start_probe.py").write_text(_PROBE)
+    (directory / f"{_MODULE}.py").write_text(_PROBE)
     probe = directory / "probe.json"
     make = _make_zoo_command if contender.is_zoo else _make_command
     launched_at = time.monotonic()
@@ -115,7 +117,7 @@ def _make_command(algorithm: str, directory: Path) -> list[str]:
         "env": {"id": ENV},
         "parallel": {"mode": "sequential", "num_envs": NUM_ENVS[algorithm]},
         "agent": {"id": algorithm, "device": "cpu", "params": HYPERPARAMETERS[algorithm]},
-        "train": {"total_steps": STEPS, "callbacks": [{"type": "start_probe:Probe"}]},
+        "train": {"total_steps": STEPS, "callbacks": [{"type": f"{_MODULE}:Probe"}]},
     }
     path = directory / "start.yaml"
     path.write_text(yaml.safe_dump(config))
@@ -125,7 +127,7 @@ def _make_command(algorithm: str, directory: Path) -> list[str]:
 def _make_zoo_command(algorithm: str, directory: Path) -> list[str]:
     settings = {"n_envs": NUM_ENVS[algorithm], "n_timesteps": STEPS, "policy": "MlpPolicy"}
     path = directory / "zoo.yml"
-    path.write_text(yaml.safe_dump({ENV: {**settings, **HYPERPARAMETERS[algorithm], "callback": "start_probe.Probe"}}))
+    path.write_text(yaml.safe_dump({ENV: {**settings, **HYPERPARAMETERS[algorithm], "callback": f"{_MODULE}.Probe"}}))
     options = {"algo": algorithm, "env": ENV, "conf-file": path, "log-folder": directory / "logs", "device": "cpu"}
     words = [text for name, value in options.items() for text in (f"--{name}", str(value))]
     return ["-m", "rl_zoo3.train", *words, "--tensorboard-log", str(directory / "tensorboard")]
