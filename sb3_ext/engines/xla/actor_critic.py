@@ -79,7 +79,7 @@ class ActorCriticUpdate(XlaUpdate):
         self._critic = translate_critic(model.critic, self._optimizers["critic"].group)
         self._critic_target = translate_critic(model.critic_target, self._targets["critic"])
         self._numbers = SharedArray((len(self._list_numbers()) + 1,))
-        self._program = compile_program(self._update)
+        self._program = compile_program(self._update, ("single_is_due",))
         self._inputs: dict[tuple[int, int], _Inputs] = {}
 
     def __call__(self, gradient_steps: int, batch_size: int = 64) -> None:
@@ -111,8 +111,10 @@ class ActorCriticUpdate(XlaUpdate):
         inputs = self._get_inputs(count, model.batch_size)
         inputs.minibatches.take(count)
         self._draw_noise(inputs.noise.tensor[:count])
-        self._take_steps(inputs, 0, count)
-        return count
+        rounds = getattr(model, "policy_delay", 1)  # for every kind of gradient step
+        for place in range(rounds):
+            self._take_steps(inputs, place, count)
+        return rounds * count
 
     def _list_changed(self) -> Iterable[FlatOptimizer | TensorGroup]:
         return [*self._optimizers.values(), *self._targets.values()]
@@ -154,9 +156,11 @@ class ActorCriticUpdate(XlaUpdate):
             inputs.noise.array,
             inputs.is_due.array,
             self._numbers.array,
+            single_is_due=bool(is_due[0]) if len(inputs.is_due.numpy) == 1 else None,
         )
         for name, group in self._targets.items():
-            group.values.write(state[f"target/{name}"])
+            if f"target/{name}" in state:
+                group.values.write(state[f"target/{name}"])
         for name, optimizer in self._optimizers.items():
             taken = int(is_due.sum()) if name == self._delayed else count
             if taken:
@@ -165,7 +169,15 @@ class ActorCriticUpdate(XlaUpdate):
         return {**{name: table[:, place] for place, name in enumerate(self._statistics)}, "is_due": is_due}
 
     def _update(
-        self, state: State, coefficients: Any, rows: Any, noise: Any, is_due: Any, numbers: Any
+        self,
+        state: State,
+        coefficients: Any,
+        rows: Any,
+        noise: Any,
+        is_due: Any,
+        numbers: Any,
+        *,
+        single_is_due: bool | None,
     ) -> tuple[State, Any]:
         named = dict(zip(self._list_numbers(), numbers, strict=False))
 
@@ -173,12 +185,14 @@ class ActorCriticUpdate(XlaUpdate):
             state, statistics = carry
             batch, draws, due, row = jax.tree.map(lambda values: values[place], (rows, noise, is_due, coefficients))
             batch.setdefault("discounts", named["gamma"])
-            state, found = self._learn(dict(state), batch, draws, due > 0, row, named)
+            due = due > 0 if single_is_due is None else single_is_due
+            state, found = self._learn(dict(state), batch, draws, due, row, named)
             return state, statistics.at[place].set(jnp.stack([found[name] for name in self._statistics]))
 
         statistics = jnp.zeros((len(noise), len(self._statistics)), jnp.float32)
-        after: tuple[State, Any] = repeat(learn, len(noise), numbers[-1], (state, statistics))
-        return after
+        after, statistics = repeat(learn, len(noise), numbers[-1], (state, statistics))
+        # A program for a single step is compiled for what it does, and returns only what it changes.
+        return {name: values for name, values in after.items() if values is not state[name]}, statistics
 
     def _step(self, name: str, state: State, gradients: Any, row: Any) -> None:
         """Take a step of an optimizer, in place."""
@@ -302,7 +316,8 @@ class SACUpdate(ActorCriticUpdate):
         self._step("actor", state, gradients, row)
         followed = dict(state)
         self._follow("critic", followed, numbers)
-        state["target/critic"] = jnp.where(due, followed["target/critic"], state["target/critic"])
+        target = "target/critic"
+        state[target] = select(due, lambda: followed[target], lambda: state[target])
         return state, {
             "ent_coef": ent_coef,
             "ent_coef_loss": ent_coef_loss,
@@ -386,7 +401,7 @@ class TD3Update(ActorCriticUpdate):
         critic_loss, gradients = jax.value_and_grad(compute_critic_loss)(self._get_parts("critic", state))
         self._step("critic", state, gradients, row)
 
-        def learn_actor(state: State) -> tuple[State, Any]:
+        def learn_actor() -> tuple[State, Any]:
             critic_parts = self._get_parts("critic", state)
 
             def compute_actor_loss(parts: Parameters) -> Any:
@@ -394,20 +409,32 @@ class TD3Update(ActorCriticUpdate):
                 return -self._critic(critic_parts, batch["observations"], actions)[:, 0].mean()
 
             actor_loss, gradients = jax.value_and_grad(compute_actor_loss)(self._get_parts("actor", state))
-            state = dict(state)
-            self._step("actor", state, gradients, row)
+            after = dict(state)
+            self._step("actor", after, gradients, row)
             for name in self.followed:
-                self._follow(name, state, numbers)
-            return state, actor_loss
+                self._follow(name, after, numbers)
+            return after, actor_loss
 
-        state, actor_loss = jax.lax.cond(due, learn_actor, lambda state: (state, jnp.zeros((), jnp.float32)), state)
-        return state, {"actor_loss": actor_loss, "critic_loss": critic_loss}
+        after, actor_loss = select(due, learn_actor, lambda: (state, jnp.zeros((), jnp.float32)))
+        return after, {"actor_loss": actor_loss, "critic_loss": critic_loss}
 
     def _log(self, statistics: dict[str, Any]) -> None:
         record, learned = self.model.logger.record, statistics["is_due"]
         if learned.any():
             record("train/actor_loss", np.mean(statistics["actor_loss"][learned]))
         record("train/critic_loss", np.mean(statistics["critic_loss"]))
+
+
+def select(condition: Any, compute: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
+    """
+    :param condition: a bool when a program is compiled, or a boolean of a program
+    :param compute: function for the result if the condition is true
+    :param otherwise: function for the result if it is false
+    :return: the result
+    """
+    if isinstance(condition, bool):
+        return compute() if condition else otherwise()
+    return jax.lax.cond(condition, compute, otherwise)
 
 
 def draw_normal(noise: torch.Tensor, std: float = 1.0) -> None:
