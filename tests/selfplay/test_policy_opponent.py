@@ -11,11 +11,16 @@ from stable_baselines3 import A2C, DQN, PPO, SAC
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.vec_env import VecNormalize
 
+from sb3_ext.algorithms.board_networks import BoardCNN
+from sb3_ext.algorithms.masked_dqn import MaskedDQN, MaskedQRDQN
 from sb3_ext.checkpoints.bundle.bundle import write_bundle
 from sb3_ext.checkpoints.bundle.content import capture_content
 from sb3_ext.errors import CheckpointError, SelfPlayError
 from sb3_ext.selfplay.frozen_opponent import freeze_model, load_opponent
+from sb3_ext.selfplay.games.connect4 import Connect4
+from sb3_ext.selfplay.opponents.opponent_registry import make_opponent
 from sb3_ext.selfplay.opponents.policy_opponent import PolicyOpponent
+from sb3_ext.selfplay.opponents.policy_scores import make_scores
 from sb3_ext.selfplay.seats.self_play_env import SelfPlayVecEnv
 
 BOARDS = np.arange(64)
@@ -65,6 +70,37 @@ def test_it_samples_from_the_policy_s_distribution_over_legal_moves(
     many = game.branch(np.zeros(20_000, dtype=int))
     actions = opponent.act(many, np.arange(20_000))
     assert np.bincount(actions, minlength=9) / 20_000 == pytest.approx(probabilities / probabilities.sum(), abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "has_masks"),
+    [*((kind, masks) for kind in (PPO, DQN, QRDQN) for masks in (False, True)), (MaskedDQN, True), (MaskedQRDQN, True)],
+)
+@pytest.mark.parametrize("is_convolutional", [False, True])
+def test_its_scores_are_those_of_the_policy(algorithm: Any, has_masks: bool, is_convolutional: bool) -> None:
+    game = Connect4(32)
+    for column in (3, 3, 3, 3, 3, 3, 0):  # the column in the middle is full
+        game.play(BOARDS[:32], np.full(32, column))
+    game.play(BOARDS[:16], np.full(16, 1))
+    env = SelfPlayVecEnv(game, make_opponent("random"), masks_in_observation=has_masks, illegal_move="random_legal")
+    network = {"features_extractor_class": BoardCNN} if is_convolutional else {}
+    model = algorithm(
+        "MultiInputPolicy" if has_masks else "MlpPolicy", env, device="cpu", seed=0, policy_kwargs=network
+    )
+    legal = game.find_legal(BOARDS[:32])
+    observations: Any = game.observe(BOARDS[:32], game.movers)
+    if has_masks:
+        observations = {"action_mask": legal.astype(np.int8), "observation": observations}
+    with torch.no_grad():
+        found, tensor = make_scores(model.policy)(observations), model.policy.obs_to_tensor(observations)[0]
+        if algorithm is PPO:
+            found = found.log_softmax(dim=1)
+            expected = model.policy.get_distribution(tensor).distribution.logits
+        elif algorithm in (DQN, MaskedDQN):
+            expected = model.policy.q_net(tensor)
+        else:
+            expected = model.policy.quantile_net(tensor).mean(dim=1)
+    assert found.numpy()[legal] == pytest.approx(expected.numpy()[legal], rel=1e-4, abs=1e-5)
 
 
 def test_a_policy_with_a_distribution_of_its_own_is_asked_for_it(make_toy: Any, make_player: Any) -> None:

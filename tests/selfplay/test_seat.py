@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from sb3_contrib import MaskablePPO
 from sb3_contrib.common.maskable.utils import get_action_masks, is_masking_supported
-from stable_baselines3 import DQN, PPO
+from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
 
 from sb3_ext.errors import SelfPlayError
+from sb3_ext.selfplay.frozen_opponent import freeze_model
+from sb3_ext.selfplay.opponents.opponent_registry import make_opponent
 from sb3_ext.selfplay.pool.opponent_samplers import MixedSampler
 from sb3_ext.selfplay.seats.self_play_env import SelfPlayVecEnv
 from sb3_ext.vec.snapshots.vec_snapshots import get_vec_snapshot, set_vec_snapshot
@@ -104,6 +106,33 @@ def test_boards_with_the_same_opponent_are_answered_together(make_toy: Any, make
     env.step(np.zeros(16, dtype=int))
     assert (len(a.calls), len(b.calls)) == (1, 1)
     assert sorted(a.calls[0] + b.calls[0]) == list(range(16))
+
+
+def test_policies_choose_from_shared_observations_what_they_choose_alone(make_toy: Any) -> None:
+    class Alone:
+        """Hides that the opponent is a policy."""
+
+        def __init__(self, opponent: Any) -> None:
+            self.name, self.act = opponent.name, opponent.act
+            self.state_dict, self.load_state_dict = opponent.state_dict, opponent.load_state_dict
+
+    def make_env(wrap: Any) -> SelfPlayVecEnv:
+        models = [A2C("MlpPolicy", make_seat_env(make_toy), device="cpu", seed=seed) for seed in (0, 1)]
+        policies = [freeze_model(model, name=f"policy {seed}", seed=seed) for seed, model in enumerate(models)]
+        opponents = [*map(wrap, policies), make_opponent("heuristic", seed=3)]
+        return SelfPlayVecEnv(make_toy(24), MixedSampler([(found, 1.0) for found in opponents], seed=4), seed=5)
+
+    together, alone = make_env(lambda opponent: opponent), make_env(Alone)
+    assert (together.reset() == alone.reset()).all()
+    for _ in range(20):
+        actions = together.action_masks().argmax(axis=1)
+        found, expected = together.step(actions), alone.step(actions)
+        assert all((one == other).all() for one, other in zip(found[:3], expected[:3], strict=True))
+    assert together.get_opponent_names() == {"policy 0", "policy 1", "heuristic"}
+
+
+def make_seat_env(make_toy: Any) -> SelfPlayVecEnv:
+    return SelfPlayVecEnv(make_toy(2), make_opponent("random"), illegal_move="random_legal")
 
 
 def test_alternating_seats_are_half_and_half(make_toy: Any, make_player: Any) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from sb3_ext.engines.coverage import NotCovered
+from sb3_ext.engines.network_functions import make_network_function
 from sb3_ext.internals.torch import get_own_parameters, has_hooks
 
 # OpenBLAS computes larger products with several threads, whatever torch's number of threads is.
@@ -91,12 +92,13 @@ class LayerProgram:
         """
         validate_parameters(module)
         self.calls_modules = True
+        compute = make_network_function(module)
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            outputs = Activations(*module(read()).shape)
+            outputs = Activations(*compute(read()).shape)
 
         def call() -> None:
             with torch.no_grad():
-                outputs.tensor.copy_(module(read()))
+                outputs.tensor.copy_(compute(read()))
 
         self._steps.append(call)
         return outputs

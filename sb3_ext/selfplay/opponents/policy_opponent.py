@@ -9,16 +9,15 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
-from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from sb3_contrib.qrdqn.policies import QRDQNPolicy
-from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
+from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.dqn.policies import DQNPolicy
 
 from sb3_ext.errors import SelfPlayError
-from sb3_ext.internals.sb3 import has_action_distribution_of
 from sb3_ext.selfplay.games.game import Boards, Game
 from sb3_ext.selfplay.games.legality import draw_legal
 from sb3_ext.selfplay.opponents.observation_statistics import Normalize, make_normalize
+from sb3_ext.selfplay.opponents.policy_scores import make_scores
 
 DEFAULT_EXPLORATION = 0.05
 
@@ -56,7 +55,6 @@ class PolicyOpponent:
         #: whether the policy is value-based
         self.has_values = isinstance(policy, DQNPolicy | QRDQNPolicy)
         self._exploration = exploration if self.has_values and not deterministic else 0.0
-        self._is_stock = _has_stock_distribution(policy)
         self._takes_masks = isinstance(policy.observation_space, spaces.Dict)
         self._normalize = normalize or make_normalize(None)
         if not self.has_values and (not hasattr(policy, "get_distribution") or hasattr(policy, "lstm_actor")):
@@ -64,15 +62,23 @@ class PolicyOpponent:
             raise SelfPlayError(
                 f"opponent '{name}': a {kind} cannot be an opponent; expected a policy of PPO, A2C, DQN or QR-DQN"
             )
+        self._compute = make_scores(policy)
 
     def act(self, game: Game, boards: Boards) -> NDArray[np.intp]:
-        legal = game.find_legal(boards)
-        scores = np.where(legal, self._score(self._observe(game, boards, legal)), -np.inf)
+        return self.choose(game.observe(boards, game.movers[boards]), game.find_legal(boards))
+
+    def choose(self, observations: NDArray[Any], legal: NDArray[np.bool_]) -> NDArray[np.intp]:
+        """
+        :param observations: observations of the players to move, shape (boards, ...)
+        :param legal: mask of the legal actions, shape (boards, actions)
+        :return: a legal action for each board, shape (boards,)
+        """
+        scores = np.where(legal, self._score(self._prepare(observations, legal)), -np.inf)
         if not (self._deterministic or self.has_values):
             scores += self._generator.gumbel(size=scores.shape)  # its maximum is a sample of the softmax
         actions: NDArray[np.intp] = scores.argmax(axis=1)
         if self._exploration > 0:
-            explores = self._generator.random(len(boards)) < self._exploration
+            explores = self._generator.random(len(legal)) < self._exploration
             actions = np.where(explores, draw_legal(legal, self._generator), actions)
         return actions
 
@@ -84,7 +90,8 @@ class PolicyOpponent:
             (boards, actions)
         """
         legal = game.find_legal(boards)
-        scores = np.where(legal, self._score(self._observe(game, boards, legal)), -np.inf)
+        observations = self._prepare(game.observe(boards, game.movers[boards]), legal)
+        scores = np.where(legal, self._score(observations), -np.inf)
         if not self.has_values:
             scores = np.exp(scores - scores.max(axis=1, keepdims=True))
             scores /= scores.sum(axis=1, keepdims=True)
@@ -98,8 +105,8 @@ class PolicyOpponent:
         """See :class:`~sb3_ext.stateful.Stateful`."""
         self._generator.bit_generator.state = state
 
-    def _observe(self, game: Game, boards: Boards, legal: NDArray[np.bool_]) -> Any:
-        observations: Any = game.observe(boards, game.movers[boards])
+    def _prepare(self, observations: Any, legal: NDArray[np.bool_]) -> Any:
+        """:return: the observations as the policy takes them"""
         if self._takes_masks:
             observations = {"action_mask": legal.astype(np.int8), "observation": observations}
         return self._normalize(observations)
@@ -110,29 +117,11 @@ class PolicyOpponent:
         if was_training:
             self.policy.set_training_mode(False)
         with torch.inference_mode():
-            tensor, _ = self.policy.obs_to_tensor(observations)
-            if isinstance(self.policy, DQNPolicy):
-                scores = self.policy.q_net(tensor)
-            elif isinstance(self.policy, QRDQNPolicy):
-                scores = self.policy.quantile_net(tensor).mean(dim=1)
-            elif self._is_stock:
-                # Same logits without a distribution object, whose checks take longer than a small network.
-                features = BasePolicy.extract_features(self.policy, tensor, self.policy.pi_features_extractor)
-                scores = self.policy.action_net(self.policy.mlp_extractor.forward_actor(features))
-            else:
-                scores = self.policy.get_distribution(tensor).distribution.logits
+            scores = self._compute(observations)
         if was_training:
             self.policy.set_training_mode(True)
         found: NDArray[np.float64] = scores.cpu().numpy().astype(np.float64)
         return found
-
-
-def _has_stock_distribution(policy: BasePolicy) -> bool:
-    return any(
-        has_action_distribution_of(type(policy), stock)
-        for stock in (ActorCriticPolicy, MaskableActorCriticPolicy)
-        if isinstance(policy, stock)
-    )
 
 
 def copy_policy(policy: BasePolicy) -> BasePolicy:

@@ -17,6 +17,7 @@ from sb3_ext.selfplay.games.openings import play_random_openings
 from sb3_ext.selfplay.games.zero_sum import check_zero_sum
 from sb3_ext.selfplay.opponents.function_opponent import FunctionOpponent
 from sb3_ext.selfplay.opponents.opponent import Opponent
+from sb3_ext.selfplay.opponents.policy_opponent import PolicyOpponent
 from sb3_ext.selfplay.pool.opponent_samplers import MixedSampler, OpponentSampler
 from sb3_ext.selfplay.seats.board_env import BoardVecEnv, pick_observation
 from sb3_ext.selfplay.seats.seat_draw import SeatDraw
@@ -202,19 +203,22 @@ class SelfPlayVecEnv(BoardVecEnv):
             self._play(boards, self._ask_opponents(boards), rewards, dones)
 
     def _ask_opponents(self, boards: Boards) -> NDArray[np.intp]:
+        legal = self.game.find_legal(boards)
         opponents = self._opponents[boards]
-        if (opponents == opponents[0]).all():
-            return self._ask(opponents[0], boards)
+        places = [opponents[0]] if (opponents == opponents[0]).all() else np.unique(opponents)
         actions = np.empty(len(boards), dtype=np.intp)
-        for place in np.unique(opponents):
-            chosen = opponents == place
-            actions[chosen] = self._ask(place, boards[chosen])
-        return actions
-
-    def _ask(self, place: int, boards: Boards) -> NDArray[np.intp]:
-        opponent = self.sampler.find(self._names[place])
-        actions = np.asarray(opponent.act(self.game, boards))
-        check_moves(f"opponent '{opponent.name}'", self.game, boards, actions, self.game.find_legal(boards))
+        observations: NDArray[Any] | None = None
+        for place in places:
+            opponent = self.sampler.find(self._names[place])
+            rows = slice(None) if len(places) == 1 else np.flatnonzero(opponents == place)
+            if isinstance(opponent, PolicyOpponent):
+                if observations is None:  # of all boards at once, for all policies
+                    observations = self.game.observe(boards, self.game.movers[boards])
+                actions[rows] = opponent.choose(observations[rows], legal[rows])
+            else:
+                found = np.asarray(opponent.act(self.game, boards[rows]))
+                check_moves(f"opponent '{opponent.name}'", self.game, boards[rows], found, legal[rows])
+                actions[rows] = found
         return actions
 
     def _end(self, boards: Boards, infos: list[dict[str, Any]]) -> None:
