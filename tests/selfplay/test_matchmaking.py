@@ -3,7 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sb3_ext.selfplay.pool.matchmaking import Chances, Results, choose_evicted, compute_chances, weigh_snapshots
+from sb3_ext.selfplay.pool.matchmaking import (
+    Chances,
+    Results,
+    choose_evicted,
+    compute_chances,
+    make_draw,
+    weigh_snapshots,
+)
 
 ALL = {"has_started": True, "has_snapshots": True, "has_heuristics": True}
 
@@ -63,3 +70,11 @@ def test_results_count_from_the_agent_s_side() -> None:
     for episode_return in (1.0, -1.0, -1.0, 0.0):
         results.add(episode_return)
     assert (results.wins, results.draws, results.losses, results.games) == (1, 1, 2, 4)
+
+
+def test_a_drawn_name_is_what_choice_draws() -> None:
+    names, chances = ["a", "b", "c", "d"], np.array([0.1, 0.0, 0.7, 0.2])
+    generators = [np.random.default_rng(3) for _ in range(2)]
+    draw = make_draw(names, chances, generators[0])
+    assert [draw() for _ in range(500)] == [str(generators[1].choice(names, p=chances)) for _ in range(500)]
+    assert generators[0].bit_generator.state == generators[1].bit_generator.state

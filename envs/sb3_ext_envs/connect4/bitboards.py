@@ -8,6 +8,9 @@ the top of a column into the next one. Columns follow each other; boards of more
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -44,21 +47,34 @@ class BitLayout:
         steps = {1: has_columns, self.column_bits: has_rows}
         steps |= dict.fromkeys((self.column_bits - 1, self.column_bits + 1), has_columns and has_rows)
         self._line_steps = [step for step, fits in steps.items() if fits]
+        self._distances = np.array(self._line_steps, np.uint64)
+        #: a stone in each cell, counted from the bottom; shape (cols, rows, words)
+        self.cell_bits: Bitboards = np.zeros((cols, rows, self.num_words), np.uint64)
+        bits = np.arange(cols)[:, None] * self.column_bits + np.arange(rows)
+        masks = np.left_shift(np.uint64(1), (bits % WORD_BITS).astype(np.uint64))
+        np.put_along_axis(self.cell_bits, (bits // WORD_BITS)[..., None], masks[..., None], axis=-1)
 
     def has_line(self, stones: Bitboards) -> NDArray[np.bool_]:
         """
         :param stones: of one player on each board, shape (boards, words)
         :return: whether there are ``in_a_row`` in a row, a column or a diagonal, shape (boards,)
         """
+        if self.num_words == 1:  # all directions at once, shape (boards, directions)
+            lines = self._find_lines(stones, lambda starts, cells: starts >> np.uint64(cells) * self._distances)
+            return np.asarray((lines != 0).any(axis=-1))
         lines = np.zeros_like(stones)
         for step in self._line_steps:
-            starts, length = stones, 1  # bits where a line of this length begins
-            while length < self.in_a_row:
-                longer = min(length, self.in_a_row - length)
-                starts = starts & _shift_down(starts, longer * step)
-                length += longer
-            lines |= starts
-        return np.asarray(lines[:, 0] != 0 if self.num_words == 1 else lines.any(axis=-1))
+            lines |= self._find_lines(stones, partial(_shift_cells, step))
+        return np.asarray(lines.any(axis=-1))
+
+    def _find_lines(self, stones: Bitboards, shift: Callable[[Bitboards, int], Bitboards]) -> Bitboards:
+        """:return: bits where a line of ``in_a_row`` begins; ``shift`` moves stones by a number of cells"""
+        starts, length = stones, 1  # bits where a line of this length begins
+        while length < self.in_a_row:
+            longer = min(length, self.in_a_row - length)
+            starts = starts & shift(starts, longer)
+            length += longer
+        return starts
 
     def unpack(self, stones: Bitboards) -> NDArray[np.int8]:
         """
@@ -75,10 +91,12 @@ class BitLayout:
         return np.ascontiguousarray(columns.swapaxes(-1, -2)[..., ::-1, :]).view(np.int8)
 
 
+def _shift_cells(step: int, words: Bitboards, cells: int) -> Bitboards:
+    return _shift_down(words, cells * step)
+
+
 def _shift_down(words: Bitboards, distance: int) -> Bitboards:
     """:return: the bits shifted towards the first one, across words; bits beyond it are dropped"""
-    if words.shape[-1] == 1 and distance < WORD_BITS:
-        return words >> np.uint64(distance)
     skipped, bits = divmod(distance, WORD_BITS)
     shifted = np.zeros_like(words)
     kept = words[..., skipped:]

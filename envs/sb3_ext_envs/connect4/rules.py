@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sb3_ext_envs.connect4.bitboards import WORD_BITS, Bitboards, BitLayout
+from sb3_ext_envs.connect4.bitboards import Bitboards, BitLayout
 
 Boards = NDArray[np.intp]
 
@@ -65,15 +65,14 @@ class Connect4Rules:
         :param cols: where, shape (boards,)
         :return: whether that wins, and whether the game is over, each of shape (boards,)
         """
-        layout = self.layout
-        players = self.plies[boards] & 1
-        bits = cols * layout.column_bits + self.heights[boards, cols]
-        masks = np.left_shift(np.uint64(1), (bits % WORD_BITS).astype(np.uint64))
-        self.stones[boards, players, bits // WORD_BITS] |= masks
-        self.heights[boards, cols] += 1
-        self.plies[boards] += 1
-        is_won = layout.has_line(self.stones[boards, players])
-        return is_won, is_won | (self.plies[boards] == layout.rows * layout.cols)
+        layout, plies, heights = self.layout, self.plies[boards], self.heights[boards, cols]
+        players = plies & 1
+        stones = self.stones[boards, players] | layout.cell_bits[cols, heights]
+        self.stones[boards, players] = stones
+        self.heights[boards, cols] = heights + 1
+        self.plies[boards] = plies + 1
+        is_won = layout.has_line(stones)
+        return is_won, is_won | (plies == layout.rows * layout.cols - 1)
 
     def draw_planes(self, boards: Boards, players: NDArray[np.integer[Any]]) -> NDArray[np.int8]:
         """

@@ -46,8 +46,11 @@ class Connect4:
     def play(self, boards: Boards, actions: NDArray[np.integer[Any]]) -> MoveResults:
         players = self.rules.plies[boards] & 1
         is_won, ends = self.rules.play(boards, actions)
-        first = np.where(is_won, 1 - 2 * players, 0).astype(np.float32)
-        return MoveResults(np.stack([first, -first], axis=1), ends)
+        rewards = np.zeros((len(boards), 2), np.float32)
+        won = np.flatnonzero(is_won)
+        rewards[won, players[won]] = 1.0
+        rewards[won, 1 - players[won]] = -1.0
+        return MoveResults(rewards, ends)
 
     def observe(self, boards: Boards, players: NDArray[np.integer[Any]]) -> NDArray[np.int8]:
         return self.rules.draw_planes(boards, players)

@@ -20,7 +20,7 @@ from sb3_ext.selfplay.opponents.opponent import Opponent
 from sb3_ext.selfplay.opponents.opponent_registry import make_opponents
 from sb3_ext.selfplay.opponents.policy_opponent import PolicyOpponent
 from sb3_ext.selfplay.pool.frozen_policies import FrozenPolicies
-from sb3_ext.selfplay.pool.matchmaking import Results, choose_evicted, compute_chances, weigh_snapshots
+from sb3_ext.selfplay.pool.matchmaking import Results, choose_evicted, compute_chances, make_draw, weigh_snapshots
 from sb3_ext.selfplay.pool.opponent_samplers import normalize_shares
 from sb3_ext.selfplay.pool.pool_settings import PoolSettings
 from sb3_ext.selfplay.pool.snapshot_store import SnapshotStore, name_snapshot
@@ -153,7 +153,12 @@ class OpponentPool:
             has_snapshots=bool(self.members),
             has_heuristics=bool(self._names),
         )
-        draw_of_kind = (self._draw_heuristic, lambda: CURRENT_SELF, self._draw_past)
+        past = weigh_snapshots(self.settings.sampling, [self.results[name] for name in self.members])
+        draw_of_kind = (
+            make_draw(self._names, self._shares, self._draws),
+            lambda: CURRENT_SELF,
+            make_draw(self.members, past, self._draws),
+        )
         return [draw_of_kind[kind]() for kind in self._draws.choice(3, count, p=chances)]
 
     def find(self, name: str) -> Opponent:
@@ -241,13 +246,6 @@ class OpponentPool:
             generator.bit_generator.state = generator_state
         for name, opponent_state in state["heuristics"].items():
             self._heuristics[name].load_state_dict(opponent_state)
-
-    def _draw_heuristic(self) -> str:
-        return self._names[self._draws.choice(len(self._names), p=self._shares)]
-
-    def _draw_past(self) -> str:
-        weights = weigh_snapshots(self.settings.sampling, [self.results[name] for name in self.members])
-        return self.members[self._draws.choice(len(self.members), p=weights)]
 
     def _is_good(self, name: str) -> bool:
         if name in self._damaged:
