@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from sb3_ext.selfplay.games.connect4 import Connect4
+from sb3_ext.selfplay.games.legality import draw_legal
 from sb3_ext.selfplay.opponents.heuristics import (
     AlphaBetaOpponent,
     HeuristicOpponent,
     RandomOpponent,
+    search_wins_and_threats,
 )
 from sb3_ext.selfplay.opponents.opponent import Opponent
 
@@ -120,3 +122,21 @@ def test_the_state_brings_the_same_moves_back_and_the_game_is_left_alone(opponen
 def test_a_depth_of_nothing() -> None:
     with pytest.raises(ValueError, match="depth must be positive, but got 0"):
         AlphaBetaOpponent(0)
+
+
+@pytest.mark.parametrize("params", [{}, {"rows": 4, "cols": 5, "in_a_row": 3}, {"rows": 9, "cols": 9}])
+def test_winning_moves_are_those_that_a_search_finds(params: dict[str, int]) -> None:
+    game, generator = Connect4(200, **params), np.random.default_rng(0)
+    boards, compared = np.arange(200), 0
+    while len(boards):
+        wins, threats = search_wins_and_threats(game, boards)
+        legal, movers = game.find_legal(boards), game.movers[boards]
+        assert (game.find_winning_moves(boards, movers) == wins).all()
+        # A threat is blocked only if there is no win, and if there is another move.
+        matters = ~wins.any(axis=1) & (legal.sum(axis=1) > 1)
+        found = game.find_winning_moves(boards, 1 - movers)
+        assert (found[matters] == (threats & legal)[matters]).all()
+        compared += int(found[matters].sum())
+        ends = game.play(boards, draw_legal(legal, generator)).ends
+        boards = boards[~ends]
+    assert compared > 100

@@ -74,6 +74,18 @@ class Connect4Rules:
         is_won = layout.has_line(stones)
         return is_won, is_won | (plies == layout.rows * layout.cols - 1)
 
+    def find_winning_moves(self, boards: Boards, players: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
+        """
+        :param boards: boards whose games are not over
+        :param players: player 0 or 1 on each board, shape (boards,)
+        :return: columns in which a stone of that player would win, whoever is to move, shape (boards, cols)
+        """
+        layout, heights = self.layout, self.heights[boards]
+        has_room = heights < layout.rows
+        added = layout.cell_bits[np.arange(layout.cols), np.where(has_room, heights, 0)]
+        stones = self.stones[boards, players][:, None] | added
+        return has_room & layout.has_line(stones.reshape(-1, layout.num_words)).reshape(has_room.shape)
+
     def draw_planes(self, boards: Boards, players: NDArray[np.integer[Any]]) -> NDArray[np.int8]:
         """
         :param boards: which

@@ -52,6 +52,9 @@ class Connect4:
         rewards[won, 1 - players[won]] = -1.0
         return MoveResults(rewards, ends)
 
+    def find_winning_moves(self, boards: Boards, players: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
+        return self.rules.find_winning_moves(boards, players)
+
     def observe(self, boards: Boards, players: NDArray[np.integer[Any]]) -> NDArray[np.int8]:
         return self.rules.draw_planes(boards, players)
 

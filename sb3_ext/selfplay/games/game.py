@@ -8,7 +8,7 @@ constructor receives ``num_boards``, the game's parameters, and ``seed`` if it a
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from gymnasium import spaces
@@ -93,4 +93,16 @@ class Game(Stateful, Protocol):
         """
         :param board: index of a board
         :return: the position as text
+        """
+
+
+@runtime_checkable
+class SupportsWinningMoves(Protocol):
+    """What a game may have to let ``heuristic`` find winning moves without trying all moves."""
+
+    def find_winning_moves(self, boards: Boards, players: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
+        """
+        :param boards: boards whose games are not over
+        :param players: the player of each board, 0 or 1, who may not be the one to move, shape (boards,)
+        :return: mask of the actions with which that player would win if it were to move, shape (boards, actions)
         """

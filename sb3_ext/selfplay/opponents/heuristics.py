@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sb3_ext.selfplay.games.game import Boards, Game
+from sb3_ext.selfplay.games.game import Boards, Game, SupportsWinningMoves
 from sb3_ext.selfplay.games.legality import draw_legal
 from sb3_ext.selfplay.opponents.move_search import find_winners, rate_moves, try_moves
 
@@ -56,18 +56,11 @@ class HeuristicOpponent(RandomOpponent):
 
     def _find_candidates(self, game: Game, boards: Boards) -> NDArray[np.bool_]:
         legal = game.find_legal(boards)
-        rows, actions, players, children, results = try_moves(game, boards)
-        wins = np.zeros_like(legal)
-        wins[rows, actions] = results.ends & (find_winners(results.rewards, players) > 0)
-        threats = np.zeros_like(legal)
-        has_win = np.asarray(wins.any(axis=1))
-        is_open = ~results.ends & (children.movers != players) & ~has_win[rows]
-        open_children = np.flatnonzero(is_open)
-        if len(open_children):
-            child_rows, replies = np.nonzero(rate_moves(children, open_children, depth=1) > 0)
-            parents = open_children[child_rows]
-            is_wasted = actions[parents] != replies
-            threats[rows[parents][is_wasted], replies[is_wasted]] = True
+        if isinstance(game, SupportsWinningMoves):
+            movers = game.movers[boards]
+            wins, threats = (game.find_winning_moves(boards, players) for players in (movers, 1 - movers))
+        else:
+            wins, threats = search_wins_and_threats(game, boards)
         for candidates in (threats & legal, wins):
             legal = np.where(candidates.any(axis=1, keepdims=True), candidates, legal)
         return legal
@@ -112,3 +105,25 @@ class SmartHeuristicOpponent(AlphaBetaOpponent):
         self, depth: int = 4, seed: int | np.random.SeedSequence | None = None, name: str = "smart_heuristic"
     ) -> None:
         super().__init__(depth, seed, name)
+
+
+def search_wins_and_threats(game: Game, boards: Boards) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """
+    Try all moves of the player to move, and all replies where it has no winning move.
+
+    :param game: any game; not modified
+    :param boards: boards whose games are not over
+    :return: mask of the moves that win, and of the replies that win after another move, each of shape (boards, actions)
+    """
+    wins = np.zeros((len(boards), int(game.action_space.n)), np.bool_)
+    threats = wins.copy()
+    rows, actions, players, children, results = try_moves(game, boards)
+    wins[rows, actions] = results.ends & (find_winners(results.rewards, players) > 0)
+    is_open = ~results.ends & (children.movers != players) & ~np.asarray(wins.any(axis=1))[rows]
+    open_children = np.flatnonzero(is_open)
+    if len(open_children):
+        child_rows, replies = np.nonzero(rate_moves(children, open_children, depth=1) > 0)
+        parents = open_children[child_rows]
+        is_wasted = actions[parents] != replies
+        threats[rows[parents][is_wasted], replies[is_wasted]] = True
+    return wins, threats
