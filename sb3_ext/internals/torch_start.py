@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
+from typing import Any
 
 _REGISTRATIONS = "torch._meta_registrations"
 _USERS = frozenset({"torch._decomp", "torch._dynamo", "torch._export", "torch._inductor"})
@@ -46,7 +47,7 @@ class _DeferringFinder(MetaPathFinder):
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         if fullname == _REGISTRATIONS:
-            return ModuleSpec(fullname, _EmptyLoader())
+            return ModuleSpec(fullname, _StandInLoader(self))
         if fullname in _USERS:
             spec = PathFinder.find_spec(fullname, path, target)
             if spec is not None and spec.loader is not None:
@@ -73,9 +74,30 @@ def _is_known(name: str) -> bool:
     return name in _WITHOUT_META or name.startswith("_") or name.endswith("__mypyc")
 
 
-class _EmptyLoader(Loader):
+class _StandInLoader(Loader):
+    def __init__(self, finder: _DeferringFinder) -> None:
+        self._finder = finder
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return _StandIn(self._finder)
+
     def exec_module(self, module: ModuleType) -> None:
         """Leave the module empty."""
+
+
+class _StandIn(ModuleType):
+    """The skipped module, which is imported when a name in it is used."""
+
+    def __init__(self, finder: _DeferringFinder) -> None:
+        super().__init__(_REGISTRATIONS)
+        self._finder = finder
+
+    def __getattr__(self, name: str) -> Any:
+        # inspect and cloudpickle loop over all modules and look up dunder names: do not import it for these.
+        if name.startswith("__"):
+            raise AttributeError(f"module {_REGISTRATIONS!r} has no attribute {name!r}")
+        self._finder.end()
+        return getattr(sys.modules[_REGISTRATIONS], name)
 
 
 class _UserLoader(Loader):

@@ -43,6 +43,21 @@ def test_a_training_needs_no_meta_kernels_and_fake_tensors_find_them(tmp_path: P
     assert lines == ["False", "[2, 4, 6, 6]", "True", "meta_conv True", "False"]
 
 
+def test_a_name_of_the_skipped_module_is_found(tmp_path: Path) -> None:
+    lines = run_python(
+        """
+        import inspect, torch
+
+        inspect.getmodule(torch.nn.Linear.forward.__code__)  # looks at every module
+        print("torch._prims" in sys.modules)
+        from torch._meta_registrations import meta_conv
+        print(meta_conv.__name__, torch._meta_registrations is sys.modules["torch._meta_registrations"])
+        """,
+        tmp_path,
+    )
+    assert lines == ["False", "meta_conv True"]
+
+
 def test_modules_of_the_user_find_them(tmp_path: Path) -> None:
     (tmp_path / "my_network.py").write_text(
         "import torch\n"
