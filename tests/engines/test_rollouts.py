@@ -92,7 +92,12 @@ def make_model(
 def learn(model: Any, engine_id: str, last_step: int | None = None) -> dict[str, Any]:
     """:return: all that collecting has an effect on"""
     callback = RecordingCallback(last_step)
-    with attaching(model, engine_id, lambda *arguments, **keywords: None):  # type: ignore[arg-type]
+
+    def update(*arguments: Any, **keywords: Any) -> None:
+        for parameter in model.policy.parameters():  # in other memory, as when an engine makes its arrays
+            parameter.data = parameter.data * 0.99
+
+    with attaching(model, engine_id, update):  # type: ignore[arg-type]
         model.learn(84, callback=callback, log_interval=3)
     buffer = getattr(model, "replay_buffer", None) or model.rollout_buffer
     normalizer = model.get_vec_normalize_env()

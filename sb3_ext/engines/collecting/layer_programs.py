@@ -45,7 +45,8 @@ class LayerProgram:
         #: whether modules are called, whose result may depend on ``training``
         self.calls_modules = False
         self._steps: list[Callable[[], Any]] = []
-        self._addresses: list[tuple[dict[str, Any], str, int]] = []
+        self._parameters: list[tuple[dict[str, Any], str]] = []
+        self._addresses: list[int] = []
 
     def __call__(self) -> None:
         """Compute the outputs from the inputs."""
@@ -54,7 +55,7 @@ class LayerProgram:
 
     def has_moved(self) -> bool:
         """:return: whether parameters are no longer where they were, so that this program computes with old ones"""
-        return any(parameters[name].data_ptr() != address for parameters, name, address in self._addresses)
+        return [parameters[name].data_ptr() for parameters, name in self._parameters] != self._addresses
 
     def add(self, module: nn.Module, inputs: Activations) -> Activations:
         """
@@ -120,7 +121,8 @@ class LayerProgram:
 
     def _view(self, parameters: dict[str, Any], name: str) -> torch.Tensor:
         parameter: torch.Tensor = parameters[name]
-        self._addresses.append((parameters, name, parameter.data_ptr()))
+        self._parameters.append((parameters, name))
+        self._addresses.append(parameter.data_ptr())
         return parameter.detach()
 
     def _add_activation(self, function: Callable[..., Any], inputs: Activations) -> Activations:

@@ -14,7 +14,6 @@ from sb3_contrib.common.maskable.utils import get_action_masks, is_masking_suppo
 from stable_baselines3.common.buffers import DictRolloutBuffer, RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from stable_baselines3.common.utils import obs_as_tensor
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_ext.engines.collecting.advantages import compute_advantages
@@ -104,7 +103,7 @@ class OnPolicyRollouts:
             model.num_timesteps += num_envs
             variables.update(
                 n_steps=n_steps,
-                obs_tensor=obs_as_tensor(observations, model.device),
+                obs_tensor=self._acting.to_tensors(observations),
                 actions=actions,
                 values=torch.from_numpy(values),
                 log_probs=torch.from_numpy(log_probs),

@@ -30,7 +30,7 @@ class Acting:
         self._model = model
         self._program: ActorCriticProgram | None = None
         self._single: ActorCriticProgram | None = None
-        self._reason: str | None = None
+        self._uncovered: Any = None
 
     def begin_rollout(self) -> None:
         """Switch the policy to evaluation mode, if that may change what it computes."""
@@ -44,6 +44,8 @@ class Acting:
         :param observations: observations of all environments
         """
         policy = self._model.policy
+        if policy is self._uncovered:
+            return
         if self._program is not None and self._program.policy is policy and not self._program.has_moved():
             return
         policy.set_training_mode(False)
@@ -51,9 +53,8 @@ class Acting:
         try:
             self._program = ActorCriticProgram(policy, observations)
         except NotCovered as error:
-            if self._reason is None:
-                logger.info("collecting: actions by the policy's own forward, since %s", error.reason)
-            self._reason = error.reason
+            self._uncovered = policy
+            logger.info("collecting: actions by the policy's own forward, since %s", error.reason)
 
     def act(
         self, observations: Observations, masks: NDArray[Any] | None
@@ -69,9 +70,18 @@ class Acting:
             return self._program.act(observations, masks)
         keywords = {} if masks is None else {"action_masks": masks}
         with torch.no_grad():
-            found = self._model.policy(obs_as_tensor(observations, self._model.device), **keywords)
+            found = self._model.policy(self.to_tensors(observations), **keywords)
         actions, values, log_probs = (tensor.cpu().numpy() for tensor in found)
         return actions, values, log_probs
+
+    def to_tensors(self, observations: Observations) -> Any:
+        """
+        :param observations: observations of all environments
+        :return: tensors on the device of the model, on the same memory where possible
+        """
+        if isinstance(observations, np.ndarray) and self._model.device.type == "cpu":
+            return torch.from_numpy(observations)
+        return obs_as_tensor(observations, self._model.device)
 
     def compute_values(self, observations: Observations) -> NDArray[np.float32]:
         """
@@ -80,7 +90,7 @@ class Acting:
         """
         if self._program is not None:
             return self._program.compute_values(observations)
-        return self._call_predict_values(obs_as_tensor(observations, self._model.device))
+        return self._call_predict_values(self.to_tensors(observations))
 
     def compute_single_value(self, observation: Any) -> NDArray[np.float32]:
         """

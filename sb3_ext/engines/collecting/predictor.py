@@ -21,6 +21,8 @@ _EXPLORES = {DQN.predict, QRDQN.predict}
 _EXPLORES_LEGAL_MOVES = {MaskedDQN.predict, MaskedQRDQN.predict}
 _KNOWN = _POLICY_PREDICTS | _EXPLORES | _EXPLORES_LEGAL_MOVES
 
+_MAX_PROGRAMS = 32  # each has memory of its own for activations
+
 
 class Predictor:
     """
@@ -81,6 +83,8 @@ class Predictor:
         program = self._programs.get(rows)
         if program is None or program.policy is not policy or program.has_moved():
             policy.set_training_mode(False)
+            if len(self._programs) == _MAX_PROGRAMS:
+                del self._programs[next(iter(self._programs))]
             try:
                 program = self._programs[rows] = make_program(policy, observation)
             except NotCovered:
