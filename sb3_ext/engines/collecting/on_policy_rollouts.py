@@ -19,6 +19,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from sb3_ext.engines.collecting.advantages import compute_advantages
 from sb3_ext.engines.collecting.observation_inputs import Observations
 from sb3_ext.engines.collecting.policy_acting import Acting
+from sb3_ext.engines.collecting.policy_programs import scale_actions
 from sb3_ext.internals.sb3_rollouts import (
     get_last_episode_starts,
     get_last_observations,
@@ -64,8 +65,7 @@ class OnPolicyRollouts:
         :return: ``False`` if the callback has stopped the rollout
         :raises ValueError: if ``use_masking`` is true for MaskablePPO, and the environments have no masks
         """
-        model, space, num_envs = self._model, self._model.action_space, env.num_envs
-        masks = None
+        model, num_envs, masks = self._model, env.num_envs, None
         if self._has_masks and use_masking and not is_masking_supported(env):
             raise ValueError("Environment does not support action masking. Consider using ActionMasker wrapper")
         self._acting.begin_rollout()
@@ -91,13 +91,8 @@ class OnPolicyRollouts:
             if self._has_masks:
                 masks = variables["action_masks"] = get_action_masks(env) if use_masking else None
             actions, values, log_probs = self._acting.act(observations, masks)
-            clipped_actions = actions
+            clipped_actions = scale_actions(model.policy, actions)
             if not self._has_masks:
-                if isinstance(space, spaces.Box):
-                    if model.policy.squash_output:
-                        clipped_actions = model.policy.unscale_action(actions)
-                    else:
-                        clipped_actions = np.minimum(np.maximum(actions, space.low), space.high)
                 variables["clipped_actions"] = clipped_actions
             new_obs, rewards, dones, infos = env.step(clipped_actions)
             model.num_timesteps += num_envs
@@ -117,7 +112,7 @@ class OnPolicyRollouts:
                 return False
             update_episode_statistics(model, infos, dones)
             n_steps += 1
-            if isinstance(space, spaces.Discrete):
+            if isinstance(model.action_space, spaces.Discrete):
                 actions = actions.reshape(-1, 1)
             if True in dones.tolist():
                 self._add_terminal_values(rewards, dones, infos)
