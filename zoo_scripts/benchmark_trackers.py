@@ -148,13 +148,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--steps", type=int, default=50_000)
+    parser.add_argument("--tracking-uri", help="an MLflow server instead of SQLite in the process that trains")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory) / "runs"
         root.mkdir()
         for name in ("TRACKIO_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR"):
             os.environ[name] = f"{directory}/{name}"
-        trackers: dict[str, Any] = {"mlflow": {}, "wandb": {"mode": "offline"}, "trackio": {}}
+        mlflow = {} if options.tracking_uri is None else {"tracking_uri": options.tracking_uri}
+        trackers: dict[str, Any] = {"mlflow": mlflow, "wandb": {"mode": "offline"}, "trackio": {}}
         columns = ("training", "loop", "threads", "W&B", "share", "against none", "start")
         print(" " * 4 + "".join(f"{column:>14}" for column in columns))
         for agent in (_DQN, _PPO):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from sb3_ext.building.callbacks import Callbacks
 from sb3_ext.config import RunConfig
 from sb3_ext.runs.paths import RunPaths
+from sb3_ext.runs.run_registry import SWEEP_FILE
 from sb3_ext.runs.session import RunSession
 from sb3_ext.tracking.run_trackers import RunTrackers
 from sb3_ext.tracking.tracker import RunGroup, TrackedRun
@@ -49,6 +51,10 @@ def describe_tracked_run(paths: RunPaths, step: int | None = None) -> TrackedRun
     if (study := meta.get("study")) is not None:
         group = RunGroup(study["name"], study["id"], paths.root.parent)
         tags |= {"study": study["name"], "trial": str(study["trial"])}
+    elif (paths.root.parent / SWEEP_FILE).exists():
+        directory = paths.root.parent.absolute()
+        group = RunGroup(directory.name, hashlib.sha256(str(directory).encode()).hexdigest()[:16], directory)
+        tags |= {"sweep": directory.name, "seed": str(meta.get("seed"))}
     tags |= {"run_directory": str(paths.root)}
     return TrackedRun(paths.root.name, paths.root, step=step, tags=tags, group=group)
 

@@ -31,7 +31,6 @@ class TrackedValuesCallback(EpisodeCallback):
         self._benchmark: BenchmarkCallback | None = None
         self._own_watch: ResourceWatch | None = None
         self._usage = ResourceUsage()
-        self._system: dict[str, float] = {}
 
     def state_dict(self) -> dict[str, Any]:
         """See :class:`~sb3_ext.stateful.Stateful`."""
@@ -89,14 +88,14 @@ class TrackedValuesCallback(EpisodeCallback):
         samples, seconds = usage.memory_samples - before.memory_samples, usage.wall_seconds - before.wall_seconds
         if samples < 0 or seconds < 0:  # the watch was started again
             self._usage = usage
-        elif samples > 0 and seconds > 0:
-            self._usage = usage
-            self._system = {
-                "system/cpu_percent": 100 * (usage.cpu_seconds - before.cpu_seconds) / seconds,
-                "system/memory_bytes": (usage.memory_sum_bytes - before.memory_sum_bytes) / samples,
-                **_measure_gpu(self.model.device),
-            }
-        return self._system
+        if samples <= 0 or seconds <= 0:
+            return {}
+        self._usage = usage
+        return {
+            "system/cpu_percent": 100 * (usage.cpu_seconds - before.cpu_seconds) / seconds,
+            "system/memory_bytes": (usage.memory_sum_bytes - before.memory_sum_bytes) / samples,
+            **_measure_gpu(self.model.device),
+        }
 
 
 class TrackingCallback(TrackedValuesCallback):

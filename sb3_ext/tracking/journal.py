@@ -12,7 +12,7 @@ from array import array
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -56,7 +56,8 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         """:return: the fields that are given"""
-        return {name: value for name, value in asdict(self).items() if value not in (None, {})}
+        # Not asdict(), which copies every value.
+        return {name: value for name, value in vars(self).items() if value is not None and value != {}}
 
     def to_line(self) -> bytes:
         """:return: JSON with a line break; NaN and infinity are written as by Python's ``json``"""

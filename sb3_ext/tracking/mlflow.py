@@ -50,7 +50,8 @@ _DEFAULTS = {
 
 class MlflowTracker(Tracker):
     """
-    Logs parameters, metrics, files and tags to MLflow. The trials of a study are nested in a run of the study.
+    Logs parameters, metrics, files and tags to MLflow. The trials of a study, and the runs of a sweep over
+    seeds, are nested in a run of the study or sweep.
 
     :param tracking_uri: URI of a server, such as ``http://localhost:5000``, or of a database; ``None`` for
         ``MLFLOW_TRACKING_URI`` or, if that is not set, the file ``mlflow.db`` next to the run directory. User name and
@@ -258,12 +259,16 @@ class MlflowTracker(Tracker):
     def _find_or_create_group(self, group: RunGroup) -> str:
         """:return: id of the run in which those of the group are nested"""
         experiment_id = self._find_or_create_experiment()
-        found = self._client.search_runs(
-            [experiment_id], f"tags.`{_GROUP_TAG}` = '{group.id}'", max_results=1, order_by=["attributes.start_time"]
-        )
-        tags = {**self._tags, _GROUP_TAG: group.id, "mlflow.source.name": "sb3-ext"}
-        run = found[0] if found else self._client.create_run(experiment_id, tags=tags, run_name=group.name)
-        run_id: str = run.info.run_id
+        condition = f"tags.`{_GROUP_TAG}` = '{group.id}'"
+        # Runs of a group may start at once.
+        with holding_lock(group.directory, required=False):
+            found = self._client.search_runs([experiment_id], condition, max_results=1)
+            if found:
+                run_id: str = found[0].info.run_id
+                return run_id
+            tags = {**self._tags, _GROUP_TAG: group.id, "mlflow.source.name": "sb3-ext"}
+            run_id = self._client.create_run(experiment_id, tags=tags, run_name=group.name).info.run_id
+            self._client.set_terminated(run_id)  # it trains nothing itself; start_group marks it as running
         return run_id
 
     def _find_run(self, run_id: str) -> Run:

@@ -99,7 +99,12 @@ class WandbTracker(Tracker):
                 resume="allow",
                 reinit="create_new",
                 settings=wandb.Settings(
-                    console="off", disable_code=True, init_timeout=_INIT_TIMEOUT_SECONDS, save_code=False, silent=True
+                    console="off",
+                    disable_code=True,
+                    init_timeout=_INIT_TIMEOUT_SECONDS,
+                    save_code=False,
+                    silent=True,
+                    x_disable_stats=True,  # system/… is logged already
                 ),
             )
             self._run.define_metric("*", step_metric=STEP_NAME)

@@ -95,6 +95,7 @@ def test_runs_of_a_group_are_nested_in_one_run(root: Path, client: MlflowClient)
     assert parents[0] == parents[1] != parents[2]
     parent = client.get_run(parents[0])
     assert (parent.info.run_name, parent.info.status, parent.data.tags["best_value"]) == ("study", "FINISHED", "1.5")
+    tracker.start_group(other)
     assert client.get_run(parents[2]).info.status == "RUNNING"
 
 

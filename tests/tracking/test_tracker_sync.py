@@ -11,9 +11,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 import sb3_ext
+from sb3_ext.building.trackers import describe_tracked_run
 from sb3_ext.cli import cli
 from sb3_ext.errors import Sb3ExtError
 from sb3_ext.runs.lock import RunLock
+from sb3_ext.runs.paths import RunPaths
 from sb3_ext.tracking import tracker_registry
 
 from .conftest import Service, ServiceTracker
@@ -84,6 +86,17 @@ def test_the_place_of_the_run_is_shown(service: Service) -> None:
 
     assert run.status == "completed"
     assert "memory://run-0" in shown.stdout
+
+
+def test_runs_of_a_sweep_belong_to_it(service: Service, tmp_path: Path) -> None:
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "sweep.json").write_text('{"seeds": [1]}')
+    sb3_ext.train(CONFIG, run_dir="sweep/seed_1")
+    found = describe_tracked_run(RunPaths(tmp_path / "sweep" / "seed_1"))
+
+    assert found.group is not None
+    assert (found.group.name, found.group.directory) == ("sweep", tmp_path / "sweep")
+    assert (found.tags["sweep"], found.tags["seed"]) == ("sweep", "1")
 
 
 def test_of_a_killed_run_everything_until_its_last_checkpoint_is_sent_once(service: Service) -> None:
