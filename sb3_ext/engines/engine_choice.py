@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from sb3_ext.algorithms.threads import NetworkCost, count_steps_per_minibatch, measure_network
+from sb3_ext.algorithms.threads import count_steps_per_minibatch, measure_network, using_threads
 from sb3_ext.engines.coverage import NotCovered
 from sb3_ext.engines.engine import Engine, Update
 from sb3_ext.engines.engine_registry import AUTO_ENGINE, STOCK_ENGINE, TORCH_ENGINE, XLA_ENGINE, get_engine
@@ -79,7 +79,10 @@ def _choose_fastest(model: Any, num_steps: float, threads: int | str) -> EngineC
     if minibatches < _MIN_MINIBATCHES:
         logger.debug("engine: stock; this training is too short to measure for")
         return choice
-    seconds = _STOCK_OVERHEAD * _measure_stock(model, threads).minibatch_seconds
+    if model.device.type != "cpu":
+        logger.info("engine: stock; engines are not compared on the device %s", model.device)
+        return choice
+    best_threads, seconds = _measure_stock(model, threads)
     findings = [f"stock takes about {1e3 * seconds:.2f} ms a minibatch"]
     for engine_id in (TORCH_ENGINE, XLA_ENGINE):
         engine = get_engine(engine_id)
@@ -88,7 +91,8 @@ def _choose_fastest(model: Any, num_steps: float, threads: int | str) -> EngineC
         except NotCovered as error:
             findings.append(f"{engine_id}: {error.reason}")
             continue
-        found = update.measure()
+        with using_threads(best_threads):
+            found = update.measure()
         findings.append(f"{engine_id} {1e3 * found:.2f}")
         if found < seconds:
             choice, seconds = EngineChoice(engine, update), found
@@ -116,6 +120,9 @@ def _make_worthwhile_update(engine: Engine, model: Any, seconds: float) -> Updat
     return update
 
 
-def _measure_stock(model: Any, threads: int | str) -> NetworkCost:
+def _measure_stock(model: Any, threads: int | str) -> tuple[int, float]:
+    """:return: the number of threads that is the fastest, and seconds of a minibatch of ``train`` with it"""
     candidates = [threads] if isinstance(threads, int) else sorted({1, torch.get_num_threads()})
-    return min((measure_network(model, count, 0.1) for count in candidates), key=lambda cost: cost.minibatch_seconds)
+    costs = {count: measure_network(model, count, 0.1).minibatch_seconds for count in candidates}
+    best = min(costs, key=lambda count: costs[count])
+    return best, _STOCK_OVERHEAD * costs[best]

@@ -17,7 +17,6 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import nn
 
-from sb3_ext.algorithms.threads import NetworkCost
 from sb3_ext.engines import engine, engine_choice
 from sb3_ext.engines.attachment import attaching, get_engine_id
 from sb3_ext.engines.coverage import NotCovered
@@ -204,12 +203,19 @@ def test_auto_takes_the_fastest_engine(
             return FakeUpdate(milliseconds)
 
         monkeypatch.setattr(engine_class, "make_update", make_update)
-    cost = NetworkCost(step_seconds=0, minibatch_seconds=stock / 1.5e3, steps_per_minibatch=4)
-    monkeypatch.setattr(engine_choice, "_measure_stock", lambda model, threads: cost)
+    monkeypatch.setattr(engine_choice, "_measure_stock", lambda model, threads: (1, stock / 1e3))
     choice = choose_engine("auto", make_model(), num_steps=num_steps)
     assert choice.engine.id == chosen
     assert (choice.update is None) == (chosen == "stock")
     assert choice.engine.collects_fast == (chosen != "stock")
+
+
+def test_auto_does_not_compare_engines_on_a_gpu(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    model = make_model()
+    model.device = torch.device("cuda")
+    assert choose_engine("auto", model, num_steps=10**9).engine.id == "stock"
+    assert "engine: stock; engines are not compared on the device cuda" in caplog.text
 
 
 def test_auto_does_not_measure_convolutions_of_xla(

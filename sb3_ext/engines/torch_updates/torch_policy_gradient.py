@@ -20,7 +20,7 @@ from sb3_ext.internals.sb3 import update_learning_rate
 
 Tensor = torch.Tensor
 
-_MEASURED = 4  # minibatches
+_MEASURED = 2  # minibatches
 
 
 class TorchPolicyGradientUpdate(TorchUpdate):

@@ -13,6 +13,8 @@ import torch
 from sb3_ext.engines.engine import Update
 from sb3_ext.engines.torch_updates.optimizer_steps import make_optimizer_step
 
+_MEASURING_SECONDS = 0.3
+
 
 class TorchUpdate(Update):
     """
@@ -44,12 +46,13 @@ class TorchUpdate(Update):
             for step in self._steps.values():
                 stack.enter_context(step.preserving())
                 step.begin()
-            times, count = [], 1
-            for _repeat in range(4):  # the first one allocates memory
-                began_at = time.process_time()
+            times: list[float] = []  # the first one is longer, since memory is allocated
+            deadline = time.perf_counter() + _MEASURING_SECONDS
+            while len(times) < 4 and not (times and time.perf_counter() > deadline):
+                began_at = time.process_time()  # elapsed time would depend on the load of the machine
                 count = self._try()
-                times.append(time.process_time() - began_at)
-            return min(times) / count
+                times.append((time.process_time() - began_at) / count / torch.get_num_threads())
+            return min(times)
 
     @abstractmethod
     def _update(self, *arguments: Any, **keywords: Any) -> None:
