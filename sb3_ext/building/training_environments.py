@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stable_baselines3.common.env_checker import check_env
-from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_ext.algorithms.algorithm_registry import get_algorithm
 from sb3_ext.algorithms.parameters import fill_parameters
@@ -24,6 +24,7 @@ from sb3_ext.runs.paths import RunPaths
 from sb3_ext.vec.check_finite import VecCheckFinite
 from sb3_ext.vec.closing import killing_new_processes
 from sb3_ext.vec.environment_factory import EnvironmentFactory
+from sb3_ext.vec.light_vec_normalize import LightVecNormalize
 from sb3_ext.vec.snapshots.exactness import Exactness
 
 _MAX_EVAL_ENVS = 16
@@ -178,7 +179,7 @@ def wrap_vec_env(env: VecEnv, config: RunConfig, training: bool) -> VecEnv:
         if not training:
             arguments["norm_reward"] = False
         # Images are transposed inside: off-policy algorithms store them as they come from there.
-        env = VecNormalize(wrap_env(env), training=training, **arguments)
+        env = LightVecNormalize(wrap_env(env), training=training, **arguments)
     # SB3 wraps the training environments itself; these need the same.
     return env if training else wrap_env(env)
 

@@ -54,7 +54,7 @@ _ARGUMENTS = CONSTRUCTION_ATTRIBUTES | {"spec", "class_attributes"}
 # No step depends on them, and earlier versions of this package did not use all of them.
 _OPTIONAL_LAYERS = frozenset({"AttributeForwarding", "SnapshotWrapper", "VecCheckFinite"})
 # Classes that replace those of earlier versions, whose snapshots are the same.
-_SNAPSHOT_NAMES = {"SequentialVecEnv": "DummyVecEnv"}
+_SNAPSHOT_NAMES = {"LightVecNormalize": "VecNormalize", "SequentialVecEnv": "DummyVecEnv"}
 # Attributes that belong to their process, or that every step replaces. Monitor's lists of all episodes grow with the
 # run, and its file has them too.
 _LIVE_ATTRIBUTES: tuple[tuple[type, frozenset[str]], ...] = (
