@@ -8,6 +8,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import DummyVecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 from stable_baselines3.common.vec_env.util import dict_to_obs
@@ -59,7 +60,7 @@ class SequentialVecEnv(DummyVecEnv):
         :return: observations, rewards, dones and infos
         """
         actions, rewards, dones, infos = self.actions, self.buf_rews, self.buf_dones, self.buf_infos
-        paused = self._paused
+        paused, whole = self._paused, self._get_whole_observations()
         for index, env in enumerate(self.envs):
             if index in paused:
                 continue
@@ -71,10 +72,23 @@ class SequentialVecEnv(DummyVecEnv):
             if is_done:
                 info["terminal_observation"] = observation
                 observation, self.reset_infos[index] = env.reset()
-            for key, array in self.buf_obs.items():
-                array[index] = observation if key is None else observation[key]
-        observations = {key: array.copy() for key, array in self.buf_obs.items()}
-        return dict_to_obs(self.observation_space, observations), rewards.copy(), dones.copy(), copy_infos(infos)
+            if whole is not None:
+                whole[index] = observation
+            else:
+                for key, array in self.buf_obs.items():
+                    array[index] = observation[key]
+        return self._copy_observations(), rewards.copy(), dones.copy(), copy_infos(infos)
+
+    def _get_whole_observations(self) -> NDArray[Any] | None:
+        """:return: the observations; ``None`` if they have parts, in a Dict or Tuple"""
+        arrays: dict[Any, NDArray[Any]] = self.buf_obs
+        return arrays.get(None)
+
+    def _copy_observations(self) -> VecEnvObs:
+        whole = self._get_whole_observations()
+        if whole is not None:
+            return whole.copy()
+        return dict_to_obs(self.observation_space, {key: array.copy() for key, array in self.buf_obs.items()})
 
 
 def copy_infos(infos: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -89,7 +103,7 @@ def copy_infos(infos: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     covers = _IMMUTABLE.issuperset
     return [
         info.copy()
-        if type(info) is dict and covers(map(type, info.values())) and covers(map(type, info))
+        if type(info) is dict and covers(map(type, info.values())) and (len(info) == 1 or covers(map(type, info)))
         else copy.deepcopy(info, memo)
         for info in infos
     ]
