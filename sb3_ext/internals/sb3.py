@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from stable_baselines3.common.base_class import BaseAlgorithm
     from stable_baselines3.common.policies import BasePolicy
+    from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
     from stable_baselines3.common.type_aliases import GymEnv
     from stable_baselines3.common.vec_env import VecEnv
     from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
@@ -210,6 +211,16 @@ def has_evaluation_of(policy: type[BasePolicy], stock: type[BasePolicy]) -> bool
     names = ("evaluate_actions", "extract_features")
     is_stock = all(getattr(policy, name) is getattr(stock, name) for name in names)
     return is_stock and has_action_distribution_of(policy, stock)
+
+
+def get_extracted_space(extractor: BaseFeaturesExtractor) -> gymnasium.Space[Any]:
+    """
+    Return the observation space of a features extractor.
+
+    :param extractor: a features extractor
+    :return: the space that it was made for
+    """
+    return extractor._observation_space
 
 
 def computes_like(module: Any, stock: type[Any]) -> bool:

@@ -55,6 +55,17 @@ def get_own_parameters(module: torch.nn.Module) -> dict[str, Any]:
     return module._parameters
 
 
+def get_adam_step(*, is_decoupled: bool) -> Callable[..., None]:
+    """
+    Return the function that ``Adam(fused=True)`` calls.
+
+    :param is_decoupled: whether weight decay is decoupled from the gradient, as in AdamW
+    :return: function that changes lists of weights and of the optimizer's buffers in place
+    """
+    function: Callable[..., None] = torch._fused_adamw_ if is_decoupled else torch._fused_adam_
+    return function
+
+
 class _DeferredCompiler(ModuleType):
     """The parts of ``torch._dynamo`` that optimizers use; the first use of another part loads the real module."""
 

@@ -24,7 +24,7 @@ GIVEN_TO_SUBCLASSES = {
 """Names that are called on ``self`` only, in a subclass of the class that defines them for that purpose."""
 
 PUBLIC = {
-    *("_asdict", "_replace"),  # of named tuples, where the underscore keeps them apart from fields
+    *("_asdict", "_fields", "_replace"),  # of named tuples, where the underscore keeps them apart from fields
     "_exit",  # of os
     "_c_lib",  # of procgen, which only sb3_ext_envs uses, and that may not import sb3_ext
 }

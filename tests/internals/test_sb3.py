@@ -90,6 +90,10 @@ def test_policies_and_buffers_that_override_what_is_learned_from_are_noticed() -
     assert not sb3.has_samples_of(OwnBuffer(4, space, space), [RolloutBuffer])
 
 
+def test_a_features_extractor_has_the_space_that_it_was_made_for(ppo: PPO) -> None:
+    assert sb3.get_extracted_space(ppo.policy.features_extractor) is ppo.observation_space
+
+
 @pytest.mark.parametrize("name", ["_predict", "predict_values", "get_distribution", "_get_action_dist_from_latent"])
 def test_policies_that_compute_actions_in_their_own_way_are_noticed(ppo: PPO, name: str) -> None:
     class OwnPolicy(ActorCriticPolicy):

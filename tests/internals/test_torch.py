@@ -9,7 +9,7 @@ import textwrap
 import pytest
 import torch
 
-from sb3_ext.internals.torch import get_own_parameters, has_hooks
+from sb3_ext.internals.torch import get_adam_step, get_own_parameters, has_hooks
 
 
 def run_python(code: str) -> list[str]:
@@ -81,3 +81,16 @@ def test_own_parameters_are_those_that_the_module_uses() -> None:
     parameters = get_own_parameters(module)
     module.bias = torch.nn.Parameter(torch.ones(1))
     assert parameters["bias"] is module.bias
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.Adam, torch.optim.AdamW])
+def test_the_step_of_adam_is_that_of_the_fused_optimizer(optimizer: type[torch.optim.Adam]) -> None:
+    weights, gradient = torch.nn.Parameter(torch.ones(3)), torch.tensor([0.5, -1.0, 2.0])
+    found, buffers, counter = weights.detach().clone(), [torch.zeros(3), torch.zeros(3)], torch.tensor(1.0)
+    fused = optimizer([weights], lr=0.1, weight_decay=0.3, fused=True)
+    weights.grad = gradient
+    fused.step()
+    settings = {"lr": 0.1, "beta1": 0.9, "beta2": 0.999, "weight_decay": 0.3, "eps": 1e-8}
+    step = get_adam_step(is_decoupled=optimizer is torch.optim.AdamW)
+    step([found], [gradient], *([part] for part in buffers), [], [counter], amsgrad=False, maximize=False, **settings)
+    assert torch.equal(found, weights)

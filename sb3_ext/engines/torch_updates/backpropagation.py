@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn.functional import linear, pad
 
 from sb3_ext.algorithms.board_networks import BoardCNN
+from sb3_ext.internals.sb3 import get_extracted_space
 from sb3_ext.internals.torch import has_hooks
 
 Tensor = torch.Tensor
@@ -394,7 +395,7 @@ def _make_extractor(module: NatureCNN | BoardCNN, is_trained: bool) -> ChainLaye
     first, *rest = module.layers.children()
     layers = [make_layer(first, is_trained=is_trained, is_on_boards=True)]
     layers += [make_layer(part, is_trained=is_trained) for part in rest]
-    has_parts = isinstance(module._observation_space, spaces.Dict)
+    has_parts = isinstance(get_extracted_space(module), spaces.Dict)
     return ChainLayer([PartLayer("observation"), *layers] if has_parts else layers)
 
 

@@ -17,6 +17,7 @@ import torch
 from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 
 from sb3_ext.engines.torch_updates.flat_tensors import FlatTensors, attach
+from sb3_ext.internals.torch import get_adam_step
 
 
 class OptimizerStep(ABC):
@@ -181,7 +182,7 @@ class AdamStep(FlatStep):
         group = self._group
         self._counter = torch.tensor(float(self._steps), device=self.gradient.device)
         is_decoupled = group.get("decoupled_weight_decay", False)
-        self._function = torch._fused_adamw_ if is_decoupled else torch._fused_adam_
+        self._function = get_adam_step(is_decoupled=is_decoupled)
         self._settings = {
             "lr": float(group["lr"]),
             "beta1": group["betas"][0],
