@@ -59,6 +59,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def all_tests_server() -> Iterator[RefusingServer]:
     """W&B keeps its address until ``teardown``."""
+    wandb.teardown()
     with RefusingServer() as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
