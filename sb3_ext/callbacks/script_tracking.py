@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from stable_baselines3.common.logger import KVWriter, Logger
 
@@ -34,6 +34,7 @@ from sb3_ext.tracking.redaction import describe_safely
 from sb3_ext.tracking.run_trackers import RunTrackers
 from sb3_ext.tracking.tracker import TrackedRun, Tracker
 from sb3_ext.tracking.tracker_registry import make_trackers
+from sb3_ext.tracking.wandb import WandbMode
 from sb3_ext.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -338,7 +339,7 @@ class WandbCallback(TrackerCallback):
         entity: str | None = None,
         run_name: str | None = None,
         group: str | None = None,
-        mode: Literal["online", "offline", "disabled"] = "online",
+        mode: WandbMode = "online",
         tags: Sequence[str] | None = None,
         parameters: Mapping[str, Any] | None = None,
         artifacts: Sequence[str] = (),

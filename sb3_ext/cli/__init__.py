@@ -24,7 +24,6 @@ from sb3_ext.cli.runs import runs
 from sb3_ext.cli.train import EXIT_INTERRUPTED, train
 from sb3_ext.cli.tune import tune
 from sb3_ext.errors import Sb3ExtError
-from sb3_ext.internals.torch_start import defer_meta_registrations
 from sb3_ext.runs.signals import Interrupted, ignore_signals, raising_on_sigterm
 from sb3_ext.version import __version__
 
@@ -74,7 +73,6 @@ def main() -> None:
     if "" not in sys.path:
         sys.path.insert(0, "")
     gc.set_threshold(*_GARBAGE_THRESHOLDS)
-    defer_meta_registrations()
     try:
         cli(prog_name="sb3-ext")
     finally:

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from sb3_ext.errors import MissingExtraError, Sb3ExtError
 from sb3_ext.tracking.redaction import hide_secrets
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from wandb import Run
 
 logger = logging.getLogger(__name__)
+
+WandbMode = Literal["online", "offline", "disabled"]
 
 STEP_NAME = "global_step"
 """Name of the environment transitions in each row; W&B's own step is the index of the row."""
@@ -52,13 +54,13 @@ class WandbTracker(Tracker):
         entity: str | None = None,
         run_name: str | None = None,
         group: str | None = None,
-        mode: Literal["online", "offline", "disabled"] = "online",
+        mode: WandbMode = "online",
         tags: list[str] | None = None,
     ) -> None:
         if importlib.util.find_spec("wandb") is None:
             raise MissingExtraError("tracking with Weights & Biases", "wandb")
-        if mode not in ("online", "offline", "disabled"):
-            raise ValueError(f"mode: expected online, offline or disabled, found '{mode}'")
+        if mode not in (modes := get_args(WandbMode)):
+            raise ValueError(f"mode: expected {', '.join(modes[:-1])} or {modes[-1]}, found '{mode}'")
         self._project = project
         self._entity = entity
         self._run_name = run_name

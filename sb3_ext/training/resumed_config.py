@@ -144,7 +144,7 @@ def _list_changeable_settings(before: ParallelConfig, after: ParallelConfig) -> 
     backends = [type(make_configured_backend(parallel)) for parallel in (before, after)]
     names = {name for backend in backends for name in backend.changeable}
     if all(backend.is_interchangeable for backend in backends):
-        names.add("mode")
+        names.update(str(name) for _, name in _DIVISION)
     own = ParallelConfig.model_fields
     return [("parallel", name) if name in own else ("parallel", "params", name) for name in sorted(names)]
 

@@ -68,7 +68,7 @@ def test_every_truncation_is_detected(manifest: Manifest) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 3}, "has format 3, but this version of sb3_ext reads 1 to 2"),
+        ({"format": 4}, "has format 4, but this version of sb3_ext reads 1 to 3"),
         ({"step": -1}, "step: Input should be greater"),
         ({"step": "32"}, "step: Input should be a valid integer"),
         ({"score": {"value": "high", "of": "x"}}, "score.value"),

@@ -35,7 +35,7 @@ class WorkersBackend(SeparateBackend):
     :raises ConfigError: if the numbers contradict each other
     """
 
-    changeable = frozenset({"num_workers", "num_envs_per_worker", "step_timeout_seconds", "max_worker_restarts"})
+    changeable = frozenset({"step_timeout_seconds", "max_worker_restarts"})
     is_interchangeable = True
     is_automatic = True
     round_trip_seconds = 200e-6  # zoo_scripts/benchmark_vec_envs.py measures it
