@@ -10,7 +10,7 @@ from gymnasium import spaces
 
 
 class GlobalNoiseEnv(gymnasium.Env[Any, Any]):
-    """Observe random numbers for ten steps."""
+    """Draws its observations from the process's global generator, as environments should not."""
 
     observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float32)
     action_space = spaces.Discrete(2)
@@ -19,12 +19,10 @@ class GlobalNoiseEnv(gymnasium.Env[Any, Any]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)
-        self.steps = 0
         return self._observe(), {}
 
     def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        self.steps += 1
-        return self._observe(), 1.0, self.steps == 10, False, {}
+        return self._observe(), 1.0, bool(self.np_random.random() < 0.1), False, {}
 
     def _observe(self) -> np.ndarray:
         return np.random.normal(size=2).astype(np.float32)

@@ -78,7 +78,7 @@ class Connect4Rules:
         """
         :param boards: boards whose games are not over
         :param players: player 0 or 1 on each board, shape (boards,)
-        :return: columns in which a stone of that player would win, whoever is to move, shape (boards, cols)
+        :return: columns in which a stone of that player would win, regardless of whose turn it is, shape (boards, cols)
         """
         layout, heights = self.layout, self.heights[boards]
         has_room = heights < layout.rows

@@ -6,7 +6,6 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium import spaces
 from gymnasium.envs.classic_control import CartPoleEnv
 from gymnasium.utils import EzPickle
 from sb3_contrib.common.wrappers import ActionMasker
@@ -20,6 +19,7 @@ from stable_baselines3.common.vec_env import (
     VecNormalize,
 )
 
+from global_noise_env import GlobalNoiseEnv
 from sb3_ext.vec import WorkerVecEnv
 from sb3_ext.vec.mask_method import MaskMethod
 from sb3_ext.vec.snapshots.layer_snapshots import SnapshotError
@@ -29,25 +29,6 @@ from sb3_ext.vec.snapshots.vec_snapshots import get_vec_snapshot, set_vec_snapsh
 pytestmark = pytest.mark.filterwarnings("ignore:The environment is already wrapped with a `Monitor`")
 
 MakeVecEnv = Callable[..., VecEnv]
-
-
-class GlobalNoiseEnv(gymnasium.Env[Any, Any]):
-    """Draws its observations from the process's global generator, as environments should not."""
-
-    observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float32)
-    action_space = spaces.Discrete(2)
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        super().reset(seed=seed)
-        return self._observe(), {}
-
-    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        return self._observe(), 1.0, bool(self.np_random.random() < 0.1), False, {}
-
-    def _observe(self) -> np.ndarray:
-        return np.random.normal(size=2).astype(np.float32)
 
 
 class MaskedEnv(GlobalNoiseEnv):
