@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from stable_baselines3.common.callbacks import BaseCallback
 
 from run_digests import digest_run
 from sb3_ext import resume, train
 from sb3_ext.cli import cli
+from signal_callback import SignalCallback
 
 PARAMS: dict[str, dict[str, Any]] = {
     "ppo": {"n_steps": 8, "batch_size": 16, "n_epochs": 2, "policy_kwargs": {"net_arch": [8]}},
@@ -31,17 +29,6 @@ def make_config(algorithm: str, total_steps: int, **changes: Any) -> dict[str, A
         "eval": {"episodes": 1, "every_steps": None},
         **changes,
     }
-
-
-class SignalCallback(BaseCallback):
-    def __init__(self, step: int) -> None:
-        super().__init__()
-        self._step = step
-
-    def _on_step(self) -> bool:
-        if self.num_timesteps == self._step:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return True
 
 
 @pytest.mark.parametrize("algorithm", ["ppo", pytest.param("dqn", marks=pytest.mark.slow)])

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from sb3_ext.cli import cli
 from sb3_ext.errors import CheckpointError
 from sb3_ext.training.loop import train_run
 from sb3_ext.training.start import start_run
+from signal_callback import SignalCallback
 
 # Episodes last 5 steps: rollouts of 32 steps do not end with one.
 MOCK = {"id": "sb3_ext/Mock-v0", "params": {"shortest_episode_steps": 5, "longest_episode_steps": 5}}
@@ -35,19 +34,6 @@ PARAMS: dict[str, dict[str, Any]] = {
     "dqn": {"learning_starts": 4, "batch_size": 8, "buffer_size": 200, "train_freq": 16},
     "ars": {"n_delta": 2, "n_eval_episodes": 1},
 }
-
-
-class AtStep(BaseCallback):
-    """Sends this process a signal at a step."""
-
-    def __init__(self, step: int) -> None:
-        super().__init__()
-        self._step = step
-
-    def _on_step(self) -> bool:
-        if self.num_timesteps == self._step:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return True
 
 
 @pytest.fixture(autouse=True)
@@ -165,7 +151,7 @@ def test_a_run_without_an_update_resumes_with_larger_bounds() -> None:
 
 
 def test_a_signal_ends_a_long_rollout_and_reports_the_lost_steps() -> None:
-    run = train(make_config(train={"total_episodes": 1000}), callback=AtStep(20))
+    run = train(make_config(train={"total_episodes": 1000}), callback=SignalCallback(20))
     assert (run.status, run.record.stop_reason, run.record.step) == ("stopped", "signal SIGTERM", 20)
     assert run.latest.step == 0
     assert run.record.stop_detail == ("in the middle of a rollout, whose 20 steps are not in the checkpoint of step 0")
@@ -243,7 +229,7 @@ def test_a_run_whose_last_checkpoint_cannot_be_written_fails(full_disk: list[int
 
 
 def test_a_stopped_run_without_a_checkpoint_fails(full_disk: list[int]) -> None:
-    run = train(make_config(), callback=AtStep(20))
+    run = train(make_config(), callback=SignalCallback(20))
     assert (run.status, run.record.stop_reason) == ("failed", "no checkpoint")
     assert full_disk == [0]
 

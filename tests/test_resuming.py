@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -24,24 +22,12 @@ from sb3_ext.runs.run import Run
 from sb3_ext.training.loop import train_run
 from sb3_ext.training.resuming import AlreadyCompleted, find_resume_point, resume_run
 from sb3_ext.training.start import start_run
+from signal_callback import SignalCallback
 
 PARAMS: dict[str, dict[str, Any]] = {
     "ppo": {"n_steps": 32, "batch_size": 16, "learning_rate": "linear(1e-3)"},
     "dqn": {"learning_starts": 50, "batch_size": 8, "buffer_size": 300, "train_freq": 4},
 }
-
-
-class SignalCallback(BaseCallback):
-    """Sends this process a signal at a step."""
-
-    def __init__(self, step: int) -> None:
-        super().__init__()
-        self._step = step
-
-    def _on_step(self) -> bool:
-        if self.num_timesteps == self._step:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return True
 
 
 @pytest.fixture(autouse=True)
