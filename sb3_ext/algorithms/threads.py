@@ -92,7 +92,8 @@ def measure_network(model: BaseAlgorithm, threads: int, budget_seconds: float = 
     :param budget_seconds: how long to measure
     :return: the times, without that of the optimizer's step
     """
-    with using_threads(threads), torch.random.fork_rng(devices=[]):
+    device = model.device
+    with using_threads(threads), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         step, minibatch = _make_passes(model)
         return NetworkCost(
             _time_fastest(step, budget_seconds / 2),
@@ -111,6 +112,7 @@ def _make_passes(model: BaseAlgorithm) -> tuple[Callable[[], None], Callable[[],
         policy.set_training_mode(False)
         with torch.no_grad():
             _forward(policy, step_observations)
+        synchronize(model.device)
 
     def minibatch() -> None:
         policy.set_training_mode(True)
@@ -120,6 +122,7 @@ def _make_passes(model: BaseAlgorithm) -> tuple[Callable[[], None], Callable[[],
         if losses:
             policy.zero_grad()
             torch.autograd.backward(torch.stack(losses).sum())
+        synchronize(model.device)
 
     return step, minibatch
 
@@ -161,8 +164,18 @@ def _forward_recurrent(policy: Any, observations: Any) -> Any:
 
     first = next(iter(observations.values())) if isinstance(observations, dict) else observations
     lstm = policy.lstm_actor
-    zeros = torch.zeros(lstm.num_layers, len(first), lstm.hidden_size)
-    return policy(observations, RNNStates((zeros, zeros), (zeros, zeros)), torch.zeros(len(first)))
+    zeros = torch.zeros(lstm.num_layers, len(first), lstm.hidden_size, device=first.device)
+    return policy(observations, RNNStates((zeros, zeros), (zeros, zeros)), torch.zeros(len(first), device=first.device))
+
+
+def synchronize(device: torch.device) -> None:
+    """
+    Wait until a GPU has computed what it has been given, as is necessary before a clock is read.
+
+    :param device: a device; nothing is done for a CPU
+    """
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def _list_differentiable(outputs: Any) -> list[torch.Tensor]:

@@ -81,7 +81,7 @@ def _choose_fastest(model: Any, num_steps: float, threads: int | str) -> EngineC
     if minibatches < _MIN_MINIBATCHES:
         logger.debug("engine: stock; this training is too short to measure for")
         return choice
-    if model.device.type != "cpu":
+    if model.device.type not in ("cpu", "cuda"):
         logger.info("engine: stock; engines are not compared on the device %s", model.device)
         return choice
     best_threads, seconds = _measure_stock(model, threads)
@@ -115,7 +115,8 @@ def _make_worthwhile_update(engine: Engine, model: Any, seconds: float) -> Updat
     if engine.id == XLA_ENGINE:
         if seconds < _MIN_SECONDS:
             raise NotCovered("this training is too short to compile for")
-        if any(isinstance(module, torch.nn.Conv2d) for module in model.policy.modules()):
+        has_convolutions = any(isinstance(module, torch.nn.Conv2d) for module in model.policy.modules())
+        if has_convolutions and model.device.type == "cpu":
             raise NotCovered("its convolutions are slow on a CPU")  # up to 20 times; measuring it would take long
     update = engine.make_update(model)
     assert update is not None, "only stock keeps train"

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from sb3_ext.engines.clock import read_clock
 from sb3_ext.engines.engine import Update
 from sb3_ext.engines.torch_updates.optimizer_steps import make_optimizer_step
 
@@ -42,17 +43,20 @@ class TorchUpdate(Update):
 
     def measure(self) -> float:
         """See :meth:`~sb3_ext.engines.engine.Update.measure`."""
-        with torch.no_grad(), flushing_denormals(), torch.random.fork_rng(devices=[]), ExitStack() as stack:
+        device = self.model.device
+        generators = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+        with torch.no_grad(), flushing_denormals(), generators, ExitStack() as stack:
             for step in self._steps.values():
                 stack.enter_context(step.preserving())
                 step.begin()
             times: list[float] = []  # the first one is longer, since memory is allocated
             deadline = time.perf_counter() + _MEASURING_SECONDS
             while len(times) < 4 and not (times and time.perf_counter() > deadline):
-                began_at = time.process_time()  # elapsed time would depend on the load of the machine
+                began_at = read_clock(device)
                 count = self._try()
-                times.append((time.process_time() - began_at) / count / torch.get_num_threads())
-            return min(times)
+                times.append((read_clock(device) - began_at) / count)
+            # The processor time is that of all threads.
+            return min(times) / (torch.get_num_threads() if device.type == "cpu" else 1)
 
     @abstractmethod
     def _update(self, *arguments: Any, **keywords: Any) -> None:

@@ -22,6 +22,7 @@ from stable_baselines3.sac.policies import Actor as SACActor
 from stable_baselines3.td3.policies import Actor as TD3Actor
 
 from sb3_ext.engines.coverage import NotCovered, name_type
+from sb3_ext.engines.xla.device_array import FloatArray, make_float_array
 from sb3_ext.engines.xla.distributions import squash
 from sb3_ext.engines.xla.jax_runtime import compile_program, repeat, to_numpy
 from sb3_ext.engines.xla.layers import translate
@@ -53,7 +54,7 @@ class _Inputs:
 
     minibatches: ReplayMinibatches
     coefficients: dict[str, SharedArray]
-    noise: SharedArray
+    noise: FloatArray
     is_due: SharedArray
 
 
@@ -122,11 +123,12 @@ class ActorCriticUpdate(XlaUpdate):
     def _get_inputs(self, count: int, batch_size: int) -> _Inputs:
         capacity = choose_capacity(count)
         key = capacity, batch_size
+        num_actions = int(np.prod(self.model.action_space.shape))
         if key not in self._inputs:
             self._inputs[key] = _Inputs(
                 ReplayMinibatches(self.model, capacity, batch_size),
                 {name: SharedArray((capacity, each.num_coefficients)) for name, each in self._optimizers.items()},
-                SharedArray((capacity, self._num_draws, batch_size, int(np.prod(self.model.action_space.shape)))),
+                make_float_array((capacity, self._num_draws, batch_size, num_actions), self.model.device),
                 SharedArray((capacity,), np.int32),
             )
         return self._inputs[key]
@@ -445,8 +447,9 @@ def draw_normal(noise: torch.Tensor, std: float = 1.0) -> None:
     :param std: standard deviation
     """
     size = noise[0, 0].numel()
-    # Torch draws 16 numbers at a time, and the last ones of an array again if their number is not a multiple of 16.
-    parts = [noise] if size % 16 == 0 else noise.view(-1, size)
+    # On a CPU, torch draws 16 numbers at a time, and the last ones of an array again if their number is not a multiple
+    # of 16.
+    parts = [noise] if noise.device.type == "cpu" and size % 16 == 0 else noise.view(-1, size)
     for part in parts:
         part.normal_(0, std)
 

@@ -102,14 +102,14 @@ class FlatOptimizer(ABC):
     def preserving(self) -> Iterator[None]:
         """Restore weights and torch's state at the end of the block."""
         _buffers, step = self.read()
-        saved = [array.numpy.copy() for array in self._arrays.values()]
+        saved = [array.tensor.clone() for array in self._arrays.values()]
         had_state = bool(self.optimizer.state)
         try:
             with self.group.preserving():
                 yield
         finally:
             for array, values in zip(self._arrays.values(), saved, strict=True):
-                np.copyto(array.numpy, values)
+                array.tensor.copy_(values)
             if had_state:
                 self._write_step(step)
             else:

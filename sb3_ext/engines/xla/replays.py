@@ -76,7 +76,7 @@ class ReplayMinibatches:
         for place in range(count):
             samples = sample_replay(self._model, self._places.shape[1])._asdict()
             rows = {name: values for name, values in samples.items() if values is not None}
-            self._write(map_arrays(lambda values: values.numpy()[None], rows), place)
+            self._write(map_arrays(lambda values: values.cpu().numpy()[None], rows), place)
 
     def take(self, count: int) -> None:
         """

@@ -120,4 +120,4 @@ def _join(samples: Sequence[Any]) -> Any:
     first = samples[0]
     if isinstance(first, dict):
         return {key: _join([sample[key] for sample in samples]) for key in first if first[key] is not None}
-    return torch.cat(list(samples)).numpy()
+    return torch.cat(list(samples)).cpu().numpy()

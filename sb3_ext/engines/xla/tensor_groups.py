@@ -6,11 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 
 from sb3_ext.engines.coverage import NotCovered
-from sb3_ext.engines.xla.shared_array import SharedArray
+from sb3_ext.engines.xla.device_array import FloatArray, make_float_array
 
 Parameters = Sequence[Any]
 """JAX arrays in the order of the tensors of a :class:`TensorGroup`."""
@@ -25,15 +24,15 @@ class TensorGroup:
     By :meth:`attach`, they become views of the array; they stay the tensors of the model. The gaps between them are
     zeros.
 
-    :param tensors: tensors of floats on the CPU; repeated tensors count once
-    :raises NotCovered: if one of them is on another device or of another type
+    :param tensors: tensors of floats on one device; repeated tensors count once
+    :raises NotCovered: if they are on several devices or of another type
     """
 
     def __init__(self, tensors: Iterable[torch.Tensor]) -> None:
         self.tensors = list({id(tensor): tensor for tensor in tensors}.values())
         for tensor in self.tensors:
-            if tensor.device.type != "cpu":
-                raise NotCovered(f"the model is on the device {tensor.device}")
+            if tensor.device != self.tensors[0].device:
+                raise NotCovered("the model is on several devices")
             if tensor.dtype != torch.float32:
                 raise NotCovered(f"the model has weights of type {tensor.dtype}")
         self._places = {id(tensor): place for place, tensor in enumerate(self.tensors)}
@@ -45,11 +44,12 @@ class TensorGroup:
         self._addresses = [view.data_ptr() for view in self._views]
         self.attach()
 
-    def make_array(self) -> SharedArray:
-        """:return: zeros for tensors of the same shapes"""
-        return SharedArray((sum(self._lengths),))
+    def make_array(self) -> FloatArray:
+        """:return: zeros for tensors of the same shapes, on the same device"""
+        device = self.tensors[0].device if self.tensors else torch.device("cpu")
+        return make_float_array((sum(self._lengths),), device)
 
-    def split(self, values: SharedArray) -> list[torch.Tensor]:
+    def split(self, values: FloatArray) -> list[torch.Tensor]:
         """
         :param values: array from :meth:`make_array`
         :return: views of its parts, in the shapes of the tensors
@@ -68,11 +68,11 @@ class TensorGroup:
     def preserving(self) -> Iterator[None]:
         """Restore the tensors at the end of the block."""
         self.attach()
-        saved = self.values.numpy.copy()
+        saved = self.values.tensor.clone()
         try:
             yield
         finally:
-            np.copyto(self.values.numpy, saved)
+            self.values.tensor.copy_(saved)
 
     def find_place(self, tensor: torch.Tensor) -> int:
         """

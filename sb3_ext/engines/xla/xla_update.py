@@ -7,9 +7,8 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import Any, ClassVar
 
-from sb3_ext.engines.coverage import NotCovered
 from sb3_ext.engines.engine import Update
-from sb3_ext.engines.xla.jax_runtime import time_program
+from sb3_ext.engines.xla.jax_runtime import start_jax, time_program
 from sb3_ext.engines.xla.optimizers import FlatOptimizer
 from sb3_ext.engines.xla.tensor_groups import TensorGroup
 from sb3_ext.vec.global_random import get_global_random_state, set_global_random_state
@@ -27,8 +26,7 @@ class XlaUpdate(Update):
     algorithms: ClassVar[tuple[type[Any], ...]] = ()
 
     def __init__(self, model: Any) -> None:
-        if model.device.type != "cpu":
-            raise NotCovered(f"the model is on the device {model.device}")
+        start_jax(model.device.type)
         self.model = model
         self._switched = _find_switched_modules(model.policy)
 
@@ -40,7 +38,7 @@ class XlaUpdate(Update):
                 for changed in self._list_changed():
                     stack.enter_context(changed.preserving())
                 count = self._try()  # compiles
-                return time_program(self._try) / count
+                return time_program(self._try, self.model.device) / count
         finally:
             set_global_random_state(random_state)
 
