@@ -52,7 +52,8 @@ def _list_course(record: RunStatus) -> _Rows:
     yield "elapsed", format_duration(record.elapsed_seconds)
     if record.status in LIVE_STATUSES:
         yield "left", None if record.eta_seconds is None else format_duration(record.eta_seconds)
-        yield "last heartbeat", f"{format_duration(record.heartbeat_age_seconds)} ago"
+        age = record.heartbeat_age_seconds
+        yield "last heartbeat", None if age is None else f"{format_duration(age)} ago"
     else:
         yield "last heartbeat", _format_time(record.last_heartbeat)
     yield "stop reason", record.explanation or None

@@ -75,12 +75,19 @@ def _make_cells(record: RunStatus | RunError, width: int | None) -> list[str]:
         f"ep={record.episode}",
         "" if record.epsilon is None else f"ε={record.epsilon:.4f}",
         f"[{format_duration(record.elapsed_seconds)}]",
-        "" if record.pid is None else f"(pid={record.pid})",
+        _describe_process(record),
         reason if width is None else shorten_end(reason, _REASON_WIDTH),
     ]
 
 
+def _describe_process(record: RunStatus) -> str:
+    if record.pid is None:
+        return ""
+    is_here = record.owner is None or record.owner.is_on_this_host()
+    return f"(pid={record.pid})" if is_here else f"(pid={record.pid} on {record.host})"
+
+
 def _explain(record: RunStatus) -> str:
-    if record.status == "stale":
+    if record.status == "stale" and record.heartbeat_age_seconds is not None:
         return f"no heartbeat for {format_duration(record.heartbeat_age_seconds)}"
     return record.explanation

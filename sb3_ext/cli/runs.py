@@ -193,5 +193,8 @@ def _name_below(root: Path, run: Run) -> str:
 
 
 def _describe(run: Run, record: RunStatus | RunError) -> dict[str, Any]:
-    fields = record.to_json() if isinstance(record, RunStatus) else {"status": "corrupt", "error": str(record)}
+    if isinstance(record, RunStatus):
+        fields = {**record.to_json(), "heartbeat_age_seconds": record.heartbeat_age_seconds}
+    else:
+        fields = {"status": "corrupt", "error": str(record)}
     return {"name": run.name, "path": str(run.paths.root.absolute()), **fields}

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from sb3_ext.atomic import find_target
 from sb3_ext.errors import RunError
 from sb3_ext.file_lock import is_locked
+from sb3_ext.runs.heartbeat_age import measure_age_by_clock, measure_age_by_file_system
 from sb3_ext.runs.paths import RunPaths
 from sb3_ext.runs.status import RunStatus, read_status
 
@@ -87,18 +88,18 @@ class Run:
     @property
     def record(self) -> RunStatus:
         """
-        The content of ``status.json``, with :attr:`RunStatus.status` replaced by :attr:`status`.
+        The content of ``status.json``, with :attr:`RunStatus.status` replaced by :attr:`status`, and the age of the
+        heartbeat if the run has not ended.
 
         :raises RunError: if the file is missing or corrupt
         """
-        record = read_status(self.paths.status)
+        record = self._read_record()
         if record.status != "running":
             return record
         if self._has_owner(record):
-            is_stale = record.heartbeat_age_seconds > self.stale_after_seconds
-            return dataclasses.replace(record, status="stale") if is_stale else record
+            return dataclasses.replace(record, status="stale") if self._is_stale(record) else record
         # The owner writes the final status before it releases the lock, and may have done both since the first read.
-        record = read_status(self.paths.status)
+        record = self._read_record()
         return dataclasses.replace(record, status="dead") if record.status == "running" else record
 
     @property
@@ -189,6 +190,23 @@ class Run:
                 sizes[info.st_dev, info.st_ino] = info.st_size
         return sum(sizes.values())
 
+    def _read_record(self) -> RunStatus:
+        record = read_status(self.paths.status)
+        if record.status != "running" or record.last_heartbeat is None:
+            return record
+        if record.owner is None or record.owner.is_on_this_host():
+            age = measure_age_by_clock(record.last_heartbeat)
+        else:
+            try:
+                age = measure_age_by_file_system(self.paths.status)
+            except OSError as error:
+                raise RunError(f"{self.paths.status}: cannot be read: {error.strerror}") from error
+        return dataclasses.replace(record, heartbeat_age_seconds=age)
+
+    def _is_stale(self, record: RunStatus) -> bool:
+        age = record.heartbeat_age_seconds
+        return age is None or age > self.stale_after_seconds
+
     def _has_owner(self, record: RunStatus) -> bool:
         """Return whether the process that wrote the status is running: check the lock, then the process."""
         locked = is_locked(self.paths.lock)
@@ -197,7 +215,7 @@ class Run:
             return bool(locked)
         if not owner.is_on_this_host():
             # On a shared file system with locks per host, a lock that is free here may be held on another host.
-            return locked is None or record.heartbeat_age_seconds <= self.stale_after_seconds
+            return locked is None or not self._is_stale(record)
         return locked is None and owner.is_alive()
 
 

@@ -61,6 +61,8 @@ class RunStatus:
     :param process_start_ticks: when the owner started, in clock ticks since that boot
     :param run_id: unique id of the run, which never changes
     :param mock: whether the environment is a mock (``--mock-env``) with random observations and rewards
+    :param heartbeat_age_seconds: seconds since the last heartbeat when a :class:`~sb3_ext.runs.run.Run` read this from
+        the disk; not in the file
     """
 
     status: str = "running"
@@ -88,6 +90,7 @@ class RunStatus:
     process_start_ticks: int | None = None
     run_id: str | None = None
     mock: bool = False
+    heartbeat_age_seconds: float | None = None
 
     @classmethod
     def begin(cls) -> RunStatus:
@@ -134,14 +137,6 @@ class RunStatus:
         if self.pid is None or self.host is None or self.boot_id is None or self.process_start_ticks is None:
             return None
         return Owner(self.pid, self.host, self.boot_id, self.process_start_ticks)
-
-    @property
-    def heartbeat_age_seconds(self) -> float:
-        """Seconds since the last heartbeat by the clock of this machine; infinite if there was none."""
-        if self.last_heartbeat is None:
-            return math.inf
-        # Another machine's clock may be ahead.
-        return max(0.0, (datetime.now(timezone.utc) - datetime.fromisoformat(self.last_heartbeat)).total_seconds())
 
     def to_json(self) -> dict[str, Any]:
         """:return: plain data for JSON; NaN and infinity, which JSON lacks, become ``None``"""
@@ -290,4 +285,8 @@ def _check_time(name: str, text: str) -> None:
         raise ValueError(f"{name}: found {text!r}, expected an ISO 8601 time with its offset from UTC")
 
 
-_FIELD_TYPES = {name: _allowed_types(annotation) for name, annotation in get_type_hints(RunStatus).items()}
+_FIELD_TYPES = {
+    name: _allowed_types(annotation)
+    for name, annotation in get_type_hints(RunStatus).items()
+    if name != "heartbeat_age_seconds"
+}

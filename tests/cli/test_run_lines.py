@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import click
@@ -43,9 +44,15 @@ def test_a_corrupt_run_says_so_among_the_others() -> None:
 
 
 def test_a_stale_run_says_for_how_long() -> None:
-    stale = RunStatus(status="stale", last_heartbeat="2020-01-01T00:00:00+00:00")
+    stale = RunStatus(status="stale", heartbeat_age_seconds=3723)
 
-    assert "no heartbeat for " in format_plain(("a", stale))[0]
+    assert format_plain(("a", stale))[0].endswith("no heartbeat for 1h 2m 3s")
+
+
+def test_a_process_of_another_host_is_named_with_it() -> None:
+    owner = {"host": "node7", "boot_id": "b", "process_start_ticks": 1}
+
+    assert format_plain(("a", dataclasses.replace(RUNNING, **owner)))[0].endswith("(pid=12345 on node7)")
 
 
 def test_a_long_reason_is_shortened_in_a_terminal_only() -> None:

@@ -7,9 +7,10 @@ import json
 import os
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 
 from sb3_ext.atomic import write_json
 from sb3_ext.errors import RunError
+from sb3_ext.runs import heartbeat_age
 from sb3_ext.runs import run as run_module
 from sb3_ext.runs.lock import RunLock
 from sb3_ext.runs.owner import Owner
@@ -142,15 +144,50 @@ def test_a_status_without_a_process_needs_the_lock(tmp_path: Path) -> None:
     ("is_recent", "has_lock_file", "status"),
     [(True, False, "running"), (True, True, "running"), (False, False, "stale"), (False, True, "dead")],
 )
-def test_another_hosts_run_is_judged_by_its_heartbeat(
-    tmp_path: Path, is_recent: bool, has_lock_file: bool, status: str
+@pytest.mark.parametrize("skew_seconds", [0, -86400, 86400])
+def test_another_hosts_run_is_judged_by_its_heartbeat_and_no_clock(
+    tmp_path: Path, is_recent: bool, has_lock_file: bool, status: str, skew_seconds: float
 ) -> None:
-    last_heartbeat = RunStatus.begin().last_heartbeat if is_recent else LONG_AGO
-    run = make_run(tmp_path / "a", host="another", last_heartbeat=last_heartbeat)
+    written = datetime.now(timezone.utc) + timedelta(seconds=skew_seconds)  # by the other host's clock
+    run = make_run(tmp_path / "a", host="another", last_heartbeat=written.isoformat())
+    if not is_recent:
+        set_age(run, 300)
     if has_lock_file:
         run.paths.lock.touch()
 
     assert run.status == status
+    assert run.record.heartbeat_age_seconds == pytest.approx(0 if is_recent else 300, abs=30)
+    assert sorted(path.name for path in tmp_path.glob("a/*")) == sorted(["status.json", *["lock"] * has_lock_file])
+
+
+def test_a_wrong_clock_of_this_host_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run(tmp_path / "a", host="another")
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 86400)
+
+    assert run.status == "running"
+    set_age(run, 300)
+    assert run.status == "stale"
+
+
+def test_another_hosts_run_in_a_directory_that_this_user_cannot_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_arguments: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    monkeypatch.setattr(heartbeat_age, "_offsets", {})
+    run = make_run(tmp_path / "a", host="another")
+
+    assert run.status == "running"
+    set_age(run, 300)
+    assert run.status == "stale"
+
+
+def set_age(run: Run, seconds: float) -> None:
+    changed = run.paths.status.stat().st_mtime - seconds
+    os.utime(run.paths.status, (changed, changed))
 
 
 def test_a_run_that_ends_while_it_is_looked_at_is_not_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,8 @@ import pytest
 from sb3_ext.atomic import write_json
 from sb3_ext.errors import RunError
 from sb3_ext.file_lock import is_locked
+from sb3_ext.runs import owner, stop_request
+from sb3_ext.runs import run as run_module
 from sb3_ext.runs.lock import RunLock
 from sb3_ext.runs.run import Run
 from sb3_ext.runs.status import RunStatus, read_status
@@ -96,6 +98,23 @@ def test_another_hosts_run_gets_the_stop_file_only(tmp_path: Path, sent_signals:
     assert outcome.note == "it runs on another host, another, so it got the stop file only"
     assert run.paths.stop.exists()
     assert sent_signals == []
+
+
+def test_a_run_is_stopped_from_another_host_that_does_not_see_its_lock(
+    tmp_path: Path, start_run: StartRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = start_run(tmp_path / "a")
+    monkeypatch.setattr(owner, "_read_host", lambda: "login-node")
+    monkeypatch.setattr(run_module, "is_locked", lambda _path: False)
+    monkeypatch.setattr(stop_request, "is_locked", lambda _path: False)
+    run = Run(tmp_path / "a")
+    assert run.status == "running"
+
+    outcome = stop_run(run, timeout_seconds=30)
+
+    assert (outcome.status, outcome.has_ended) == ("stopped", True)
+    assert process.wait(timeout=30) == 0
+    assert run.record.stop_reason == "stop file"
 
 
 def test_another_users_process_is_said_to_be_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
