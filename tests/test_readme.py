@@ -18,7 +18,13 @@ from sb3_ext.config import find_shipped_configs, load_config
 from sb3_ext.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "sb3_ext/tracking/README.md"]
+DOCUMENTS = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "sb3_ext/tracking/README.md",
+    "sb3_ext/config/rl_zoo/README.md",
+]
 README = (ROOT / "README.md").read_text()
 TRACKERS = (ROOT / "sb3_ext" / "tracking" / "README.md").read_text()
 

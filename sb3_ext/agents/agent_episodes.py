@@ -33,7 +33,7 @@ def evaluate_agent(
     :return: the statistics
     :raises ValueError: if ``episodes`` is not positive
     """
-    with closing(make_agent_env(source, num_envs=count_eval_envs(source.config, episodes))) as env:
+    with closing(make_agent_env(source, num_envs=count_eval_envs(source.config, episodes), trust=trust)) as env:
         model = load_agent(source, env, trust=trust)
         return summarize(play(source, model, env, episodes, deterministic=deterministic, seed=seed))
 

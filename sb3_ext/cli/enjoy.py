@@ -86,7 +86,8 @@ def enjoy(
     trust: bool,
 ) -> None:
     """
-    Evaluate the agent of a run, of a checkpoint, or of any zip saved by SB3 (with --env and --algo).
+    Evaluate the agent of a run, of a checkpoint, of any zip saved by SB3 (with --env and --algo), or of a folder of
+    RL Zoo such as logs/ppo/CartPole-v1_1.
 
     Environment, wrappers, normalisation and frame stack are those of training.
     """
@@ -118,7 +119,7 @@ def enjoy(
     from sb3_ext.errors import MissingExtraError
     from sb3_ext.evaluation.evaluate import summarize
 
-    source = find_agent(target, checkpoint=checkpoint, env_id=env_id, algorithm=algo)
+    source = find_agent(target, checkpoint=checkpoint, env_id=env_id, algorithm=algo, trust=trust)
     if video is not None:
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame draws without a screen
     is_shown = render or video is not None
@@ -127,7 +128,8 @@ def enjoy(
     used_seed = choose_eval_seed(source.config) if seed is None else seed
     with show_log(quiet=False, verbose=False):
         click.echo(f"{source.model.path}: {source.config.agent.id} on {source.config.task_id}", err=True)
-        with closing(_film(make_agent_env(source, num_envs=num_envs, render_mode=render_mode), video)) as env:
+        made = make_agent_env(source, num_envs=num_envs, render_mode=render_mode, trust=trust)
+        with closing(_film(made, video)) as env:
             model = load_agent(source, env, trust=trust)
             playing = play(
                 source, model, env, episodes, deterministic=deterministic, seed=used_seed, max_steps=max_steps

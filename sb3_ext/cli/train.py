@@ -51,6 +51,11 @@ EXIT_ERROR, EXIT_REQUEUE, EXIT_INTERRUPTED = 1, 75, 130  # 75: EX_TEMPFAIL of sy
     "-c", "--config", metavar="CONFIG", excludes={"CONFIG": "they are the same; leave out one"},
     help="The same as the argument.",
 )  # fmt: skip
+@ruled_option(
+    "--zoo", metavar="ALGO/ENV",
+    excludes=dict.fromkeys(("CONFIG", "--config"), "each is a whole configuration; leave out one of them"),
+    help="The tuned hyperparameters of the installed RL Zoo, such as ppo/CartPole-v1; the same as CONFIG zoo:ALGO/ENV.",
+)  # fmt: skip
 @with_flags(FLAGS)
 @ruled_option(
     "--force-cpu", is_flag=True, excludes={"--device": "leave out one of them"}, help="The same as --device cpu."
@@ -106,6 +111,7 @@ EXIT_ERROR, EXIT_REQUEUE, EXIT_INTERRUPTED = 1, 75, 130  # 75: EX_TEMPFAIL of sy
 def train(
     config_argument: str | None,
     config: str | None,
+    zoo: str | None,
     force_cpu: bool,
     assignments: tuple[str, ...],
     run_dir: Path | None,
@@ -124,12 +130,13 @@ def train(
     """
     Train the agent of CONFIG in a new run directory, or resume a run.
 
-    CONFIG is a YAML file or the name of a shipped configuration. Instead of it, --algo and --env are enough.
+    CONFIG is a YAML file, the name of a shipped configuration, or zoo:ALGO/ENV for the hyperparameters of RL Zoo.
+    Instead of it, --algo and --env are enough.
     """
     if checkpoint is not None:  # and --eval-only with it
         _judge(checkpoint, flags, render=render)
         return
-    source = config_argument or config
+    source = config_argument or config or (None if zoo is None else f"zoo:{zoo}")
     if resume is None and not (source or flags["agent_id"] or flags["env_id"] or assignments):
         from sb3_ext.config import find_shipped_configs
 

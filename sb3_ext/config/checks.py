@@ -23,7 +23,7 @@ from sb3_ext.config.argument_ranges import (
 from sb3_ext.config.callback_schema import CHECKPOINT_TYPE
 from sb3_ext.config.callback_types import CALLBACK_TYPES, GIVEN_BY_RUN, load_callback_class
 from sb3_ext.config.game_checks import find_game_problems
-from sb3_ext.config.known_environments import explain_unregistered
+from sb3_ext.config.known_environments import explain_missing_module, explain_unregistered
 from sb3_ext.config.parallel_checks import find_parallel_problems
 from sb3_ext.config.parallel_schema import ParallelConfig
 from sb3_ext.errors import ConfigError, describe_error
@@ -148,7 +148,7 @@ def _find_env_id_problems(env_id: str, params: Mapping[str, Any]) -> Iterator[Pr
         )
         yield Problem(key, known)
     except LookupError as error:
-        yield Problem(key, str(error))
+        yield Problem(key, explain_missing_module(module) or str(error))
     except ImportError as error:
         yield Problem(key, str(describe_missing_dependency(env_id, error)).removeprefix("env.id: "))
     except (Exception, SystemExit) as error:

@@ -112,7 +112,7 @@ def _merge(
 ) -> tuple[dict[str, Any], dict[Key, str], list[Problem]]:
     """:return: the data with the overrides, the place of each key, and the mistakes found"""
     document = parse_document(source.content, source.place)
-    places = {key: f"{source.place}:{line}" for key, line in document.lines.items()}
+    places = {key: f"{source.place}:{line}" for key, line in (source.lines or document.lines).items()}
     problems = list(document.problems)
     data = {} if document.value is None else document.value
     if not isinstance(data, dict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,14 @@ from typing import Any
 
 import yaml
 
+from sb3_ext.config.rl_zoo.hyperparameter_files import ZOO_PREFIX, find_entry
+from sb3_ext.config.rl_zoo.translation import translate
 from sb3_ext.config.shipped import find_shipped_configs
 from sb3_ext.config.yaml_document import MAX_BYTES, parse_document
 from sb3_ext.errors import ConfigError
 from sb3_ext.problems import Key, suggest_name
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -23,11 +28,13 @@ class ConfigSource:
     :param place: its name in messages
     :param content: YAML
     :param path: the file; ``None`` if it is not from a file
+    :param lines: of keys in the file ``place``, if the YAML text was made from another file
     """
 
     place: str
     content: str | bytes
     path: Path | None = None
+    lines: Mapping[Key, int] | None = None
 
     @property
     def text(self) -> str:
@@ -54,7 +61,8 @@ class Override:
 
 def read_source(config: str | Path | Mapping[str, Any] | None) -> ConfigSource:
     """
-    :param config: a file's path, the name of a shipped configuration, plain data, or ``None`` for an empty one
+    :param config: a file's path, the name of a shipped configuration, ``zoo:ppo/CartPole-v1`` for the hyperparameters
+        of RL Zoo, plain data, or ``None`` for an empty one
     :return: its YAML text
     :raises ConfigError: if there is no such file, or the data cannot be written as YAML
     """
@@ -65,6 +73,8 @@ def read_source(config: str | Path | Mapping[str, Any] | None) -> ConfigSource:
             return ConfigSource("config", yaml.safe_dump(dict(config), sort_keys=False))
         except yaml.representer.RepresenterError as error:
             raise ConfigError(f"config: not plain data: {error.args[-1]!r}; write classes as 'module:Name'") from None
+    if str(config).startswith(ZOO_PREFIX):
+        return _read_zoo_source(str(config).removeprefix(ZOO_PREFIX))
     path = Path(config)
     if not path.exists() and path.name == str(config):
         shipped = find_shipped_configs()
@@ -77,6 +87,14 @@ def read_source(config: str | Path | Mapping[str, Any] | None) -> ConfigSource:
             return ConfigSource(str(config), file.read(MAX_BYTES + 1), path)
     except OSError as error:
         raise ConfigError(f"{config}: cannot be read: {error.strerror}") from None
+
+
+def _read_zoo_source(name: str) -> ConfigSource:
+    translation = translate(find_entry(name))
+    path = translation.entry.path
+    for note in translation.notes:
+        logger.warning("%s%s: %s: %s", path, "" if note.line is None else f":{note.line}", note.key, note.message)
+    return ConfigSource(str(path), translation.text, lines=translation.lines)
 
 
 def parse_override(assignment: str, place: str = "--set") -> Override:

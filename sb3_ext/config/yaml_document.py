@@ -56,17 +56,19 @@ class Document:
     problems: list[Problem] = field(default_factory=list)
 
 
-def parse_document(content: str | bytes, name: str) -> Document:
+def parse_document(content: str | bytes, name: str, builder_class: type[DocumentBuilder] | None = None) -> Document:
     """
     :param content: YAML
     :param name: of the file, for messages
+    :param builder_class: for files of another program, which are written in another YAML; ``None`` for ours
     :return: its value and line numbers
     :raises ConfigError: if it is too large, not text, not YAML, or not plain data
     """
     text = _decode(content, name)
+    builder = (builder_class or DocumentBuilder)(name)
     try:
-        node = yaml.compose(text, Loader=_Loader)
-        return Document(None) if node is None else _Builder(name).build(node)
+        node = yaml.compose(text, Loader=builder.loader_class)
+        return Document(None) if node is None else builder.build(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{name}:{mark.line + 1}" if mark else name
@@ -88,8 +90,15 @@ def _decode(content: str | bytes, name: str) -> str:
         raise ConfigError(f"{name}: not a text file (byte {error.start} is not UTF-8); expected YAML") from None
 
 
-class _Builder:
-    """Build plain data from PyYAML's nodes. An alias visits its node again, so each visit counts as a value."""
+class DocumentBuilder:
+    """
+    Build plain data from PyYAML's nodes. An alias visits its node again, so each visit counts as a value.
+
+    :param name: of the file, for messages
+    """
+
+    loader_class: type[yaml.SafeLoader] = _Loader
+    """What composes the nodes; nothing is constructed with it."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -98,6 +107,11 @@ class _Builder:
         self._values_seen = 0
 
     def build(self, root: yaml.Node) -> Document:
+        """
+        :param root: of the file
+        :return: its value and line numbers
+        :raises ConfigError: if it is not plain data, or too large
+        """
         return Document(self._build(root, ()), self._lines, self._problems)
 
     def _build(self, node: yaml.Node, key: Key) -> Any:
@@ -116,7 +130,7 @@ class _Builder:
 
     def _build_items(self, node: yaml.MappingNode, key: Key) -> Iterator[tuple[str, Any]]:
         seen: set[str] = set()
-        for key_node, value_node in node.value:
+        for key_node, value_node in self._list_pairs(node):
             name = key_node.value
             if not isinstance(key_node, yaml.ScalarNode) or not isinstance(name, str):
                 raise self._error(key_node, "expected text as a key, found a list or mapping")
@@ -126,6 +140,10 @@ class _Builder:
             seen.add(name)
             self._lines[(*key, name)] = key_node.start_mark.line + 1
             yield name, self._build(value_node, (*key, name))
+
+    def _list_pairs(self, node: yaml.MappingNode) -> list[tuple[yaml.Node, yaml.Node]]:
+        """:return: keys and values of a mapping"""
+        return list(node.value)
 
     def _build_item(self, node: yaml.Node, key: Key) -> Any:
         self._lines[key] = node.start_mark.line + 1

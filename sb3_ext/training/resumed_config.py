@@ -176,7 +176,7 @@ def _find_config_changes(run: Run, given: RunConfig, source: ConfigSource) -> li
     changes = {}
     for key in _find_differences(begun.value or {}, document.value or {}):
         known, value = _find_value(values, key)
-        line = document.lines.get(known)
+        line = (source.lines or document.lines).get(known)
         changes[known] = Override(known, value, source.place if line is None else f"{source.place}:{line}")
     return list(changes.values())
 

@@ -41,6 +41,7 @@ SAMPLES: dict[str, dict[str, list[str]]] = {
     "train": {
         "CONFIG": ["my.yaml"],
         "--config": ["--config", "my.yaml"],
+        "--zoo": ["--zoo", "ppo/CartPole-v1"],
         "--algo": ["--algo", "dqn"],
         "--env": ["--env", "Acrobot-v1"],
         "--set": ["--set", "eval.episodes=2"],
@@ -113,7 +114,7 @@ BASES = {
 }
 """Arguments that come with every pair of options."""
 
-BASELESS = {"CONFIG", "--config", "--eval-only", "--checkpoint"}
+BASELESS = {"CONFIG", "--config", "--zoo", "--eval-only", "--checkpoint"}
 """What `train` and `advise` are given instead."""
 
 REPLACED: dict[str, list[str]] = {
@@ -377,7 +378,16 @@ BEGUN: dict[str, tuple[list[str], list[str]]] = {
 }
 """What two runs are begun with."""
 
-SAME_AS = {"--config": (["--config", "a.yaml"], "CONFIG"), "--force-cpu": (["--force-cpu"], "--device")}
+SAME_AS = {
+    "--config": (["--config", "a.yaml"], "CONFIG"),
+    "--zoo": (["--zoo", "zoo/dqn/CartPole-v1"], "CONFIG"),
+    "--force-cpu": (["--force-cpu"], "--device"),
+}
+
+ZOO = """
+CartPole-v1: {n_timesteps: 10000, frame_stack: 2, n_envs: 4, batch_size: 2, learning_rate: 0.5, gamma: 0.5, tau: 0.5}
+"""
+"""The values of the run `a`, in RL Zoo's format."""
 
 
 def carry_out(start: RunStart, *, rendered: bool = False) -> int:
@@ -399,6 +409,8 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(importlib.import_module("sb3_ext.cli.train"), "carry_out", carry_out)
         with zipfile.ZipFile("weights.zip", "w") as archive, archive.open("policy.pth", "w") as member:
             torch.save({}, member)
+        Path("zoo").mkdir()
+        Path("zoo/dqn.yml").write_text(ZOO)
         for number, (name, stack) in enumerate((("a", 2), ("b", 3))):
             Path(f"{name}.yaml").write_text(f"env: {{id: Acrobot-v1, frame_stack: {stack}}}\nagent: {{id: ppo}}\n")
             words = [word for values in BEGUN.values() for word in values[number]]
@@ -422,7 +434,7 @@ def test_a_resumed_run_takes_the_values_that_it_has_and_refuses_others(
         other = CliRunner().invoke(cli, ["train", "--resume", "b", *words], catch_exceptions=False)
         assert other.exit_code == 2, name
         for line in other.stderr.splitlines():
-            assert words[0] in line or "a.yaml:" in line, name
+            assert any(place in line for place in (words[0], "a.yaml:", "zoo/dqn.yml:")), name
             assert "resume" in line, name
 
 
