@@ -14,6 +14,7 @@ from sb3_ext.advising.trials import Trial, list_sections, try_section
 from sb3_ext.building.parallel import make_configured_backend
 from sb3_ext.building.training_environments import make_environment_factory
 from sb3_ext.config.schema import RunConfig
+from sb3_ext.vec.backends.parallel_modes import SEQUENTIAL
 from sb3_ext.vec.workers.worker_split import count_cores
 
 _WORTH_IT = 1.1  # less is not worth the processes and their memory
@@ -31,7 +32,7 @@ class Advice:
     :param busy_percent: CPU use of the machine before the measurements
     :param env_step_seconds: a step of one environment
     :param agent: its cost
-    :param trials: sequential first
+    :param trials: sequential first; only the configured mode if no other one can step these environments
     """
 
     cores: int
@@ -52,7 +53,7 @@ class Advice:
 
     @property
     def sequential(self) -> Trial:
-        """The trial of ``sequential``."""
+        """The trial of ``sequential``, or the only one."""
         return self.trials[0]
 
     @property
@@ -81,12 +82,15 @@ def measure_advice(config: RunConfig, seconds: float, on_trial: Callable[[str], 
     section = config.require_env("advice on parallel environments")
     cores, busy_percent = count_cores(), psutil.cpu_percent(_LOOK_SECONDS)
     sections = list_sections(config, cores)
-    env_step_seconds = measure_step_seconds(make_environment_factory(section), seconds)
-    agent = measure_agent(config, seconds)
+    has_sequential = sections[0].mode == SEQUENTIAL
+    env_step_seconds = measure_step_seconds(make_environment_factory(section), seconds) if has_sequential else None
+    agent = measure_agent(config, seconds, sections[0])
     trials = []
     for parallel in sections:
         on_trial(make_configured_backend(parallel).name)
         trials.append(try_section(config, parallel, seconds))
+    if env_step_seconds is None:
+        env_step_seconds = trials[0].step_seconds / config.parallel.num_envs
     return Advice(cores, busy_percent, env_step_seconds, agent, tuple(trials))
 
 
@@ -101,6 +105,9 @@ def explain_advice(advice: Advice) -> Iterator[str]:
             "when the machine is idle."
         )
     sequential, best = advice.sequential, advice.best
+    if sequential.parallel.mode != SEQUENTIAL:
+        yield "These environments exist only as a vector environment, which no other mode can step."
+        return
     if len(advice.trials) == 1 and sequential.parallel.num_envs == 1:
         yield (
             "There is only one environment, so nothing can run in parallel. More environments change what is "

@@ -52,16 +52,17 @@ class AgentCost:
         return env_step_seconds + beside + self.update_seconds
 
 
-def measure_agent(config: RunConfig, seconds: float) -> AgentCost:
+def measure_agent(config: RunConfig, seconds: float, parallel: ParallelConfig | None = None) -> AgentCost:
     """
-    Train for some seconds in one process; if not even a rollout is finished, estimate the cost from the network.
+    Train for some seconds; if not even a rollout is finished, estimate the cost from the network.
 
     :param config: the whole configuration
     :param seconds: length of the training
+    :param parallel: the section ``parallel`` to use; ``None`` steps one environment after the other
     :return: the cost
     :raises ConfigError: if environments or agent cannot be made
     """
-    parallel = ParallelConfig(mode=SEQUENTIAL, num_envs=config.parallel.num_envs)
+    parallel = parallel or ParallelConfig(mode=SEQUENTIAL, num_envs=config.parallel.num_envs)
     with TemporaryDirectory() as directory:
         made = make_env(config.model_copy(update={"parallel": parallel}), RunPaths(Path(directory)))
         with closing_environments(made) as env:

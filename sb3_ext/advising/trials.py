@@ -52,10 +52,13 @@ def list_sections(config: RunConfig, cores: int) -> list[ParallelConfig]:
 
     :param config: the whole configuration, with a section ``env``
     :param cores: of this process
-    :return: sections ``parallel``, sequential first
+    :return: sections ``parallel``, sequential first; only the configured one if no other mode can step these
+        environments
     """
     num_envs = config.parallel.num_envs
     factory = make_environment_factory(config.require_env("advice on parallel environments"))
+    if not make_configured_backend(config.parallel).has_single_environments(factory):
+        return [config.parallel]
     sections = [
         ParallelConfig(mode=mode, num_envs=num_envs).with_settings(settings)
         for mode, backend_class in _load_backend_classes()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from gymnasium import spaces
 from sb3_ext.algorithms.algorithm_registry import get_algorithm
 from sb3_ext.building.game_environments import make_configured_game
 from sb3_ext.building.memory_estimate import EnvironmentSize, estimate_memory
+from sb3_ext.building.parallel import make_configured_backend
 from sb3_ext.building.training_environments import count_eval_envs, make_environment_factory
 from sb3_ext.config.schema import RunConfig
 from sb3_ext.errors import ConfigError
@@ -22,6 +23,7 @@ from sb3_ext.problems import describe_bytes
 from sb3_ext.runs.memory_limits import MemoryLimit, list_memory_limits
 from sb3_ext.selfplay.opponents.opponent_registry import make_opponent
 from sb3_ext.selfplay.seats.self_play_env import SelfPlayVecEnv
+from sb3_ext.vec.backends.environment_backend import EnvironmentBackend
 from sb3_ext.vec.backends.memory_part import MemoryPart
 from sb3_ext.vec.environment_factory import EnvironmentFactory
 from sb3_ext.vec.global_random import get_global_random_state, set_global_random_state
@@ -108,7 +110,11 @@ def measure_environment(config: RunConfig) -> EnvironmentSize | None:
     try:
         if config.game is not None:
             return _measure_boards(config)
-        return _measure_environments(make_environment_factory(config.require_env("training")))
+        factory = make_environment_factory(config.require_env("training"))
+        backend = make_configured_backend(config.parallel)
+        if backend.has_single_environments(factory):
+            return _measure_environments(factory)
+        return _measure_batch(backend, factory)
     except Exception as error:  # the user's environment may raise anything
         logger.debug("cannot measure the memory of an environment: %r", error)
         return None
@@ -129,6 +135,16 @@ def _measure_environments(factory: EnvironmentFactory) -> EnvironmentSize:
     finally:
         for env in made:
             env.close()
+
+
+def _measure_batch(backend: EnvironmentBackend, factory: EnvironmentFactory) -> EnvironmentSize:
+    with closing(backend.make_eval_env(factory, 1)) as one:  # it also imports modules
+        one.reset()
+        before = _measure_own_bytes()
+        with closing(backend.make_eval_env(factory, 1 + _MAX_TRIED)) as some:
+            some.reset()
+            each = (_measure_own_bytes() - before) // some.num_envs
+            return EnvironmentSize(one.observation_space, one.action_space, max(each, _LEAST_ENVIRONMENT_BYTES))
 
 
 def _measure_boards(config: RunConfig) -> EnvironmentSize:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from stable_baselines3.common.env_checker import check_env
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -59,12 +60,30 @@ def validate_environment(config: RunConfig) -> None:
             raise ConfigError(f"game.id: {config.game.id} cannot be resumed exactly: {exactness.reason}")
         return
     section = config.require_env("this check")
-    env = make_environment_factory(section)()
+    factory, backend = make_environment_factory(section), make_configured_backend(config.parallel)
+    if not backend.has_single_environments(factory):
+        _try_batch(backend.make_eval_env(factory, 2))
+        return
+    env = factory()
     try:
         check_env(env, skip_render_check=True)
     except Exception as error:
         message = " ".join(str(error).split()) if isinstance(error, AssertionError) else describe_error(error)
         raise ConfigError(f"env.id: {section.id} is not a valid environment: {message}") from error
+    finally:
+        env.close()
+
+
+def _try_batch(env: VecEnv) -> None:
+    """Check spaces and outputs of environments that cannot be made one by one."""
+    try:
+        observations = env.reset()
+        actions = np.array([env.action_space.sample() for _ in range(env.num_envs)])
+        for found in (observations, env.step(actions)[0]):
+            for index in range(env.num_envs):
+                row = {key: part[index] for key, part in found.items()} if isinstance(found, dict) else found[index]
+                if not env.observation_space.contains(row):
+                    raise ConfigError(f"env.id: an observation is not in {env.observation_space}: {row}")
     finally:
         env.close()
 

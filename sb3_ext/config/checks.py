@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from sb3_ext.arguments import find_argument_problems, import_module, import_name, read_parameters
+from sb3_ext.arguments import find_argument_problems, import_name
 from sb3_ext.config.argument_ranges import (
     CALLBACK_RANGES,
     NORMALIZE_RANGES,
@@ -23,10 +23,9 @@ from sb3_ext.config.argument_ranges import (
 from sb3_ext.config.callback_schema import CHECKPOINT_TYPE
 from sb3_ext.config.callback_types import CALLBACK_TYPES, GIVEN_BY_RUN, load_callback_class
 from sb3_ext.config.game_checks import find_game_problems
-from sb3_ext.config.known_environments import explain_missing_module, explain_unregistered
-from sb3_ext.config.parallel_checks import find_parallel_problems
+from sb3_ext.config.parallel_checks import find_parallel_problems, is_validated_by_mode
 from sb3_ext.config.parallel_schema import ParallelConfig
-from sb3_ext.errors import ConfigError, describe_error
+from sb3_ext.errors import ConfigError
 from sb3_ext.problems import Key, Problem, suggest_name
 from sb3_ext.ranges import find_range_problems
 from sb3_ext.tracking.tracker_registry import load_tracker_class
@@ -41,7 +40,7 @@ def find_problems(data: Mapping[str, Any]) -> list[Problem]:
     return [
         *_find_agent_problems(agent, _count_envs(_mapping(data.get("parallel")))),
         *_find_deterministic_problem(agent, _mapping(data.get("train"))),
-        *_find_env_problems(env),
+        *_find_env_problems(env, _mapping(data.get("parallel"))),
         *find_game_problems(data),
         *find_parallel_problems(data),
         *_find_callback_problems(_mapping(data.get("train")).get("callbacks")),
@@ -106,11 +105,13 @@ def _find_deterministic_problem(agent: Mapping[str, Any], train: Mapping[str, An
         yield Problem(("train", "deterministic"), f"{algorithm.id} cannot collect deterministically; {fitting} can")
 
 
-def _find_env_problems(env: Mapping[str, Any]) -> Iterator[Problem]:
+def _find_env_problems(env: Mapping[str, Any], parallel: Mapping[str, Any]) -> Iterator[Problem]:
     from stable_baselines3.common.vec_env import VecNormalize
 
-    if isinstance(env.get("id"), str):
-        yield from _find_env_id_problems(env["id"], _mapping(env.get("params")))
+    from sb3_ext.vec.registered_environments import find_registration_problems
+
+    if isinstance(env.get("id"), str) and not is_validated_by_mode(parallel):
+        yield from find_registration_problems(env["id"], _mapping(env.get("params")))
     wrappers = env.get("wrappers")
     for index, wrapper in enumerate(wrappers if isinstance(wrappers, list) else ()):
         [(name, arguments)] = wrapper.items() if isinstance(wrapper, dict) and len(wrapper) == 1 else [(wrapper, None)]
@@ -121,44 +122,6 @@ def _find_env_problems(env: Mapping[str, Any]) -> Iterator[Problem]:
     arguments = _mapping(env.get("normalize"))
     for problem in find_argument_problems(VecNormalize, arguments, owned=owned, ranges=NORMALIZE_RANGES):
         yield problem.below("env", "normalize")
-
-
-def _find_env_id_problems(env_id: str, params: Mapping[str, Any]) -> Iterator[Problem]:
-    import gymnasium
-    from gymnasium.envs.registration import load_env_creator
-    from sb3_ext_envs import explain_unknown_environment
-
-    from sb3_ext.vec.environment_factory import describe_missing_dependency
-
-    key = ("env", "id")
-    module, _, name = env_id.rpartition(":")
-    try:
-        if module:
-            import_module(module)
-        spec = gymnasium.spec(name)
-        creator = spec.entry_point
-        function = load_env_creator(creator) if isinstance(creator, str) else creator
-    except gymnasium.error.DependencyNotInstalled as error:
-        yield Problem(key, str(describe_missing_dependency(env_id, error)).removeprefix("env.id: "))
-    except gymnasium.error.Error:
-        known = (
-            explain_unknown_environment(name)
-            or explain_unregistered(name)
-            or f"unknown environment '{env_id}'; {suggest_name(name, gymnasium.registry)}"
-        )
-        yield Problem(key, known)
-    except LookupError as error:
-        yield Problem(key, explain_missing_module(module) or str(error))
-    except ImportError as error:
-        yield Problem(key, str(describe_missing_dependency(env_id, error)).removeprefix("env.id: "))
-    except (Exception, SystemExit) as error:
-        yield Problem(key, f"cannot import the code of '{env_id}': {describe_error(error)}")
-    else:
-        if function is not None:
-            required = {key for key, found in read_parameters(function).items() if found.default is found.empty}
-            owned = dict.fromkeys(required.intersection(spec.kwargs), f"it is part of '{name}'")
-            for problem in find_argument_problems(function, params, owned=owned):
-                yield problem.below("env", "params")
 
 
 def _find_callback_problems(callbacks: Any) -> Iterator[Problem]:

@@ -20,7 +20,7 @@ from sb3_ext.config.validation import translate_errors
 from sb3_ext.config.yaml_document import parse_document
 from sb3_ext.errors import ConfigError
 from sb3_ext.problems import Key, Problem, expected
-from sb3_ext.vec.backends.parallel_modes import AUTO, SEQUENTIAL, load_backend_class
+from sb3_ext.vec.backends.parallel_modes import SEQUENTIAL, make_backend
 
 _LIKE, _LIKE_PARAMS = "like", "like_params"
 """Parameters of the mock environment."""
@@ -88,7 +88,8 @@ def mock_environment(config: RunConfig) -> RunConfig:
     env = section.model_copy(update={"id": MOCK_ID, "params": params})
     judged = config.eval.model_copy(update={"env": EvalEnvConfig()})
     parallel = config.parallel
-    if parallel.mode != AUTO and any(load_backend_class(parallel.mode).find_problems(env.model_dump())):
+    backend = make_backend(parallel.mode, parallel.num_envs, parallel.settings)
+    if any(backend.find_problems(env.model_dump())):
         parallel = ParallelConfig(mode=SEQUENTIAL, num_envs=parallel.num_envs)
     return config.model_copy(update={"env": env, "eval": judged, "parallel": parallel})
 

@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sb3_ext.config.known_environments import list_known_modules
 from sb3_ext.problems import Key
+from sb3_ext.vec.known_environments import list_known_modules
 
 _HARMLESS = (
     "gymnasium.envs",

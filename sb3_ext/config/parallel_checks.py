@@ -30,13 +30,25 @@ def find_parallel_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
     if parallel.mode == AUTO or problems:
         return
     try:
-        make_backend(parallel.mode, parallel.num_envs, parallel.settings)
+        backend = make_backend(parallel.mode, parallel.num_envs, parallel.settings)
     except ConfigError as error:
         for line in error.problems:
             place, _, message = line.partition(": ")
             yield Problem(tuple(place.split(".")), message)
+        return
     env = data.get("env")
-    yield from load_backend_class(parallel.mode).find_problems(env if isinstance(env, Mapping) else {})
+    yield from backend.find_problems(env if isinstance(env, Mapping) else {})
+
+
+def is_validated_by_mode(parallel: Mapping[str, Any]) -> bool:
+    """
+    :param parallel: the section ``parallel`` as plain data
+    :return: whether its mode checks ``env.id`` and ``env.params`` in :func:`find_parallel_problems`
+    """
+    try:
+        return load_backend_class(str(parallel.get("mode", AUTO))).validates_environment
+    except LookupError:  # auto, or a mistake that is reported elsewhere
+        return False
 
 
 def _find_setting_problems(parallel: ParallelConfig) -> Iterator[Problem]:

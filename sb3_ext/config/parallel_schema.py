@@ -39,7 +39,9 @@ class ParallelConfig(Section):
         default=0,
         description="workers, subproc: how many lost workers are replaced; their episodes are truncated",
     )
-    params: Arguments = Field(default={}, description="of a mode of your own: keyword arguments of its class")
+    params: Arguments = Field(
+        default={}, description="other arguments of the mode, such as gymnasium's vectorization_mode"
+    )
 
     @model_validator(mode="before")
     @classmethod

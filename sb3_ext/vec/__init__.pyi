@@ -5,4 +5,5 @@ from .check_finite import VecCheckFinite as VecCheckFinite
 from .plain_spaces import PlainSpacesWrapper as PlainSpacesWrapper
 from .sequential_vec_env import SequentialVecEnv as SequentialVecEnv
 from .snapshots.snapshot_wrapper import SnapshotWrapper as SnapshotWrapper
+from .vector_envs.gymnasium_vec_env import GymnasiumVecEnv as GymnasiumVecEnv
 from .workers.worker_vec_env import WorkerVecEnv as WorkerVecEnv

@@ -16,7 +16,7 @@ from sb3_ext.vec.mask_method import replace_mask_method
 from sb3_ext.vec.plain_spaces import use_plain_spaces
 from sb3_ext.vec.process_lifetime import prepare_worker_process
 
-_EXTRA_OF_MODULE = {"box2d": "box2d", "mujoco": "mujoco", "pygame": "video"}
+_EXTRA_OF_MODULE = {"box2d": "box2d", "mujoco": "mujoco", "pygame": "video", "flax": "jax", "jax": "jax"}
 
 
 @dataclass(frozen=True)

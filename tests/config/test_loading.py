@@ -146,7 +146,7 @@ def test_five_mistakes_give_five_lines_in_the_order_of_the_file(tmp_path: Path) 
         ({"seed": -1}, "seed: expected an integer from 0 to 4294967295, found -1"),
         (
             {"parallel": {"mode": "threads"}},
-            "parallel.mode: unknown parallel mode 'threads'; expected one of auto, native, sequential, ",
+            "parallel.mode: unknown parallel mode 'threads'; expected one of auto, gymnasium, native, sequential, ",
         ),
         (
             {"parallel": {"num_workers": 3, "num_envs": 8}},

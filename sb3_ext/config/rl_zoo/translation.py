@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from sb3_ext.config.known_environments import find_module_of
 from sb3_ext.config.rl_zoo.hyperparameter_files import ALGORITHMS_OF_ZOO, ZooEntry
 from sb3_ext.config.rl_zoo.python_values import name_class, parse_python
 from sb3_ext.problems import Key, describe_value
+from sb3_ext.vec.known_environments import find_module_of
 
 EVAL_EVERY_STEPS, EVAL_EPISODES = 25_000, 5
 """The defaults of ``rl_zoo3.train``."""

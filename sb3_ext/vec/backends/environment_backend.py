@@ -59,6 +59,9 @@ class EnvironmentBackend(ABC):
     is_automatic: ClassVar[bool] = False
     """Whether ``parallel.mode: auto`` may choose this mode where it is faster: only with the same results."""
 
+    validates_environment: ClassVar[bool] = False
+    """Whether :meth:`find_problems` checks ``env.id`` and ``env.params``, instead of Gymnasium's registry."""
+
     round_trip_seconds: ClassVar[float] = 0.0
     """What a step of all environments costs beside the steps of each, such as messages to other processes."""
 
@@ -127,10 +130,19 @@ class EnvironmentBackend(ABC):
         """
         return self_test(lambda: self.make_sample(factory), interruption=interruption)
 
-    @classmethod
-    def find_problems(cls, env: Mapping[str, Any]) -> Iterable[Problem]:
+    def has_single_environments(self, factory: EnvironmentFactory) -> bool:
         """
-        Find what this mode cannot do with environments.
+        Tell whether the environments of this mode can also be made one by one, by the factory.
+
+        :param factory: makes one environment
+        :return: whether other modes can step the same environments
+        """
+        return True
+
+    def find_problems(self, env: Mapping[str, Any]) -> Iterable[Problem]:
+        """
+        Find what this mode cannot do with environments; mistakes in ``id`` and ``params`` only if
+        :attr:`validates_environment` is true.
 
         :param env: the section ``env`` as plain data, perhaps with mistakes of type, which are reported elsewhere
         :return: one problem a mistake, with its whole key

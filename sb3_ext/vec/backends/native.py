@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import gymnasium
-from gymnasium.envs.registration import load_env_creator
+from gymnasium.envs.registration import EnvSpec
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_ext.arguments import import_name
@@ -21,6 +21,7 @@ from sb3_ext.errors import ConfigError
 from sb3_ext.problems import Problem
 from sb3_ext.vec.backends.batch_backend import BatchBackend
 from sb3_ext.vec.environment_factory import EnvironmentFactory, explaining_failures
+from sb3_ext.vec.registered_environments import find_spec, load_creator
 
 _OWN_PACKAGE = "sb3_ext_envs"
 _OTHER_MODES = "use sequential, subproc or workers"
@@ -41,7 +42,7 @@ class NativeBackend(BatchBackend):
         :raises MissingExtraError: if it needs an extra that is not installed
         """
         with explaining_failures(factory.env_id):
-            spec = _find_spec(factory.env_id)
+            spec = find_spec(factory.env_id)
             name = _get_native_class(spec)
             if name is None:
                 raise ConfigError(f"parallel.mode: {_explain_lack(factory.env_id)}")
@@ -51,8 +52,7 @@ class NativeBackend(BatchBackend):
             env: VecEnv = import_name(name)(num_envs=num_envs, render_mode=render_mode, **arguments)
             return env
 
-    @classmethod
-    def find_problems(cls, env: Mapping[str, Any]) -> Iterator[Problem]:
+    def find_problems(self, env: Mapping[str, Any]) -> Iterator[Problem]:
         """Nothing can be put around a single environment of a batch, and the environment must have batches."""
         env_id = env.get("id")
         if isinstance(env_id, str) and has_native_vec_env(env_id) is False:
@@ -86,7 +86,7 @@ def has_native_vec_env(env_id: str) -> bool | None:
     :return: whether the environment has a native ``VecEnv``; ``None`` if there is no such environment
     """
     try:
-        return _get_native_class(_find_spec(env_id)) is not None
+        return _get_native_class(find_spec(env_id)) is not None
     except Exception:  # the check of env.id reports it
         return None
 
@@ -105,15 +105,5 @@ def _explain_lack(env_id: str) -> str:
     return f"'{env_id}' has no native VecEnv; {_OTHER_MODES}. Those that have one: {known}"
 
 
-def _find_spec(env_id: str) -> gymnasium.envs.registration.EnvSpec:
-    importlib.import_module(_OWN_PACKAGE)
-    module, _, name = env_id.rpartition(":")
-    if module:
-        importlib.import_module(module)
-    return gymnasium.spec(name)
-
-
-def _get_native_class(spec: gymnasium.envs.registration.EnvSpec) -> str | None:
-    creator = spec.entry_point
-    function = load_env_creator(creator) if isinstance(creator, str) else creator
-    return getattr(function, "native_vec_env", None)
+def _get_native_class(spec: EnvSpec) -> str | None:
+    return getattr(load_creator(spec.entry_point), "native_vec_env", None)

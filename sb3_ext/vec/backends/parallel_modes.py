@@ -22,6 +22,7 @@ BUILT_IN = {
     "subproc": "sb3_ext.vec.backends.subproc:SubprocBackend",
     "workers": "sb3_ext.vec.backends.workers:WorkersBackend",
     "native": "sb3_ext.vec.backends.native:NativeBackend",
+    "gymnasium": "sb3_ext.vec.backends.gymnasium_vectors:GymnasiumBackend",
 }
 
 PARALLEL_MODES = Registry("parallel mode", BUILT_IN, "sb3_ext.parallel_modes", reserved=[AUTO])

@@ -27,6 +27,12 @@ from typing import Any
 
 import gymnasium
 from gymnasium import spaces
+from gymnasium.vector import SyncVectorEnv, VectorWrapper
+from gymnasium.wrappers.vector import (
+    VectorizeTransformAction,
+    VectorizeTransformObservation,
+    VectorizeTransformReward,
+)
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecEnvWrapper, VecMonitor
 
@@ -59,6 +65,11 @@ _SNAPSHOT_NAMES = {"LightVecNormalize": "VecNormalize", "SequentialVecEnv": "Dum
 # run, and its file has them too.
 _LIVE_ATTRIBUTES: tuple[tuple[type, frozenset[str]], ...] = (
     (gymnasium.Wrapper, frozenset({"env"})),
+    (VectorWrapper, frozenset({"env"})),
+    (SyncVectorEnv, frozenset({"envs", "env_fns"})),
+    (VectorizeTransformReward, frozenset({"wrapper"})),  # these convert a batch row by row, and have no state
+    (VectorizeTransformObservation, frozenset({"wrapper"})),
+    (VectorizeTransformAction, frozenset({"wrapper"})),
     (VecEnvWrapper, frozenset({"venv"})),
     (Monitor, frozenset({"results_writer", "episode_returns", "episode_lengths", "episode_times"})),
     (VecMonitor, frozenset({"results_writer"})),

@@ -379,5 +379,7 @@ def test_it_is_in_the_json_schema() -> None:
     built_in_and_installed, own = mode["anyOf"]
 
     assert "; subproc: step each environment in a process of its own; workers: step" in mode["description"]
-    assert built_in_and_installed == {"enum": ["auto", "sequential", "subproc", "workers", "native", "threads"]}
+    assert built_in_and_installed == {
+        "enum": ["auto", "sequential", "subproc", "workers", "native", "gymnasium", "threads"]
+    }
     assert own == {"pattern": "^[^:]+:[^:]+$"}

@@ -1,0 +1,1 @@
+"""Use Gymnasium's vector environments as SB3's ``VecEnv``."""
