@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import click
 
 from sb3_ext.cli.options import check_distinct_files
-from sb3_ext.cli.tables import Column, dim, format_blocks, measure_width, wrap
+from sb3_ext.cli.tables import Column, dim, format_blocks, format_table, measure_width, wrap
 from sb3_ext.formatting import name_paths, shorten_names
 
 if TYPE_CHECKING:
     from sb3_ext.reports.comparability import Difference
     from sb3_ext.reports.comparison import Comparison
+    from sb3_ext.reports.seed_groups import Evidence
 
 _NAME_WIDTH = len("10,000 – 20,000")  # of the widest figures
 
@@ -33,7 +34,8 @@ def compare(runs: tuple[str, ...], output: Path, json_path: Path | None) -> None
     and equal time.
 
     Prints a table, draws a picture, and writes both into a report. Lists differences between the runs that make
-    the comparison unfair.
+    the comparison unfair. Runs whose configurations differ only in the seed are a group, with interquartile mean,
+    bootstrap interval, probability of improvement and performance profile, and what can be concluded from them.
     """
     if output.suffix not in (".png", ".svg"):
         raise click.UsageError(f"--output {output}: expected a name that ends in .png or .svg")
@@ -45,6 +47,7 @@ def compare(runs: tuple[str, ...], output: Path, json_path: Path | None) -> None
     from sb3_ext.reports.comparison_figure import plot_comparison
     from sb3_ext.reports.comparison_table import format_markdown, make_content
     from sb3_ext.reports.metrics_file import replace_non_finite
+    from sb3_ext.reports.seed_groups import find_evidence
     from sb3_ext.runs.run_registry import find_run_group
 
     found = [run for name in runs for run in find_run_group(name)]
@@ -54,17 +57,20 @@ def compare(runs: tuple[str, ...], output: Path, json_path: Path | None) -> None
     compared = [ComparedRun.read(run, name=name) for run, name in zip(found, names, strict=True)]
     comparison = compare_runs(compared)
     differences = find_differences(compared)
+    evidence = find_evidence(compared, comparison.common_steps)
     _print_tables(comparison, measure_width())
+    if evidence is not None:
+        _print_evidence(evidence, measure_width())
     for run, name in zip(found, names, strict=True):
         for tracker, place in run.trackers.items():
             click.echo(f"{name}  {tracker}: {place}")
     _print_differences(differences)
     report = output.with_suffix(".md")
     try:
-        plot_comparison(compared, comparison, output)
-        write_text(report, format_markdown(comparison, differences, output.name), durable=False)
+        plot_comparison(compared, comparison, output, evidence)
+        write_text(report, format_markdown(comparison, differences, output.name, evidence), durable=False)
         if json_path is not None:
-            write_json(json_path, replace_non_finite(make_content(comparison, differences)), durable=False)
+            write_json(json_path, replace_non_finite(make_content(comparison, differences, evidence)), durable=False)
     except OSError as error:
         raise Sb3ExtError(f"{error.filename or output}: cannot be written: {error.strerror}") from error
     for path in (output, report, json_path):
@@ -86,6 +92,16 @@ def _print_tables(comparison: Comparison, width: int | None) -> None:
         click.echo("\n".join([*block, ""]))
     for note in list_notes(comparison):
         click.echo("\n".join(wrap(note, width, style=dim)))
+
+
+def _print_evidence(evidence: Evidence, width: int | None) -> None:
+    from sb3_ext.reports.comparison_table import GROUP_TITLES, format_groups, list_conclusions
+
+    columns = [Column("over seeds"), *(Column(title, align=">") for title in GROUP_TITLES)]
+    rows = [(name, *cells) for name, cells in format_groups(evidence)]
+    click.echo("\n".join(["", *format_table(columns, rows, width), ""]))
+    for paragraph in list_conclusions(evidence):
+        click.echo("\n".join(wrap(paragraph, width)))
 
 
 def _print_differences(differences: list[Difference]) -> None:

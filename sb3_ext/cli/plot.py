@@ -23,12 +23,16 @@ if TYPE_CHECKING:
     metavar="FILE.png|FILE.svg", help="Image file.",
 )  # fmt: skip
 @click.option("--x", type=click.Choice(["steps", "time"]), default="steps", show_default=True, help="Horizontal axis.")
+@click.option(
+    "--average", type=click.Choice(["mean", "iqm"]), default="mean", show_default=True,
+    help="Of several seeds: mean with Student's t interval, or interquartile mean with bootstrap interval.",
+)  # fmt: skip
 @click.option("--csv", type=click.Path(path_type=Path), metavar="FILE.csv", help="Also write the data to this file.")
-def plot(runs: tuple[str, ...], output: Path, x: str, csv: Path | None) -> None:
+def plot(runs: tuple[str, ...], output: Path, x: str, average: str, csv: Path | None) -> None:
     """
     Plot the returns and evaluations of several runs or of a sweep, or all metrics of one run.
 
-    Runs whose configurations differ only in the seed are one line: their mean and, for three or more runs, its
+    Runs whose configurations differ only in the seed are one line: their average and, for three or more runs, its
     confidence band.
     """
     if output.suffix not in (".png", ".svg"):
@@ -41,11 +45,13 @@ def plot(runs: tuple[str, ...], output: Path, x: str, csv: Path | None) -> None:
 
     curves = _read_curves([run for name in runs for run in find_run_group(name)])
     try:
-        if len(curves) == 1 and x == "steps":
+        if len(curves) == 1 and x == "steps" and average == "mean":
             [run] = curves
             plot_curves(run.metrics, run.evaluations, output, title=run.name, of_game=run.of_game)
         else:
-            plot_runs(curves, output, x="time" if x == "time" else "steps")
+            plot_runs(
+                curves, output, x="time" if x == "time" else "steps", average="iqm" if average == "iqm" else "mean"
+            )
         if csv is not None:
             export_runs(curves, csv)
     except ValueError as error:
@@ -66,12 +72,13 @@ def _read_curves(runs: Sequence[Run]) -> list[RunCurves]:
     from sb3_ext.formatting import name_groups, name_paths
     from sb3_ext.reports.evaluations import read_evaluations
     from sb3_ext.reports.overlay import RunCurves
+    from sb3_ext.reports.seed_groups import identify_configuration
 
     paths = name_paths([run.paths.root for run in runs])
     names = [run.record.title(path) for run, path in zip(runs, paths, strict=True)]
     metrics = [_read_metrics(run) for run in runs]
     configs = [yaml.safe_load(run.paths.resolved_config.read_text()) for run in runs]
-    contents = [yaml.safe_dump({**config, "seed": None}) for config in configs]
+    contents = [identify_configuration(config) for config in configs]
     groups: dict[str, list[str]] = {}
     for name, content in zip(names, contents, strict=True):
         groups.setdefault(content, []).append(name)

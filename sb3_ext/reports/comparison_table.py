@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from sb3_ext.formatting import format_duration
 from sb3_ext.reports.comparability import Difference
 from sb3_ext.reports.comparison import WINDOW_EPISODES, Comparison, RunFigures
+from sb3_ext.reports.seed_groups import Evidence
 
 Row = tuple[str, tuple[str, ...]]
+
+GROUP_TITLES = ("seeds", "IQM", "95 % interval", "mean", "lowest to highest")
+"""Of the columns of :func:`format_groups`."""
 
 
 def format_rows(comparison: Comparison) -> list[Row]:
@@ -60,16 +65,54 @@ def list_notes(comparison: Comparison) -> list[str]:
     return notes
 
 
-def format_markdown(comparison: Comparison, differences: Sequence[Difference], picture: str) -> str:
+def format_groups(evidence: Evidence) -> list[Row]:
+    """
+    :param evidence: of runs with several seeds
+    :return: a row for each group: its name, seeds, IQM, 95 % interval, mean, and the lowest and highest score
+    """
+    return [
+        (
+            group.name,
+            (
+                str(group.seeds),
+                f"{group.iqm:.4g}",
+                "–" if group.interval is None else f"{group.interval[0]:.4g} to {group.interval[1]:.4g}",
+                f"{group.mean:.4g}",
+                f"{group.lowest:.4g} to {group.highest:.4g}",
+            ),
+        )
+        for group in evidence.groups
+    ]
+
+
+def list_conclusions(evidence: Evidence) -> list[str]:
+    """
+    :param evidence: of runs with several seeds
+    :return: what can be concluded and what cannot, a paragraph each
+    """
+    return [
+        f"Scores: {evidence.measure}. IQM: interquartile mean, with a 95 % stratified bootstrap interval.",
+        *(pair.conclusion for pair in evidence.pairs),
+        *evidence.remarks,
+    ]
+
+
+def format_markdown(
+    comparison: Comparison, differences: Sequence[Difference], picture: str, evidence: Evidence | None = None
+) -> str:
     """
     :param comparison: of runs
     :param differences: that limit what the comparison shows
     :param picture: path of the picture, as seen from the report
+    :param evidence: of runs with several seeds; ``None`` if there are none
     :return: the report
     """
     names = [figures.name for figures in comparison.figures]
     lines = [f"# {' / '.join(names)}", "", *_format_table(["", *names], format_rows(comparison)), ""]
     lines += [*list_notes(comparison), "", f"![returns, speed and memory]({picture})"]
+    if evidence is not None:
+        lines += ["", "## Over seeds", "", *_format_table(["", *GROUP_TITLES], format_groups(evidence)), ""]
+        lines += [f"- {paragraph}" for paragraph in list_conclusions(evidence)]
     if differences:
         rows = [
             (difference.key, (*difference.values, difference.meaning))
@@ -83,10 +126,13 @@ def format_markdown(comparison: Comparison, differences: Sequence[Difference], p
     return "\n".join(lines) + "\n"
 
 
-def make_content(comparison: Comparison, differences: Sequence[Difference]) -> dict[str, Any]:
+def make_content(
+    comparison: Comparison, differences: Sequence[Difference], evidence: Evidence | None = None
+) -> dict[str, Any]:
     """
     :param comparison: of runs
     :param differences: that limit what the comparison shows
+    :param evidence: of runs with several seeds; ``None`` if there are none
     :return: plain values for JSON
     """
     return {
@@ -95,6 +141,7 @@ def make_content(comparison: Comparison, differences: Sequence[Difference]) -> d
         "is_fps_overall": comparison.is_fps_overall,
         "runs": [vars(figures) for figures in comparison.figures],
         "differences": [vars(difference) for difference in differences],
+        "evidence": None if evidence is None else asdict(evidence),
     }
 
 

@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 
 from sb3_ext.atomic import write_text
 from sb3_ext.reports.curves import draw_evaluations
+from sb3_ext.reports.evidence import bootstrap_iqm_band, compute_iqm
 from sb3_ext.reports.intervals import compute_t95
 from sb3_ext.reports.pictures import (
     COLORS,
@@ -34,6 +35,9 @@ XAxis: TypeAlias = Literal["steps", "time"]
 """What the returns are drawn over."""
 
 _LINE_STYLES = ("-", "--", ":", "-.")
+Average: TypeAlias = Literal["mean", "iqm"]
+"""What is drawn of several seeds: their mean, or their interquartile mean."""
+
 # That of two is 12.7 standard errors wide on each side, and shows less than the two lines.
 _MIN_SEEDS_FOR_INTERVAL = 3
 _RETURN, _WIN_RATE = "Return", "Win rate"
@@ -78,7 +82,7 @@ class _TimeAxis:
         return Series(means.x / self.unit, means.y)
 
 
-def plot_runs(runs: Sequence[RunCurves], path: Path, *, x: XAxis = "steps") -> None:
+def plot_runs(runs: Sequence[RunCurves], path: Path, *, x: XAxis = "steps", average: Average = "mean") -> None:
     """
     Draw the returns of several runs, and their evaluations where there are any.
 
@@ -90,6 +94,7 @@ def plot_runs(runs: Sequence[RunCurves], path: Path, *, x: XAxis = "steps") -> N
     :param runs: at least one
     :param path: the picture; the format follows from its suffix
     :param x: what is counted horizontally: steps, or the time that training has lasted
+    :param average: of several seeds; ``iqm`` has a bootstrap interval
     :raises ValueError: if there are no runs, or the format is unknown
     """
     if not runs:
@@ -105,10 +110,12 @@ def plot_runs(runs: Sequence[RunCurves], path: Path, *, x: XAxis = "steps") -> N
     has_quartiles = len(groups) == 1
     for (group, members), look in zip(groups.items(), list_looks(len(groups)), strict=True):
         smoothed = _smooth(axis, members)
-        look["label"] = f"{group}: {_describe(members, smoothed[0].band if has_quartiles and smoothed else None)}"
-        _draw_training(panels[0], smoothed, look, has_quartiles)
+        look["label"] = (
+            f"{group}: {_describe(members, smoothed[0].band if has_quartiles and smoothed else None, average)}"
+        )
+        _draw_training(panels[0], smoothed, look, has_quartiles, average)
         if has_evaluations:
-            _draw_evaluations(panels[1], members, axis, look)
+            _draw_evaluations(panels[1], members, axis, look, average)
     for axes, of_what in zip(panels, ("training episodes", "evaluations"), strict=False):
         _style(axes, what, of_what, axis)
     place_legend(figure, panels[0])
@@ -193,30 +200,36 @@ def _choose_time_axis(runs: Sequence[RunCurves]) -> _TimeAxis:
     return _TimeAxis("elapsed_seconds", f"time ({name})", _UNITS[name])
 
 
-def _describe(members: Sequence[RunCurves], band: str | None) -> str:
+def _describe(members: Sequence[RunCurves], band: str | None, average: Average) -> str:
     if len(members) == 1:
         return "moving average" + (f", {band}" if band is not None else "")
-    return f"mean of {len(members)} runs" + (", 95 % interval" if len(members) >= _MIN_SEEDS_FOR_INTERVAL else "")
+    return f"{'IQM' if average == 'iqm' else 'mean'} of {len(members)} runs" + (
+        ", 95 % interval" if len(members) >= _MIN_SEEDS_FOR_INTERVAL else ""
+    )
 
 
-def _draw_training(axes: Axes, smoothed: list[SmoothSeries], look: dict[str, Any], has_quartiles: bool) -> None:
+def _draw_training(
+    axes: Axes, smoothed: list[SmoothSeries], look: dict[str, Any], has_quartiles: bool, average: Average = "mean"
+) -> None:
     if len(smoothed) == 1:
         [only] = smoothed
         if has_quartiles:
             axes.fill_between(only.x, only.low, only.high, color=look["color"], alpha=0.15, linewidth=0)
         axes.plot(only.x, only.mean, linewidth=2.0, **look, **choose_marker(len(only.x)))
     else:
-        _draw_seeds(axes, [Series(series.x, series.mean) for series in smoothed], look)
+        _draw_seeds(axes, [Series(series.x, series.mean) for series in smoothed], look, average)
 
 
-def _draw_evaluations(axes: Axes, members: list[RunCurves], axis: _TimeAxis, look: dict[str, Any]) -> None:
+def _draw_evaluations(
+    axes: Axes, members: list[RunCurves], axis: _TimeAxis, look: dict[str, Any], average: Average
+) -> None:
     if len(members) == 1:
         draw_evaluations(axes, members[0].evaluations, look["color"], x=axis.field, unit=axis.unit)
     else:
-        _draw_seeds(axes, [series for run in members if len(series := axis.read_evaluations(run))], look)
+        _draw_seeds(axes, [series for run in members if len(series := axis.read_evaluations(run))], look, average)
 
 
-def _draw_seeds(axes: Axes, seeds: list[Series], look: dict[str, Any]) -> None:
+def _draw_seeds(axes: Axes, seeds: list[Series], look: dict[str, Any], average: Average) -> None:
     for seed in seeds:
         axes.plot(seed.x, seed.y, linewidth=1.0, alpha=0.35, **{**look, "label": None}, **choose_marker(len(seed)))
     if not seeds:
@@ -224,10 +237,14 @@ def _draw_seeds(axes: Axes, seeds: list[Series], look: dict[str, Any]) -> None:
     first, last = max(seed.x[0] for seed in seeds), min(seed.x[-1] for seed in seeds)
     x = np.linspace(first, max(first, last), MAX_POINTS)
     values = np.array([np.interp(x, seed.x, seed.y) for seed in seeds])
-    mean = values.mean(axis=0)
-    axes.plot(x, mean, linewidth=2.2, **look)
+    middle = compute_iqm(values, axis=0) if average == "iqm" else values.mean(axis=0)
+    axes.plot(x, middle, linewidth=2.2, **look)
     if len(seeds) >= _MIN_SEEDS_FOR_INTERVAL:
-        half_width = compute_t95(len(seeds) - 1) * values.std(axis=0, ddof=1) / math.sqrt(len(seeds))
+        if average == "iqm":
+            low, high = bootstrap_iqm_band(values)
+        else:
+            half_width = compute_t95(len(seeds) - 1) * values.std(axis=0, ddof=1) / math.sqrt(len(seeds))
+            low, high = middle - half_width, middle + half_width
         limits = axes.dataLim.frozen()
-        axes.fill_between(x, mean - half_width, mean + half_width, color=look["color"], alpha=0.15, linewidth=0)
+        axes.fill_between(x, low, high, color=look["color"], alpha=0.15, linewidth=0)
         axes.dataLim.set(limits)  # the interval of few seeds is wide: it must not squeeze the curves

@@ -53,6 +53,18 @@ def test_table_picture_report_and_figures(trained: Path) -> None:
     assert content["runs"][0]["speed_up"] == 1.0
 
 
+def test_seeds_are_compared_in_words(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / "one", tmp_path / "three", symlinks=True)
+    config = tmp_path / "three" / "config.resolved.yaml"
+    config.write_text(config.read_text().replace("seed: 1\n", "seed: 3\n"))
+    result = compare(trained / "one", "three", trained / "two", "--json", "c.json")
+    assert result.exit_code == 0, result.output
+    words = " ".join(result.stdout.split())
+    assert "over seeds seeds IQM 95 % interval mean lowest to highest one, three 2 " in words
+    assert "No conclusion about two and one, three: 1 and 2 runs are too few." in words
+    assert [group["seeds"] for group in json.loads(Path("c.json").read_text())["evidence"]["groups"]] == [2, 1]
+
+
 def test_a_run_without_a_measurement(trained: Path, tmp_path: Path) -> None:
     shutil.copytree(trained / "one", tmp_path / "old", symlinks=True)
     (tmp_path / "old" / "benchmark_metrics.json").unlink()

@@ -85,7 +85,12 @@ SAMPLES: dict[str, dict[str, list[str]]] = {
         "--checkpoints": ["--checkpoints", "all"],
         "--output": ["--output", "other.png"],
     },
-    "plot": {"--output": ["--output", "other.png"], "--x": ["--x", "time"], "--csv": ["--csv", "out.csv"]},
+    "plot": {
+        "--output": ["--output", "other.png"],
+        "--x": ["--x", "time"],
+        "--average": ["--average", "iqm"],
+        "--csv": ["--csv", "out.csv"],
+    },
     "compare": {"--output": ["--output", "other.png"]},
     "advise": {
         "CONFIG": ["my.yaml"],
@@ -169,6 +174,7 @@ REPLACED: dict[str, list[str]] = {
         *("reports.comparability:find_differences", "reports.comparison_figure:plot_comparison", "atomic:write_text"),
         *("atomic:write_json", "reports.comparison_table:format_markdown", "reports.comparison_table:make_content"),
         *("reports.metrics_file:replace_non_finite", "cli.compare:_print_tables"),
+        *("reports.seed_groups:find_evidence", "cli.compare:_print_evidence"),
         "cli.compare:name_paths",
     ],
     "advise": [

@@ -58,6 +58,17 @@ def test_seeds_of_a_group_become_one_line(figures: list[Figure]) -> None:
     assert (band.min(), band.max()) == pytest.approx((3 - 7.452, 3 + 7.452), abs=1e-3)
 
 
+def test_the_interquartile_mean_of_seeds_has_a_bootstrap_interval(figures: list[Figure]) -> None:
+    plot_runs([make_run(f"a{level}", "a", level) for level in (0, 2, 4, 100)], Path("x.png"), average="iqm")
+
+    [figure] = figures
+    assert list_labels(figure) == ["a: IQM of 4 runs, 95 % interval"]
+    for panel in figure.axes[:2]:
+        assert set(panel.lines[4].get_ydata()) == {3.0}  # without 0 and 100
+        band = panel.collections[0].get_paths()[0].vertices[:, 1]
+        assert band.min() <= 2 < 4 <= band.max() <= 100
+
+
 def test_a_wide_interval_does_not_squeeze_the_curves(figures: list[Figure]) -> None:
     plot_runs([make_run(f"a{level}", "a", level) for level in (0, 3, 6)], Path("x.png"))
 
