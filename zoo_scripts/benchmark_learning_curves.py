@@ -61,8 +61,11 @@ TASKS = {
         },
         16_000,
     ),
-    "pendulum": Task("SAC, Pendulum-v1", "pendulum_sac", 2_000, (_SMALL, "agent.params.batch_size=64")),
-    "connect4": Task("MaskablePPO, Connect4", "connect4_maskable_ppo", 16_384, ("parallel.num_envs=64",)),
+    "pendulum": Task(
+        *("SAC, Pendulum-v1", "pendulum_sac", 5_000),
+        (_SMALL, "agent.params.batch_size=64", "agent.params.learning_rate=0.003"),
+    ),
+    "connect4": Task("MaskablePPO, Connect4", "connect4_maskable_ppo", 131_072, ("parallel.num_envs=64",)),
 }
 """Trainings that are just long enough to learn something."""
 
