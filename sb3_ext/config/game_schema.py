@@ -112,7 +112,9 @@ class CheckpointOpponentConfig(Section):
 class OpponentConfig(Section):
     """Any other opponent."""
 
-    type: Text = Field(description="pool, random, heuristic, smart_heuristic, alpha_beta, checkpoint, or module:Name")
+    type: Text = Field(
+        description="pool, random, heuristic, smart_heuristic, alpha_beta, perfect, checkpoint, or module:Name"
+    )
     params: Arguments = Field(
         default={}, description="pool: self_play, heuristic_distribution; else the opponent's own"
     )

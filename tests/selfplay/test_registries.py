@@ -100,7 +100,7 @@ def test_a_custom_function_as_opponent() -> None:
     ("name", "params", "message"),
     [
         ("smart_heuristc", {}, "unknown opponent 'smart_heuristc'; did you mean 'smart_heuristic'?"),
-        ("human", {}, "unknown opponent 'human'; expected one of alpha_beta, heuristic, random, smart_heuristic"),
+        ("human", {}, "unknown opponent 'human'; expected one of alpha_beta, heuristic, perfect, random, smart"),
         ("alpha_beta", {"deph": 2}, "opponent 'alpha_beta': deph: unknown parameter; did you mean 'depth'?"),
         ("alpha_beta", {"depth": 0}, "opponent 'alpha_beta': depth must be positive, but got 0"),
         ("random", {"seed": 0}, "opponent 'random': seed: cannot be set here"),

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-import sb3_ext.selfplay.opponents.move_search
+import sb3_ext.selfplay.solvers.move_search
 from sb3_ext.selfplay.games.connect4 import Connect4
 from sb3_ext.selfplay.games.game import Game
 from sb3_ext.selfplay.opponents.heuristics import RandomOpponent
-from sb3_ext.selfplay.opponents.move_search import rate_moves
+from sb3_ext.selfplay.solvers.move_search import rate_moves
 
 
 def rate_slowly(game: Game, board: int, depth: int) -> list[int]:
@@ -52,7 +52,7 @@ def compare(game: Game, boards: np.ndarray, depth: int) -> np.ndarray:
     ("depth", "most_children"), [(1, 1 << 15), (2, 1 << 15), (3, 1 << 15), (4, 1 << 15), (4, 20), (5, 1 << 15)]
 )
 def test_it_is_the_plain_recursion(depth: int, most_children: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sb3_ext.selfplay.opponents.move_search, "_MOST_CHILDREN", most_children)
+    monkeypatch.setattr(sb3_ext.selfplay.solvers.move_search, "_MOST_CHILDREN", most_children)
     game = Connect4(30, rows=3, cols=4, in_a_row=3)
 
     best = compare(game, play_plies(game, 4), depth)

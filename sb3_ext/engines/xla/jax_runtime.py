@@ -21,18 +21,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sb3_ext.cache_directory import find_cache_root
 from sb3_ext.engines.clock import read_clock
 from sb3_ext.engines.coverage import NotCovered
-
-CACHE_VARIABLE = "SB3_EXT_CACHE"
-"""Environment variable with the directory of compiled programs; default: ``sb3_ext`` in the user's cache directory."""
 
 
 def find_cache_directory() -> Path:
     """:return: directory of compiled programs, which depends on the kind of the processor"""
-    given = os.environ.get(CACHE_VARIABLE)
-    root = Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sb3_ext"
-    return root / "xla" / f"{platform.machine()}-{_identify_processor()}"
+    return find_cache_root() / "xla" / f"{platform.machine()}-{_identify_processor()}"
 
 
 def _identify_processor() -> str:

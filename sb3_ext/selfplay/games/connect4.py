@@ -34,6 +34,11 @@ class Connect4:
         self._take_rules(Connect4Rules(num_boards, rows, cols, in_a_row))
 
     @property
+    def longest_plies(self) -> int:
+        """Number of moves of the longest game."""
+        return self.rules.layout.rows * self.rules.layout.cols
+
+    @property
     def movers(self) -> NDArray[np.int8]:
         return self.rules.get_movers()
 

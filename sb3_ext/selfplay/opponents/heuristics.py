@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sb3_ext.selfplay.games.game import Boards, Game, SupportsWinningMoves
 from sb3_ext.selfplay.games.legality import draw_legal
-from sb3_ext.selfplay.opponents.move_search import find_winners, rate_moves, try_moves
+from sb3_ext.selfplay.solvers.move_search import find_winners, rate_moves, try_moves
 
 
 class RandomOpponent:

@@ -20,6 +20,7 @@ HEURISTICS = {
     "heuristic": "sb3_ext.selfplay.opponents.heuristics:HeuristicOpponent",
     "smart_heuristic": "sb3_ext.selfplay.opponents.heuristics:SmartHeuristicOpponent",
     "alpha_beta": "sb3_ext.selfplay.opponents.heuristics:AlphaBetaOpponent",
+    "perfect": "sb3_ext.selfplay.opponents.perfect:PerfectOpponent",
 }
 """Built-in opponents, by name."""
 
