@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stable_baselines3.common.callbacks import BaseCallback
 
@@ -57,6 +57,9 @@ from sb3_ext.runs.session import RunSession
 from sb3_ext.selfplay.pool.pool import CURRENT_SELF
 from sb3_ext.selfplay.pool.snapshot_store import SNAPSHOT_PREFIX
 from sb3_ext.vec.snapshots.exactness import Exactness
+
+if TYPE_CHECKING:
+    from sb3_ext.selfplay.positions.position_exam import PositionExam
 
 logger = logging.getLogger(__name__)
 
@@ -226,6 +229,7 @@ def _make_evaluation(
         deterministic=judged.deterministic,
         seed=choose_eval_seed(config),
         max_steps=judged.max_steps,
+        exam=None if judged.positions is None else _make_exam(config, judged.positions, session),
         stops=stops,
         path=session.paths.evaluations,
         phases=phases,
@@ -239,6 +243,12 @@ def _make_evaluation(
 
     evaluation.on_evaluation.append(show)
     return evaluation
+
+
+def _make_exam(config: RunConfig, per_cell: int, session: RunSession) -> PositionExam:
+    from sb3_ext.building.position_exams import make_position_exam  # only for these runs: it takes time to import
+
+    return make_position_exam(config, per_cell, session.interruption)
 
 
 def _make_outside_stops(

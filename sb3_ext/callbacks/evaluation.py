@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
 from stable_baselines3.common.logger import Logger
@@ -30,7 +30,13 @@ from sb3_ext.triggers import EveryEpisodes, EverySteps
 
 logger = logging.getLogger(__name__)
 
+if TYPE_CHECKING:
+    from sb3_ext.selfplay.positions.position_exam import PositionExam
+
 _DEFAULTS = EvalConfig()
+
+_RIGHT_MOVES = {"right_moves": "share", "right_moves_where_it_matters": "share_where_it_matters"}
+"""Names in the log, and in the evaluation."""
 
 
 class EvaluationCallback(EpisodeCallback):
@@ -56,6 +62,7 @@ class EvaluationCallback(EpisodeCallback):
     :param at_end: evaluate in :meth:`finish`, unless the last evaluation was at the same step
     :param seed: seed with which every evaluation repeats the same episodes; ``None`` for new episodes
     :param max_steps: truncate episodes after this many steps; ``None`` does not truncate
+    :param exam: positions of a game in which every evaluation counts right moves; ``None`` for none
     :param stops: callbacks that end training, such as ``TimeBudgetCallback`` and ``StopFileCallback``; they also abort
         an evaluation before its next step, without a result
     :param path: JSON Lines file to append to; ``None`` writes none
@@ -81,6 +88,7 @@ class EvaluationCallback(EpisodeCallback):
         at_end: bool = True,
         seed: Seed | None = None,
         max_steps: PositiveInt | None = _DEFAULTS.max_steps,
+        exam: PositionExam | None = None,
         stops: Sequence[StopCallback] = (),
         path: Path | str | None = None,
         phases: Phases | None = None,
@@ -103,7 +111,7 @@ class EvaluationCallback(EpisodeCallback):
         self.best_return: float | None = None
         #: the step of the evaluation with the highest mean return
         self.best_step: int | None = None
-        settings = EvaluationSettings(episodes, deterministic, seed, max_steps)
+        settings = EvaluationSettings(episodes, deterministic, seed, max_steps, exam)
         self._evaluator: Evaluator
         if not background:
             self._evaluator = ForegroundEvaluator(env, settings)
@@ -228,6 +236,9 @@ class EvaluationCallback(EpisodeCallback):
         mean, spread, truncated = evaluation.mean_return, evaluation.std_return, evaluation.truncated_episodes
         note = f"; {truncated} of {evaluation.episodes} episodes truncated" if truncated else ""
         logger.info("evaluation at step %d: return %.2f ± %.2f%s", step, mean, spread, note)
+        if evaluation.right_moves is not None:
+            shares = (evaluation.right_moves[name] or 0.0 for name in _RIGHT_MOVES.values())
+            logger.info("right moves: %.1f %%, where the choice matters %.1f %%", *(100 * share for share in shares))
         if truncated and not self._has_warned_of_truncation:
             self._has_warned_of_truncation = True
             logger.warning(
@@ -260,6 +271,8 @@ class EvaluationCallback(EpisodeCallback):
             log.record("eval/success_rate", evaluation.success_rate)
         if evaluation.truncated_episodes:
             log.record("eval/truncated_episodes", evaluation.truncated_episodes)
+        if evaluation.right_moves is not None:
+            _log_right_moves(log, evaluation.right_moves)
         log.dump(step)
 
     def _skip_triggers_to(self, step: int) -> None:
@@ -270,3 +283,11 @@ class EvaluationCallback(EpisodeCallback):
 
     def _evaluating(self) -> AbstractContextManager[None]:
         return nullcontext() if self._phases is None else self._phases.during("evaluating")
+
+
+def _log_right_moves(log: Logger, shares: Mapping[str, Any]) -> None:
+    for prefix, share in _RIGHT_MOVES.items():
+        places = {prefix: shares, **{f"{prefix}/{cell}": found for cell, found in shares["cells"].items()}}
+        for name, found in places.items():
+            if found[share] is not None:
+                log.record(f"eval/{name.replace(' ', '_')}", found[share])

@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.console import RenderableType
     from rich.text import Text
 
-    from sb3_ext.evaluation.play import MoveAdvice, PersonGame
+    from sb3_ext.evaluation.play import MoveAdvice, MoveTruth, PersonGame
 
 CONNECT4 = "connect4"
 _STYLES = ("bold red", "bold yellow")
 _STONES, _HOLE = "●○", "·"
 _MOST_BAR_WIDTH = 30
+_TRUTH_WIDTH = len("loss in 42  ")
 
 
 def draw_board(game: PersonGame) -> RenderableType:
@@ -37,23 +40,35 @@ def draw_board(game: PersonGame) -> RenderableType:
     return Group(legend, Panel.fit(board, padding=(0, 1), border_style="blue"))
 
 
-def draw_advice(advice: MoveAdvice | None, width: int) -> str:
+def draw_advice(advice: MoveAdvice | None, width: int, truth: Mapping[int, MoveTruth] | None = None) -> str:
     """
     :param advice: of the agent
     :param width: of the terminal, in characters
-    :return: a line a move, the best first
+    :param truth: results of the moves with perfect play; ``None`` if they are not known
+    :return: a line for each move, the best first
     """
     if advice is None:
-        return "this agent has no hints to give"
+        if not truth:
+            return "this agent has no hints to give"
+        ranked = sorted(truth, key=lambda action: (-truth[action].value, truth[action].value * truth[action].plies))
+        results = (f"  {action + 1:>2}  {_name_truth(truth[action])}" for action in ranked)
+        return "\n".join(["hint: the result with perfect play", *results])
     title = "how likely the agent would play it" if advice.are_probabilities else "the return that the agent expects"
-    most = max(1, min(_MOST_BAR_WIDTH, width - 20))
+    most = max(1, min(_MOST_BAR_WIDTH, width - 20 - (_TRUTH_WIDTH if truth else 0)))
     low, high = min(advice.values.values()), max(advice.values.values())
-    lines = [f"hint: {title}"]
+    lines = [f"hint: {title}" + (", and the result with perfect play" if truth else "")]
     for action, value in advice.values.items():
         share = value if advice.are_probabilities else (value - low) / (high - low) if high > low else 1.0
         text = f"{value:7.1%}" if advice.are_probabilities else f"{value:+7.3f}"
-        lines.append(f"  {action + 1:>2}  {text}  {'█' * round(share * most)}".rstrip())
+        bar = "█" * round(share * most)
+        found = f"{_name_truth(truth[action]):<{_TRUTH_WIDTH}}" if truth else ""
+        lines.append(f"  {action + 1:>2}  {text}  {found}{bar}".rstrip())
     return "\n".join(lines)
+
+
+def _name_truth(truth: MoveTruth) -> str:
+    name = {1: "win", 0: "draw", -1: "loss"}[truth.value]
+    return f"{name} in {truth.plies}" if truth.value else name
 
 
 def _draw_columns(game: PersonGame) -> Text:

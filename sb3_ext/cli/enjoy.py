@@ -54,7 +54,7 @@ if TYPE_CHECKING:
         "--algo": "it is read from the run or checkpoint; leave out --algo",
         "--max-steps": "games end by themselves; leave out --max-steps",
     },
-    help="In a game: play 1,000 games, or --episodes, against random, heuristic, smart_heuristic, alpha_beta_N, "
+    help="In a game: play 1,000 games, or --episodes, against random, heuristic, alpha_beta_N, perfect, "
     "mcts_N, a run or a checkpoint.",
 )  # fmt: skip
 @ruled_option(

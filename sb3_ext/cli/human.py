@@ -86,7 +86,7 @@ def _play_game(game: PersonGame, console: Console) -> bool:
         if command == UNDO:
             message = "" if game.undo() else "there is nothing to take back"
         elif command == HINT:
-            message = draw_advice(game.advise(), console.width)
+            message = _give_hint(game, console.width)
         elif command.isdecimal() and int(command) - 1 in game.list_legal():
             game.play(int(command) - 1)
         elif command.isdecimal() and not game.is_over:
@@ -96,6 +96,17 @@ def _play_game(game: PersonGame, console: Console) -> bool:
             )
         else:
             message = f"unknown key '{command}'" if command.isprintable() else "unknown key"
+
+
+def _give_hint(game: PersonGame, width: int) -> str:
+    from sb3_ext.errors import MissingExtraError
+    from sb3_ext.selfplay.solvers.solver_choice import choose_solver
+
+    try:
+        solver = choose_solver(game.game)
+    except MissingExtraError as error:
+        return f"{draw_advice(game.advise(), width)}\n{error}"
+    return draw_advice(game.advise(), width, game.solve(solver) if solver.is_exact else None)
 
 
 def _show(game: PersonGame, console: Console, message: str) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,15 +11,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sb3_ext.cli.console import show_log
-from sb3_ext.cli.league_tables import print_league
-from sb3_ext.cli.options import check_distinct_files
+from sb3_ext.cli.league_tables import print_exploitation, print_league
+from sb3_ext.cli.options import check_distinct_files, ruled_option
+from sb3_ext.cli.position_tables import print_positions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from sb3_ext.config.game_schema import GameConfig
+    from sb3_ext.evaluation.league_positions import LeaguePositions
+    from sb3_ext.runs.run import Run
     from sb3_ext.selfplay.matches.round_robin import League
 
 OPENING_PLIES = (2, 4)
+DEFAULT_POSITIONS = 200
 
 
 class _Checkpoints(click.ParamType[Any]):
@@ -38,11 +43,23 @@ class _Checkpoints(click.ParamType[Any]):
 @click.option("--games", type=click.IntRange(2), default=1000, show_default=True, metavar="N", help="Games per pair.")
 @click.option(
     "--against", multiple=True, metavar="NAME|RUN|CHECKPOINT",
-    help="Instead of the default anchors: random, heuristic, smart_heuristic, alpha_beta_N, mcts_N. Repeatable.",
+    help="Instead of the default anchors: random, heuristic, alpha_beta_N, mcts_N, perfect. Repeatable.",
 )  # fmt: skip
 @click.option(
     "--checkpoints", type=_Checkpoints(), default="5", show_default=True, metavar="all|best|latest|N",
     help="Which checkpoints play; N: the best, the latest and others spread over the training.",
+)  # fmt: skip
+@click.option(
+    "--positions", type=click.IntRange(1), metavar="N",
+    help="Solved positions of each phase and difficulty in which right moves are counted.  [default: 200]",
+)  # fmt: skip
+@ruled_option(
+    "--no-positions", is_flag=True, excludes={"--positions": "leave out one of them"},
+    help="Do not compare moves with perfect play.",
+)  # fmt: skip
+@click.option(
+    "--exploit", type=click.FloatRange(0, min_open=True), metavar="MINUTES",
+    help="Then train a fresh agent for so long against the best checkpoint, and let them play.",
 )  # fmt: skip
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path), default=Path("league.png"), show_default=True,
@@ -56,6 +73,9 @@ def league(
     games: int,
     against: tuple[str, ...],
     checkpoints: str | int,
+    positions: int | None,
+    no_positions: bool,
+    exploit: float | None,
     output: Path,
     json_path: Path | None,
     seed: int,
@@ -65,7 +85,8 @@ def league(
     Let checkpoints of RUN play against each other and against anchors of fixed strength.
 
     Agents play greedily, both sides of every random opening of 2 to 4 moves. Elo is fitted to all results (Bradley
-    and Terry), with random at 0 and a bootstrap's 95 % intervals.
+    and Terry), with random at 0 and a bootstrap's 95 % intervals. If the game has a solver, all players also move in
+    random positions whose results are known.
     """
     if output.suffix not in (".png", ".svg"):
         raise click.UsageError(f"--output {output}: expected a name that ends in .png or .svg")
@@ -77,6 +98,7 @@ def league(
     from sb3_ext.config import load_config
     from sb3_ext.errors import RunError
     from sb3_ext.evaluation.league_players import load_agents, make_anchors
+    from sb3_ext.evaluation.league_positions import measure_players
     from sb3_ext.runs.run_registry import find_run
     from sb3_ext.selfplay.matches.round_robin import play_league
 
@@ -101,9 +123,47 @@ def league(
                 opening_plies=OPENING_PLIES,
                 on_match=on_match,
             )
+        per_cell = DEFAULT_POSITIONS if positions is None else positions
+        judged = (
+            None
+            if no_positions
+            else measure_players(board, played.players, per_cell, seed, is_required=positions is not None)
+        )
     print_league(played)
-    title = f"{found.name}: {config.game.id}, {games:,} games a pairing"
-    _write(played, output, title, json_path, {"run": str(found.paths.root), "seed": seed, **config.game.model_dump()})
+    if judged is not None:
+        print_positions(played, judged)
+    content = _make_content(found, config.game, seed, played, judged)
+    _plot(played, output, f"{found.name}: {config.game.id}, {games:,} games a pairing")
+    _write(json_path, content)
+    if exploit is not None:
+        status = _exploit(found, exploit, games, seed, json_path, content)
+        if status:
+            sys.exit(status)
+
+
+def _make_content(
+    run: Run, game: GameConfig, seed: int, played: League, judged: LeaguePositions | None
+) -> dict[str, Any]:
+    """:return: what ``--json`` writes"""
+    content = {"run": str(run.paths.root), "seed": seed, **game.model_dump(), "opening_plies": OPENING_PLIES}
+    content |= played.to_json()
+    return content if judged is None else {**content, "positions": judged.to_json(played.players)}
+
+
+def _exploit(run: Run, minutes: float, games: int, seed: int, json_path: Path | None, content: dict[str, Any]) -> int:
+    """:return: the exit status of the exploiter's training"""
+    from sb3_ext.cli.train import choose_exit_status
+    from sb3_ext.training.exploitation import measure_exploitation, start_exploiter
+    from sb3_ext.training.loop import train_run
+
+    with show_log(quiet=False, verbose=False):
+        start = start_exploiter(run, minutes, seed)
+        with start.session.signals.ignoring_afterwards():
+            train_run(start)
+            found = measure_exploitation(start, games, seed)
+    print_exploitation(found)
+    _write(json_path, {**content, "exploiter": found.to_json()})
+    return choose_exit_status(start.session.status.status)
 
 
 @contextmanager
@@ -116,8 +176,15 @@ def _show_progress() -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
-def _write(played: League, output: Path, title: str, json_path: Path | None, content: dict[str, Any]) -> None:
-    from sb3_ext.atomic import write_text
+def _write(json_path: Path | None, content: dict[str, Any]) -> None:
+    from sb3_ext.cli.match import write_json_file
+
+    if json_path is not None:
+        write_json_file(json_path, content)
+        click.echo(json_path)
+
+
+def _plot(played: League, output: Path, title: str) -> None:
     from sb3_ext.errors import Sb3ExtError
     from sb3_ext.reports.payoff import Payoff, plot_payoffs
 
@@ -127,7 +194,6 @@ def _write(played: League, output: Path, title: str, json_path: Path | None, con
         return Payoff(played.get_tally(row, column).score, *(tally.score for tally in played.get_tallies(row, column)))
 
     ranking = played.rank()
-    path = output
     try:
         plot_payoffs(
             [played.players[index].name for index in ranking],
@@ -136,11 +202,6 @@ def _write(played: League, output: Path, title: str, json_path: Path | None, con
             title=title,
             labels=[played.players[index].label for index in ranking],
         )
-        click.echo(output)
-        if json_path is not None:
-            path = json_path
-            content = {**content, "opening_plies": OPENING_PLIES, **played.to_json()}
-            write_text(json_path, json.dumps(content, indent=2, allow_nan=False) + "\n")
-            click.echo(json_path)
     except OSError as error:
-        raise Sb3ExtError(f"{path}: cannot be written: {error.strerror}") from error
+        raise Sb3ExtError(f"{output}: cannot be written: {error.strerror}") from error
+    click.echo(output)

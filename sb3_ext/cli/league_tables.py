@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from sb3_ext.cli.tables import Column, bold, format_blocks, format_table, measure_width, wrap
-from sb3_ext.formatting import shorten_names
+from sb3_ext.formatting import format_duration, shorten_names
 
 if TYPE_CHECKING:
     from sb3_ext.selfplay.matches.round_robin import League
+    from sb3_ext.training.exploitation import Exploitation
 
 _PLAYER = Column("player", min_width=len("step_000000000"), shorten=shorten_names)
 
@@ -100,3 +101,24 @@ def _describe_forgetting(league: League) -> str:
         return "forgetting: takes more than one agent; --checkpoints all"
     share, past = f"{100 * forgetting.score:.1f} %", league.players[forgetting.against].name
     return f"forgetting: the lowest score of the newest agent against an earlier one is {share}, against {past}"
+
+
+def print_exploitation(found: Exploitation) -> None:
+    """
+    Write how an exploiter did against the agent that it was trained against.
+
+    :param found: its games
+    """
+    total = found.result.total
+    low, high = (100 * bound for bound in total.interval95)
+    took = f"{found.steps:,} steps, {format_duration(found.seconds)}, {found.stop_reason}"
+    lines = [
+        f"trained against {found.against} ({took})",
+        f"wins {100 * found.win_rate:.1f} %, draws {100 * total.draws / total.games:.1f} % of {total.games:,} games; "
+        f"its score is {100 * total.score:.1f} % (95 % interval {low:.1f} to {high:.1f}), "
+        f"the agent's {100 - 100 * total.score:.1f} %",
+        f"run of the exploiter: {found.run}",
+    ]
+    click.echo("\n" + bold("Fresh exploiter"))
+    for line in lines:
+        click.echo("\n".join(wrap(line, measure_width())))

@@ -204,7 +204,7 @@ def carry_out(start: RunStart, *, rendered: bool = False) -> int:
         # Not the status on the disk, which may be full.
         record = start.session.status.status
         _print_summary(start.run, record)
-        return _choose_exit_status(record)
+        return choose_exit_status(record)
 
 
 def _judge(checkpoint: str, flags: Mapping[str, str | None], *, render: bool) -> None:
@@ -233,7 +233,11 @@ def _choose_resume_target(resume: str | None, run_dir: Path | None) -> str | Non
     return str(run_dir) if is_run(run_dir) and not is_half_created(run_dir) else None
 
 
-def _choose_exit_status(record: RunStatus) -> int:
+def choose_exit_status(record: RunStatus) -> int:
+    """
+    :param record: status of a run that has ended
+    :return: the exit status of its command
+    """
     if record.stop_reason == "signal SIGTERM":
         return EXIT_REQUEUE
     if record.stop_reason == "signal SIGINT":

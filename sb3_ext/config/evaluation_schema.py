@@ -35,6 +35,10 @@ class EvalConfig(Section):
         description="number of environments; null: one for each episode, or as few as play them in the same number of "
         "rounds as 16 (512 boards of a game)",
     )
+    positions: PositiveInt | None = Field(
+        default=None,
+        description="games: solved positions of each phase and difficulty in which right moves are counted; null: none",
+    )
     background: Flag = Field(default=False, description="evaluate in another process while training goes on")
     env: EvalEnvConfig = EvalEnvConfig()
 

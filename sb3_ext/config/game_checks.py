@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sb3_ext.arguments import import_name
@@ -16,7 +16,10 @@ from sb3_ext.vec.backends.parallel_modes import AUTO
 _FIND_TARGET = "sb3_ext.checkpoints.model_source:find_target"
 _MAKE_GAME = "sb3_ext.selfplay.games.game_registry:make_game"
 _PROBE_GAME = "sb3_ext.selfplay.games.game_probe:probe_game"
+_CHECK_INSTALLED = "sb3_ext.selfplay.solvers.solver_choice:check_installed"
 _MAKE_OPPONENT = "sb3_ext.selfplay.opponents.opponent_registry:make_opponent"
+PERFECT = "perfect"
+"""Name of the opponent that needs a solver."""
 _OF_GAMES = ("start_policy", "opening_plies", "illegal_move", "symmetry", "opponent_sampler")
 _SAMPLER = ("train", "opponent_sampler")
 _MIRROR_FRACTION = (*_SAMPLER, "params", "self_play", "mirror_fraction")
@@ -34,6 +37,8 @@ def find_game_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
         for name in _OF_GAMES:
             if train.get(name) not in (None, False):
                 yield Problem(("train", name), "is for games, but there is no section game")
+        if _mapping(data.get("eval")).get("positions") is not None:
+            yield Problem(("eval", "positions"), "is for games, but there is no section game")
         return
     if data.get("env") is not None:
         yield Problem(("game",), "cannot be given with env; leave out one of them")
@@ -41,14 +46,16 @@ def find_game_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(("parallel", "mode"), f"games are always stepped in mode {GAME_MODE}; leave it out")
     if _mapping(_mapping(data.get("eval")).get("env")).get("params"):
         yield Problem(("eval", "env", "params"), "is for environments, but this is a game")
-    yield from _find_id_problems(_mapping(game), train)
+    yield from _find_id_problems(_mapping(game), train, needs_solver=list(_find_solver_keys(data)))
     if train.get("opponent_sampler") is None:
         yield Problem(_SAMPLER, "required for a game, but missing, such as {type: random}")
     else:
         yield from _find_sampler_problems(_mapping(train["opponent_sampler"]), data.get("seed"))
 
 
-def _find_id_problems(game: Mapping[str, Any], train: Mapping[str, Any]) -> Iterator[Problem]:
+def _find_id_problems(
+    game: Mapping[str, Any], train: Mapping[str, Any], needs_solver: Sequence[tuple[str, ...]]
+) -> Iterator[Problem]:
     game_id, params = game.get("id"), game.get("params")
     if not isinstance(game_id, str):
         return
@@ -62,6 +69,22 @@ def _find_id_problems(game: Mapping[str, Any], train: Mapping[str, Any]) -> Iter
         yield Problem(("game", "id"), str(error))
     else:
         yield from _find_rule_problems(game_id, made, train)
+        for key in needs_solver:
+            try:
+                import_name(_CHECK_INSTALLED)(made)
+            except MissingExtraError as error:
+                yield Problem(key, str(error))
+
+
+def _find_solver_keys(data: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Yield the keys with values that need a solver of the game."""
+    if _mapping(data.get("eval")).get("positions") is not None:
+        yield ("eval", "positions")
+    sampler = _mapping(_mapping(data.get("train")).get("opponent_sampler"))
+    if sampler.get("type") == PERFECT:
+        yield (*_SAMPLER, "type")
+    if PERFECT in _mapping(_mapping(sampler.get("params")).get("heuristic_distribution")):
+        yield (*_SAMPLER, "params", "heuristic_distribution", PERFECT)
 
 
 def _find_rule_problems(game_id: str, game: Any, train: Mapping[str, Any]) -> Iterator[Problem]:

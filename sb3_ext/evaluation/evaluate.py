@@ -33,6 +33,9 @@ class Evaluation:
     :param seed: the seed that repeats this evaluation; ``None`` if it had none
     :param truncated_episodes: number of episodes that the evaluation truncated after ``max_steps``, without those ended
         by a time limit of the environment
+    :param right_moves: shares of right moves in solved positions of a game, see
+        :meth:`MoveQuality.to_json() <sb3_ext.selfplay.positions.move_quality.MoveQuality.to_json>`; ``None`` if there
+        are none
     """
 
     episodes: int
@@ -46,10 +49,17 @@ class Evaluation:
     lengths: tuple[int, ...]
     seed: int | None
     truncated_episodes: int = 0
+    right_moves: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """:return: the fields as plain data for strict JSON: lists for tuples, ``None`` for NaN and infinity"""
-        return {name: _to_plain(value) for name, value in asdict(self).items()}
+        """
+        :return: the fields as plain data for strict JSON: lists for tuples, ``None`` for NaN and infinity;
+            ``right_moves`` only if it is known
+        """
+        fields = {name: _to_plain(value) for name, value in asdict(self).items()}
+        if self.right_moves is None:
+            del fields["right_moves"]
+        return fields
 
 
 def evaluate(

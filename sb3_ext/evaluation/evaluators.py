@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
 
 import gymnasium
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 
 from sb3_ext.config.evaluation_schema import EvalConfig
 from sb3_ext.evaluation.copied_normalization import copy_statistics, set_statistics
@@ -16,6 +16,9 @@ from sb3_ext.evaluation.evaluate import Evaluation, evaluate
 from sb3_ext.evaluation.isolation import Isolation
 from sb3_ext.evaluation.plain_env import AnyEnv, wrap_plain_env
 from sb3_ext.interruption import NEVER, Interruption
+
+if TYPE_CHECKING:
+    from sb3_ext.selfplay.positions.position_exam import PositionExam
 
 _DEFAULTS = EvalConfig()
 
@@ -29,6 +32,7 @@ class EvaluationSettings:
     :param deterministic: take the most likely action instead of sampling
     :param seed: seed with which every evaluation repeats the same episodes; ``None`` for new episodes
     :param max_steps: truncate episodes after this many steps; ``None`` does not truncate
+    :param exam: positions of a game in which right moves are counted; ``None`` for none
     :raises ValueError: if ``episodes`` or ``max_steps`` is not positive
     """
 
@@ -36,6 +40,7 @@ class EvaluationSettings:
     deterministic: bool = _DEFAULTS.deterministic
     seed: int | None = None
     max_steps: int | None = _DEFAULTS.max_steps
+    exam: PositionExam | None = None
 
     def __post_init__(self) -> None:
         if self.episodes < 1:
@@ -51,7 +56,19 @@ class EvaluationSettings:
         :return: the statistics
         :raises StopRequested: if ``interruption`` requests it
         """
-        return evaluate(model, env, **vars(self), interruption=interruption)
+        evaluation = evaluate(
+            model,
+            env,
+            self.episodes,
+            deterministic=self.deterministic,
+            seed=self.seed,
+            max_steps=self.max_steps,
+            interruption=interruption,
+        )
+        if self.exam is None:
+            return evaluation
+        quality = self.exam.measure(model.policy, unwrap_vec_normalize(env))
+        return replace(evaluation, right_moves=quality.to_json())
 
 
 class Evaluator(Protocol):

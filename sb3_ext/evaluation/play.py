@@ -11,6 +11,7 @@ from sb3_ext.errors import SelfPlayError
 from sb3_ext.selfplay.games.game import Game
 from sb3_ext.selfplay.games.zero_sum import check_zero_sum
 from sb3_ext.selfplay.opponents.opponent import Opponent
+from sb3_ext.selfplay.solvers.solution import Solver
 
 _BOARD = np.zeros(1, dtype=np.intp)
 
@@ -25,6 +26,18 @@ class MoveAdvice(NamedTuple):
 
     values: dict[int, float]
     are_probabilities: bool
+
+
+class MoveTruth(NamedTuple):
+    """
+    The result of a move, if both players play perfectly afterwards.
+
+    :param value: 1 for a win, 0 for a draw, -1 for a loss of the person
+    :param plies: number of moves until the end of the game, including this one
+    """
+
+    value: int
+    plies: int
 
 
 @runtime_checkable
@@ -124,6 +137,16 @@ class PersonGame:
         values = self.agent.judge(self.game, _BOARD)[0]
         ranked = sorted(self.list_legal(), key=lambda action: -values[action])
         return MoveAdvice({action: float(values[action]) for action in ranked}, not self.agent.has_values)
+
+    def solve(self, solver: Solver) -> dict[int, MoveTruth]:
+        """
+        :param solver: of this game
+        :return: the results of the person's legal moves with perfect play, by action; none if the game is over
+        """
+        if self.is_over:
+            return {}
+        (values,), (plies,) = solver.solve(self.game, _BOARD)
+        return {action: MoveTruth(int(values[action]), int(plies[action])) for action in self.list_legal()}
 
     def _move(self, action: int) -> None:
         rewards, ends = self.game.play(_BOARD, np.array([action], dtype=np.intp))

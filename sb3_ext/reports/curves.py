@@ -42,6 +42,7 @@ class _Panel:
 
 
 _LENGTH = _Panel("Episode length", (), is_noisy=True)
+_RIGHT_MOVES = _Panel("Right moves where the choice matters", ())
 _PANELS = (
     _Panel("Loss", ("train/loss",), is_noisy=True),
     _Panel("Value loss", ("train/value_loss", "train/critic_loss"), is_noisy=True),
@@ -79,7 +80,7 @@ def plot_curves(
     scores = score_games(metrics, evaluations) if of_game else None
     metrics, evaluations = scores or (metrics, evaluations)
     episodes = metrics["episodes"]
-    panels = _list_panels(metrics)
+    panels = _list_panels(metrics, evaluations)
     columns = min((3, 4), key=lambda columns: -len(panels) % columns)  # that leaves fewer places empty
     rows = math.ceil(len(panels) / columns)
     figure, grid = make_grid(_WIDTH_INCHES, [_TOP_INCHES] + [_ROW_INCHES] * rows, columns)
@@ -96,9 +97,12 @@ def plot_curves(
     save_figure(figure, path)
 
 
-def _list_panels(metrics: Mapping[str, Any]) -> list[tuple[_Panel, Series]]:
+def _list_panels(metrics: Mapping[str, Any], evaluations: Sequence[Mapping[str, Any]]) -> list[tuple[_Panel, Series]]:
     episodes, training = metrics["episodes"], metrics["training"]
-    panels = [(_LENGTH, Series.read(episodes["step"], episodes["length"]))]
+    judged = [line for line in evaluations if line.get("right_moves")]
+    shares = [line["right_moves"]["share_where_it_matters"] for line in judged]
+    panels = [(_RIGHT_MOVES, Series.read([line["step"] for line in judged], shares))]
+    panels += [(_LENGTH, Series.read(episodes["step"], episodes["length"]))]
     for panel in _PANELS:
         panels += [(panel, Series.read(training["step"], training[name])) for name in panel.names if name in training]
     return [(panel, series) for panel, series in panels if len(series)]

@@ -28,6 +28,7 @@ class RunPaths:
         ├── stop                   a request to stop; removed when the run has stopped
         ├── checkpoints/           step_000010000/ …, best, latest
         ├── opponents/             self-play pool: snapshots, ratings
+        ├── exploiters/            runs of agents that were trained against this one: sb3-ext league --exploit
         ├── logs/training.log
         ├── tensorboard/
         ├── tracking/              for trackers other than TensorBoard: logged values, sent position, ids
@@ -90,6 +91,10 @@ class RunPaths:
     @property
     def opponents(self) -> Path:
         return self.root / "opponents"
+
+    @property
+    def exploiters(self) -> Path:
+        return self.root / "exploiters"
 
     @property
     def log(self) -> Path:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import matplotlib.image
 import pytest
+import yaml
 from click.testing import CliRunner, Result
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import sb3_ext
+from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
 from sb3_ext.cli import cli
 
 CONFIG = {
@@ -33,7 +37,7 @@ CONFIG = {
         },
         "callbacks": [{"type": "checkpoint", "params": {"interval": 128}}],
     },
-    "eval": {"every_steps": 128, "episodes": 4},
+    "eval": {"every_steps": 128, "episodes": 4, "positions": 4},
 }
 
 
@@ -50,7 +54,7 @@ def invoke(*arguments: Any, keys: str = "") -> Result:
 
 def test_a_league_is_tables_a_picture_and_json(run: Path, tmp_path: Path) -> None:
     picture, results = tmp_path / "league.png", tmp_path / "league.json"
-    arguments = ("--games", 20, "--checkpoints", 3, "--output", picture, "--json", results)
+    arguments = ("--games", 20, "--checkpoints", 3, "--positions", 8, "--output", picture, "--json", results)
     outcome = invoke("league", run, *arguments)
     assert outcome.exit_code == 0, outcome.output
     content = json.loads(results.read_text())
@@ -71,8 +75,24 @@ def test_a_league_is_tables_a_picture_and_json(run: Path, tmp_path: Path) -> Non
         "Results of step_000000256",
         "forgetting: ",
         "distinct games: at least",
+        "Play against the truth: right moves in %",
+        "all positions solved",
+        "Worst mistakes of step_000000256",
     ):
         assert text in outcome.stdout
+    judged = content["positions"]
+    assert (judged["solver"], judged["is_exact"], judged["is_complete"]) == ("all positions solved", True, False)
+    players = {player["name"]: player for player in judged["players"]}
+    assert list(players) == names
+    assert {player["positions"] for player in players.values()} == {48}
+    assert players["mcts_100"]["share"] > 0.85 > players["random"]["share"]
+    assert list(players["random"]["cells"]) == [
+        *("early easy", "early medium", "early hard", "middle easy", "middle medium", "late easy")
+    ]
+    mistake = players["step_000000256"]["worst_mistakes"][0]
+    assert (mistake["best_result"], mistake["result"]) == ("win", "loss")
+    assert mistake["move"] not in mistake["right_moves"]
+    assert players["random"]["worst_mistakes"] == []
 
 
 @pytest.mark.parametrize("arguments", [(), ("--x", "time"), ("--csv", "runs.csv")])
@@ -89,7 +109,8 @@ def test_a_run_of_a_game_is_plotted(run: Path, tmp_path: Path, arguments: tuple[
 
 def test_opponents_of_a_league_can_be_chosen(run: Path, tmp_path: Path) -> None:
     arguments = ("--games", 4, "--checkpoints", "latest", "--against", "alpha_beta_1", "--output", tmp_path / "a.svg")
-    outcome = invoke("league", run, *arguments)
+    outcome = invoke("league", run, *arguments, "--no-positions")
+    assert "truth" not in outcome.stdout
     assert outcome.exit_code == 0, outcome.output
     assert "alpha_beta_1" in outcome.stdout
     assert "heuristic" not in outcome.stdout
@@ -99,7 +120,7 @@ def test_opponents_of_a_league_can_be_chosen(run: Path, tmp_path: Path) -> None:
 
 def test_the_same_seed_gives_the_same_league(run: Path, tmp_path: Path) -> None:
     def play(seed: int) -> Any:
-        arguments = ("--games", 10, "--against", "heuristic", "--output", tmp_path / "a.png")
+        arguments = ("--games", 10, "--positions", 2, "--against", "perfect", "--output", tmp_path / "a.png")
         assert invoke("league", run, *arguments, "--json", tmp_path / "a.json", "--seed", seed).exit_code == 0
         return {**json.loads((tmp_path / "a.json").read_text()), "seed": None}
 
@@ -112,6 +133,9 @@ def test_the_same_seed_gives_the_same_league(run: Path, tmp_path: Path) -> None:
     [
         (("--games", "0"), "x>=2"),
         (("--checkpoints", "some"), "expected all, best, latest or a positive number, but got 'some'"),
+        (("--positions", "0"), "x>=1"),
+        (("--positions", "5", "--no-positions"), "--no-positions cannot be given with --positions"),
+        (("--exploit", "0"), "x>0"),
         (("--checkpoints", "0"), "expected all, best, latest or a positive number, but got '0'"),
         (("--output", "league.txt"), "expected a name that ends in .png or .svg"),
         (("--output", "no/such/folder/league.png"), "cannot be written: its directory does not exist"),
@@ -144,10 +168,60 @@ def test_a_match_against_a_checkpoint_of_its_own_is_even(run: Path) -> None:
     assert " 50.0%  " in outcome.stdout.splitlines()[3]
 
 
+def test_evaluations_count_right_moves(run: Path) -> None:
+    lines = [json.loads(line) for line in (run / "evaluations.jsonl").read_text().splitlines()]
+    assert len(lines) == 2
+    for line in lines:
+        found = line["right_moves"]
+        assert (found["positions"], found["choices"]) == (24, 12)
+        assert found["share"] == found["right"] / 24
+        assert sum(cell["right"] for cell in found["cells"].values()) == found["right"]
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["last_evaluation"]["right_moves"] == lines[-1]["right_moves"]
+    events = EventAccumulator(str(run / "tensorboard")).Reload()
+    logged = {tag: [event.value for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+    assert logged["eval/right_moves"] == pytest.approx([line["right_moves"]["share"] for line in lines])
+    assert logged["eval/right_moves_where_it_matters/late_easy"] == pytest.approx(
+        [line["right_moves"]["cells"]["late easy"]["share_where_it_matters"] for line in lines]
+    )
+    assert "right moves: " in (run / "logs" / "training.log").read_text()
+
+
+@pytest.mark.parametrize("is_interrupted", [False, True])
+def test_a_fresh_agent_exploits_the_frozen_one(run: Path, tmp_path: Path, is_interrupted: bool) -> None:
+    copied = shutil.copytree(run, tmp_path / "run", symlinks=True)
+    if is_interrupted:  # in the exploiter only: the run has ended before this step
+        path = copied / "config.resolved.yaml"
+        config = yaml.safe_load(path.read_text())
+        config["train"]["callbacks"].append({"type": "signal_callback:SignalCallback", "params": {"step": 300}})
+        path.write_text(yaml.safe_dump(config))
+    arguments = ("--games", 20, "--checkpoints", "latest", "--against", "random", "--no-positions")
+    files = ("--output", tmp_path / "a.png", "--json", tmp_path / "a.json")
+    outcome = invoke("league", copied, *arguments, *files, "--exploit", 60 if is_interrupted else 0.01)
+    assert outcome.exit_code == (75 if is_interrupted else 0), outcome.output
+    found = json.loads((tmp_path / "a.json").read_text())["exploiter"]
+    assert found["wins"] + found["draws"] + found["losses"] == found["games"] == 20
+    assert found["win_rate"] == found["wins"] / 20
+    assert found["interval95"][0] <= found["score"] <= found["interval95"][1]
+    assert found["stop_reason"] == ("signal SIGTERM" if is_interrupted else "duration")
+    assert f"wins {100 * found['win_rate']:.1f} %" in outcome.stdout
+    (exploiter,) = (copied / "exploiters").iterdir()
+    assert found["run"] == str(exploiter)
+    frozen = CheckpointStore(copied / "checkpoints").resolve().path
+    assert found["against"] == str(frozen)
+    config = yaml.safe_load((exploiter / "config.resolved.yaml").read_text())
+    assert config["train"]["opponent_sampler"]["params"]["path"] == str(frozen)
+    assert config["train"]["opponent_sampler"]["params"]["deterministic"] is True
+    assert (config["train"]["total_steps"], config["seed"]) == (None, 20_001)
+    assert config["agent"] == yaml.safe_load((copied / "config.resolved.yaml").read_text())["agent"]
+    games = json.loads((exploiter / "metrics.json").read_text())["ratings"]
+    assert set(games) == {"agent", frozen.name}
+
+
 def test_a_person_plays_through_a_pipe(run: Path) -> None:
     outcome = invoke("enjoy", run, "--human", "--seat", "first", "--seed", 0, keys="1hu234q")
     assert outcome.exit_code == 0, outcome.output
-    assert "hint: how likely the agent would play it" in outcome.stdout
+    assert "hint: how likely the agent would play it, and the result with perfect play" in outcome.stdout
     assert "│ 1 2 3 4 │" in outcome.stdout
     assert "games: " in outcome.stdout.splitlines()[-1]
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from sb3_ext.cli.board import draw_advice, draw_board
 from sb3_ext.cli.human import play_games
 from sb3_ext.errors import SelfPlayError
-from sb3_ext.evaluation.play import MoveAdvice, PersonGame
+from sb3_ext.evaluation.play import MoveAdvice, MoveTruth, PersonGame
 from sb3_ext.selfplay.games.connect4 import Connect4
 from sb3_ext.selfplay.games.game import MoveResults
 from sb3_ext.selfplay.opponents.function_opponent import FunctionOpponent
@@ -73,7 +73,7 @@ def test_the_end_of_the_pipe_is_the_end(monkeypatch: pytest.MonkeyPatch) -> None
         ("nq", "unknown key 'n'"),
         ("\x1bq", "unknown key"),
         ("²q", "unknown key '²'"),
-        ("hq", "this agent has no hints to give"),
+        ("hq", "hint: the result with perfect play\n   4  win in 41\n   3  draw\n"),
     ],
 )
 def test_keys_that_do_nothing_say_so(monkeypatch: pytest.MonkeyPatch, keys: str, message: str) -> None:
@@ -165,3 +165,21 @@ def test_advice_is_a_bar_a_move() -> None:
         "   1   -0.250",
     ]
     assert "+0.000  ██" in draw_advice(MoveAdvice({3: 0.0}, False), 30)
+
+
+def test_advice_has_results_with_perfect_play_where_they_are_known() -> None:
+    truth = {3: MoveTruth(-1, 8), 0: MoveTruth(1, 13), 2: MoveTruth(0, 20), 1: MoveTruth(-1, 2), 4: MoveTruth(1, 3)}
+    assert draw_advice(MoveAdvice({3: 0.75, 0: 0.25}, True), 80, truth).splitlines() == [
+        "hint: how likely the agent would play it, and the result with perfect play",
+        "   4    75.0%  loss in 8   ██████████████████████",
+        "   1    25.0%  win in 13   ████████",
+    ]
+    assert draw_advice(None, 80, truth).splitlines() == [
+        "hint: the result with perfect play",
+        "   5  win in 3",
+        "   1  win in 13",
+        "   3  draw",
+        "   4  loss in 8",
+        "   2  loss in 2",
+    ]
+    assert draw_advice(None, 80) == "this agent has no hints to give"

@@ -83,6 +83,8 @@ SAMPLES: dict[str, dict[str, list[str]]] = {
         "--games": ["--games", "8"],
         "--against": ["--against", "heuristic"],
         "--checkpoints": ["--checkpoints", "all"],
+        "--positions": ["--positions", "8"],
+        "--exploit": ["--exploit", "1"],
         "--output": ["--output", "other.png"],
     },
     "plot": {
@@ -163,7 +165,12 @@ REPLACED: dict[str, list[str]] = {
             "building.game_environments:compute_eval_shares",
             "building.game_environments:make_configured_game",
         ),
-        *("selfplay.matches.round_robin:play_league", "cli.league:_write"),
+        *("selfplay.matches.round_robin:play_league", "cli.league:_plot", "cli.league:_write", "cli.league:_exploit"),
+        *(
+            "evaluation.league_positions:measure_players",
+            "cli.league:print_positions",
+            "cli.league:_make_content",
+        ),
     ],
     "plot": [
         *("runs.run_registry:find_run_group", "cli.plot:_read_curves", "reports.curves:plot_curves"),
@@ -235,7 +242,7 @@ class Stub:
 
 
 RESULTS: dict[str, Any] = {
-    **dict.fromkeys(("carry_out", "_carry_out", "count_eval_envs", "train_seeds"), 0),
+    **dict.fromkeys(("carry_out", "_carry_out", "_exploit", "count_eval_envs", "train_seeds"), 0),
     "_read_curves": [Stub()],
     "find_run_group": [Stub()],
     "name_paths": ["one", "two"],

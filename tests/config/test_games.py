@@ -147,6 +147,11 @@ def test_opponents_and_pools_load_and_dump(tmp_path: Path) -> None:
             {"game": None, "env": {"id": "CartPole-v1"}, "train": {"start_policy": "random"}},
             "train.start_policy: is for games, but there is no section game",
         ),
+        (
+            {"game": None, "env": {"id": "CartPole-v1"}, "train": {}, "eval": {"positions": 20}},
+            "eval.positions: is for games, but there is no section game",
+        ),
+        ({"eval": {"positions": 0}}, "eval.positions: expected a positive integer, found 0"),
     ],
 )
 def test_each_mistake_has_its_message(changes: dict[str, Any], expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,6 +159,23 @@ def test_each_mistake_has_its_message(changes: dict[str, Any], expected: str, mo
     with pytest.raises(ConfigError) as caught:
         load_config({**copy.deepcopy(GAME), **changes})
     assert any(expected in line for line in caught.value.problems), caught.value.problems
+
+
+def test_without_the_solver_the_keys_that_need_it_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sb3_ext.selfplay.solvers.solver_choice.find_spec", lambda name: None)
+    needs = {"perfect": 0.5, "random": 0.5}
+    for changes, key in (
+        ({"eval": {"positions": 20}}, "eval.positions"),
+        ({"train": {"opponent_sampler": {"type": "perfect"}}}, "train.opponent_sampler.type"),
+        (make_pool(heuristic_distribution=needs), "train.opponent_sampler.params.heuristic_distribution.perfect"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            load_config({**GAME, **changes})
+        [problem] = caught.value.problems
+        assert problem.endswith(
+            f"{key}: the exact solver of Connect4 needs an optional dependency: pip install 'sb3-ext[solver]'"
+        )
+        load_config({**GAME, **changes, "game": {"id": "connect4", "params": {"rows": 4}}})  # needs no such package
 
 
 def test_a_pool_without_heuristics_is_accepted() -> None:

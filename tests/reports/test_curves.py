@@ -77,6 +77,17 @@ def test_panels_are_drawn_where_there_is_data(figures: list[Figure]) -> None:
     assert figure.get_suptitle() == "a run"
 
 
+def test_right_moves_are_drawn_where_evaluations_count_them(figures: list[Figure]) -> None:
+    lines = make_evaluations(3)
+    for line, share in zip(lines[1:], (0.5, 0.75), strict=True):  # the first was before a resume with positions
+        line["right_moves"] = {"share": 0.9, "share_where_it_matters": share}
+    plot_curves(make_metrics(), lines, Path("x.png"))
+
+    [figure] = figures
+    (panel,) = [axes for axes in figure.axes if axes.get_title(loc="left") == "Right moves where the choice matters"]
+    assert [line.get_xydata().tolist() for line in panel.lines] == [[[100.0, 0.5], [200.0, 0.75]]]
+
+
 def test_evaluations_have_error_bars_where_they_have_an_interval(figures: list[Figure]) -> None:
     evaluations = [*make_evaluations(2), *make_evaluations(1, ci95=None), *make_evaluations(1, ci95=[None, None])]
     plot_curves(make_metrics(), evaluations, Path("x.png"))
