@@ -63,6 +63,18 @@ class RemoteTraceback(Exception):
         return f"\n\n{self.text}"
 
 
+class RankError(Sb3ExtError):
+    """Several ranks cannot train together: they cannot connect, or differ in what must be the same."""
+
+
+class RankLostError(Exception):
+    """
+    Another rank has ended or cannot be reached, so that training cannot continue.
+
+    The command line exits with status 75, so that a scheduler starts the job again.
+    """
+
+
 class SelfPlayError(Sb3ExtError):
     """A game, an opponent or a pool of opponents cannot be used, or violates the rules."""
 

@@ -15,7 +15,7 @@ import argparse
 import json
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,17 +120,18 @@ def average(steps: NDArray[Any], returns: NDArray[Any], total: int) -> NDArray[n
     return means
 
 
-def describe(curves: dict[str, NDArray[np.float64]]) -> dict[str, dict[str, float | None]]:
+def describe(curves: dict[str, NDArray[np.float64]], base: str = STOCK_ENGINE) -> dict[str, dict[str, float | None]]:
     """
     :param curves: for each engine, an array of shape (seeds, points)
+    :param base: the engine with which the others are compared
     :return: for each engine, the figures of the table
     """
     last = {engine: found[:, -_POINTS // 5 :].mean(axis=1) for engine, found in curves.items()}
     figures: dict[str, dict[str, float | None]] = {}
     for engine, values in last.items():
-        stock = last.get(STOCK_ENGINE)
+        stock = last.get(base)
         distance = None
-        if stock is not None and engine != STOCK_ENGINE and len(values) > 1:
+        if stock is not None and engine != base and len(values) > 1:
             error = math.sqrt(values.var(ddof=1) / len(values) + stock.var(ddof=1) / len(stock))
             distance = float((values.mean() - stock.mean()) / error) if error else 0.0
         spread = float(values.std(ddof=1)) if len(values) > 1 else 0.0
@@ -138,24 +139,25 @@ def describe(curves: dict[str, NDArray[np.float64]]) -> dict[str, dict[str, floa
     return figures
 
 
-def draw(results: dict[str, dict[str, NDArray[np.float64]]], path: Path) -> None:
+def draw(results: dict[str, dict[str, NDArray[np.float64]]], path: Path, tasks: Mapping[str, Task] = TASKS) -> None:
     """
     Draw means, and bands of one standard deviation over the seeds, a panel a task.
 
     :param results: for each task and engine, an array of shape (seeds, points)
     :param path: the picture
+    :param tasks: the trainings
     """
     columns = min(2, len(results))
     rows = math.ceil(len(results) / columns)
     figure = Figure(figsize=(5 * columns, 3.2 * rows), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, (name, curves) in zip(panels, results.items(), strict=False):
-        steps = (np.arange(_POINTS) + 1) * TASKS[name].steps / _POINTS
+        steps = (np.arange(_POINTS) + 1) * tasks[name].steps / _POINTS
         for engine, found in curves.items():
             mean, spread = found.mean(axis=0), found.std(axis=0)
             [line] = axes.plot(steps, mean, label=f"{engine}, {len(found)} seeds")
             axes.fill_between(steps, mean - spread, mean + spread, color=line.get_color(), alpha=0.2, linewidth=0)
-        axes.set_title(TASKS[name].title)
+        axes.set_title(tasks[name].title)
         axes.set_xlabel("steps")
         axes.set_ylabel("return of training episodes")
         axes.legend(frameon=False)

@@ -14,7 +14,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_ext.algorithms.algorithm_registry import get_algorithm
 from sb3_ext.algorithms.schedules import is_linear
-from sb3_ext.callbacks import EpisodeBudgetCallback, EstimatedSteps, TimeBudgetCallback
+from sb3_ext.callbacks import DataParallelCallback, EpisodeBudgetCallback, EstimatedSteps, TimeBudgetCallback
+from sb3_ext.callbacks.estimated_steps import Budget
 from sb3_ext.config.schema import RunConfig
 
 
@@ -29,7 +30,9 @@ def choose_total_steps(config: RunConfig, model: BaseAlgorithm, callbacks: Seque
     total_steps = config.train.total_steps
     bound = (sys.maxsize if total_steps is None else total_steps) - model.num_timesteps
     kind = TimeBudgetCallback if follows_time(config) else EpisodeBudgetCallback
-    budgets = [callback for callback in callbacks if isinstance(callback, kind)]
+    budgets: list[Budget] = [callback for callback in callbacks if isinstance(callback, kind)]
+    if follows_time(config):  # of several ranks, all follow the clock of rank 0
+        budgets = [callback for callback in callbacks if isinstance(callback, DataParallelCallback)] or budgets
     return EstimatedSteps(model, budgets, bound) if budgets else bound
 
 

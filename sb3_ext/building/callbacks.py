@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_ext.arguments import read_parameters
-from sb3_ext.building.budgets import explain_inexact_schedules
+from sb3_ext.building.budgets import explain_inexact_schedules, follows_time
 from sb3_ext.building.game_environments import EVAL_OPENING_PLIES, compute_eval_shares
 from sb3_ext.building.training_environments import choose_eval_seed, make_eval_env, try_exactness
 from sb3_ext.callbacks import (
     BenchmarkCallback,
     ConvergenceStopCallback,
+    DataParallelCallback,
     DeterministicCollectionCallback,
     EpisodeBudgetCallback,
     EpisodeLoggingCallback,
@@ -30,8 +31,10 @@ from sb3_ext.callbacks import (
     PlateauStopCallback,
     ProgressCallback,
     QValuesCallback,
+    RankPartCallback,
     RatingCallback,
     RunCheckpointCallback,
+    SharedStopCallback,
     SignalStopCallback,
     StopCallback,
     StopFileCallback,
@@ -40,6 +43,7 @@ from sb3_ext.callbacks import (
     TrialPruningCallback,
 )
 from sb3_ext.callbacks.stops.boundary_stop import BoundaryStopCallback
+from sb3_ext.callbacks.stops.signal_stop import ReceivesSignals
 from sb3_ext.callbacks.stops.trial_pruning import PrunableTrial
 from sb3_ext.checkpoints.state.callback_tree import list_callbacks
 from sb3_ext.checkpoints.store.checkpoint_writer import SaveOutcome
@@ -52,6 +56,7 @@ from sb3_ext.config.train_schema import TrainConfig
 from sb3_ext.errors import ConfigError, Sb3ExtError, describe_error
 from sb3_ext.evaluation.evaluate import Evaluation
 from sb3_ext.phases import Phases
+from sb3_ext.ranks.rank_group import RankGroup
 from sb3_ext.reports.report_writer import ReportWriter
 from sb3_ext.runs.session import RunSession
 from sb3_ext.selfplay.pool.pool import CURRENT_SELF
@@ -127,6 +132,7 @@ def make_callbacks(
     phases: Phases,
     extra_callbacks: Sequence[BaseCallback],
     trial: PrunableTrial | None = None,
+    group: RankGroup | None = None,
 ) -> Callbacks:
     """
     :param config: the whole configuration
@@ -134,16 +140,20 @@ def make_callbacks(
     :param phases: of the run; also used after ``learn``
     :param extra_callbacks: of the caller
     :param trial: of a tuner that judges the training
+    :param group: the ranks that train the model; ``None`` for this process alone
     :return: the callbacks; the stop file is checked before signals, since ``runs stop`` uses both
     :raises ConfigError: if one cannot be made with its parameters
     """
+    if group is not None and config.eval.background:
+        logger.info("eval.background: off, since with several ranks only rank 0 evaluates, and the others wait")
+        config = config.model_copy(update={"eval": config.eval.model_copy(update={"background": False})})
     train = config.train
     paths = session.paths
     metrics = MetricsCallback()
     timings = TimingsCallback(phases) if train.track_timings else None
     stops = list(_make_outside_stops(config, session, lambda: checkpoints))
     evaluation = _make_evaluation(config, session, phases, metrics, lambda: checkpoints.save_for_evaluation(), stops)
-    checkpoints = _make_checkpoints(config, session, phases, evaluation)
+    checkpoints = _make_checkpoints(config, session, phases, evaluation, group)
     callbacks = Callbacks(
         checkpoints,
         metrics,
@@ -157,11 +167,12 @@ def make_callbacks(
             of_game=config.game is not None,
         ),
         [
+            *([] if group is None else [DataParallelCallback(group, budget=_find_time_budget(config, stops))]),
             timings or PhaseCallback(phases),
             QValuesCallback(),
             *([DeterministicCollectionCallback()] if train.deterministic else []),
             *_make_game_callbacks(config, session),
-            *_make_configured_callbacks(train, phases, checkpoints),
+            *_make_configured_callbacks(train, phases, checkpoints.is_boundary_near, checkpoints.is_boundary_ahead),
             EpisodeLoggingCallback(train.log_every_episodes, total_steps=train.total_steps),
             metrics,
             BenchmarkCallback(paths.benchmark_metrics, phases, train.duration_seconds),
@@ -173,12 +184,48 @@ def make_callbacks(
             *stops,
             *_make_stop_callbacks(config, evaluation, checkpoints),
             *_make_pruning(config, evaluation, checkpoints, trial),
+            *([] if group is None else [SharedStopCallback(group)]),
             checkpoints,
             BoundaryStopCallback(),
         ],
     )
     checkpoints.on_outcome.append(partial(_show_save, session, callbacks))
     return callbacks
+
+
+def make_rank_callbacks(
+    config: RunConfig, signals: ReceivesSignals, group: RankGroup
+) -> tuple[RankPartCallback, list[BaseCallback]]:
+    """
+    Make the callbacks of a rank other than rank 0: those that change the model, and stops that may differ.
+
+    :param config: the whole configuration
+    :param signals: records signals to this process
+    :param group: the ranks
+    :return: the callback for checkpoints, and all callbacks in the order of their calls
+    """
+    part = RankPartCallback(group)
+    train = config.train
+    bound = train.total_episodes
+    callbacks: list[BaseCallback] = [
+        DataParallelCallback(group),
+        *([DeterministicCollectionCallback()] if train.deterministic else []),
+        *([OpponentPoolCallback()] if isinstance(train.opponent_sampler, PoolConfig) else []),
+        *_make_configured_callbacks(train, Phases(), part.is_boundary_near, lambda: True),
+        NanStopCallback(),
+        SignalStopCallback(signals, at_boundary=part.is_boundary_near),
+        *([] if bound is None else [EpisodeBudgetCallback(bound, at_boundary=True)]),
+        SharedStopCallback(group),
+        part,
+        BoundaryStopCallback(),
+    ]
+    return part, callbacks
+
+
+def _find_time_budget(config: RunConfig, stops: Sequence[StopCallback]) -> TimeBudgetCallback | None:
+    if not follows_time(config):
+        return None
+    return next((stop for stop in stops if isinstance(stop, TimeBudgetCallback)), None)
 
 
 def _show_save(session: RunSession, callbacks: Callbacks, outcome: SaveOutcome) -> None:
@@ -189,7 +236,11 @@ def _show_save(session: RunSession, callbacks: Callbacks, outcome: SaveOutcome) 
 
 
 def _make_checkpoints(
-    config: RunConfig, session: RunSession, phases: Phases, evaluation: EvaluationCallback
+    config: RunConfig,
+    session: RunSession,
+    phases: Phases,
+    evaluation: EvaluationCallback,
+    group: RankGroup | None,
 ) -> RunCheckpointCallback:
     section = config.train.checkpoint
     has_evaluations = config.eval.every_steps is not None or config.eval.every_episodes is not None
@@ -209,6 +260,7 @@ def _make_checkpoints(
         exactness=exactness,
         inexact_because=inexact_because,
         phases=phases,
+        group=group,
     )
 
 
@@ -309,7 +361,7 @@ def _make_pruning(
 
 
 def _make_configured_callbacks(
-    train: TrainConfig, phases: Phases, checkpoints: RunCheckpointCallback
+    train: TrainConfig, phases: Phases, is_near: Callable[[], bool], is_ahead: Callable[[], bool]
 ) -> Iterator[BaseCallback]:
     given = {"phases": phases, "total_steps": train.total_steps}
     for index, entry in enumerate(train.callbacks):
@@ -318,7 +370,7 @@ def _make_configured_callbacks(
         found = load_callback_class(entry.type)
         known = read_parameters(found) if entry.type in CALLBACK_TYPES else {}
         is_stop_file = issubclass(found, StopFileCallback)
-        at_boundary = checkpoints.is_boundary_near if is_stop_file else checkpoints.is_boundary_ahead
+        at_boundary = is_near if is_stop_file else is_ahead
         own = {name: value for name, value in {**given, "at_boundary": at_boundary}.items() if name in known}
         try:
             yield found(**entry.params, **own)

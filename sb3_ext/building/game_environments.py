@@ -41,10 +41,12 @@ def make_configured_game(config: RunConfig, num_boards: int) -> Game:
     return make_game(config.game.id, num_boards, config.game.params, seed=config.seed)
 
 
-def make_game_env(config: RunConfig, monitor_file: Path, opponents_directory: Path, *, resumed: bool = False) -> VecEnv:
+def make_game_env(
+    config: RunConfig, monitor_file: Path | None, opponents_directory: Path, *, resumed: bool = False
+) -> VecEnv:
     """
     :param config: the whole configuration, with a section ``game``
-    :param monitor_file: of the episodes
+    :param monitor_file: of the episodes; ``None`` writes none
     :param opponents_directory: of the snapshots of a pool
     :param resumed: append to the file instead of replacing it
     :return: ``parallel.num_envs`` boards
@@ -53,8 +55,9 @@ def make_game_env(config: RunConfig, monitor_file: Path, opponents_directory: Pa
     game = make_configured_game(config, config.parallel.num_envs)
     seat = _make_seat(config, game, _make_sampler(config, game, opponents_directory))
     checked = VecCheckFinite(seat, game.id)
-    monitor = BoardMonitor(checked, None if resumed else str(monitor_file), info_keywords=("opponent", "seat"))
-    if resumed:
+    file = None if resumed or monitor_file is None else str(monitor_file)
+    monitor = BoardMonitor(checked, file, info_keywords=("opponent", "seat"))
+    if resumed and monitor_file is not None:
         continue_vec_monitor(monitor, monitor_file)
     return monitor
 

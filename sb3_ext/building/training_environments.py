@@ -88,7 +88,9 @@ def _try_batch(env: VecEnv) -> None:
         env.close()
 
 
-def make_env(config: RunConfig, paths: RunPaths, *, render_mode: str | None = None, resumed: bool = False) -> VecEnv:
+def make_env(
+    config: RunConfig, paths: RunPaths, *, render_mode: str | None = None, resumed: bool = False, rank: int = 0
+) -> VecEnv:
     """
     Make the training environments, with the wrappers of the section ``env``.
 
@@ -96,16 +98,18 @@ def make_env(config: RunConfig, paths: RunPaths, *, render_mode: str | None = No
     :param paths: of the run, for ``N.monitor.csv`` and the opponent pool of a game
     :param render_mode: as in Gymnasium
     :param resumed: append to those files instead of replacing them
+    :param rank: index of this process; only rank 0 writes episodes, and each rank has its own opponent pool
     :return: ``parallel.num_envs`` environments
     :raises ConfigError: if they cannot be made
     """
     if config.game is not None:
         _validate_not_shown(config, render_mode)
-        return make_game_env(config, paths.monitor / "0", paths.opponents, resumed=resumed)
+        opponents = paths.opponents if rank == 0 else paths.opponents / f"rank_{rank}"
+        return make_game_env(config, paths.monitor / "0" if rank == 0 else None, opponents, resumed=resumed)
     factory = make_environment_factory(config.require_env("training"), render_mode)
     with killing_new_processes():
         env = make_configured_backend(config.parallel).make_env(
-            factory, seed=config.seed, monitor_directory=paths.monitor, resumed=resumed
+            factory, seed=config.seed, monitor_directory=paths.monitor if rank == 0 else None, resumed=resumed
         )
     return wrap_vec_env(env, config, training=True)
 

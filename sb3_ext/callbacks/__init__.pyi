@@ -5,6 +5,7 @@ from .bases.stop_callback import StopCallback as StopCallback
 from .bases.stop_callback import TrainingStopped as TrainingStopped
 from .benchmark import BenchmarkCallback as BenchmarkCallback
 from .checkpoint import RunCheckpointCallback as RunCheckpointCallback
+from .data_parallel import DataParallelCallback as DataParallelCallback
 from .deterministic import DeterministicCollectionCallback as DeterministicCollectionCallback
 from .episode_logging import EpisodeLoggingCallback as EpisodeLoggingCallback
 from .epsilon_decay import EpsilonDecayCallback as EpsilonDecayCallback
@@ -19,6 +20,7 @@ from .opponent_pool import OpponentPoolCallback as OpponentPoolCallback
 from .phase import PhaseCallback as PhaseCallback
 from .progress import ProgressCallback as ProgressCallback
 from .q_values import QValuesCallback as QValuesCallback
+from .rank_part import RankPartCallback as RankPartCallback
 from .rating import RatingCallback as RatingCallback
 from .render import RenderCallback as RenderCallback
 from .script_tracking import MlflowCallback as MlflowCallback
@@ -29,6 +31,7 @@ from .stops.convergence_stop import ConvergenceStopCallback as ConvergenceStopCa
 from .stops.episode_budget import EpisodeBudgetCallback as EpisodeBudgetCallback
 from .stops.nan_stop import NanStopCallback as NanStopCallback
 from .stops.plateau_stop import PlateauStopCallback as PlateauStopCallback
+from .stops.shared_stop import SharedStopCallback as SharedStopCallback
 from .stops.signal_stop import SignalStopCallback as SignalStopCallback
 from .stops.stop_file import StopFileCallback as StopFileCallback
 from .stops.time_budget import TimeBudgetCallback as TimeBudgetCallback

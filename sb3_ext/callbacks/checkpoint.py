@@ -22,9 +22,10 @@ from sb3_ext.callbacks.bases.stop_callback import StopCallback
 from sb3_ext.callbacks.evaluation import EvaluationCallback
 from sb3_ext.callbacks.measures.rollout_watch import RolloutWatch
 from sb3_ext.callbacks.saving.checkpoint_saver import CheckpointSaver
+from sb3_ext.callbacks.saving.part_exchange import PartExchange
 from sb3_ext.callbacks.saving.save_triggers import SaveTriggers
 from sb3_ext.checkpoints.bundle.bundle import Bundle
-from sb3_ext.checkpoints.bundle.content import BundleContent
+from sb3_ext.checkpoints.bundle.content import BundleContent, RankPart
 from sb3_ext.checkpoints.bundle.manifest import Score
 from sb3_ext.checkpoints.model.finiteness import has_finite_weights
 from sb3_ext.checkpoints.restoration import Restoration
@@ -40,6 +41,7 @@ from sb3_ext.evaluation.evaluate import Evaluation
 from sb3_ext.internals.sb3 import get_total_steps
 from sb3_ext.phases import Phases
 from sb3_ext.ranges import Positive, PositiveInt
+from sb3_ext.ranks.rank_group import RankGroup
 from sb3_ext.vec.snapshots.exactness import Exactness
 
 logger = logging.getLogger(__name__)
@@ -74,6 +76,8 @@ class RunCheckpointCallback(EpisodeCallback):
     :param exactness: result of :func:`sb3_ext.vec.snapshots.exactness.self_test` for the environments
     :param inexact_because: why a resume is approximate although the environments are restored; ``None`` if it is exact
     :param phases: phases in which to enter ``saving``; ``None`` for none
+    :param group: the ranks that train the model; the others have a :class:`~sb3_ext.callbacks.RankPartCallback` in this
+        place. ``None`` for this process alone
     :raises ValueError: if a number is out of its range, or ``best_by`` is neither of the two
     """
 
@@ -97,6 +101,7 @@ class RunCheckpointCallback(EpisodeCallback):
         exactness: Exactness | None = None,
         inexact_because: str | None = None,
         phases: Phases | None = None,
+        group: RankGroup | None = None,
     ) -> None:
         super().__init__()
         if best_by == "evaluation" and evaluation is None:
@@ -110,6 +115,9 @@ class RunCheckpointCallback(EpisodeCallback):
         self._exactness = exactness
         self._inexact_because = inexact_because
         self._phases = phases
+        self._group = group
+        self._exchange = None if group is None or group.size == 1 else PartExchange(group)
+        self._has_collected = False
         #: called with the reason why a resume is approximate, ``None`` if it is exact, once everything is restored
         self.on_restored: list[Callable[[str | None], None]] = []
         self._restoration: Restoration | None = None
@@ -153,7 +161,7 @@ class RunCheckpointCallback(EpisodeCallback):
         :param model: made in the same way as the original one, with its environments
         :raises CheckpointError: if the model differs from the checkpoint's
         """
-        self._restoration = Restoration(bundle)
+        self._restoration = Restoration(bundle, None if self._group is None else self._group.placement)
         replay = self._restoration.begin(model)
         if replay is not None and bundle.path.parent == self.store.directory:
             self._saver.continue_from(model, bundle, replay)
@@ -197,6 +205,11 @@ class RunCheckpointCallback(EpisodeCallback):
             self._write(self._boundary)
         self._saver.wait(self.model.num_timesteps)
 
+    def release_ranks(self) -> None:
+        """Let the other ranks end, after the last :meth:`finish` that may capture a state. Does nothing without any."""
+        if self._exchange is not None:
+            self._exchange.end()
+
     def wait(self) -> None:
         """Wait until the checkpoints saved so far are on the disk, and pass their outcomes to the listeners."""
         if self.has_begun:
@@ -215,6 +228,7 @@ class RunCheckpointCallback(EpisodeCallback):
     def close(self) -> None:
         """:meth:`finish`, and end the background thread."""
         self.finish()
+        self.release_ranks()
         self._saver.close(self.num_timesteps)
 
     def save_for_evaluation(self) -> Path:
@@ -262,6 +276,7 @@ class RunCheckpointCallback(EpisodeCallback):
                 callback.find_reason_between_rollouts()
         self._rollouts.begin()
         self._saver.report()
+        self._has_collected = False
         self._is_due = self._triggers.is_due(self.model.num_timesteps, self.episodes) or self._is_due
         if (self._is_due or self._is_stopping()) and self._saved_step != self.model.num_timesteps:
             self.final_step = self.model.num_timesteps
@@ -271,6 +286,8 @@ class RunCheckpointCallback(EpisodeCallback):
             self.final_step = self.model.num_timesteps
             self._boundary = self._capture()
             self._rollouts.note_keeping(time.monotonic() - began_at)
+        if self._exchange is not None and not self._has_collected:
+            self._exchange.skip()
 
     def _on_rollout_end(self) -> None:
         super()._on_rollout_end()
@@ -311,7 +328,7 @@ class RunCheckpointCallback(EpisodeCallback):
     def _capture(self, *, after_learn: bool = False) -> BundleContent | None:
         def capture_more() -> dict[str, Any]:
             state = capture_state(self.model, self._callbacks, exactness=self._exactness, after_learn=after_learn)
-            return {"episode": self.episodes, "score": self._compute_score(), "state": state}
+            return {"episode": self.episodes, "score": self._compute_score(), "state": state, "parts": self._collect()}
 
         content = self._saver.capture(self.model, capture_more)
         if content is None:
@@ -322,6 +339,13 @@ class RunCheckpointCallback(EpisodeCallback):
             self._logged_reason = content.exactness.reason
             logger.warning("resuming from these checkpoints will be approximate: %s", self._logged_reason)
         return content
+
+    def _collect(self) -> list[RankPart]:
+        """:return: the parts of the other ranks, if there are any"""
+        if self._exchange is None:
+            return []
+        self._has_collected = self._exchange.is_connected
+        return self._exchange.collect(self._saver.part_replays)
 
     def _write(self, content: BundleContent) -> None:
         self._saved_step = content.step

@@ -10,14 +10,17 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.save_util import recursive_getattr
 
 from sb3_ext.checkpoints.bundle.bundle import Bundle
-from sb3_ext.checkpoints.bundle.replay_files import restore_replay
+from sb3_ext.checkpoints.bundle.replay_files import restore_replay, restore_shared_replay
 from sb3_ext.checkpoints.formats.vecnormalize_file import restore_normalization
 from sb3_ext.checkpoints.model.trust import list_state_dicts, read_tensors
 from sb3_ext.checkpoints.state.algorithm_state import read_engine_id
+from sb3_ext.checkpoints.state.environment_state import mark_inexact
+from sb3_ext.checkpoints.state.random_state import seed_anew
 from sb3_ext.checkpoints.state.replay_buffer import ReplayIndex
 from sb3_ext.checkpoints.state.training_state import restore_at_boundary, restore_before_learn
 from sb3_ext.engines.attachment import get_engine_id
 from sb3_ext.errors import CheckpointError
+from sb3_ext.ranks.placement import RankPlacement
 
 _VARIABLES = "pytorch_variables"
 
@@ -34,13 +37,22 @@ class Restoration:
     buffer and counters. The second step, in the first rollout, restores what ``learn`` and its callbacks change until
     then: environments, callbacks, logger and random number generators.
 
+    With as many ranks as the checkpoint has, each restores its own part. With another number, they share out the replay
+    buffers by environment, begin new episodes, and restore everything else exactly.
+
     :param bundle: a verified checkpoint from a trusted source: parts of it are pickled
+    :param placement: the rank that restores it; ``None`` for a process alone
     :raises CheckpointError: if it has no state for a resume
     """
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, placement: RankPlacement | None = None) -> None:
         self.bundle = bundle
-        self._state = bundle.read_state()
+        self._placement = placement or RankPlacement(0, 1)
+        self._has_own_part = bundle.manifest.ranks == self._placement.size
+        self._state = bundle.read_state(self._placement.rank if self._has_own_part else 0)
+        if not self._has_own_part:
+            reason = f"the checkpoint is of {bundle.manifest.ranks} ranks, and {self._placement.size} train from now on"
+            mark_inexact(self._state, f"{reason}; environments begin new episodes")
         self._engine_reason: str | None = None
 
     @property
@@ -60,7 +72,7 @@ class Restoration:
         :return: see :func:`restore_model`
         :raises CheckpointError: if the model differs from the checkpoint's
         """
-        replay = restore_model(model, self.bundle)
+        replay = restore_model(model, self.bundle, self._placement)
         restore_before_learn(model, self._state)
         before, now = read_engine_id(self._state), get_engine_id(model)
         if before != now:
@@ -75,15 +87,18 @@ class Restoration:
             ``reset_num_timesteps=False``
         """
         restore_at_boundary(model, self._state, callbacks)
+        if not self._has_own_part and self._placement.rank > 0:
+            seed_anew(model, self._placement.rank)  # not with the generators of rank 0
 
 
-def restore_model(model: BaseAlgorithm, bundle: Bundle) -> ReplayIndex | None:
+def restore_model(model: BaseAlgorithm, bundle: Bundle, placement: RankPlacement | None = None) -> ReplayIndex | None:
     """
     Restore weights, optimizers, normalisation statistics and replay buffer exactly.
 
     :param model: a new model with its environments, made in the same way as the bundle's
     :param bundle: a verified checkpoint from a trusted source: HER's info dictionaries are pickled
-    :return: index for ``BundleWriter.continue_from``; ``None`` without a replay buffer
+    :param placement: the rank that restores it; ``None`` for a process alone
+    :return: index for ``BundleWriter.continue_from``; ``None`` without a replay buffer, or if it is shared out anew
     :raises CheckpointError: if the model or its environments differ from the checkpoint's
     """
     trained = bundle.manifest.model.algorithm_class.rpartition(".")[2]
@@ -99,7 +114,14 @@ def restore_model(model: BaseAlgorithm, bundle: Bundle) -> ReplayIndex | None:
     if normalize is not None and statistics is not None:
         restore_normalization(normalize, statistics)
     buffer = getattr(model, "replay_buffer", None)
-    return restore_replay(buffer, bundle.path) if buffer is not None and bundle.has_replay else None
+    if buffer is None or not bundle.has_replay:
+        return None
+    placement = placement or RankPlacement(0, 1)
+    if bundle.manifest.ranks == placement.size:
+        return restore_replay(buffer, bundle.get_part_path(placement.rank))
+    folders = [bundle.get_part_path(rank) for rank in range(bundle.manifest.ranks)]
+    restore_shared_replay(buffer, folders, placement.rank * buffer.n_envs)
+    return None
 
 
 def _restore_parameters(model: BaseAlgorithm, bundle: Bundle) -> None:

@@ -23,6 +23,8 @@ from sb3_ext.cli.flags import (
 )
 from sb3_ext.cli.options import ruled_option
 from sb3_ext.formatting import format_duration
+from sb3_ext.ranks.placement import read_placement
+from sb3_ext.runs.status import RANK_LOST
 
 if TYPE_CHECKING:
     from sb3_ext.runs.run import Run
@@ -144,7 +146,9 @@ def train(
         raise click.UsageError(f"what to train? Give CONFIG (a YAML file, or one of {shipped}), or --algo and --env")
     if render:
         check_display()
-    click.get_current_context().with_resource(show_log(quiet=quiet, verbose=verbose))
+    placement = read_placement()
+    is_silent = placement is not None and placement.rank > 0
+    click.get_current_context().with_resource(show_log(quiet=quiet or is_silent, verbose=verbose and not is_silent))
 
     from sb3_ext.config import Override
     from sb3_ext.training.resuming import AlreadyCompleted, resume_run
@@ -153,26 +157,38 @@ def train(
     cpu = [Override(("agent", "device"), "cpu", "--force-cpu")] if force_cpu else []
     overrides = join_overrides([*parse_flags(flags), *parse_tracker_flags(flags), *cpu], assignments)
     if seeds is not None:
+        if placement is not None:
+            raise click.UsageError("--seeds trains several runs, each in one process; start it without torchrun")
         from sb3_ext.cli.train_seeds import list_member_arguments, train_seeds
 
         arguments = list_member_arguments(click.get_current_context())
         sys.exit(train_seeds(source, overrides, arguments, seeds=seeds, jobs=jobs, directory=run_dir))
-    target = _choose_resume_target(resume, run_dir)
     command = shlex.join(["sb3-ext", *sys.argv[1:]])
-    try:
+
+    def begin() -> RunStart:
+        if placement is not None and placement.max_restarts and run_dir is None and not resume:
+            raise click.UsageError("torchrun --max-restarts needs --run-dir, so that a restart resumes the same run")
+        is_restarted = placement is not None and placement.restarts > 0
+        target = _choose_resume_target("" if resume is None and is_restarted else resume, run_dir)
         if target is None:
-            start = start_run(source, run_dir, overrides, checkpoint_dir=checkpoint_dir, mock=mock_env, command=command)
-        else:
-            start = resume_run(
-                target,
-                overrides,
-                config=source,
-                run_dir=run_dir,
-                checkpoint_dir=checkpoint_dir,
-                rewind=rewind,
-                mock=mock_env,
-                command=command,
-            )
+            return start_run(source, run_dir, overrides, checkpoint_dir=checkpoint_dir, mock=mock_env, command=command)
+        return resume_run(
+            target,
+            overrides,
+            config=source,
+            run_dir=run_dir,
+            checkpoint_dir=checkpoint_dir,
+            rewind=rewind,
+            mock=mock_env,
+            command=command,
+        )
+
+    if placement is not None:
+        from sb3_ext.cli.train_ranks import train_ranks
+
+        sys.exit(train_ranks(placement, begin, source, overrides, rendered=render))
+    try:
+        start = begin()
     except AlreadyCompleted as completed:
         click.echo(str(completed))
         return
@@ -238,7 +254,7 @@ def choose_exit_status(record: RunStatus) -> int:
     :param record: status of a run that has ended
     :return: the exit status of its command
     """
-    if record.stop_reason == "signal SIGTERM":
+    if record.stop_reason in ("signal SIGTERM", RANK_LOST):
         return EXIT_REQUEUE
     if record.stop_reason == "signal SIGINT":
         return EXIT_INTERRUPTED

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from importlib.util import find_spec
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_ext.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from sb3_ext.ranks.rank_group import RankGroup
 
 
 class Update(ABC):
@@ -17,6 +20,9 @@ class Update(ABC):
 
     It stores no state between calls: weights, optimizers and counters stay in the model.
     """
+
+    #: the ranks over which gradients are averaged; ``None`` if the model is trained by this process alone
+    group: RankGroup | None = None
 
     @abstractmethod
     def __call__(self, *arguments: Any, **keywords: Any) -> None:

@@ -10,9 +10,12 @@ from typing import Any
 import torch
 
 from sb3_ext.algorithms.threads import count_steps_per_minibatch, measure_network, using_threads
+from sb3_ext.engines.averaged_training import AveragedTraining
 from sb3_ext.engines.coverage import NotCovered
 from sb3_ext.engines.engine import Engine, Update
 from sb3_ext.engines.engine_registry import AUTO_ENGINE, STOCK_ENGINE, TORCH_ENGINE, XLA_ENGINE, get_engine
+from sb3_ext.engines.torch_updates.torch_update import TorchUpdate
+from sb3_ext.ranks.rank_group import RankGroup
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +66,29 @@ def choose_engine(engine_id: str, model: Any, *, num_steps: float, threads: int 
         return _fall_back(model, engine_id, error.reason)
     logger.info("engine: %s", engine_id)
     return EngineChoice(engine, update)
+
+
+def choose_rank_engine(engine_id: str, model: Any, group: RankGroup) -> EngineChoice:
+    """
+    Choose the engine that updates a model which several ranks train: torch, unless it is stock.
+
+    :param engine_id: name of an engine, or ``auto``
+    :param model: the model, ready to learn
+    :param group: the ranks
+    :return: the engine, with an update that averages gradients over the ranks
+    """
+    if engine_id not in (AUTO_ENGINE, STOCK_ENGINE, TORCH_ENGINE):
+        logger.info("engine: torch, since %s does not average gradients over ranks", engine_id)
+    engine = get_engine(STOCK_ENGINE if engine_id == STOCK_ENGINE else TORCH_ENGINE)
+    try:
+        update = engine.make_update(model)
+    except NotCovered as error:
+        logger.info("engine: torch with SB3's own train: %s", error.reason)
+        update = None
+    if isinstance(update, TorchUpdate):
+        update.average_over(group)
+        return EngineChoice(engine, update)
+    return EngineChoice(engine, AveragedTraining(model, group))
 
 
 def _fall_back(model: Any, engine_id: str, reason: str) -> EngineChoice:

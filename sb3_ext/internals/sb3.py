@@ -313,12 +313,14 @@ def replacing_methods(model: BaseAlgorithm, methods: Mapping[str, Callable[..., 
     """
     own = model._excluded_save_params
     added: dict[str, Any] = {**methods, "_excluded_save_params": lambda: [*own(), *added]}
+    before = {name: vars(model)[name] for name in added if name in vars(model)}
     vars(model).update(added)
     try:
         yield
     finally:
         for name in added:
             del vars(model)[name]
+        vars(model).update(before)
 
 
 def get_counters(model: BaseAlgorithm) -> dict[str, Any]:

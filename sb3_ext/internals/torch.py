@@ -66,6 +66,15 @@ def get_adam_step(*, is_decoupled: bool) -> Callable[..., None]:
     return function
 
 
+def call_after_backward(function: Callable[[], None]) -> None:
+    """
+    Call a function at the end of the running backward pass, when all gradients are there.
+
+    :param function: called once, in the thread of the backward pass; call this from a hook of a tensor
+    """
+    torch.autograd.Variable._execution_engine.queue_callback(function)
+
+
 class _DeferredCompiler(ModuleType):
     """The parts of ``torch._dynamo`` that optimizers use; the first use of another part loads the real module."""
 

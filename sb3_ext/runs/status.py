@@ -26,6 +26,8 @@ NO_UPDATE = "no update"
 """The stop reason of a run that reached a bound before its first update."""
 NO_CHECKPOINT = "no checkpoint"
 """The stop reason of a run whose last state could not be saved."""
+RANK_LOST = "rank lost"
+"""The stop reason of a run of which another process has ended or cannot be reached."""
 
 _COMPLETING_REASONS = {"total_steps", "total_episodes", "duration", "converged", "plateau"}
 _FAILING_REASONS = {"nan", NO_UPDATE, NO_CHECKPOINT}

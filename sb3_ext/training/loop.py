@@ -22,6 +22,7 @@ from sb3_ext.building.budgets import choose_total_steps
 from sb3_ext.building.callbacks import Callbacks, make_callbacks
 from sb3_ext.building.memory import explaining_memory_errors, validate_buffers
 from sb3_ext.building.model import fill_config, make_model
+from sb3_ext.building.rank_share import multiply_parallel, share_config
 from sb3_ext.building.run_engine import choose_run_engine
 from sb3_ext.building.trackers import log_files, start_trackers, summarize_run
 from sb3_ext.building.training_environments import make_env
@@ -39,14 +40,18 @@ from sb3_ext.checkpoints.model_loading import restore_weights
 from sb3_ext.checkpoints.store.checkpoint_writer import SaveOutcome
 from sb3_ext.config import RunConfig, dump_config
 from sb3_ext.engines.attachment import attaching
-from sb3_ext.errors import CheckpointError, describe_error
+from sb3_ext.errors import CheckpointError, RankLostError, describe_error
 from sb3_ext.interruption import Interruption, StopRequested
 from sb3_ext.phases import Phases
+from sb3_ext.ranks.common_start import starting_together
+from sb3_ext.ranks.rank_group import RankGroup
 from sb3_ext.runs.run import Run
 from sb3_ext.runs.session import RunSession
+from sb3_ext.runs.status import RANK_LOST
 from sb3_ext.tracking.run_trackers import RunTrackers
 from sb3_ext.training.ending import Ending, announce_ending, find_ending, validate_ending
 from sb3_ext.training.model_registration import register_model
+from sb3_ext.training.other_ranks import assign
 from sb3_ext.training.start import RunStart
 from sb3_ext.vec.closing import closing_environments
 from sb3_ext.vec.snapshots.vec_snapshots import tolerate_full_disks
@@ -82,6 +87,9 @@ def train_run(
         except StopRequested as stop:  # before training, or in the final evaluation
             logger.info("stopped: %s", stop.reason)
             ending = Ending(stop.reason)
+        except RankLostError as error:  # before or after learning
+            logger.error("%s", error)
+            ending = Ending(RANK_LOST, str(error))
         session.finish(ending.reason, ending.detail)
     return start.run
 
@@ -97,11 +105,17 @@ def _train(
     with ExitStack() as starting:
         starting.enter_context(session.starting())
         starting.enter_context(explaining_memory_errors(start.config))
-        config = resolve_parallel(start.config, rendered=render_mode is not None, interruption=session.interruption)
-        made = make_env(config, session.paths, render_mode=render_mode, resumed=start.bundle is not None)
+        config = _resolve_parallel(start, render_mode)
+        own_config = config
+        if start.group is not None:
+            assign(start.group, config, session.paths, start.bundle)
+            own_config = share_config(config, start.group.placement)
+        with starting_together(start.group):
+            made = make_env(own_config, session.paths, render_mode=render_mode, resumed=start.bundle is not None)
         tolerate_full_disks(made)
         with closing_environments(made) as env, ExitStack() as engines:
-            model, callbacks, phases = _make(start, config, env, extra_callbacks, trial, engines)
+            with starting_together(start.group):
+                model, callbacks, phases = _make(start, config, own_config, env, extra_callbacks, trial, engines)
             threads = config.agent.threads
             trackers = start_trackers(
                 fill_config(config, model), session, _find_resumed_step(start), lambda: model.num_timesteps
@@ -116,8 +130,9 @@ def _train(
                 first: list[BaseCallback] = [FirstRolloutCallback(starting.close)]
                 if trackers.has_journal:
                     first.append(TrackingCallback(trackers))
+                called = [*callbacks.all[:1], *first, *callbacks.all[1:]]
                 try:
-                    ending = _learn_and_save(model, config, session, callbacks, phases, [*first, *callbacks.all])
+                    ending = _learn_and_save(model, config, session, callbacks, phases, called, start.group)
                     if ending.status == "completed":
                         _evaluate(config, callbacks, session.interruption)
                 finally:
@@ -164,22 +179,23 @@ def _mark_durable(trackers: RunTrackers, outcome: SaveOutcome) -> None:
 def _make(
     start: RunStart,
     config: RunConfig,
+    own_config: RunConfig,
     env: VecEnv,
     extra_callbacks: Sequence[BaseCallback],
     trial: PrunableTrial | None,
     engines: ExitStack,
 ) -> tuple[BaseAlgorithm, Callbacks, Phases]:
     session, phases = start.session, Phases()
-    validate_buffers(config, env.observation_space, env.action_space)
-    model = make_model(config, env)
-    choice = choose_run_engine(config, model, start.bundle)
+    validate_buffers(own_config, env.observation_space, env.action_space)
+    model = make_model(own_config, env)
+    choice = choose_run_engine(config, model, start.bundle, start.group)
     engines.enter_context(attaching(model, choice.engine.id, choice.update))
     write_text(session.paths.resolved_config, dump_config(fill_config(config, model)))
     logger.info("run directory: %s", session.paths.root)
     session.status.update(mock=config.is_mock)
     if config.is_mock:
         logger.warning("mock environment: observations and rewards are noise")
-    callbacks = make_callbacks(config, session, phases, extra_callbacks, trial)
+    callbacks = make_callbacks(config, session, phases, extra_callbacks, trial, start.group)
     if start.bundle is not None:
         callbacks.checkpoints.on_restored.append(session.note_approximate)
         callbacks.checkpoints.resume_from(start.bundle, model)
@@ -195,14 +211,18 @@ def _learn_and_save(
     callbacks: Callbacks,
     phases: Phases,
     called: list[BaseCallback],
+    group: RankGroup | None,
 ) -> Ending:
     try:
         ending = _learn(model, config, called)
     except BaseException:
+        if group is not None:
+            group.abandon()
         if callbacks.checkpoints.has_begun:
             _save(session, callbacks, phases)
         raise
     _save(session, callbacks, phases)
+    callbacks.checkpoints.release_ranks()
     return validate_ending(ending, model, callbacks.checkpoints)
 
 
@@ -232,6 +252,10 @@ def _learn(model: BaseAlgorithm, config: RunConfig, callbacks: list[BaseCallback
     except TrainingStopped as stopped:
         called.on_training_end()  # SB3 skips this after an exception
         return find_ending(model, callbacks, total_steps, stopped.reason)
+    except RankLostError as error:
+        # Without on_training_end: this is not between two rollouts.
+        logger.error("%s", error)
+        return Ending(RANK_LOST, str(error))
     except (RuntimeError, ValueError):
         # An evaluation with NaN weights may fail before NanStopCallback ends the training.
         if any(isinstance(callback, NanStopCallback) and callback.stop_reason for callback in callbacks):
@@ -252,6 +276,16 @@ def _evaluate(config: RunConfig, callbacks: Callbacks, interruption: Interruptio
     logger.info("final evaluation …")
     callbacks.evaluation.finish(interruption)
     callbacks.checkpoints.finish()
+
+
+def _resolve_parallel(start: RunStart, render_mode: str | None) -> RunConfig:
+    """:return: the configuration with a parallel mode, which is measured with the environments of one process"""
+    config, group = start.config, start.group
+    own = config if group is None else share_config(config, group.placement)
+    resolved = resolve_parallel(own, rendered=render_mode is not None, interruption=start.session.interruption)
+    if group is None:
+        return resolved
+    return config.model_copy(update={"parallel": multiply_parallel(resolved.parallel, group.size)})
 
 
 def _find_resumed_step(start: RunStart) -> int | None:

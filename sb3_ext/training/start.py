@@ -26,6 +26,7 @@ from sb3_ext.config import (
     read_source,
 )
 from sb3_ext.errors import RunError
+from sb3_ext.ranks.rank_group import RankGroup
 from sb3_ext.runs.environment import describe_environment
 from sb3_ext.runs.paths import RUN_LINK, RunPaths
 from sb3_ext.runs.run import Run
@@ -41,11 +42,13 @@ class RunStart:
     :param config: the validated configuration
     :param session: entered once, by :func:`~sb3_ext.training.loop.train_run`
     :param bundle: the verified checkpoint to resume from; ``None`` for a new run
+    :param group: the ranks that train the model, of which this process is rank 0; ``None`` for this process alone
     """
 
     config: RunConfig
     session: RunSession
     bundle: Bundle | None = None
+    group: RankGroup | None = None
 
     @property
     def run(self) -> Run:

@@ -63,6 +63,12 @@ def prepare_worker_process() -> None:
         threading.Thread(target=_end_on_sigterm, args=(parent.pid,), name=_LISTENER, daemon=True).start()
 
 
+def request_sigterm_from_parent() -> None:
+    """Let the kernel send SIGTERM to this process when its parent ends, also if that was killed (on Linux)."""
+    if _IS_LINUX:
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 def _end_when_closed(pipe: int) -> None:
     """
     Let the kernel send SIGKILL when the other end of a pipe is closed.

@@ -172,8 +172,8 @@ def test_each_part_is_restored_once(
     read = Bundle.read_state
     states: list[CapturedState] = []
 
-    def read_counted(bundle: Bundle) -> CapturedState:
-        state = read(bundle)
+    def read_counted(bundle: Bundle, rank: int = 0) -> CapturedState:
+        state = read(bundle, rank)
         states.append(CapturedState(CountingDict(state.arrays), state.values, CountingDict(state.blobs)))
         return states[-1]
 

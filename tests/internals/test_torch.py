@@ -9,7 +9,7 @@ import textwrap
 import pytest
 import torch
 
-from sb3_ext.internals.torch import get_adam_step, get_own_parameters, has_hooks
+from sb3_ext.internals.torch import call_after_backward, get_adam_step, get_own_parameters, has_hooks
 
 
 def run_python(code: str) -> list[str]:
@@ -94,3 +94,17 @@ def test_the_step_of_adam_is_that_of_the_fused_optimizer(optimizer: type[torch.o
     step = get_adam_step(is_decoupled=optimizer is torch.optim.AdamW)
     step([found], [gradient], *([part] for part in buffers), [], [counter], amsgrad=False, maximize=False, **settings)
     assert torch.equal(found, weights)
+
+
+def test_a_function_is_called_once_when_all_gradients_of_a_backward_pass_are_there() -> None:
+    module, calls = torch.nn.Linear(2, 3), []
+
+    def note(_tensor: torch.Tensor) -> None:
+        if not calls:
+            calls.append("begun")
+            call_after_backward(lambda: calls.append([tensor.grad is not None for tensor in module.parameters()]))
+
+    for tensor in module.parameters():
+        tensor.register_post_accumulate_grad_hook(note)
+    module(torch.ones(4, 2)).sum().backward()
+    assert calls == ["begun", [True, True]]

@@ -20,6 +20,18 @@ class EpisodeCallback(LightCallback):
     def __init__(self) -> None:
         super().__init__()
         self.episodes = 0
+        #: whether another callback passes the episodes of all ranks to :meth:`receive_episode`
+        self.receives_episodes = False
+
+    def receive_episode(self, step: int, info: dict[str, Any]) -> None:
+        """
+        React to an episode that has ended in this rank or another one.
+
+        :param step: environment transitions when it ended
+        :param info: the ``info`` of its last step
+        """
+        self.num_timesteps = step
+        self._finish_episode(info)
 
     def state_dict(self) -> dict[str, Any]:
         """See :class:`~sb3_ext.stateful.Stateful`."""
@@ -41,7 +53,7 @@ class EpisodeCallback(LightCallback):
 
     def _on_step(self) -> bool:
         super()._on_step()
-        if "dones" in self.locals:
+        if "dones" in self.locals and not self.receives_episodes:
             # Most steps end no episode: searching a list is several times faster than reducing a small array.
             dones = self.locals["dones"].tolist()
             if True in dones:

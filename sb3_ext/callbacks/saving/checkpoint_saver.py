@@ -44,6 +44,11 @@ class CheckpointSaver:
         """See :meth:`sb3_ext.checkpoints.store.checkpoint_writer.BundleWriter.continue_from`."""
         self._writer.continue_from(model, bundle, replay)
 
+    @property
+    def part_replays(self) -> list[ReplayIndex | None]:
+        """See :attr:`sb3_ext.checkpoints.store.checkpoint_writer.BundleWriter.part_replays`."""
+        return self._writer.part_replays
+
     def capture(self, model: BaseAlgorithm, capture_more: Callable[[], dict[str, Any]]) -> BundleContent | None:
         """
         :param model: the model, between two rollouts

@@ -9,6 +9,7 @@ A checkpoint on disk: a directory that is either complete or does not exist.
     ├── vecnormalize.npz      statistics and running returns, no pickle
     ├── replay/               off-policy: the buffer, see replay_files.py
     ├── state/                further state for an exact resume, see state_files.py
+    ├── ranks/1/              state/ and replay/ of a second rank, and so on
     └── manifest.json         written last: description, size and sha256 of every file
 """
 
@@ -24,15 +25,17 @@ from sb3_ext.atomic import create_directory, write_text
 from sb3_ext.checkpoints.bundle import replay_files, state_files
 from sb3_ext.checkpoints.bundle.bundle_files import BundleFiles, describe_file
 from sb3_ext.checkpoints.bundle.content import BundleContent
-from sb3_ext.checkpoints.bundle.manifest import Manifest, Score, parse_manifest, render_manifest
+from sb3_ext.checkpoints.bundle.manifest import FileEntry, Manifest, Score, parse_manifest, render_manifest
 from sb3_ext.checkpoints.bundle.versions import read_versions
 from sb3_ext.checkpoints.formats.arrays import Array, read_arrays, write_arrays
 from sb3_ext.checkpoints.state.captured_state import CapturedState
+from sb3_ext.checkpoints.state.replay_buffer import ReplaySnapshot
 from sb3_ext.errors import CheckpointError
 
 MODEL, WEIGHTS, NORMALIZATION, MANIFEST = "model.zip", "weights.safetensors", "vecnormalize.npz", "manifest.json"
 _LARGEST_MANIFEST_BYTES = 64 * 2**20
-_FOR_RESUME = (f"{replay_files.FOLDER}/", f"{state_files.FOLDER}/")
+_RANKS = "ranks"
+_FOR_RESUME = (f"{replay_files.FOLDER}/", f"{state_files.FOLDER}/", f"{_RANKS}/")
 
 
 @dataclass(frozen=True)
@@ -85,14 +88,22 @@ class Bundle:
         except (OSError, ValueError) as error:
             raise CheckpointError(f"{self.path / NORMALIZATION} cannot be read: {error}") from error
 
-    def read_state(self) -> CapturedState:
+    def get_part_path(self, rank: int) -> Path:
+        """
+        :param rank: index of a rank
+        :return: the directory of its ``state/`` and ``replay/``
+        """
+        return self.path if rank == 0 else self.path / _RANKS / str(rank)
+
+    def read_state(self, rank: int = 0) -> CapturedState:
         """
         Read the state for a resume. This reads pickles, so only call it for a trusted checkpoint.
 
+        :param rank: index of the process that trained, if there were several
         :return: the state, in the newest format
         :raises CheckpointError: if the bundle has none, or it cannot be read
         """
-        return state_files.read_state(self.path, self.manifest.format)
+        return state_files.read_state(self.get_part_path(rank), self.manifest.format)
 
 
 def write_bundle(path: Path, content: BundleContent, previous: Bundle | None = None) -> Bundle:
@@ -118,6 +129,7 @@ def write_bundle(path: Path, content: BundleContent, previous: Bundle | None = N
                 exact_reason=content.exactness.reason,
                 versions=read_versions(),
                 model=content.description,
+                ranks=1 + len(content.parts),
                 files=files.entries,
             )
             BundleFiles(folder).write_bytes(MANIFEST, render_manifest(manifest).encode())
@@ -133,11 +145,31 @@ def _write_files(files: BundleFiles, content: BundleContent, previous: Bundle | 
     normalization = content.normalization
     if normalization is not None:
         files.write(NORMALIZATION, lambda file: write_arrays(file, normalization))
-    if content.replay is not None:
-        source, entries = (None, {}) if previous is None else (previous.path, previous.manifest.files)
-        replay_files.write_replay(content.replay, files, source, entries)
-    if content.state is not None:
-        state_files.write_state(content.state, files)
+    _write_part(files, content.state, content.replay, None if previous is None else previous.path, previous)
+    for rank, part in enumerate(content.parts, 1):
+        folder = files.open_folder(f"{_RANKS}/{rank}")
+        source = None if previous is None else previous.get_part_path(rank)
+        _write_part(folder, part.state, part.replay, source, previous)
+
+
+def _write_part(
+    files: BundleFiles,
+    state: CapturedState | None,
+    replay: ReplaySnapshot | None,
+    source: Path | None,
+    previous: Bundle | None,
+) -> None:
+    if replay is not None:
+        replay_files.write_replay(replay, files, source, {} if previous is None else _list_part(previous, source))
+    if state is not None:
+        state_files.write_state(state, files)
+
+
+def _list_part(bundle: Bundle, folder: Path | None) -> dict[str, FileEntry]:
+    """:return: the files in a folder of a bundle, by their paths in that folder"""
+    prefix = "" if folder is None or folder == bundle.path else f"{folder.relative_to(bundle.path).as_posix()}/"
+    files = bundle.manifest.files
+    return {name.removeprefix(prefix): entry for name, entry in files.items() if name.startswith(prefix)}
 
 
 def open_bundle(path: Path) -> Bundle:

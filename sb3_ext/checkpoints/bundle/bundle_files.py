@@ -63,12 +63,32 @@ class BundleFiles:
             fsync_path(path)
         self.entries[name] = entry
 
+    def open_folder(self, name: str) -> BundleFiles:
+        """
+        :param name: path of a folder in this one, with ``/``
+        :return: writes files into that folder, and records them here
+        """
+        return _Subfolder(self, name)
+
     def _make_place(self, name: str) -> Path:
         if not is_inside(name):
             raise ValueError(f"name must be a plain relative path, but got {name!r}")
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
+
+
+class _Subfolder(BundleFiles):
+    def __init__(self, files: BundleFiles, name: str) -> None:
+        super().__init__(files.folder)
+        self.entries = files.entries
+        self._name = name
+
+    def write(self, name: str, fill: Callable[[BufferedRandom], object]) -> None:
+        super().write(f"{self._name}/{name}", fill)
+
+    def share(self, name: str, source: Path, entry: FileEntry, *, may_link: bool) -> None:
+        super().share(f"{self._name}/{name}", source, entry, may_link=may_link)
 
 
 def _link(source: Path, path: Path) -> bool:

@@ -62,6 +62,7 @@ class Manifest:
     :param exact_reason: the reason
     :param versions: versions of Python and relevant packages
     :param model: description from which the model can be built
+    :param ranks: number of processes that trained it together
     :param files: all other files by their paths in the bundle, with ``/``
     """
 
@@ -76,6 +77,7 @@ class Manifest:
     versions: dict[str, str]
     model: ModelDescription
     files: dict[str, FileEntry]
+    ranks: Annotated[int, Field(ge=1)] = 1
 
 
 _ADAPTER = TypeAdapter(Manifest)

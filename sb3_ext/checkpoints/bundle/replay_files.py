@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,42 @@ def restore_replay(buffer: ReplayBuffer, bundle: Path) -> ReplayIndex:
             write_ring(vars(buffer)["infos"], piece.first, infos)
     restore_extras(buffer, index, _read_extras(bundle))
     return index
+
+
+def restore_shared_replay(buffer: ReplayBuffer, folders: Sequence[Path], first_env: int) -> None:
+    """
+    Restore the rows of some environments from the buffers of several ranks.
+
+    :param buffer: a new buffer for consecutive environments
+    :param folders: directories of the ranks' ``replay/``, by rank; together they have the rows of all environments
+    :param first_env: index of the buffer's first environment among all
+    :raises CheckpointError: if a buffer is of another class or size
+    """
+    indices = [read_replay_index(folder) for folder in folders]
+    arrays = dict(list_row_arrays(buffer))
+    parts: dict[str, list[Array]] = {}
+    start = 0
+    for folder, index in zip(folders, indices, strict=True):
+        _validate_fit(buffer, replace(index, num_envs=buffer.n_envs))
+        shared = range(max(start, first_env), min(start + index.num_envs, first_env + buffer.n_envs))
+        source = slice(shared.start - start, max(shared.stop - start, 0))
+        target = slice(shared.start - first_env, max(shared.stop - first_env, 0))
+        start += index.num_envs
+        if not shared:
+            continue
+        for piece in index.pieces:
+            with open(folder / FOLDER / piece.file, "rb") as file:
+                for name, rows in read_arrays(file):
+                    write_ring(arrays[name][:, target], piece.first, rows[:, source])
+        for piece in index.infos:
+            with open(folder / FOLDER / piece.file, "rb") as file:
+                infos = np.empty((piece.stop - piece.first, index.num_envs), object)
+                infos[:] = pickle.load(file)
+                write_ring(vars(buffer)["infos"][:, target], piece.first, infos[:, source])
+        for name, extra in _read_extras(folder).items():
+            parts.setdefault(name, []).append(extra[..., source] if name == "ep_length" else extra[source])
+    joined = {name: np.concatenate(found, axis=1 if name == "ep_length" else 0) for name, found in parts.items()}
+    restore_extras(buffer, replace(indices[0], num_envs=buffer.n_envs), joined)
 
 
 def read_replay_index(bundle: Path) -> ReplayIndex:

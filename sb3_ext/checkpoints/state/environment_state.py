@@ -44,6 +44,16 @@ def _put_exactness(state: CapturedState, exactness: Exactness) -> None:
     state.values["environment"] = asdict(exactness)
 
 
+def mark_inexact(state: CapturedState, reason: str) -> None:
+    """
+    Begin new episodes instead of restoring the environments.
+
+    :param state: the captured state
+    :param reason: why they cannot be restored
+    """
+    _put_exactness(state, replace(state.exactness, exact=False, reason=reason))
+
+
 def seed_new_episodes(model: BaseAlgorithm) -> None:
     """
     Seed the next reset so that it does not repeat the first episodes of the run.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.utils import set_random_seed
 
 from sb3_ext.checkpoints.state.captured_state import CapturedState
 from sb3_ext.internals.gymnasium import get_generator
@@ -34,6 +35,19 @@ def capture_random(model: BaseAlgorithm, state: CapturedState) -> None:
             for generator in map(get_generator, walk_spaces(model.action_space))
         ],
     }
+
+
+def seed_anew(model: BaseAlgorithm, rank: int) -> None:
+    """
+    Seed the generators of a rank that has none in the checkpoint.
+
+    :param model: the restored model
+    :param rank: index of this process
+    """
+    words = np.random.SeedSequence([model.seed or 0, model.num_timesteps, rank]).generate_state(1)
+    seed = int(words[0]) >> 1  # as torch and Gymnasium expect it
+    set_random_seed(seed, using_cuda=model.device.type == "cuda")
+    model.action_space.seed(seed)
 
 
 def restore_random(model: BaseAlgorithm, state: CapturedState) -> None:

@@ -87,7 +87,7 @@ class ReplaySnapshot:
 
 
 def capture_replay(
-    buffer: ReplayBuffer, previous: ReplayIndex | None, *, read_step: Callable[[], int]
+    buffer: ReplayBuffer, previous: ReplayIndex | None, *, read_step: Callable[[], int], is_sent: bool = False
 ) -> ReplaySnapshot:
     """
     Capture the rows that no file has yet, without a copy if training does not overwrite them soon.
@@ -96,6 +96,7 @@ def capture_replay(
     :param previous: index of the previous checkpoint, or of the one that the buffer was restored from; ``None``
         captures the whole buffer
     :param read_step: reads the model's ``num_timesteps``
+    :param is_sent: copy all rows, since the snapshot is sent to another process
     :return: the rows as they are now
     :raises CheckpointError: if the class of the buffer is not supported
     """
@@ -108,7 +109,7 @@ def capture_replay(
     index, first = _continue_index(buffer, previous, step) or _start_index(buffer, step)
     stop = index.written_rows
     # Unless the writer is much slower than training, it reads these rows long before training overwrites them.
-    is_safe = buffer.buffer_size - (stop - first) > stop - first
+    is_safe = not is_sent and buffer.buffer_size - (stop - first) > stop - first
     return ReplaySnapshot(
         index=index,
         first=first,

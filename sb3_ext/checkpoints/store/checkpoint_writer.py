@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from types import TracebackType
@@ -13,7 +13,7 @@ from typing import Any
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_ext.checkpoints.bundle.bundle import Bundle
-from sb3_ext.checkpoints.bundle.content import BundleContent, capture_content
+from sb3_ext.checkpoints.bundle.content import BundleContent, RankPart, capture_content
 from sb3_ext.checkpoints.bundle.manifest import Score
 from sb3_ext.checkpoints.bundle.replay_files import LostRowsError, read_replay_index
 from sb3_ext.checkpoints.state.captured_state import CapturedState
@@ -70,7 +70,14 @@ class BundleWriter:
         self._outcomes: deque[SaveOutcome] = deque()
         self._buffer: Any = None
         self._replay: ReplayIndex | None = None
+        self._part_replays: list[ReplayIndex | None] = []
         self._previous: Bundle | None = None
+
+    @property
+    def part_replays(self) -> list[ReplayIndex | None]:
+        """Indices of the replay rows of the other ranks that are on the disk, from rank 1 on; empty before a save."""
+        self._wait()
+        return list(self._part_replays)
 
     def continue_from(self, model: BaseAlgorithm, bundle: Bundle, replay: ReplayIndex) -> None:
         """
@@ -82,6 +89,7 @@ class BundleWriter:
         """
         self._wait()
         self._buffer, self._replay, self._previous = getattr(model, "replay_buffer", None), replay, bundle
+        self._part_replays = read_part_replays(bundle)
 
     def capture(
         self,
@@ -90,6 +98,7 @@ class BundleWriter:
         episode: int = 0,
         score: Score | None = None,
         state: CapturedState | None = None,
+        parts: Sequence[RankPart] = (),
     ) -> BundleContent:
         """
         Copy everything that training will change. With a replay buffer, first wait for a pending save, since its result
@@ -99,6 +108,7 @@ class BundleWriter:
         :param episode: episodes finished so far
         :param score: its score, if known
         :param state: further state for an exact resume
+        :param parts: parts of the other ranks
         :return: the copy
         :raises CheckpointError: if the model has an attribute that cannot be pickled
         """
@@ -107,7 +117,7 @@ class BundleWriter:
             self._wait()
         if buffer is not self._buffer:
             self._buffer, self._replay = buffer, None
-        return capture_content(model, episode=episode, score=score, state=state, replay_since=self._replay)
+        return capture_content(model, episode=episode, score=score, state=state, replay_since=self._replay, parts=parts)
 
     def save(self, content: BundleContent) -> None:
         """
@@ -192,9 +202,19 @@ class BundleWriter:
         try:
             bundle = self.store.add(content, self._previous)
         except LostRowsError:
-            self._previous, self._replay = None, None
+            self._previous, self._replay, self._part_replays = None, None, []
             raise
         self._previous = bundle
         self._replay = read_replay_index(bundle.path) if bundle.has_replay else None
+        self._part_replays = read_part_replays(bundle)
         self.store.update_links()
         return bundle
+
+
+def read_part_replays(bundle: Bundle) -> list[ReplayIndex | None]:
+    """
+    :param bundle: a bundle
+    :return: indices of the replay rows of its ranks, from rank 1 on; ``None`` for a rank without a replay buffer
+    """
+    folders = map(bundle.get_part_path, range(1, bundle.manifest.ranks))
+    return [read_replay_index(folder) if bundle.has_replay else None for folder in folders]

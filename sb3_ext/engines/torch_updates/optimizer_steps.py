@@ -18,6 +18,7 @@ from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 
 from sb3_ext.engines.torch_updates.flat_tensors import FlatTensors, attach
 from sb3_ext.internals.torch import get_adam_step
+from sb3_ext.ranks.rank_group import RankGroup
 
 
 class OptimizerStep(ABC):
@@ -31,7 +32,12 @@ class OptimizerStep(ABC):
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
         self.optimizer = optimizer
         self.weights = FlatTensors(tensor for group in optimizer.param_groups for tensor in group["params"])
-        self.gradient = self.weights.make_array(0.0)
+        #: the ranks over which gradients are averaged; ``None`` for this process alone
+        self.group: RankGroup | None = None
+        # One more number at the end, which is averaged in the same message.
+        size = self.weights.values.numel()
+        self._message = self.weights.values.new_zeros(size + 1)
+        self.gradient = self._message[:size]
         self._gradients = self.weights.split(self.gradient)
         self._sum: torch.Tensor | None = None
 
@@ -41,6 +47,21 @@ class OptimizerStep(ABC):
         for tensor, gradient in zip(self.weights.tensors, self._gradients, strict=True):
             if tensor.grad is not gradient:
                 tensor.grad = gradient
+
+    def average(self, number: float | None = None) -> float:
+        """
+        Average the gradient over the ranks, if there are several.
+
+        :param number: a number to average in the same message; ``None`` for none
+        :return: its mean over the ranks; 0 without a number
+        """
+        if self.group is None:
+            return number or 0.0
+        if number is not None:
+            self._message[-1] = number
+        self.group.sum(self._message)
+        self._message /= self.group.size
+        return 0.0 if number is None else float(self._message[-1])
 
     def add_part(self, *, is_first: bool) -> None:
         """

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from sb3_ext.engines.rollout_rows import FIELDS, has_stock_minibatches
+from sb3_ext.ranks.rank_group import RankGroup
+from sb3_ext.ranks.shared_advantages import compute_shared_moments
 
 Tensor = torch.Tensor
 
@@ -30,6 +33,8 @@ class Minibatch:
     :param advantages: shape (batch,)
     :param returns: shape (batch,)
     :param action_masks: shape (batch, actions); ``None`` without masks
+    :param advantage_moments: mean and standard deviation of the advantages of all ranks' minibatches, each of shape
+        (1,); ``None`` if they are not computed
     """
 
     observations: Any
@@ -39,6 +44,16 @@ class Minibatch:
     advantages: Tensor
     returns: Tensor
     action_masks: Tensor | None = None
+    advantage_moments: tuple[Tensor, Tensor] | None = None
+
+    def normalize(self) -> Minibatch:
+        """:return: the same with normalised advantages"""
+        if self.advantage_moments is None:
+            deviation, mean = torch.std_mean(self.advantages)
+        else:
+            mean, deviation = self.advantage_moments
+        normalized = (self.advantages - mean).div_(deviation + 1e-8)
+        return replace(self, advantages=normalized, advantage_moments=None)
 
     def cut(self, start: int, end: int) -> Minibatch:
         """
@@ -63,6 +78,8 @@ class MinibatchReader:
     """
 
     def __init__(self, device: torch.device) -> None:
+        #: the ranks for which to compute ``advantage_moments``; ``None`` for none
+        self.group: RankGroup | None = None
         self._device = device
         self._memory: dict[str, Tensor] = {}
 
@@ -76,7 +93,8 @@ class MinibatchReader:
         """
         if not has_stock_minibatches(buffer):
             for sample in buffer.get(batch_size):
-                yield Minibatch(**sample._asdict())
+                [moments] = self._compute_moments([sample.advantages])
+                yield Minibatch(**sample._asdict(), advantage_moments=moments)
             return
         yield from self.read_epoch(buffer, np.random.permutation(buffer.buffer_size * buffer.n_envs), batch_size)
 
@@ -95,8 +113,20 @@ class MinibatchReader:
         columns = {
             field: torch.split(self._gather(field, values, indices), batch_size) for field, values in rows.items()
         }
+        moments = self._compute_moments(columns["advantages"])
         for place, part in enumerate(observations):
-            yield Minibatch(part, **{field: values[place] for field, values in columns.items()})
+            row = {field: values[place] for field, values in columns.items()}
+            yield Minibatch(part, **row, advantage_moments=moments[place])
+
+    def _compute_moments(self, advantages: Sequence[Tensor]) -> list[tuple[Tensor, Tensor] | None]:
+        """:return: moments of the minibatches of all ranks, in one message for those of the same size"""
+        if self.group is None:
+            return [None] * len(advantages)
+        found: list[tuple[Tensor, Tensor] | None] = []
+        for _size, same in groupby(advantages, len):
+            means, deviations = compute_shared_moments(self.group, torch.stack(list(same)))
+            found += zip(means, deviations, strict=True)
+        return found
 
     def _gather_observations(self, name: str, source: Any, indices: Tensor, batch_size: int) -> Iterator[Any]:
         if isinstance(source, dict):

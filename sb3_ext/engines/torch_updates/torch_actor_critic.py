@@ -85,6 +85,11 @@ class TorchActorCriticUpdate(TorchUpdate):
         discounts = self.model.gamma if sample.discounts is None else sample.discounts
         return torch.addcmul(sample.rewards, (1 - sample.dones).mul_(discounts), values)
 
+    def _take(self, name: str) -> None:
+        """Take a step of an optimizer, with the gradient of all ranks."""
+        self._steps[name].average()
+        self._steps[name].take()
+
     @abstractmethod
     def _learn(self, sample: Any, place: int, logged: Logged) -> None:
         """
@@ -124,12 +129,12 @@ class TorchSACUpdate(TorchActorCriticUpdate):
         targets = self._compute_targets(sample, values)
         loss, slopes = self._compare(self._critic.forward(observations, sample.actions), targets)
         self._critic.backward(slopes)
-        self._steps["critic"].take()
+        self._take("critic")
         # The gradient with respect to the actions, of the critic after its step
         estimate, slopes = self._estimate(self._critic.forward(observations, actions))
         to_actions = self._critic.backward_to_actions(slopes)
         self._actor.backward(to_actions, ent_coef)
-        self._steps["actor"].take()
+        self._take("actor")
         if place % model.target_update_interval == 0:
             for target in self._targets:
                 target.follow(model.tau)
@@ -148,7 +153,7 @@ class TorchSACUpdate(TorchActorCriticUpdate):
         slope = log_prob.mean().add_(model.target_entropy).neg_()
         logged.setdefault("ent_coef_loss", []).append(weight.detach()[0] * slope)
         weight.grad.fill_(slope)
-        self._steps["entropy"].take()
+        self._take("entropy")
         return ent_coef
 
     def _estimate_next(self, outputs: Tensor) -> Tensor:
@@ -210,12 +215,12 @@ class TorchTD3Update(TorchActorCriticUpdate):
         errors = self._critic.forward(observations, sample.actions) - targets
         logged.setdefault("critic_loss", []).append(errors.square().mean(1).sum())
         self._critic.backward(errors.mul_(2 / errors.shape[1]))
-        self._steps["critic"].take()
+        self._take("critic")
         if (get_num_updates(model) + place + 1) % model.policy_delay:
             return
         values = self._critic.forward(observations, self._actor.forward(observations), only_first=True)
         logged.setdefault("actor_loss", []).append(values.mean().neg_())
         self._actor.backward(self._critic.backward_to_actions(torch.full_like(values, -1 / values.numel())))
-        self._steps["actor"].take()
+        self._take("actor")
         for target in self._targets:
             target.follow(model.tau)

@@ -47,6 +47,7 @@ class TorchPolicyGradientUpdate(TorchUpdate):
         settings = self._make_settings()
         numbers = {name: number.item() for name, number in settings.numbers.items()}
         record = MinibatchRecord(settings, model.rollout_buffer.buffer_size * model.n_envs, model.device)
+        self._reader.group = self.group if settings.normalizes else None
         step.begin()
         is_going = True
         for epoch in range(settings.epochs):
@@ -74,24 +75,29 @@ class TorchPolicyGradientUpdate(TorchUpdate):
     ) -> bool:
         """:return: whether the step has been taken, rather than stopped by ``target_kl``"""
         step, size = self._steps["policy"], len(batch.returns)
-        if settings.normalizes and (size > 1 or not self.keeps_single_advantages):
-            deviation, mean = torch.std_mean(batch.advantages)
-            batch = replace(batch, advantages=(batch.advantages - mean).div_(deviation.add_(1e-8)))
+        is_single = size == 1 and self.group is None
+        if settings.normalizes and not (is_single and self.keeps_single_advantages):
+            batch = batch.normalize()
         for start in range(0, size, self._part_size):
             part, part_rows = batch, rows
             if size > self._part_size:
                 end = start + self._part_size
                 part, part_rows = batch.cut(start, end), {name: row[start:end] for name, row in rows.items()}
             slopes = self._compute_slopes(settings, numbers, part, part_rows, size)
-            if settings.stops and size <= self._part_size and _has_diverged(rows, numbers):
+            if settings.stops and size <= self._part_size and self.group is None and _has_diverged(rows, numbers):
                 return False
             self._network.backward(*slopes)
             if size > self._part_size:
                 step.add_part(is_first=not start)
         if size > self._part_size:
-            if settings.stops and _has_diverged(rows, numbers):
+            if settings.stops and self.group is None and _has_diverged(rows, numbers):
                 return False
             step.join_parts()
+        if self.group is not None:
+            # All ranks decide by their mean divergence, which arrives with the gradient.
+            divergence = step.average(_compute_divergence(rows) if settings.stops else None)
+            if settings.stops and divergence > 1.5 * numbers["target_kl"]:
+                return False
         step.clip(numbers["max_grad_norm"])
         step.take()
         return True
@@ -173,7 +179,11 @@ class TorchA2CUpdate(A2CRules, TorchPolicyGradientUpdate):
 
 
 def _has_diverged(rows: dict[str, Tensor], numbers: dict[str, float]) -> bool:
-    return (rows["ratios"] - 1 - rows["log_ratios"]).mean().item() > 1.5 * numbers["target_kl"]
+    return _compute_divergence(rows) > 1.5 * numbers["target_kl"]
+
+
+def _compute_divergence(rows: dict[str, Tensor]) -> float:
+    return (rows["ratios"] - 1 - rows["log_ratios"]).mean().item()
 
 
 class MinibatchRecord:

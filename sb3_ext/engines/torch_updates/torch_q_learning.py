@@ -118,6 +118,7 @@ class TorchQLearningUpdate(TorchUpdate):
             actions = sample.actions.long()[:, None, :].expand(-1, outputs.shape[1], -1)
             loss, slopes = self._compute_loss(outputs.gather(2, actions)[:, :, 0], targets)
             self._network.backward(torch.zeros_like(outputs).scatter_(2, actions, slopes[:, :, None]))
+            step.average()
             if bound is not None:
                 step.clip(bound)
             step.take()

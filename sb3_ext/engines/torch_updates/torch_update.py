@@ -13,6 +13,8 @@ import torch
 from sb3_ext.engines.clock import read_clock
 from sb3_ext.engines.engine import Update
 from sb3_ext.engines.torch_updates.optimizer_steps import make_optimizer_step
+from sb3_ext.ranks.logged_values import averaging_logged_values
+from sb3_ext.ranks.rank_group import RankGroup
 
 _MEASURING_SECONDS = 0.3
 
@@ -38,8 +40,20 @@ class TorchUpdate(Update):
 
     def __call__(self, *arguments: Any, **keywords: Any) -> None:
         """Update the model; takes the arguments of ``train``."""
-        with torch.no_grad(), flushing_denormals():
+        with torch.no_grad(), flushing_denormals(), ExitStack() as stack:
+            if self.group is not None:
+                stack.enter_context(averaging_logged_values(self.group, self.model.logger))
             self._update(*arguments, **keywords)
+
+    def average_over(self, group: RankGroup) -> None:
+        """
+        Average gradients over several ranks from now on.
+
+        :param group: the ranks
+        """
+        self.group = group
+        for step in self._steps.values():
+            step.group = group
 
     def measure(self) -> float:
         """See :meth:`~sb3_ext.engines.engine.Update.measure`."""

@@ -1,0 +1,1 @@
+"""Train one model with several processes, the ranks of a group; see the README in this folder."""
