@@ -62,6 +62,16 @@ StartPython = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture(scope="session")
+def mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database without runs, to copy: its tables take seconds to create."""
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}", registry_uri=f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
 def run_harness() -> Callable[..., str]:
     """Run a script of ``tests/harness`` with the given options, and fail if it fails; return what it prints."""
 

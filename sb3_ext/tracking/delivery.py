@@ -18,6 +18,7 @@ from sb3_ext.tracking.tracker import TrackedRun, Tracker
 logger = logging.getLogger(__name__)
 
 _BATCH_RECORDS = 500
+_SEND_EVERY_SECONDS = 5.0  # a service takes one large batch in less time than many small ones
 _MAX_FILE_FAILURES, _MAX_LAST_FILE_FAILURES = 5, 2
 _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 1.0, 60.0
 
@@ -178,6 +179,7 @@ class Delivery:
                     return
                 retry_seconds = _FIRST_RETRY_SECONDS
                 self._wake.wait()
+                self._closing.wait(_SEND_EVERY_SECONDS)
                 self._wake.clear()
 
     def _start_tracker(self) -> None:

@@ -136,7 +136,8 @@ class Journal:
             record = replace(record, number=self._end)
             line = record.to_line()
             try:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
+                if not self._numbers:
+                    self._path.parent.mkdir(parents=True, exist_ok=True)
                 with self._path.open("ab", buffering=0) as file:
                     if file.write(line) < len(line):
                         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from sb3_ext.errors import MissingExtraError, Sb3ExtError
 from sb3_ext.file_lock import holding_lock
+from sb3_ext.internals.mlflow import insert_metrics
 from sb3_ext.tracking.parameter_names import flatten
 from sb3_ext.tracking.redaction import has_password, hide_secrets
 from sb3_ext.tracking.tracker import RunGroup, TrackedRun, Tracker
@@ -89,6 +90,7 @@ class MlflowTracker(Tracker):
         self._client: MlflowClient
         self._run: Run | None = None
         self._metrics: list[Metric] = []
+        self._accepted: set[str] = set()  # names of metrics that MLflow has checked
 
     def start(self, run: TrackedRun) -> str:
         """
@@ -203,10 +205,15 @@ class MlflowTracker(Tracker):
                 self._client.set_registered_model_alias(self._register, "best", version.version)
 
     def flush(self) -> None:
-        """Send the metrics, up to 1,000 in a request."""
+        """Send the metrics: to a server up to 1,000 in a request, to an SQLite file all at once."""
         with self._translating_refusals():
-            for first in range(0, len(self._metrics), _MAX_BATCH):
-                self._client.log_batch(self._run_id, metrics=self._metrics[first : first + _MAX_BATCH])
+            checked = [metric for metric in self._metrics if metric.key in self._accepted]
+            if not checked or not insert_metrics(self._client, self._run_id, checked):
+                checked = []
+            left = [metric for metric in self._metrics if not checked or metric.key not in self._accepted]
+            for first in range(0, len(left), _MAX_BATCH):
+                self._client.log_batch(self._run_id, metrics=left[first : first + _MAX_BATCH])
+        self._accepted.update(metric.key for metric in left)
         self._metrics.clear()
 
     def finish(self, status: str, summary: Mapping[str, Any]) -> None:

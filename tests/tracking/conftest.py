@@ -87,5 +87,6 @@ class ForgetfulTracker(ServiceTracker):
 
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Service:
-    monkeypatch.setattr("sb3_ext.tracking.delivery._FIRST_RETRY_SECONDS", 0.01)
+    for name in ("_FIRST_RETRY_SECONDS", "_SEND_EVERY_SECONDS"):
+        monkeypatch.setattr(f"sb3_ext.tracking.delivery.{name}", 0.01)
     return Service()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ from sb3_ext.tracking.tracker_registry import make_trackers
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the runs are, with one database for all tests: its tables take seconds to make."""
-    return tmp_path_factory.mktemp("runs")
+def root(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path) -> Path:
+    """Where the runs are, with one database for all tests."""
+    root = tmp_path_factory.mktemp("runs")
+    shutil.copy(mlflow_database, root)
+    return root
 
 
 @pytest.fixture

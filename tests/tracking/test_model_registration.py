@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,10 @@ CONNECT4: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("runs")
+def root(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path) -> Path:
+    root = tmp_path_factory.mktemp("runs")
+    shutil.copy(mlflow_database, root)
+    return root
 
 
 @pytest.fixture
