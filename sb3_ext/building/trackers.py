@@ -12,6 +12,7 @@ from sb3_ext.config import RunConfig
 from sb3_ext.runs.paths import RunPaths
 from sb3_ext.runs.run_registry import SWEEP_FILE
 from sb3_ext.runs.session import RunSession
+from sb3_ext.tracking.media import find_media
 from sb3_ext.tracking.run_trackers import RunTrackers
 from sb3_ext.tracking.tracker import RunGroup, TrackedRun
 from sb3_ext.tracking.tracker_registry import make_trackers
@@ -70,7 +71,7 @@ def log_files(trackers: RunTrackers, paths: RunPaths) -> None:
         *(paths.config, paths.resolved_config, paths.requirements),
         *(paths.metrics, paths.evaluations, paths.benchmark_metrics, paths.training_curves),
     ]
-    trackers.log_artifacts([*files, *sorted(paths.videos.glob("*"))], paths.root)
+    trackers.log_artifacts([*files, *find_media(paths.root)], paths.root)
 
 
 def summarize_run(callbacks: Callbacks, session: RunSession, reason: str, detail: str | None) -> dict[str, Any]:

@@ -106,20 +106,25 @@ class TrackerCallback(TrackedValuesCallback):
 
     def sync(self) -> list[SyncOutcome]:
         """
-        Send what earlier trainings have left in ``directory``. Do not call this while one is running.
+        Send what earlier trainings have left in ``directory``, and artifacts that were written later. Do not call this
+        while one is running.
 
         :return: the outcome of each training that had something left
         :raises Sb3ExtError: if the tracker refuses the run
         """
         outcomes = []
-        for folder in self._list_folders():
+        folders = self._list_folders()
+        for folder in folders:
             training = json.loads((folder / _TRAINING).read_bytes())
             checkpoints = training["checkpoints"]
             journal = Journal(folder / _JOURNAL)
             latest = None if checkpoints is None else CheckpointStore(Path(checkpoints)).find_latest(playing_only=True)
             step = journal.last_step if checkpoints is None else 0 if latest is None else latest.step
             outcomes += self._make_run_trackers(folder).sync(
-                self._describe(step), training["parameters"], killed_summary={"stop_reason": "the process was killed"}
+                self._describe(step),
+                training["parameters"],
+                killed_summary={"stop_reason": "the process was killed"},
+                files=self._find_artifacts() if folder == folders[-1] else (),
             )
         return [outcome for outcome in outcomes if outcome.sent or outcome.left or outcome.refused]
 
@@ -213,10 +218,13 @@ class TrackerCallback(TrackedValuesCallback):
         self._stop_watching()
         if self._logger is not None and self._output in self._logger.output_formats:
             self._logger.output_formats.remove(self._output)
-        found = {path for pattern in self._patterns for path in self._directory.glob(pattern)}
         trackers.drop_after_checkpoint()
-        trackers.log_artifacts(sorted(found), self._directory)
+        trackers.log_artifacts(self._find_artifacts(), self._directory)
         trackers.finish(status, summary)
+
+    def _find_artifacts(self) -> list[Path]:
+        found = {path for pattern in self._patterns for path in self._directory.glob(pattern)}
+        return sorted(path for path in found if path.is_file())
 
     def _find_status(self) -> str:
         return "completed" if self._find_reason() == "total_steps" else "stopped"

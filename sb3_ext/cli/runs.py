@@ -138,7 +138,7 @@ def stop(run: str, timeout: float, root: Path, stale_after: float) -> None:
 @with_root
 def sync(run: tuple[str, ...], root: Path) -> None:
     """
-    Send trackers the records that they have missed.
+    Send trackers the records that they have missed, and new videos and results of a league.
 
     Exit status: 0 everything is sent, 1 a tracker cannot be reached or refuses a file, 2 a tracker refuses the run.
     """

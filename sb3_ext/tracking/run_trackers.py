@@ -191,14 +191,17 @@ class RunTrackers:
         parameters: Mapping[str, Any],
         *,
         killed_summary: Mapping[str, Any] | None = None,
+        files: Iterable[Path] = (),
         timeout_seconds: float = _SYNC_TIMEOUT_SECONDS,
     ) -> list[SyncOutcome]:
         """
-        Send the values that an earlier process has left in the journal. Call this instead of :meth:`start`.
+        Send the values that an earlier process has left in the journal, and files that were written after training.
+        Call this instead of :meth:`start`.
 
         :param run: the run, at the step of its last checkpoint
         :param parameters: the resolved configuration: plain JSON data
         :param killed_summary: summary of a killed run; ``None`` if the journal contains the end of training
+        :param files: files below the run directory; those that the journal has in their present state are skipped
         :param timeout_seconds: how long to wait
         :return: the outcome of each tracker
         :raises Sb3ExtError: if a tracker refuses the run
@@ -207,6 +210,7 @@ class RunTrackers:
         journal, states = self._open(run)
         if killed_summary is not None and not journal.has_ended:
             self._append(self._durable_step, status="failed", summary=dict(killed_summary))
+        self._append_files(files, run.directory, journal)
         self.mark_durable(self._durable_step)
         outcomes = []
         for name, tracker in self._served.items():
@@ -246,6 +250,18 @@ class RunTrackers:
         )
         self._journal.cut(run.step or 0)
         return self._journal, states
+
+    def _append_files(self, files: Iterable[Path], root: Path, journal: Journal) -> None:
+        """Append the files that are not in the journal, or are newer, and the end of the training again."""
+        records = list(journal.read(0, journal.end))
+        logged = {record.artifact: record.time_seconds for record in records if record.artifact is not None}
+        names = {path.relative_to(root).as_posix(): path.stat().st_mtime for path in files}
+        new = [name for name, written_at in names.items() if written_at > logged.get(name, 0.0)]
+        if not new or not journal.has_ended:
+            return
+        for name in new:
+            self._append(self._durable_step, artifact=name)
+        self._append(self._durable_step, status=records[-1].status, summary=records[-1].summary)
 
     def _append(self, logged_at: int, **content: Any) -> None:
         if self._journal is None:

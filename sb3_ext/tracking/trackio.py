@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import uuid
 from collections.abc import Mapping
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 from sb3_ext.errors import MissingExtraError
+from sb3_ext.tracking.media import is_video
 from sb3_ext.tracking.tracker import TrackedRun, Tracker
 
 
 class TrackioTracker(Tracker):
     """
-    Log parameters and metrics to Trackio's folder, ``TRACKIO_DIR``. ``trackio show`` shows them, ``trackio sync``
-    uploads them to a Hugging Face Space.
+    Log parameters, metrics and videos to Trackio's folder, ``TRACKIO_DIR``. ``trackio show`` shows them, ``trackio
+    sync`` uploads them to a Hugging Face Space.
 
     Each entry has an id made from the run's id and its index, by which Trackio skips entries that it already has.
 
@@ -38,6 +41,7 @@ class TrackioTracker(Tracker):
         self._name = self._id = ""
         self._config: dict[str, Any] = {}
         self._place = 0
+        self._last_step = 0
         self._entries: list[tuple[dict[str, Any], int, float]] = []
 
     def start(self, run: TrackedRun) -> str:
@@ -46,7 +50,7 @@ class TrackioTracker(Tracker):
         :return: Trackio's id of the run
         """
         self._name, self._id = self._run_name or run.name, run.id or uuid.uuid4().hex
-        self._place = run.logged
+        self._place, self._last_step = run.logged, run.step or 0
         self._entries.clear()
         self._config = {"_Created": _format_time(datetime.now(timezone.utc).timestamp()), **run.tags}
         group = self._group or (None if run.group is None else run.group.name)
@@ -67,6 +71,36 @@ class TrackioTracker(Tracker):
         :param time_seconds: when they were measured
         """
         self._entries.append((dict(values), step, time_seconds))
+        self._last_step = max(self._last_step, step)
+
+    def log_artifact(self, path: Path, name: str) -> None:
+        """
+        Log a video, at the last step. Other files are not logged: Trackio does not show them.
+
+        :param path: the file
+        :param name: name of the video
+        """
+        if not is_video(name):
+            return
+        from trackio import Video
+        from trackio.media.utils import get_project_media_path
+        from trackio.sqlite_storage import SQLiteStorage
+        from trackio.utils import MEDIA_DIR
+
+        self.flush()
+        folder = get_project_media_path(self._project, run=self._id, step=self._last_step)
+        copy = folder / name.replace("/", "_")
+        shutil.copyfile(path, copy)
+        video = {"_type": Video.TYPE, "file_path": copy.relative_to(MEDIA_DIR).as_posix(), "caption": name}
+        SQLiteStorage.bulk_log(
+            project=self._project,
+            run=self._name,
+            run_id=self._id,
+            metrics_list=[{name: video}],
+            steps=[self._last_step],
+            config=self._config,
+            log_ids=[f"{self._id}-{self._last_step}-{name}"],
+        )
 
     def flush(self) -> None:
         """Write the entries in one transaction."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from sb3_ext.errors import MissingExtraError, Sb3ExtError
+from sb3_ext.tracking.media import find_media_kind, is_video
 from sb3_ext.tracking.redaction import hide_secrets
 from sb3_ext.tracking.tracker import TrackedRun, Tracker
 from sb3_ext.tracking.wandb_files import count_rows, count_rows_when_still
@@ -29,7 +30,8 @@ STEP_NAME = "global_step"
 
 _INIT_TIMEOUT_SECONDS = 20
 _WRITE_TIMEOUT_SECONDS = 20.0
-_REFUSAL = re.compile(r"error 4(0[0134]|22)|permission denied|not found", re.IGNORECASE)
+_REFUSAL = re.compile(r"(error|HTTP) 4(0[01349]|22)|permission denied|not found", re.IGNORECASE)
+_DELETED = "previously created and deleted"
 
 
 class WandbTracker(Tracker):
@@ -69,6 +71,7 @@ class WandbTracker(Tracker):
         self._labels = tags
         self._run: Run | None = None
         self._row = 0
+        self._last_step = 0
         self._files: dict[str, Path] = {}
 
     def start(self, run: TrackedRun) -> str:
@@ -83,7 +86,7 @@ class WandbTracker(Tracker):
         folder.mkdir(exist_ok=True)
         # Count before W&B creates files for this process.
         rows = count_rows_when_still(folder, run_id, _WRITE_TIMEOUT_SECONDS)
-        with self._translating_refusals():
+        with self._translating_refusals(run.id):
             import wandb
 
             if self._run is not None:  # after an error
@@ -110,7 +113,9 @@ class WandbTracker(Tracker):
                 ),
             )
             self._run.define_metric("*", step_metric=STEP_NAME)
-        self._row = self._run.step if self._mode == "online" else rows
+        self._last_step = run.step or 0
+        # A resumed run's step is that of its service only once the first row is logged.
+        self._row = max(self._run.starting_step, self._run.step) if self._mode == "online" else rows
         return run_id
 
     @property
@@ -138,6 +143,7 @@ class WandbTracker(Tracker):
         row = {**values, STEP_NAME: step, "_timestamp": time_seconds}
         self._get_run().log(row, step=self._row, commit=True)
         self._row += 1
+        self._last_step = max(self._last_step, step)
 
     def log_artifact(self, path: Path, name: str) -> None:
         """
@@ -146,17 +152,36 @@ class WandbTracker(Tracker):
         """
         self._files[name] = path
 
+    def log_video(self, path: Path, name: str) -> None:
+        """
+        Show a video in the summary of the run, which, unlike the history, has no rows to count.
+
+        :param path: the file
+        :param name: name in the summary
+        """
+        import wandb
+
+        self._get_run().summary[name] = wandb.Video(str(path))
+
     def flush(self) -> None:
-        """Log the files as a new version of the artifact ``run-<id>``. W&B uploads in the background."""
+        """
+        Log the files as a new version of the artifact ``run-<id>``, or ``videos-<id>`` or ``league-<id>``; videos are
+        also shown in the summary. W&B uploads in the background.
+        """
         if not self._files:
             return
         import wandb
 
         run = self._get_run()
-        artifact = wandb.Artifact(f"run-{run.id}", type="run")
+        artifacts: dict[str, wandb.Artifact] = {}
         for name, path in self._files.items():
+            kind = find_media_kind(name) or "run"
+            artifact = artifacts.setdefault(kind, wandb.Artifact(f"{kind}-{run.id}", type=kind))
             artifact.add_file(str(path), name)
-        run.log_artifact(artifact, aliases=["latest"])
+            if is_video(name):
+                self.log_video(path, name)
+        for artifact in artifacts.values():
+            run.log_artifact(artifact, aliases=["latest", f"step-{self._last_step}"])
         self._files.clear()
 
     def finish(self, status: str, summary: Mapping[str, Any]) -> None:
@@ -184,7 +209,7 @@ class WandbTracker(Tracker):
         return self._run
 
     @contextmanager
-    def _translating_refusals(self) -> Iterator[None]:
+    def _translating_refusals(self, run_id: str | None = None) -> Iterator[None]:
         from wandb.errors import AuthenticationError, CommError, UsageError
 
         try:
@@ -194,6 +219,11 @@ class WandbTracker(Tracker):
             if isinstance(error, UsageError | AuthenticationError):
                 raise Sb3ExtError(
                     f"tracking.wandb: {text}; run `wandb login`, set WANDB_API_KEY, or set mode: offline"
+                ) from error
+            if _DELETED in text and run_id is not None:
+                raise Sb3ExtError(
+                    f"tracking.wandb: W&B's run {run_id} of this run was deleted; restore it on the project's page, or "
+                    "remove 'wandb' from tracking/state.json of the run to begin a new one"
                 ) from error
             if _REFUSAL.search(text):
                 raise Sb3ExtError(

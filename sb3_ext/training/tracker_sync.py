@@ -9,6 +9,7 @@ from sb3_ext.errors import RunError
 from sb3_ext.runs.lock import RunLock
 from sb3_ext.runs.run import Run
 from sb3_ext.tracking.delivery import SyncOutcome
+from sb3_ext.tracking.media import find_media
 from sb3_ext.tracking.run_trackers import RunTrackers
 from sb3_ext.tracking.tracker_registry import make_trackers
 
@@ -17,7 +18,8 @@ _KILLED = "the process was killed"
 
 def sync_trackers(run: Run) -> list[SyncOutcome]:
     """
-    Send what is left in the journal of a run, to the trackers that its configuration names.
+    Send what is left in the journal of a run, and new videos and results of a league, to the trackers that its
+    configuration names.
 
     Of a run that was killed, that is what was logged until its last checkpoint, from which it would resume.
 
@@ -43,6 +45,7 @@ def sync_trackers(run: Run) -> list[SyncOutcome]:
         served = RunTrackers(trackers, paths.tracking_journal, paths.tracking_states, lambda: step)
         parameters = config.model_dump(mode="json", by_alias=True)
         summary = None if has_ended else {"stop_reason": _KILLED}
-        return served.sync(describe_tracked_run(paths, step), parameters, killed_summary=summary)
+        tracked = describe_tracked_run(paths, step)
+        return served.sync(tracked, parameters, killed_summary=summary, files=find_media(paths.root))
     finally:
         lock.release()

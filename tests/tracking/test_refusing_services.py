@@ -95,6 +95,7 @@ def train(tracking: dict[str, Any]) -> Result:
         ("mlflow", 404, "error code 404 != 200"),
         ("wandb", 401, "error 401"),
         ("wandb", 403, "check WANDB_API_KEY, and your permissions for entity and project"),
+        ("wandb", 404, "error 404"),
     ],
 )
 def test_a_refusal_ends_the_command_before_training(

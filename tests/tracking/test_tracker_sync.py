@@ -115,3 +115,22 @@ def test_of_a_killed_run_everything_until_its_last_checkpoint_is_sent_once(servi
     assert 99 not in service.get_steps()
     assert service.runs["run-0"][-1] == ("finish", "failed", {"stop_reason": "the process was killed"})
     assert [entry[0] for entry in service.runs["run-0"]].count("finish") == 1
+
+
+def test_videos_and_results_of_a_league_are_sent_once_after_training(service: Service) -> None:
+    sb3_ext.train(CONFIG, run_dir="run")
+    steps = len(service.get_steps())
+    Path("run/best.gif").write_bytes(b"film")
+    Path("run/league.json").write_text("{}")
+    Path("run/status.txt").write_text("another file")
+    first, second = sync("run"), sync("run")
+    Path("run/league.json").write_text('{"games": 20}')
+    third = sync("run")
+
+    assert [outcome.exit_code for outcome in (first, second, third)] == [0, 0, 0], first.output
+    assert "sent 3 records" in first.stdout
+    assert "sent 0 records" in second.stdout
+    sent = [(entry[1], entry[2]) for entry in service.runs["run-0"] if entry[0] == "artifact"][-3:]
+    assert sent == [("best.gif", b"film"), ("league.json", b"{}"), ("league.json", b'{"games": 20}')]
+    assert service.runs["run-0"][-1][:2] == ("finish", "completed")
+    assert len(service.get_steps()) == steps

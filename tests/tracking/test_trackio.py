@@ -72,3 +72,21 @@ def test_mistakes_are_reported_before_training(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"pip install 'sb3-ext\[trackio\]'"):
         make_trackers({"trackio": {}})
+
+
+def test_a_video_is_logged_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trackio.utils.MEDIA_DIR", tmp_path / "trackio" / "media")
+    (tmp_path / "best.gif").write_bytes(b"film")
+    (tmp_path / "league.json").write_text("{}")
+    tracker = TrackioTracker("mine")
+    run_id = tracker.start(TrackedRun("run", tmp_path))
+    tracker.log_metrics({"loss": 0.5}, 10, 10.0)
+    for _ in range(2):
+        tracker.log_artifact(tmp_path / "best.gif", "videos/best.gif")
+    tracker.log_artifact(tmp_path / "league.json", "league.json")
+    tracker.finish("completed", {})
+
+    assert [entry["step"] for entry in read_logs(run_id)] == [10, 10]
+    video = read_logs(run_id)[1]["videos/best.gif"]
+    assert (video["_type"], video["caption"]) == ("trackio.video", "videos/best.gif")
+    assert (tmp_path / "trackio" / "media" / video["file_path"]).read_bytes() == b"film"

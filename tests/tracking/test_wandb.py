@@ -54,6 +54,25 @@ def test_a_resumed_run_has_one_id_and_no_row_twice(tmp_path: Path) -> None:
     assert len(list((tmp_path / "tracking" / "wandb").glob(f"offline-run-*-{run_id}"))) == 2
 
 
+def test_videos_and_results_of_a_league_are_artifacts_of_their_own(tmp_path: Path) -> None:
+    names = ("config.yaml", "videos/best.gif", "league.json")
+    (tmp_path / "videos").mkdir()
+    for name in names:
+        (tmp_path / name).write_bytes(b"GIF89a")
+    tracker = WandbTracker("mine", mode="offline")
+    run_id = tracker.start(TrackedRun("run", tmp_path))
+    tracker.log_metrics({"loss": 1.0}, 10, 1000.0)
+    for name in names:
+        tracker.log_artifact(tmp_path / name, name)
+    tracker.finish("completed", {})
+
+    [path] = (tmp_path / "tracking").glob(f"wandb/offline-run-*/run-{run_id}.wandb")
+    content = path.read_bytes()
+    for name in (f"run-{run_id}", f"videos-{run_id}", f"league-{run_id}", "step-10", "media/videos/videos/best"):
+        assert name.encode() in content, name
+    assert [row["global_step"] for row in read_rows(tmp_path, run_id)] == [10]
+
+
 CODE = """
 import json, os, sys
 from pathlib import Path
