@@ -5,7 +5,8 @@ Runs without and with the three trackers alternate. MLflow writes to SQLite, W&B
 SQLite. Measured from the first rollout to the last, as processor time: "loop" is what the training loop spends on
 tracking, "threads" what the threads spend that send values, "W&B" what its own process spends. "Share" is the sum of
 the three in the processor time of training, "against none" the whole process compared with runs without trackers.
-"Start" is the time until training begins, which imports the clients and creates MLflow's tables::
+"Start" is the processor time until training begins, and "end" that after it, both more than without trackers; the first
+start of a process also imports the clients and creates MLflow's tables, and is in the line below the table::
 
     python zoo_scripts/benchmark_trackers.py --repeats 3
 """
@@ -97,13 +98,15 @@ class Measurement(BaseCallback):
         self._before: tuple[float, ...] = ()
         #: seconds in the training loop's tracking, in threads that send, in other processes, and of the whole process
         self.seconds: tuple[float, ...] = ()
-        self.began_at = 0.0
+        #: processor time of the process when training begins and ends
+        self.began_at = self.ended_at = 0.0
 
     def _on_training_start(self) -> None:
-        self.began_at = time.perf_counter()
         self._before = self._look()
+        self.began_at = time.process_time()
 
     def _on_training_end(self) -> None:
+        self.ended_at = time.process_time()
         self.seconds = tuple(now - before for now, before in zip(self._look(), self._before, strict=True))
 
     def _on_step(self) -> bool:
@@ -123,7 +126,7 @@ def measure(agent: dict[str, Any], steps: int, root: Path, tracking: dict[str, A
     :param steps: environment transitions
     :param root: directory of the runs
     :param tracking: section ``tracking``
-    :return: the seconds of :class:`Measurement`, and seconds until training begins
+    :return: the seconds of :class:`Measurement`, and seconds before and after training
     """
     config = {
         "seed": 1,
@@ -137,10 +140,10 @@ def measure(agent: dict[str, Any], steps: int, root: Path, tracking: dict[str, A
     clock = Clock()
     measurement = Measurement(clock)
     directory = root / f"run_{len(list(root.iterdir()))}"
-    began_at = time.perf_counter()
+    began_at = time.process_time()
     with clock.timing():
         sb3_ext.train(config, run_dir=directory, callback=measurement)
-    return *measurement.seconds, measurement.began_at - began_at
+    return *measurement.seconds, measurement.began_at - began_at, time.process_time() - measurement.ended_at
 
 
 def main() -> None:
@@ -148,6 +151,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--steps", type=int, default=50_000)
+    parser.add_argument(
+        "--engine", default="stock", help="stock, torch or xla: auto may choose another one in each run"
+    )
     parser.add_argument("--tracking-uri", help="an MLflow server instead of SQLite in the process that trains")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
@@ -157,18 +163,25 @@ def main() -> None:
             os.environ[name] = f"{directory}/{name}"
         mlflow = {} if options.tracking_uri is None else {"tracking_uri": options.tracking_uri}
         trackers: dict[str, Any] = {"mlflow": mlflow, "wandb": {"mode": "offline"}, "trackio": {}}
-        columns = ("training", "loop", "threads", "W&B", "share", "against none", "start")
+        columns = ("training", "loop", "threads", "W&B", "share", "against none", "start", "end")
         print(" " * 4 + "".join(f"{column:>14}" for column in columns))
+        first_start = None
         for agent in (_DQN, _PPO):
+            engine = {**agent, "engine": options.engine}
             pairs = [
-                [measure(agent, options.steps, root, tracking) for tracking in ({}, trackers)]
+                [measure(engine, options.steps, root, tracking) for tracking in ({}, trackers)]
                 for _ in range(options.repeats)
             ]
-            loop, threads, other, whole, start = map(statistics.median, zip(*(pair[1] for pair in pairs), strict=True))
+            if first_start is None:
+                first_start = pairs.pop(0)[1][4] if len(pairs) > 1 else pairs[0][1][4]
+            loop, threads, other, whole, *_ = map(statistics.median, zip(*(pair[1] for pair in pairs), strict=True))
             ratio = statistics.median(tracked[3] / plain[3] for plain, tracked in pairs)
+            around = [statistics.median(tracked[k] - plain[k] for plain, tracked in pairs) for k in (4, 5)]
             share = (loop + threads + other) / (whole + other)
             seconds = "".join(f"{value:12.2f} s" for value in (whole, loop, threads, other))
-            print(f"{agent['id']:4}{seconds}{share:14.2%}{ratio - 1:14.2%}{start:12.2f} s", flush=True)
+            ends = "".join(f"{value:12.2f} s" for value in around)
+            print(f"{agent['id']:4}{seconds}{share:14.2%}{ratio - 1:14.2%}{ends}", flush=True)
+        print(f"first start: {first_start:.1f} s")
 
 
 if __name__ == "__main__":

@@ -125,6 +125,6 @@ def _measure_gpu(device: torch.device) -> dict[str, float]:
     if device.type != "cuda":
         return {}
     measured: dict[str, float] = {"system/gpu_memory_bytes": torch.cuda.memory_reserved(device)}
-    with suppress(ImportError, RuntimeError):  # needs nvidia-ml-py, and a driver that tells
+    with suppress(Exception):  # without nvidia-ml-py; a driver or a part of a GPU (MIG) that does not report it
         measured["system/gpu_percent"] = torch.cuda.utilization(device)
     return measured

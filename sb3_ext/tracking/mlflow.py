@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from sb3_ext.errors import MissingExtraError, Sb3ExtError
 from sb3_ext.file_lock import holding_lock
-from sb3_ext.internals.mlflow import insert_metrics
+from sb3_ext.internals.mlflow_store import insert_metrics
 from sb3_ext.tracking.parameter_names import flatten
 from sb3_ext.tracking.redaction import has_password, hide_secrets
 from sb3_ext.tracking.tracker import RunGroup, TrackedRun, Tracker

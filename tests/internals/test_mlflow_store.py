@@ -10,7 +10,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Metric
 
-from sb3_ext.internals.mlflow import insert_metrics
+from sb3_ext.internals.mlflow_store import insert_metrics
 
 METRICS = [
     *(Metric("loss", value, 1000 + step, step) for step, value in ((0, 0.5), (20, math.inf), (10, -1.0))),
