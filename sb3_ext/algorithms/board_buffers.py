@@ -56,7 +56,8 @@ class BoardRolloutBuffer(RolloutBuffer):
         **arguments: Any,
     ) -> None:
         super().__init__(*args, **arguments)
-        self._reflector = Reflector(reflection)
+        #: replaces half of each minibatch by mirror images
+        self.reflector = Reflector(reflection)
         # A number a board: SB3's recursion goes over all boards at once.
         lambdas = np.full(self.n_envs, self.gae_lambda, dtype=np.float32)
         lambdas[:num_mirrors] = math.sqrt(self.gae_lambda)
@@ -64,7 +65,7 @@ class BoardRolloutBuffer(RolloutBuffer):
         self.gamma = make_discounts(self.gamma, self.n_envs, num_mirrors)  # type: ignore[assignment]
 
     def _get_samples(self, batch_inds: NDArray[Any], env: Any = None) -> Any:
-        return self._reflector.reflect(super()._get_samples(batch_inds, env))
+        return self.reflector.reflect(super()._get_samples(batch_inds, env))
 
 
 class MaskableBoardRolloutBuffer(BoardRolloutBuffer, MaskableRolloutBuffer):
@@ -145,26 +146,25 @@ class Reflector:
 
     def reflect(self, samples: Any) -> Any:
         """
-        :param samples: a minibatch of any of SB3's buffers; random numbers come from NumPy's global generator
-        :return: the minibatch with mirror images; the same if there is no reflection
+        :param samples: a minibatch of any of SB3's buffers, whose tensors are changed; random numbers come from NumPy's
+            global generator
+        :return: the minibatch
         """
         if not self._is_on:
             return samples
-        chosen = torch.from_numpy(np.random.random(len(samples.actions)) < 0.5)
-        changes = {"actions": self._reflect_actions(samples.actions, chosen)}
+        actions = samples.actions
+        chosen = torch.from_numpy(np.flatnonzero(np.random.random(len(actions)) < 0.5)).to(actions.device)
+        actions[chosen] = self._actions.to(actions.device)[actions[chosen].long()].to(actions.dtype)
         for name in ("observations", "next_observations", "action_masks"):
-            if hasattr(samples, name):
-                changes[name] = self._reflect_rows(name, getattr(samples, name), chosen)
-        return samples._replace(**changes)
+            if getattr(samples, name, None) is not None:
+                self._reflect_rows(name, getattr(samples, name), chosen)
+        return samples
 
-    def _reflect_actions(self, actions: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
-        mirrored = self._actions.to(actions.device)[actions.long()].to(actions.dtype)
-        return torch.where(chosen.to(actions.device)[:, None], mirrored, actions)
-
-    def _reflect_rows(self, name: str, rows: Any, chosen: torch.Tensor) -> Any:
+    def _reflect_rows(self, name: str, rows: Any, chosen: torch.Tensor) -> None:
         if isinstance(rows, dict):
-            return {key: self._reflect_rows(key, values, chosen) for key, values in rows.items()}
+            for key, values in rows.items():
+                self._reflect_rows(key, values, chosen)
+            return
         places = self._actions if name.startswith("action_mask") else self._cells
-        flat = rows.flatten(1)
-        mirrored = flat[:, places.to(rows.device)]
-        return torch.where(chosen.to(rows.device)[:, None], mirrored, flat).reshape(rows.shape)
+        flat = rows.view(len(rows), -1)
+        flat[chosen] = flat.index_select(0, chosen).index_select(1, places.to(rows.device))

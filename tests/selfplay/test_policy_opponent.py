@@ -19,7 +19,7 @@ from sb3_ext.errors import CheckpointError, SelfPlayError
 from sb3_ext.selfplay.frozen_opponent import freeze_model, load_opponent
 from sb3_ext.selfplay.games.connect4 import Connect4
 from sb3_ext.selfplay.opponents.opponent_registry import make_opponent
-from sb3_ext.selfplay.opponents.policy_opponent import PolicyOpponent
+from sb3_ext.selfplay.opponents.policy_opponent import PolicyOpponent, choose_moves
 from sb3_ext.selfplay.opponents.policy_scores import make_scores
 from sb3_ext.selfplay.seats.self_play_env import SelfPlayVecEnv
 
@@ -101,6 +101,28 @@ def test_its_scores_are_those_of_the_policy(algorithm: Any, has_masks: bool, is_
         else:
             expected = model.policy.quantile_net(tensor).mean(dim=1)
     assert found.numpy()[legal] == pytest.approx(expected.numpy()[legal], rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [{}, {"features_extractor_class": BoardCNN, "features_extractor_kwargs": {"channels": [8], "features_dim": 16}}],
+)
+def test_policies_with_one_generator_choose_together_what_they_choose_alone(network: dict[str, Any]) -> None:
+    game, sizes = Connect4(12), [7, 1, 4]
+    env = SelfPlayVecEnv(game, make_opponent("random"), illegal_move="random_legal")
+    policies = [PPO("MlpPolicy", env, device="cpu", seed=seed, policy_kwargs=network).policy for seed in range(3)]
+
+    def choose(are_alike: bool) -> np.ndarray:
+        generator = np.random.default_rng(2)
+        opponents = [PolicyOpponent(policy, "a", generator) for policy in policies]
+        assert opponents[0].kind == opponents[1].kind is not None
+        if not are_alike:
+            opponents[2] = PolicyOpponent(policies[2], "a", generator, normalize=lambda observations: observations)
+            assert opponents[2].kind is None
+        boards = BOARDS[:12]
+        return choose_moves(opponents, game.observe(boards, game.movers), game.find_legal(boards), sizes)
+
+    np.testing.assert_array_equal(choose(are_alike=True), choose(are_alike=False))
 
 
 def test_a_policy_with_a_distribution_of_its_own_is_asked_for_it(make_toy: Any, make_player: Any) -> None:

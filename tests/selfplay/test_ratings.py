@@ -6,8 +6,9 @@ import json
 
 import numpy as np
 import pytest
+from openskill.models import PlackettLuce
 
-from sb3_ext.selfplay.matches.ratings import OnlineRatings
+from sb3_ext.selfplay.matches.ratings import OnlineRating, OnlineRatings, rate_game
 
 
 def compute_score(elo_difference: float) -> float:
@@ -20,6 +21,18 @@ def play(ratings: OnlineRatings, opponents: dict[str, float], agent: float, game
     generator = np.random.default_rng(seed)
     for name in generator.choice(list(opponents), games):
         ratings.record(str(name), 1.0 if generator.random() < compute_score(agent - opponents[name]) else -1.0)
+
+
+@pytest.mark.parametrize("result", [1.0, -1.0, 0.0])
+def test_a_game_is_rated_as_openskill_rates_it(result: float) -> None:
+    generator, model = np.random.default_rng(0), PlackettLuce(tau=0.0)
+    for _game in range(50):
+        (mu, sigma), (other_mu, other_sigma) = generator.uniform((0, 0.3), (50, 9), size=(2, 2)).tolist()
+        teams = [[model.rating(mu, sigma)], [model.rating(other_mu, other_sigma)]]
+        [[first], [second]] = model.rate(teams, ranks=[0.0, result])
+        found = rate_game(OnlineRating(mu, sigma), OnlineRating(other_mu, other_sigma), result)
+        assert found[0] == pytest.approx((first.mu, first.sigma), rel=1e-12)
+        assert found[1] == pytest.approx((second.mu, second.sigma), rel=1e-12)
 
 
 def test_initial_ratings_are_equal() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sb3_ext.engines.rollout_rows import FIELDS, has_stock_minibatches
+from sb3_ext.engines.rollout_rows import FIELDS, has_reflected_minibatches, has_stock_minibatches
 from sb3_ext.ranks.rank_group import RankGroup
 from sb3_ext.ranks.shared_advantages import compute_shared_moments
 
@@ -91,12 +91,15 @@ class MinibatchReader:
         :param batch_size: rows of a minibatch
         :return: the minibatches; each is valid until the next one is drawn
         """
-        if not has_stock_minibatches(buffer):
+        is_reflected = has_reflected_minibatches(buffer)
+        if not is_reflected and not has_stock_minibatches(buffer):
             for sample in buffer.get(batch_size):
                 [moments] = self._compute_moments([sample.advantages])
                 yield Minibatch(**sample._asdict(), advantage_moments=moments)
             return
-        yield from self.read_epoch(buffer, np.random.permutation(buffer.buffer_size * buffer.n_envs), batch_size)
+        order = np.random.permutation(buffer.buffer_size * buffer.n_envs)
+        for batch in self.read_epoch(buffer, order, batch_size):
+            yield buffer.reflector.reflect(batch) if is_reflected else batch
 
     def read_epoch(self, buffer: Any, order: NDArray[Any], batch_size: int) -> Iterator[Minibatch]:
         """

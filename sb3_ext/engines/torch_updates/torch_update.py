@@ -12,6 +12,7 @@ import torch
 
 from sb3_ext.engines.clock import read_clock
 from sb3_ext.engines.engine import Update
+from sb3_ext.engines.freed_memory import keep_freed_memory
 from sb3_ext.engines.torch_updates.optimizer_steps import make_optimizer_step
 from sb3_ext.ranks.logged_values import averaging_logged_values
 from sb3_ext.ranks.rank_group import RankGroup
@@ -31,6 +32,7 @@ class TorchUpdate(Update):
     algorithms: ClassVar[tuple[type[Any], ...]] = ()
 
     def __init__(self, model: Any) -> None:
+        keep_freed_memory()
         self.model = model
         self._steps = {name: make_optimizer_step(optimizer) for name, optimizer in self._find_optimizers().items()}
 

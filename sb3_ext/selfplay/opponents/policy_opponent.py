@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from sb3_contrib.qrdqn.policies import QRDQNPolicy
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.dqn.policies import DQNPolicy
 
+from sb3_ext.engines.network_functions import compute_groups
 from sb3_ext.errors import SelfPlayError
 from sb3_ext.selfplay.games.game import Boards, Game
 from sb3_ext.selfplay.games.legality import draw_legal
@@ -62,7 +64,8 @@ class PolicyOpponent:
             raise SelfPlayError(
                 f"opponent '{name}': a {kind} cannot be an opponent; expected a policy of PPO, A2C, DQN or QR-DQN"
             )
-        self._compute = make_scores(policy)
+        self._is_normalized = normalize is not None and normalize is not make_normalize(None)
+        self._scores = make_scores(policy)
 
     def act(self, game: Game, boards: Boards) -> NDArray[np.intp]:
         return self.choose(game.observe(boards, game.movers[boards]), game.find_legal(boards))
@@ -73,7 +76,39 @@ class PolicyOpponent:
         :param legal: mask of the legal actions, shape (boards, actions)
         :return: a legal action for each board, shape (boards,)
         """
-        scores = np.where(legal, self._score(self._prepare(observations, legal)), -np.inf)
+        return self._choose_best(self._score(self._prepare(observations, legal)), legal)
+
+    def choose_together(
+        self,
+        others: Sequence[PolicyOpponent],
+        observations: NDArray[Any],
+        legal: NDArray[np.bool_],
+        sizes: Sequence[int],
+    ) -> NDArray[np.intp]:
+        """
+        Choose the moves of this opponent and of others that play like it, as each of them does, in fewer calls.
+
+        :param others: opponents with the same :attr:`kind`, which is not ``None``
+        :param observations: those of the first opponent, then those of each other, shape (boards, ...)
+        :param legal: mask of the legal actions, shape (boards, actions)
+        :param sizes: number of boards of each opponent
+        :return: a legal action for each board, shape (boards,)
+        """
+        with torch.inference_mode():
+            inputs = self._scores.read(self._prepare(observations, legal))
+            scores = compute_groups([opponent._scores.network for opponent in (self, *others)], inputs, sizes)
+        return self._choose_best(scores.numpy().astype(np.float64), legal)
+
+    @property
+    def kind(self) -> tuple[Any, ...] | None:
+        """What opponents that :meth:`choose_together` takes have in common; ``None`` if it cannot take this one."""
+        if self._scores.description is None or self._is_normalized or self._exploration > 0:
+            return None
+        is_random = not (self._deterministic or self.has_values)
+        return self._scores.description, self._takes_masks, is_random, id(self._generator)
+
+    def _choose_best(self, scores: NDArray[np.float64], legal: NDArray[np.bool_]) -> NDArray[np.intp]:
+        scores = np.where(legal, scores, -np.inf)
         if not (self._deterministic or self.has_values):
             scores += self._generator.gumbel(size=scores.shape)  # its maximum is a sample of the softmax
         actions: NDArray[np.intp] = scores.argmax(axis=1)
@@ -117,7 +152,7 @@ class PolicyOpponent:
         if was_training:
             self.policy.set_training_mode(False)
         with torch.inference_mode():
-            scores = self._compute(observations)
+            scores = self._scores(observations)
         if was_training:
             self.policy.set_training_mode(True)
         found: NDArray[np.float64] = scores.cpu().numpy().astype(np.float64)
@@ -135,3 +170,27 @@ def copy_policy(policy: BasePolicy) -> BasePolicy:
     copied = copy.deepcopy(policy, {id(part): None for part in left_out})
     copied.set_training_mode(False)
     return copied.requires_grad_(False).to("cpu")
+
+
+def choose_moves(
+    opponents: Sequence[PolicyOpponent],
+    observations: NDArray[Any],
+    legal: NDArray[np.bool_],
+    sizes: Sequence[int],
+) -> NDArray[np.intp]:
+    """
+    Let several opponents choose moves: together if they play alike, otherwise one after the other.
+
+    :param opponents: the opponents
+    :param observations: those of the first opponent, then those of the next one, shape (boards, ...)
+    :param legal: mask of the legal actions, shape (boards, actions)
+    :param sizes: number of boards of each opponent
+    :return: a legal action for each board, shape (boards,)
+    """
+    first, *others = opponents
+    if others and first.kind is not None and all(other.kind == first.kind for other in others):
+        return first.choose_together(others, observations, legal, sizes)
+    ends = np.cumsum(sizes)
+    parts = [slice(end - size, end) for end, size in zip(ends, sizes, strict=True)]
+    moves = [each.choose(observations[part], legal[part]) for each, part in zip(opponents, parts, strict=True)]
+    return np.concatenate(moves)

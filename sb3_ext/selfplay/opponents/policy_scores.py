@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,58 +25,77 @@ from torch import nn
 
 from sb3_ext.algorithms.board_networks import BoardCNN
 from sb3_ext.algorithms.masked_dqn import MaskedQNetwork, MaskedQuantileNetwork
-from sb3_ext.engines.network_functions import TensorFunction, make_network_function
+from sb3_ext.engines.network_functions import FunctionChain, TensorFunction, describe_function, make_network_function
 from sb3_ext.internals.sb3 import has_action_distribution_of
 from sb3_ext.internals.torch import has_hooks
 
-Scores = Callable[[Any], torch.Tensor]
-"""From observations, an array or a ``dict`` of arrays, to a tensor of shape (boards, actions)."""
+Reader = Callable[[Any], Any]
+"""From observations, an array or a ``dict`` of arrays, to the inputs of a network."""
 
 
-def make_scores(policy: Any) -> Scores:
+class PolicyScores:
     """
-    Make a function that computes the logits of an actor-critic policy, or the action values of DQN and QR-DQN.
+    Computes the logits of an actor-critic policy, or the action values of DQN and QR-DQN.
 
     It reads the policy's parameters at each call. Scores of illegal actions have no meaning.
 
-    :param policy: a policy; must be in evaluation mode when the function is called
-    :return: the function, to be called in ``torch.inference_mode()``
+    :param read: makes inputs of observations
+    :param network: computes the scores of inputs
+    """
+
+    def __init__(self, read: Reader, network: TensorFunction) -> None:
+        self.read, self.network = read, network
+        #: policies whose scores can be computed together have the same one, and the same kind of observations
+        self.description = describe_function(network)
+
+    def __call__(self, observations: Any) -> torch.Tensor:
+        """
+        :param observations: an array or a ``dict`` of arrays
+        :return: scores, shape (boards, actions)
+        """
+        return self.network(self.read(observations))
+
+
+def make_scores(policy: Any) -> PolicyScores:
+    """
+    :param policy: a policy; must be in evaluation mode when its scores are computed
+    :return: its scores, to be computed in ``torch.inference_mode()``
     """
     network: Any
     if isinstance(policy, DQNPolicy):
         network = policy.q_net
         if type(network) in (QNetwork, MaskedQNetwork):
             return _make_scores(policy, network, network.features_extractor, network.q_net)
-        return lambda observations: network(_read_tensors(policy, observations))
+        return PolicyScores(partial(_read_tensors, policy), network)
     if isinstance(policy, QRDQNPolicy):
         network = policy.quantile_net
         if type(network) in (QuantileNetwork, MaskedQuantileNetwork):
             quantiles = _make_scores(policy, network, network.features_extractor, network.quantile_net)
             shape = (-1, network.n_quantiles, int(network.action_space.n))
-            return lambda observations: quantiles(observations).view(shape).mean(dim=1)
-        return lambda observations: network(_read_tensors(policy, observations)).mean(dim=1)
+            return PolicyScores(quantiles.read, lambda inputs: quantiles.network(inputs).view(shape).mean(dim=1))
+        return PolicyScores(partial(_read_tensors, policy), lambda inputs: network(inputs).mean(dim=1))
     if _has_stock_distribution(policy):
         # Same logits without a distribution object, whose checks take longer than a small network.
         return _make_scores(policy, policy, policy.pi_features_extractor, policy.mlp_extractor, policy.action_net)
-    return lambda observations: policy.get_distribution(_read_tensors(policy, observations)).distribution.logits
+    return PolicyScores(
+        partial(_read_tensors, policy), lambda inputs: policy.get_distribution(inputs).distribution.logits
+    )
 
 
-def _make_scores(policy: BasePolicy, model: BaseModel, extractor: BaseFeaturesExtractor, *parts: nn.Module) -> Scores:
-    read_features = _make_feature_reader(model, extractor)
-    if read_features is None:
+def _make_scores(
+    policy: BasePolicy, model: BaseModel, extractor: BaseFeaturesExtractor, *parts: nn.Module
+) -> PolicyScores:
+    functions = [_make_function(part) for part in parts]
+    read = _make_reader(model, extractor)
+    if read is None:
 
-        def read_features(observations: Any) -> torch.Tensor:
-            return BaseModel.extract_features(model, _read_tensors(policy, observations), extractor)
+        def extract(tensors: Any) -> torch.Tensor:
+            return BaseModel.extract_features(model, tensors, extractor)
 
-    first, *rest = (_make_function(part) for part in parts)
-
-    def score(observations: Any) -> torch.Tensor:
-        scores = first(read_features(observations))
-        for function in rest:
-            scores = function(scores)
-        return scores
-
-    return score
+        return PolicyScores(partial(_read_tensors, policy), FunctionChain([extract, *functions]))
+    if type(extractor) is BoardCNN:
+        functions.insert(0, make_network_function(extractor))
+    return PolicyScores(read, FunctionChain(functions))
 
 
 def _make_function(module: nn.Module) -> TensorFunction:
@@ -84,15 +104,14 @@ def _make_function(module: nn.Module) -> TensorFunction:
     return make_network_function(module.policy_net) if type(module) is MlpExtractor else module.forward_actor
 
 
-def _make_feature_reader(model: BaseModel, extractor: BaseFeaturesExtractor) -> Scores | None:
-    """:return: a function that computes the features of plain numbers; ``None`` if they need SB3's preprocessing"""
+def _make_reader(model: BaseModel, extractor: BaseFeaturesExtractor) -> Reader | None:
+    """:return: a function that makes tensors of plain numbers; ``None`` if they need SB3's preprocessing"""
     space = model.observation_space
     parts = space.spaces if isinstance(space, spaces.Dict) else {"": space}
     if model.device.type != "cpu" or has_hooks(extractor) or not all(map(_is_plain, parts.values())):
         return None
     if type(extractor) is BoardCNN:
-        compute = make_network_function(extractor)
-        return lambda observations: compute(_to_float(_pick_planes(observations)))
+        return lambda observations: _to_float(_pick_planes(observations))
     if type(extractor) is FlattenExtractor:
         return lambda observations: _to_float(observations).flatten(1)
     if type(extractor) is CombinedExtractor and all(type(part) is nn.Flatten for part in extractor.extractors.values()):

@@ -17,7 +17,7 @@ from sb3_ext.selfplay.games.openings import play_random_openings
 from sb3_ext.selfplay.games.zero_sum import check_zero_sum
 from sb3_ext.selfplay.opponents.function_opponent import FunctionOpponent
 from sb3_ext.selfplay.opponents.opponent import Opponent
-from sb3_ext.selfplay.opponents.policy_opponent import PolicyOpponent
+from sb3_ext.selfplay.opponents.policy_opponent import PolicyOpponent, choose_moves
 from sb3_ext.selfplay.pool.opponent_samplers import MixedSampler, OpponentSampler
 from sb3_ext.selfplay.seats.board_env import BoardVecEnv, pick_observation
 from sb3_ext.selfplay.seats.seat_draw import SeatDraw
@@ -207,18 +207,21 @@ class SelfPlayVecEnv(BoardVecEnv):
         opponents = self._opponents[boards]
         places = [opponents[0]] if (opponents == opponents[0]).all() else np.unique(opponents)
         actions = np.empty(len(boards), dtype=np.intp)
-        observations: NDArray[Any] | None = None
+        policies: list[tuple[PolicyOpponent, NDArray[np.intp]]] = []
         for place in places:
             opponent = self.sampler.find(self._names[place])
-            rows = slice(None) if len(places) == 1 else np.flatnonzero(opponents == place)
+            rows = np.arange(len(boards)) if len(places) == 1 else np.flatnonzero(opponents == place)
             if isinstance(opponent, PolicyOpponent):
-                if observations is None:  # of all boards at once, for all policies
-                    observations = self.game.observe(boards, self.game.movers[boards])
-                actions[rows] = opponent.choose(observations[rows], legal[rows])
-            else:
-                found = np.asarray(opponent.act(self.game, boards[rows]))
-                check_moves(f"opponent '{opponent.name}'", self.game, boards[rows], found, legal[rows])
-                actions[rows] = found
+                policies.append((opponent, rows))
+                continue
+            found = np.asarray(opponent.act(self.game, boards[rows]))
+            check_moves(f"opponent '{opponent.name}'", self.game, boards[rows], found, legal[rows])
+            actions[rows] = found
+        if policies:
+            rows = np.concatenate([rows for _, rows in policies])
+            observations = self.game.observe(boards[rows], self.game.movers[boards[rows]])
+            sizes = [len(rows) for _, rows in policies]
+            actions[rows] = choose_moves([policy for policy, _ in policies], observations, legal[rows], sizes)
         return actions
 
     def _end(self, boards: Boards, infos: list[dict[str, Any]]) -> None:
