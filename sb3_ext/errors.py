@@ -83,6 +83,10 @@ class LearnerMissingError(SelfPlayError):
     """A pool of opponents has no model yet to play as the current agent."""
 
 
+class LaunchError(Sb3ExtError):
+    """A launcher cannot be used, or refuses a task."""
+
+
 class TuningError(Sb3ExtError):
     """A study cannot be created, read or continued, or it has stopped after too many failures."""
 

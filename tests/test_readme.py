@@ -22,6 +22,7 @@ DOCUMENTS = [
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
+    "sb3_ext/launching/README.md",
     "sb3_ext/ranks/README.md",
     "sb3_ext/tracking/README.md",
     "sb3_ext/config/rl_zoo/README.md",

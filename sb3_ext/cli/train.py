@@ -21,6 +21,7 @@ from sb3_ext.cli.flags import (
     with_flags,
     with_tracker_flags,
 )
+from sb3_ext.cli.launcher_options import with_launcher
 from sb3_ext.cli.options import ruled_option
 from sb3_ext.formatting import format_duration
 from sb3_ext.ranks.placement import read_placement
@@ -38,6 +39,11 @@ _NOT_OF_SEVERAL_RUNS = {
     "--rewind": "--seeds trains several runs; resume one of them by its own directory",
     "--resume": "the same command again finishes what is missing; resume a single run by its own directory",
     "--render": "a window shows the environments of one run",
+}
+
+_OF_SEVERAL_RUNS: dict[str, dict[str, str]] = {
+    "needs": {"--seeds": "a single run is one process"},
+    "excludes": {"--seed": "give --seeds instead", **_NOT_OF_SEVERAL_RUNS},
 }
 
 EXIT_ERROR, EXIT_REQUEUE, EXIT_INTERRUPTED = 1, 75, 130  # 75: EX_TEMPFAIL of sysexits.h
@@ -84,11 +90,10 @@ EXIT_ERROR, EXIT_REQUEUE, EXIT_INTERRUPTED = 1, 75, 130  # 75: EX_TEMPFAIL of sy
     "again finishes what is missing.",
 )  # fmt: skip
 @ruled_option(
-    "--jobs", type=click.IntRange(min=1), default=1, metavar="N", show_default=True,
-    needs={"--seeds": "a single run is one process"},
-    excludes={"--seed": "give --seeds instead", **_NOT_OF_SEVERAL_RUNS},
-    help="With --seeds: train N runs at a time, each on its share of the cores.",
+    "--jobs", type=click.IntRange(min=1), metavar="N", **_OF_SEVERAL_RUNS,
+    help="With --seeds: train N runs at a time, each on its share of the cores.  [default: 1; all with slurm or ray]",
 )  # fmt: skip
+@with_launcher(**_OF_SEVERAL_RUNS)
 @click.option("--checkpoint-dir", type=click.Path(path_type=Path), metavar="DIR", help="Save checkpoints in DIR/<run>.")
 @ruled_option(
     "--eval-only", is_flag=True, needs={"--checkpoint": "name the agent with --checkpoint RUN|CHECKPOINT"},
@@ -120,7 +125,9 @@ def train(
     resume: str | None,
     rewind: bool,
     seeds: str | None,
-    jobs: int,
+    jobs: int | None,
+    launcher: str | None,
+    launcher_options: tuple[str, ...],
     checkpoint_dir: Path | None,
     checkpoint: str | None,
     mock_env: bool,
@@ -162,7 +169,17 @@ def train(
         from sb3_ext.cli.train_seeds import list_member_arguments, train_seeds
 
         arguments = list_member_arguments(click.get_current_context())
-        sys.exit(train_seeds(source, overrides, arguments, seeds=seeds, jobs=jobs, directory=run_dir))
+        status = train_seeds(
+            source,
+            overrides,
+            arguments,
+            seeds=seeds,
+            jobs=jobs,
+            directory=run_dir,
+            launcher=launcher,
+            launcher_options=launcher_options,
+        )
+        sys.exit(status)
     command = shlex.join(["sb3-ext", *sys.argv[1:]])
 
     def begin() -> RunStart:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
+from sb3_ext.cli.launcher_options import is_distributed, opening_launcher
 from sb3_ext.cli.options import name_parameter
 from sb3_ext.cli.tables import Column, format_table, measure_width
 from sb3_ext.formatting import format_duration
@@ -17,12 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sb3_ext.config import Override
+    from sb3_ext.launching.launcher import Launcher
     from sb3_ext.runs.signals import SignalWatch
-    from sb3_ext.sweeps.member_processes import MemberEnd
     from sb3_ext.sweeps.sweep import Sweep
+    from sb3_ext.sweeps.sweep_members import MemberEnd
 
 _POLL_SECONDS = 0.1
-_OWN_OPTIONS = frozenset({"seeds", "jobs", "run_dir"})
+_OWN_OPTIONS = frozenset({"seeds", "jobs", "run_dir", "launcher", "launcher_options"})
+_LOG_LINES = 5
 _EXIT_USAGE, _EXIT_ERROR = 2, 1
 _EXIT_BY_SIGNAL = {"SIGTERM": 75, "SIGINT": 130}
 
@@ -33,8 +36,10 @@ def train_seeds(
     arguments: Sequence[str],
     *,
     seeds: str,
-    jobs: int,
+    jobs: int | None,
     directory: Path | None,
+    launcher: str | None = None,
+    launcher_options: Sequence[str] = (),
 ) -> int:
     """
     Train a configuration with several seeds, or finish what an earlier command has left.
@@ -43,10 +48,13 @@ def train_seeds(
     :param overrides: overrides from the command line
     :param arguments: arguments of ``sb3-ext train`` for each run, from :func:`list_member_arguments`
     :param seeds: seeds, as in ``0..9``
-    :param jobs: number of runs at a time
+    :param jobs: most runs at a time; ``None`` for one on this machine, and for all on others
     :param directory: directory of the sweep; ``None`` for ``runs/<config>_<UTC time>``
+    :param launcher: value of ``--launcher``
+    :param launcher_options: values of ``--launcher-option``
     :return: the exit status
     :raises ConfigError: if the configuration or the seeds have mistakes
+    :raises LaunchError: if the launcher cannot be used
     :raises RunError: if the directory cannot be used
     """
     from sb3_ext.config import load_config, read_source
@@ -60,8 +68,14 @@ def train_seeds(
     config = load_config(read, overrides)
     sweep = Sweep(directory or name_run_directory(config, read.path), chosen)
     try:
-        with SignalWatch() as signals:
-            status = _train_members(sweep, jobs, arguments, signals)
+        missing = [seed for seed in sweep.seeds if not sweep.is_complete(seed)]
+        most = len(missing) if jobs is None and is_distributed(launcher) else jobs or 1
+        most = min(most, max(1, len(missing)))
+        with (
+            opening_launcher(launcher, launcher_options, sweep.directory.absolute(), most) as opened,
+            SignalWatch() as signals,
+        ):
+            status = _train_members(sweep, missing, opened, arguments, signals)
     finally:
         sweep.close()
     if sweep.directory.exists():
@@ -92,49 +106,49 @@ def list_member_arguments(context: click.Context) -> list[str]:
     return arguments
 
 
-def _train_members(sweep: Sweep, jobs: int, arguments: Sequence[str], signals: SignalWatch) -> int:
-    from sb3_ext.sweeps.member_processes import MemberProcesses
+def _train_members(
+    sweep: Sweep, missing: Sequence[int], launcher: Launcher, arguments: Sequence[str], signals: SignalWatch
+) -> int:
+    from sb3_ext.sweeps.sweep_members import SweepMembers
 
-    missing = [seed for seed in sweep.seeds if not sweep.is_complete(seed)]
     done = len(sweep.seeds) - len(missing)
     text = f"{sweep.directory}: {len(sweep.seeds)} seeds" + (f", {done} of them complete" if done else "")
-    click.echo(f"{text}; up to {jobs} at a time", err=True)
+    click.echo(f"{text}; up to {launcher.jobs} at a time", err=True)
 
-    def make_command(seed: int) -> list[str]:
-        own = ["--seed", str(seed), "--run-dir", str(sweep.get_directory(seed)), "--resume"]
-        return ["-m", "sb3_ext.cli.sweep_member", "train", *arguments, *own]
-
-    processes = MemberProcesses(sweep, missing, min(jobs, max(1, len(missing))), make_command)
+    members = SweepMembers(sweep, missing, launcher, arguments)
     has_failed, is_stopping = False, False
     try:
-        while not processes.is_done:
-            for end in processes.check():
-                has_failed |= end.exit_status != 0
-                _print_end(sweep, end, signals.received)
-                if end.exit_status == _EXIT_USAGE and not sweep.has_runs:
+        while not members.is_done:
+            for member in members.check():
+                has_failed |= member.end.exit_status != 0 and not member.is_resumed
+                _print_end(sweep, member, signals.received)
+                if member.end.exit_status == _EXIT_USAGE and not sweep.has_runs:
                     return _EXIT_USAGE  # a mistake that all members have
             if signals.received is not None and not is_stopping:
                 is_stopping = True
                 click.echo(f"{signals.received}: the runs save and end; a second signal ends them at once", err=True)
-                processes.stop()
+                members.stop()
             time.sleep(_POLL_SECONDS)
     finally:
-        processes.kill()
+        members.kill()
     if signals.received is not None:
         return _EXIT_BY_SIGNAL[signals.received]
     return _EXIT_ERROR if has_failed else 0
 
 
-def _print_end(sweep: Sweep, end: MemberEnd, signal_name: str | None) -> None:
-    if end.exit_status == 0 or signal_name is not None:
-        if (member := sweep.find_member(end.seed)) is not None:
-            record = member.record
-            took = f"step {record.step:,}, {format_duration(record.elapsed_seconds)}"
-            click.echo(f"seed {end.seed}: {record.status} ({record.explanation}), {took}", err=True)
+def _print_end(sweep: Sweep, member: MemberEnd, signal_name: str | None) -> None:
+    seed, end = member.seed, member.end
+    if member.is_resumed:
+        click.echo(f"seed {seed}: {end.explanation}; it is resumed", err=True)
         return
-    killed = f"killed by signal {-end.exit_status}" if end.exit_status < 0 else f"exit status {end.exit_status}"
-    click.echo(f"seed {end.seed}: {killed}; {sweep.logs / f'seed_{end.seed}.log'} ends:", err=True)
-    click.echo("\n".join(f"  {line}" for line in end.output.splitlines()[-5:]), err=True)
+    if end.exit_status == 0 or signal_name is not None:
+        if (run := sweep.find_member(seed)) is not None:
+            record = run.record
+            took = f"step {record.step:,}, {format_duration(record.elapsed_seconds)}"
+            click.echo(f"seed {seed}: {record.status} ({record.explanation}), {took}", err=True)
+        return
+    click.echo(f"seed {seed}: {end.explanation}; {sweep.get_log(seed)} ends:", err=True)
+    click.echo("\n".join(f"  {line}" for line in end.task.read_output(_LOG_LINES)), err=True)
 
 
 def _print_summary(sweep: Sweep) -> None:

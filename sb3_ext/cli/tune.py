@@ -12,11 +12,13 @@ import click
 
 from sb3_ext.cli.console import show_log
 from sb3_ext.cli.flags import join_overrides, with_assignments
+from sb3_ext.cli.launcher_options import is_distributed, opening_launcher, with_launcher
 from sb3_ext.cli.tables import measure_width
 from sb3_ext.cli.train import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_REQUEUE
 
 if TYPE_CHECKING:
     from sb3_ext.config import Override
+    from sb3_ext.launching.launcher import Launcher
     from sb3_ext.tuning.study import TuningStudy
 
 _SHOWN_TRIALS = 5
@@ -29,9 +31,11 @@ _SHOWN_TRIALS = 5
 )
 @click.argument("config")
 @click.option("--trials", type=click.IntRange(min=1), metavar="N", help="Number of trials in the study.")
-@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Worker processes on this machine.")
+@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Worker processes.")
+@with_launcher()
 @click.option("--timeout", metavar="TIME", help="End after 90s, 10m, 1.5h, or a number of hours.")
-@click.option("--storage", metavar="URL", help="journal, or such as postgresql://USER@HOST/NAME.  [default: SQLite]")
+@click.option("--storage", metavar="URL", help="journal, or such as postgresql://USER@HOST/NAME.  "
+              "[default: SQLite; journal with --launcher slurm or ray]")  # fmt: skip
 @click.option("--study", metavar="NAME", help="Name of the study.  [default: the configuration's]")
 @click.option(
     "--study-dir", type=click.Path(path_type=Path), metavar="DIR",
@@ -44,6 +48,8 @@ def tune(
     config: str,
     trials: int | None,
     jobs: int | None,
+    launcher: str | None,
+    launcher_options: tuple[str, ...],
     timeout: str | None,
     storage: str | None,
     study: str | None,
@@ -68,10 +74,13 @@ def tune(
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     os.environ.setdefault("MPLBACKEND", "agg")  # Optuna draws with pyplot, which would look for a screen
-    plan = make_plan(config, overrides, directory=study_dir)
-    with show_log(quiet=quiet, verbose=False):
+    plan = make_plan(config, overrides, directory=study_dir, is_distributed=is_distributed(launcher))
+    with (
+        show_log(quiet=quiet, verbose=False),
+        opening_launcher(launcher, launcher_options, plan.directory.absolute(), plan.settings.jobs) as started,
+    ):
         opened = open_study(plan, must_exist=resume)
-        sys.exit(_carry_out(opened, quiet=quiet))
+        sys.exit(_carry_out(opened, started, quiet=quiet))
 
 
 def _make_override(name: str, value: int | str) -> Override:
@@ -80,7 +89,7 @@ def _make_override(name: str, value: int | str) -> Override:
     return Override(("tune", name), value, f"--{name}")
 
 
-def _carry_out(study: TuningStudy, *, quiet: bool) -> int:
+def _carry_out(study: TuningStudy, launcher: Launcher, *, quiet: bool) -> int:
     """:return: the exit status"""
     from sb3_ext.cli.tune_view import StudyView
     from sb3_ext.errors import TuningError
@@ -88,7 +97,7 @@ def _carry_out(study: TuningStudy, *, quiet: bool) -> int:
 
     try:
         with StudyView(quiet=quiet) as view:
-            signal_name = run_study(study, watch=view.show)
+            signal_name = run_study(study, launcher, watch=view.show)
     except TuningError as error:
         click.echo(str(error), err=True)
         _print_result(study)

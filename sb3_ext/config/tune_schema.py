@@ -158,7 +158,7 @@ class TuneConfig(Section):
     timeout: Duration | None = Field(
         default=None, description="90s, 10m, 1.5h, or a number of hours, after which the study stops"
     )
-    jobs: PositiveInt = Field(default=1, description="worker processes on this machine")
+    jobs: PositiveInt = Field(default=1, description="worker processes")
     study: Prefix | None = Field(default=None, description="name of the study; null: the configuration's")
     storage: Text | None = Field(
         default=None, description="null: SQLite in the study's directory; journal: a file there; or a URL"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 
 from sb3_ext.atomic import write_json
@@ -64,6 +64,15 @@ class Sweep:
         """
         return self.directory / f"seed_{seed}"
 
+    def get_log(self, seed: int) -> Path:
+        """
+        Get the file of what a run has printed.
+
+        :param seed: one of the seeds
+        :return: its path
+        """
+        return self.logs / f"seed_{seed}.log"
+
     def find_member(self, seed: int) -> Run | None:
         """
         Find the run of a seed.
@@ -92,9 +101,5 @@ class Sweep:
     def close(self) -> None:
         """Release the sweep; if it is new and no run was created, remove its directory."""
         if self._is_new and not self.has_runs:
-            for path in [*self.logs.iterdir(), self.directory / SWEEP_FILE, self.directory / "lock"]:
-                path.unlink()
-            with suppress(OSError):
-                self.logs.rmdir()
-                self.directory.rmdir()
+            shutil.rmtree(self.directory, ignore_errors=True)
         self._lock.release()

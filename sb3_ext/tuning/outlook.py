@@ -61,7 +61,8 @@ def _describe_bounds(config: RunConfig) -> str:
 
 def _describe_time(plan: TuningPlan, trials: int) -> Iterator[str]:
     config, settings = plan.config, plan.settings
-    runs, at_a_time = trials * settings.seeds, min(settings.jobs, count_cores())
+    at_a_time = settings.jobs if plan.is_distributed else min(settings.jobs, count_cores())
+    runs = trials * settings.seeds
     longest = math.inf if settings.timeout_seconds is None else settings.timeout_seconds
     if config.train.duration_seconds is not None:
         longest = min(longest, runs * config.train.duration_seconds / at_a_time)

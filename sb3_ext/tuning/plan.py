@@ -33,6 +33,7 @@ class TuningPlan:
     :param directory: of the study; each trial is a run directory in it
     :param name: the study's
     :param storage: where Optuna keeps it, a complete URL
+    :param is_distributed: whether trials run on other machines than the command
     """
 
     source: ConfigSource
@@ -40,6 +41,7 @@ class TuningPlan:
     directory: Path
     name: str
     storage: str
+    is_distributed: bool = False
 
     @cached_property
     def config(self) -> RunConfig:
@@ -124,6 +126,7 @@ def make_plan(
     overrides: Iterable[str | Override] = (),
     *,
     directory: str | Path | None = None,
+    is_distributed: bool = False,
 ) -> TuningPlan:
     """
     Validate what is to be tuned.
@@ -131,6 +134,7 @@ def make_plan(
     :param config: a YAML file, the name of a shipped one, or plain data
     :param overrides: ``KEY=VALUE`` texts, as for ``--set``
     :param directory: of the study; ``runs/<study>`` when left out
+    :param is_distributed: whether trials run on other machines than the command; then they share the storage
     :return: the plan
     :raises ConfigError: if the configuration cannot be used, or there would be nothing to judge a trial by
     :raises TuningError: if the storage has no form that is known
@@ -139,12 +143,13 @@ def make_plan(
     parsed = tuple(parse_override(item) if isinstance(item, str) else item for item in overrides)
     loaded = load_config(source, parsed)
     settings = loaded.tune or TuneConfig()
-    validate_memory(loaded, copies=settings.jobs)
+    validate_memory(loaded, copies=1 if is_distributed else settings.jobs)
     validate_setup(loaded, source, parsed)
     stem = f"{loaded.task_id}_{loaded.agent.id}" if source.path is None else source.path.stem
     name = settings.study or "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in stem)
     place = RUNS / name if directory is None else Path(directory)
-    plan = TuningPlan(source, parsed, place, name, complete_storage(settings.storage, place))
+    storage = complete_storage(settings.storage, place, is_distributed=is_distributed)
+    plan = TuningPlan(source, parsed, place, name, storage, is_distributed)
     problems = list(_check_plan(plan))
     if problems:
         raise ConfigError(f"{source.place}: {problem}" for problem in problems)

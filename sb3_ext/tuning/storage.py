@@ -1,4 +1,4 @@
-"""Where a study is kept: SQLite or a journal file on this machine's disks, PostgreSQL or MySQL for several machines."""
+"""Where a study is kept: SQLite on this machine, a journal file, also on shared disks, or PostgreSQL or MySQL."""
 
 from __future__ import annotations
 
@@ -38,13 +38,22 @@ class OpenStorage:
     exclusion: Exclusion
 
 
-def complete_storage(storage: str | None, directory: Path) -> str:
+def complete_storage(storage: str | None, directory: Path, *, is_distributed: bool = False) -> str:
     """
     :param storage: as in the configuration: ``None``, ``journal``, or a URL
     :param directory: the study's
+    :param is_distributed: whether processes on several machines use it: the default is a journal then, since SQLite
+        loses data on file systems that machines share
     :return: a URL, with the file's absolute path if it is one
-    :raises TuningError: if it has no form that is known
+    :raises TuningError: if it has no form that is known, or several machines cannot use it
     """
+    if is_distributed:
+        if storage is not None and storage.startswith("sqlite"):
+            raise TuningError(
+                f"tune.storage: several machines cannot share SQLite, found '{storage}'; expected journal, "
+                "postgresql://USER:PASSWORD@HOST/NAME or mysql://…"
+            )
+        storage = storage or JOURNAL
     if storage is None:
         return f"sqlite:///{directory.absolute() / 'study.db'}"
     if storage == JOURNAL:

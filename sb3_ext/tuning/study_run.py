@@ -12,17 +12,19 @@ from typing import Any
 import optuna
 
 from sb3_ext.config import Override
+from sb3_ext.launching.launcher import Launcher
+from sb3_ext.launching.local_launcher import LocalLauncher
 from sb3_ext.runs.log import TrainingLog
 from sb3_ext.runs.signals import SignalWatch
 from sb3_ext.tuning.failures import FailureWatch
 from sb3_ext.tuning.outlook import describe_outlook
 from sb3_ext.tuning.plan import TuningPlan, make_plan
 from sb3_ext.tuning.plots import draw_plots
-from sb3_ext.tuning.processes import StudyWorkers
 from sb3_ext.tuning.results import write_best, write_table
 from sb3_ext.tuning.study import TuningStudy, open_study
 from sb3_ext.tuning.study_progress import Progress, measure_progress
 from sb3_ext.tuning.study_tracking import tracking_study
+from sb3_ext.tuning.study_workers import StudyWorkers
 from sb3_ext.tuning.worker import work
 
 logger = logging.getLogger(__name__)
@@ -64,11 +66,14 @@ def tune(
     return study.study
 
 
-def run_study(study: TuningStudy, *, in_process: bool = False, watch: Watcher | None = None) -> str | None:
+def run_study(
+    study: TuningStudy, launcher: Launcher | None = None, *, in_process: bool = False, watch: Watcher | None = None
+) -> str | None:
     """
     Run a study's trials until it is complete, its timeout is reached, or a signal comes; then write the results.
 
     :param study: the study
+    :param launcher: starts the worker processes; by default as many as ``tune.jobs`` on this machine
     :param in_process: run the trials here, one after the other, and not in worker processes
     :param watch: called now and then, from this thread, with how the study stands; in worker mode only
     :return: the name of the signal that ended it; ``None`` if nothing but the study itself did
@@ -87,7 +92,8 @@ def run_study(study: TuningStudy, *, in_process: bool = False, watch: Watcher | 
                 if in_process:
                     _run_here(study, signals, results)
                 else:
-                    _run_workers(study, signals, results, watch)
+                    launcher = launcher or LocalLauncher(plan.directory, plan.settings.jobs)
+                    _run_workers(study, launcher, signals, results, watch)
         finally:
             results.write(last=True, hurried=signals.received is not None)
     return signals.received
@@ -123,17 +129,18 @@ def _run_here(study: TuningStudy, signals: SignalWatch, results: _Results) -> No
     failures.check(study.list_trials())
 
 
-def _run_workers(study: TuningStudy, signals: SignalWatch, results: _Results, watch: Watcher | None) -> None:
+def _run_workers(
+    study: TuningStudy, launcher: Launcher, signals: SignalWatch, results: _Results, watch: Watcher | None
+) -> None:
     plan = study.plan
     failures = FailureWatch(plan.settings.max_failures_in_a_row, study.list_trials())
     ended_before = sum(trial.state.is_finished() for trial in study.list_trials())
     began_at, deadline = time.monotonic(), _compute_deadline(plan)
     if study.is_complete():
         return
-    pool = StudyWorkers(plan, plan.settings.jobs)
+    workers = StudyWorkers(plan, launcher)
     try:
-        pool.start()
-        while pool.check() and signals.received is None and time.monotonic() < deadline:
+        while workers.check() and signals.received is None and time.monotonic() < deadline:
             failures.check(study.list_trials())
             results.write()
             if watch is not None:
@@ -142,7 +149,7 @@ def _run_workers(study: TuningStudy, signals: SignalWatch, results: _Results, wa
         if time.monotonic() >= deadline:
             logger.info("tune.timeout is reached; unfinished trials continue next time")
     finally:
-        pool.end(_END_SECONDS)
+        workers.end(_END_SECONDS)
     if signals.received is None:
         failures.check(study.list_trials())
 

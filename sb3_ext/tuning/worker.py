@@ -18,7 +18,8 @@ from typing import Any
 import optuna
 
 from sb3_ext.callbacks import SignalStopCallback
-from sb3_ext.runs.parent_watch import end_with_parent
+from sb3_ext.launching.parent_watch import end_with_parent
+from sb3_ext.launching.task import EXIT_INTERRUPTED
 from sb3_ext.runs.signals import SignalWatch
 from sb3_ext.tuning.plan import TuningPlan
 from sb3_ext.tuning.study import Claim, TuningStudy, open_study
@@ -26,7 +27,6 @@ from sb3_ext.tuning.trial_run import TrialInterrupted, run_trial
 
 logger = logging.getLogger(__name__)
 
-EXIT_INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: there is more to do
 _IDLE_SECONDS = 1.0
 _POLL_SECONDS = 0.1
 
@@ -100,15 +100,9 @@ def main() -> int:
 
 def _prepare(order: dict[str, Any]) -> None:
     sys.path[:] = order["sys_path"]
-    if order["cores"] is not None:
-        os.sched_setaffinity(0, order["cores"])
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
     logging.getLogger("sb3_ext").setLevel(logging.INFO)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-
-    import torch
-
-    torch.set_num_threads(order["threads"])
 
 
 def _read_line(descriptor: int) -> bytes:

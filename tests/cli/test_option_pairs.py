@@ -59,10 +59,14 @@ SAMPLES: dict[str, dict[str, list[str]]] = {
         "--checkpoint-dir": ["--checkpoint-dir", "disk"],
         "--seeds": ["--seeds", "0..2"],
         "--jobs": ["--jobs", "2", "--seeds", "0..2"],
+        "--launcher": ["--launcher", "slurm", "--seeds", "0..2"],
+        "--launcher-option": ["--launcher-option", "cpus=2", "--launcher", "slurm", "--seeds", "0..2"],
     },
     "tune": {
         "--trials": ["--trials", "7"],
         "--jobs": ["--jobs", "2"],
+        "--launcher": ["--launcher", "slurm"],
+        "--launcher-option": ["--launcher-option", "cpus=2", "--launcher", "slurm"],
         "--timeout": ["--timeout", "5m"],
         "--storage": ["--storage", "journal"],
         "--study": ["--study", "mine"],
@@ -152,7 +156,10 @@ REPLACED: dict[str, list[str]] = {
         ),
         *("cli.enjoy:_print_evaluation", "cli.match:_print_result", "cli.match:write_json_file"),
     ],
-    "tune": ["tuning.plan:make_plan", "tuning.study:open_study", "cli.tune:show_log", "cli.tune:_carry_out"],
+    "tune": [
+        *("tuning.plan:make_plan", "tuning.study:open_study", "cli.tune:show_log", "cli.tune:_carry_out"),
+        *("cli.tune:is_distributed", "cli.tune:opening_launcher"),
+    ],
     "league": [
         *(
             "runs.run_registry:find_run",

@@ -63,6 +63,13 @@ def test_each_seed_is_a_run_and_the_same_command_trains_nothing_twice() -> None:
         (["--seeds", "0", "--seed", "1"], "--seeds cannot be given with --seed"),
         (["--seeds", "0", "--resume"], "the same command again finishes what is missing"),
         (["--jobs", "2"], "--jobs needs --seeds"),
+        (["--launcher", "slurm"], "--launcher needs --seeds"),
+        (["--seeds", "0", "--launcher-option", "cpus=1"], "--launcher-option needs --launcher"),
+        (["--seeds", "0", "--launcher", "slumr"], "--launcher: unknown launcher 'slumr'; did you mean 'slurm'?"),
+        (
+            ["--seeds", "0", "--launcher", "local", "--launcher-option", "cpus=1"],
+            "--launcher-option cpus: unknown parameter; none is expected here",
+        ),
         (["--seeds", "0", "--set", "agent.params.gama=1"], "gama"),
     ],
 )
@@ -86,6 +93,7 @@ def test_a_sweep_killed_twice_is_finished_by_the_same_command() -> None:
     command += ["--run-dir", "sweep", "--total-steps", "256"]
     for sent in (signal.SIGKILL, signal.SIGTERM):
         process = subprocess.Popen(command)
+        wait_for_members(process, Path("sweep"))[0].kill()  # it is resumed
         members = wait_for_members(process, Path("sweep"))
         os.kill(process.pid, sent)
         assert process.wait(60) == (-sent if sent == signal.SIGKILL else 75)

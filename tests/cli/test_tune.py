@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 
 from sb3_ext.cli import cli
 from sb3_ext.config import load_config
-from sb3_ext.runs.core_shares import share_cores
+from sb3_ext.launching.core_shares import share_cores
 from sb3_ext.runs.run_registry import find_runs
 
 DATA: dict[str, Any] = {
