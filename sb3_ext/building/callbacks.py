@@ -194,17 +194,18 @@ def make_callbacks(
 
 
 def make_rank_callbacks(
-    config: RunConfig, signals: ReceivesSignals, group: RankGroup
+    config: RunConfig, checkpoints: Path, signals: ReceivesSignals, group: RankGroup
 ) -> tuple[RankPartCallback, list[BaseCallback]]:
     """
     Make the callbacks of a rank other than rank 0: those that change the model, and stops that may differ.
 
     :param config: the whole configuration
+    :param checkpoints: directory of the checkpoints, which rank 0 writes
     :param signals: records signals to this process
     :param group: the ranks
     :return: the callback for checkpoints, and all callbacks in the order of their calls
     """
-    part = RankPartCallback(group)
+    part = RankPartCallback(group, checkpoints)
     train = config.train
     bound = train.total_episodes
     callbacks: list[BaseCallback] = [

@@ -167,6 +167,10 @@ class RunCheckpointCallback(EpisodeCallback):
             self._saver.continue_from(model, bundle, replay)
         logger.info("resuming from step %d (%s)", bundle.step, bundle.path)
 
+    def list_kept_steps(self) -> list[int]:
+        """:return: steps of the checkpoints on the disk"""
+        return [bundle.step for bundle in self.store.list_bundles()]
+
     def is_boundary_near(self) -> bool:
         """
         Return whether rollouts take less than a second, so that a stop can wait for the end of the rollout. Otherwise

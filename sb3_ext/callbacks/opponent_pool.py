@@ -7,6 +7,7 @@ from typing import Any
 
 from sb3_ext.callbacks.bases.light_callback import LightCallback
 from sb3_ext.callbacks.checkpoint import RunCheckpointCallback
+from sb3_ext.callbacks.rank_part import RankPartCallback
 from sb3_ext.checkpoints.state.callback_tree import list_callbacks
 from sb3_ext.errors import CheckpointError, Sb3ExtError
 from sb3_ext.internals.sb3 import reset_environments
@@ -32,7 +33,7 @@ class OpponentPoolCallback(LightCallback):
 
     def __init__(self) -> None:
         super().__init__()
-        self._checkpoints: RunCheckpointCallback | None = None
+        self._checkpoints: RunCheckpointCallback | RankPartCallback | None = None
 
     def state_dict(self) -> dict[str, Any]:
         """
@@ -65,8 +66,8 @@ class OpponentPoolCallback(LightCallback):
     def _on_training_start(self) -> None:
         super()._on_training_start()
         self._trigger.skip_to(self.pool.episodes)
-        called = list_callbacks(self.locals.get("callback", self))
-        self._checkpoints = next((other for other in called if isinstance(other, RunCheckpointCallback)), None)
+        called, known = list_callbacks(self.locals.get("callback", self)), (RunCheckpointCallback, RankPartCallback)
+        self._checkpoints = next((other for other in called if isinstance(other, known)), None)
 
     def _on_rollout_end(self) -> None:
         super()._on_rollout_end()
@@ -85,4 +86,4 @@ class OpponentPoolCallback(LightCallback):
     def _list_kept_steps(self) -> list[int]:
         if self._checkpoints is None:
             return [self.model.num_timesteps]
-        return [bundle.step for bundle in self._checkpoints.store.list_bundles()]
+        return self._checkpoints.list_kept_steps()

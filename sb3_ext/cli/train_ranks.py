@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sb3_ext.training.start import RunStart
 
 _EXIT_REQUEUE = 75
-_EXIT_BY_SIGNAL = {"SIGTERM": 75, "SIGINT": 130}
+_EXIT_BY_REASON = {"signal SIGTERM": 75, "signal SIGINT": 130}
 
 
 def train_ranks(
@@ -92,7 +92,7 @@ def _follow(group: RankGroup, source: str | None, overrides: Sequence[Override])
 
     validate_same_inputs(group, _describe_inputs(source, overrides))
     ended = train_assigned(group)
-    return ended.exit_status if isinstance(ended, NothingToDo) else _EXIT_BY_SIGNAL.get(ended or "", 0)
+    return ended.exit_status if isinstance(ended, NothingToDo) else _EXIT_BY_REASON.get(ended or "", 0)
 
 
 def _describe_inputs(source: str | None, overrides: Sequence[Override]) -> dict[str, str]:

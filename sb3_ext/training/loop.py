@@ -109,6 +109,8 @@ def _train(
         own_config = config
         if start.group is not None:
             assign(start.group, config, session.paths, start.bundle)
+            each = config.parallel.num_envs // start.group.size
+            logger.info("%d ranks train together, each with %d of the environments", start.group.size, each)
             own_config = share_config(config, start.group.placement)
         with starting_together(start.group):
             made = make_env(own_config, session.paths, render_mode=render_mode, resumed=start.bundle is not None)

@@ -18,7 +18,7 @@ from sb3_ext.building.model import make_model
 from sb3_ext.building.rank_share import share_config
 from sb3_ext.building.run_engine import choose_run_engine
 from sb3_ext.building.training_environments import make_env
-from sb3_ext.callbacks import LightCallbackList, RankPartCallback, TrainingStopped
+from sb3_ext.callbacks import LightCallbackList, RankPartCallback, StopCallback, TrainingStopped
 from sb3_ext.checkpoints.bundle.bundle import Bundle, open_bundle
 from sb3_ext.checkpoints.state.random_state import seed_anew
 from sb3_ext.config import RunConfig
@@ -89,7 +89,7 @@ def train_assigned(group: RankGroup) -> str | NothingToDo | None:
     Train what rank 0 assigns, until it has saved the final state.
 
     :param group: the ranks, of which this is not rank 0
-    :return: name of a signal that this process received, ``None`` if it received none; or why nothing was trained
+    :return: the reason of a stop that all ranks have in common, ``None`` without one; or why nothing was trained
     :raises RankLostError: if a rank has ended
     """
     with SignalWatch() as signals, ExitStack() as stack:
@@ -104,9 +104,9 @@ def train_assigned(group: RankGroup) -> str | NothingToDo | None:
                 return NothingToDo(EXIT_USAGE)
         threads = assignment.config.agent.threads
         with using_threads(threads if isinstance(threads, int) else 1):
-            _learn(model, assignment.config, callbacks)
+            reason = _learn(model, assignment.config, callbacks)
             part.finish()
-        return signals.received
+        return reason
 
 
 def _make(
@@ -124,21 +124,24 @@ def _make(
             seed_anew(model, group.rank)
         choice = choose_run_engine(assignment.config, model, bundle, group)
         stack.enter_context(attaching(model, choice.engine.id, choice.update))
-        part, callbacks = make_rank_callbacks(assignment.config, signals, group)
+        paths = RunPaths(assignment.root)
+        part, callbacks = make_rank_callbacks(assignment.config, paths.checkpoints, signals, group)
         if bundle is not None:
             part.resume_from(bundle, model)
         model.set_logger(Logger(folder=None, output_formats=[]))
     return model, part, callbacks
 
 
-def _learn(model: BaseAlgorithm, config: RunConfig, callbacks: list[BaseCallback]) -> None:
+def _learn(model: BaseAlgorithm, config: RunConfig, callbacks: list[BaseCallback]) -> str | None:
     called = LightCallbackList(callbacks)
     try:
         with skip_distribution_checks():
             bound = choose_total_steps(config, model, callbacks)
             model.learn(bound, callback=called, log_interval=None, reset_num_timesteps=False)  # type: ignore[arg-type]
-    except TrainingStopped:
+    except TrainingStopped as stopped:
         called.on_training_end()
+        return stopped.reason
+    return next((item.stop_reason for item in callbacks if isinstance(item, StopCallback) and item.stop_reason), None)
 
 
 def _open(path: Path, group: RankGroup) -> Bundle:

@@ -39,7 +39,7 @@ _PARAMS: dict[str, dict[str, Any]] = {
     "dqn": {"learning_starts": 50, "batch_size": 16, "buffer_size": 2000},
 }
 _GONE_SECONDS = 45.0  # torchrun kills ranks 30 seconds after SIGTERM
-_LONGEST_SECONDS = 12.0
+_LONGEST_START_SECONDS, _LONGEST_TRAINING_SECONDS = 10.0, 2.0
 
 
 def make_config(algorithm: str, total_steps: int, interval: int = 256) -> dict[str, Any]:
@@ -96,13 +96,26 @@ def wait_until_gone(launcher: subprocess.Popen[bytes], ranks: Sequence[psutil.Pr
     return time.monotonic() - began_at
 
 
-def train_and_end_once(arguments: Sequence[str], output: Path, end: str, delay_seconds: float) -> float | None:
-    """:return: seconds until all processes were gone; ``None`` if the training has ended before"""
+def train_and_end_once(
+    arguments: Sequence[str], output: Path, end: str, delay_seconds: float, trained: Path | None
+) -> float | None:
+    """
+    :param arguments: of ``sb3-ext``
+    :param output: file for the output of all processes
+    :param end: one of :data:`ENDS`
+    :param delay_seconds: how long to wait
+    :param trained: the run directory, to wait until the ranks train; ``None`` to wait from the start of torchrun
+    :return: seconds until all processes were gone; ``None`` if the training has ended before
+    """
     launcher = start_torchrun(arguments, output)
     ranks: dict[int, psutil.Process] = {}
-    deadline = time.monotonic() + delay_seconds
-    while (time.monotonic() < deadline or len(ranks) < 2) and launcher.poll() is None:
+    deadline = None if trained is not None else time.monotonic() + delay_seconds
+    while launcher.poll() is None:
         ranks = ranks if len(ranks) == 2 else find_ranks(launcher)
+        if deadline is None and trained is not None and len(ranks) == 2 and _is_training(trained, ranks[0]):
+            deadline = time.monotonic() + delay_seconds
+        if len(ranks) == 2 and deadline is not None and time.monotonic() >= deadline:
+            break
         time.sleep(0.01)
     if launcher.poll() is not None:
         return None
@@ -111,6 +124,13 @@ def train_and_end_once(arguments: Sequence[str], output: Path, end: str, delay_s
     else:
         ranks[ENDS.index(end) - 1].kill()
     return wait_until_gone(launcher, list(ranks.values()))
+
+
+def _is_training(directory: Path, leader: psutil.Process) -> bool:
+    if not is_run(directory):
+        return False
+    record = Run(directory).record
+    return record.pid == leader.pid and record.phase != "starting"
 
 
 def train_to_the_end(arguments: Sequence[str], output: Path) -> None:
@@ -134,11 +154,13 @@ def end_again_and_again(algorithm: str, moments: int, total_steps: int, seed: in
     arguments = ["train", str(config), "--run-dir", str(parts), "--resume"]
     counts: Counter[str] = Counter()
     for moment in range(moments):
-        end, delay = ENDS[moment % len(ENDS)], dice.uniform(0.5, _LONGEST_SECONDS)
-        seconds = train_and_end_once(arguments, directory / "parts.log", end, delay)
+        end, is_late = ENDS[moment % len(ENDS)], moment % 4 != 3
+        delay = dice.uniform(0.0, _LONGEST_TRAINING_SECONDS if is_late else _LONGEST_START_SECONDS)
+        seconds = train_and_end_once(arguments, directory / "parts.log", end, delay, parts if is_late else None)
         step = Run(parts).record.step if is_run(parts) else 0
         reason = Run(parts).record.stop_reason if is_run(parts) else None
-        print(f"{moment}: {end} after {delay:.1f} s, step {step}, gone after {seconds} s, {reason}", flush=True)
+        found = f"step {step}, gone after {seconds} s, {reason}"
+        print(f"{moment}: {end} after {delay:.1f} s of {'training' if is_late else 'starting'}, {found}", flush=True)
         if seconds is None:
             break
         counts[end] += 1

@@ -68,23 +68,26 @@ def test_a_checkpoint_contains_all_ranks_and_opens_as_any_other(whole: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("signal_name", "rank", "statuses"),
+    ("signal_name", "rank", "step", "statuses"),
     [
-        ("SIGTERM", 1, [75, 75]),
-        ("SIGKILL", 0, [-9, 75]),
-        pytest.param("SIGKILL", 1, [75, -9], marks=pytest.mark.slow),
-        pytest.param("SIGTERM", 0, [75, 75], marks=pytest.mark.slow),
+        ("SIGTERM", 1, 20, [75, 75]),  # in the first rollout, whose end a stop does not wait for
+        ("SIGKILL", 0, 300, [-9, 75]),
+        pytest.param("SIGTERM", 1, 300, [75, 75], marks=pytest.mark.slow),
+        pytest.param("SIGKILL", 1, 300, [75, -9], marks=pytest.mark.slow),
+        pytest.param("SIGTERM", 0, 300, [75, 75], marks=pytest.mark.slow),
+        pytest.param("SIGTERM", 0, 20, [75, 75], marks=pytest.mark.slow),
     ],
 )
 def test_a_run_continues_exactly_after_a_rank_was_ended(
     signal_name: str,
     rank: int,
+    step: int,
     statuses: list[int],
     whole: Path,
     write_config: Callable[..., Path],
     tmp_path: Path,
 ) -> None:
-    fault = {"step": 300, "rank": rank, "signal_name": signal_name, "marker": str(tmp_path / "marker")}
+    fault = {"step": step, "rank": rank, "signal_name": signal_name, "marker": str(tmp_path / "marker")}
     callbacks = [
         {"type": "checkpoint", "params": {"interval": 128, "keep_last": 2}},
         {"type": "rank_faults:RankFaultCallback", "params": fault},

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import torch
+
 from sb3_ext.checkpoints.bundle.content import RankPart
 from sb3_ext.checkpoints.state.replay_buffer import ReplayIndex
 from sb3_ext.errors import CheckpointError
 from sb3_ext.ranks.rank_group import RankGroup
+
+_SKIP, _COLLECT, _END = range(3)
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class PartExchange:
         """
         if not self.is_connected:
             raise CheckpointError("the state of the other ranks can no longer be captured")
+        self._announce(_COLLECT)
         self._group.share(PartRequest(replays))
         collected = self._group.collect(None)
         parts: list[RankPart] = []
@@ -64,12 +69,12 @@ class PartExchange:
 
     def skip(self) -> None:
         """Tell the other ranks that no checkpoint is captured at the start of this rollout."""
-        self._group.share(False)
+        self._announce(_SKIP)
 
     def end(self) -> None:
         """Tell the other ranks that no checkpoint follows. A second call does nothing."""
         if self.is_connected:
-            self._group.share(None)
+            self._announce(_END)
         self._has_ended = True
 
     def answer(self, capture: Callable[[ReplayIndex | None], RankPart]) -> bool:
@@ -80,17 +85,23 @@ class PartExchange:
         :return: whether more requests follow after ``learn``
         :raises RankLostError: if a rank ends meanwhile
         """
-        request = self._group.share(None)
-        if request is None:
-            return False
-        if isinstance(request, PartRequest):
+        announced = self._announce(_SKIP)
+        if announced == _COLLECT:
+            request: PartRequest | None = self._group.share(None)
+            assert request is not None, "rank 0 has announced it"
             replays, place = request.replays, self._group.rank - 1
             try:
                 part: RankPart | str = capture(replays[place] if place < len(replays) else None)
             except CheckpointError as error:
                 part = str(error)
             self._group.collect(part)
-        return True
+        return announced != _END
+
+    def _announce(self, kind: int) -> int:
+        """Send from rank 0 what follows; it is a small tensor, since most rollouts are not saved."""
+        message = torch.tensor([kind])
+        self._group.copy_from_leader(message)
+        return int(message.item())
 
     def answer_until_end(self, capture: Callable[[ReplayIndex | None], RankPart]) -> None:
         """
