@@ -105,6 +105,7 @@ class DataParallelCallback(LightCallback):
         for receiver in self._receivers:
             receiver.receives_episodes = True
         self._is_in_rollout = False
+        self._finished = []
         self._copy_latest()
         normalize = self.model.get_vec_normalize_env()
         if normalize is not None and normalize.training:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+from torch.distributed.rendezvous import rendezvous
 
 from sb3_ext.errors import RankError, RankLostError
 from sb3_ext.ranks.placement import RankPlacement, read_placement
@@ -21,6 +22,7 @@ logger = logging.getLogger(__name__)
 Value = TypeVar("Value")
 
 _TIMEOUT_SECONDS = 1800.0
+_JOIN_SECONDS = 300.0
 
 
 class RankGroup:
@@ -56,8 +58,13 @@ class RankGroup:
             return
         backend = _choose_backend(placement, uses_gpus=uses_gpus)
         try:
+            store, _rank, _size = next(rendezvous("env://", timeout=timedelta(seconds=_JOIN_SECONDS)))
             dist.init_process_group(
-                backend, rank=self.rank, world_size=self.size, timeout=timedelta(seconds=timeout_seconds)
+                backend,
+                store=store,
+                rank=self.rank,
+                world_size=self.size,
+                timeout=timedelta(seconds=timeout_seconds),
             )
         except (RuntimeError, ValueError) as error:  # DistNetworkError and DistStoreError are RuntimeErrors
             raise RankError(f"rank {self.rank} cannot connect to the other ranks: {_shorten(error)}") from error

@@ -13,8 +13,10 @@ from stable_baselines3.common.save_util import recursive_getattr
 
 import sb3_ext
 from sb3_ext.checkpoints.bundle.bundle import Bundle
-from sb3_ext.checkpoints.bundle.replay_files import restore_replay
+from sb3_ext.checkpoints.bundle.replay_files import FOLDER, read_replay_index, restore_replay
+from sb3_ext.checkpoints.formats.arrays import read_arrays
 from sb3_ext.checkpoints.state.replay_buffer import list_row_arrays
+from sb3_ext.checkpoints.state.replay_rows import write_ring
 from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
 from sb3_ext.reports.evaluations import read_evaluations
 from sb3_ext.runs.run import Run
@@ -48,8 +50,27 @@ def digest_run(directory: Path) -> dict[str, str]:
         "Monitor rows": [_read_monitor(path) for path in sorted(run.paths.monitor.iterdir())],
         "opponents": _list_opponents(run.paths.opponents, bundle),
         "evaluations": [leave_out_times(evaluation) for evaluation in evaluations],
+        "other ranks": [_read_rank(bundle, rank) for rank in range(1, bundle.manifest.ranks)],
     }
     return {name: _digest(part) for name, part in parts.items()}
+
+
+def _read_rows(part: Path) -> dict[str, Any]:
+    """:return: the rows that a part's replay buffer has, however they are divided over files"""
+    index, rings = read_replay_index(part), {}
+    for piece in index.pieces:
+        with open(part / FOLDER / piece.file, "rb") as file:
+            for name, rows in read_arrays(file):
+                ring = rings.setdefault(name, np.zeros((index.buffer_rows, *rows.shape[1:]), rows.dtype))
+                write_ring(ring, piece.first, rows)
+    return rings
+
+
+def _read_rank(bundle: Bundle, rank: int) -> list[Any]:
+    """:return: random numbers, last observations and replay rows of a rank"""
+    state = bundle.read_state(rank)
+    rows = _read_rows(bundle.get_part_path(rank)) if bundle.has_replay else {}
+    return [state.arrays, state.values["random"], rows]
 
 
 def _list_opponents(directory: Path, bundle: Bundle) -> list[Any]:

@@ -1,12 +1,15 @@
-"""Read the variables of a launcher."""
+"""Read the variables of a launcher, and connect to the other ranks."""
 
 from __future__ import annotations
+
+import socket
 
 import pytest
 
 from rank_processes import make_variables
 from sb3_ext.errors import RankError
 from sb3_ext.ranks.placement import RankPlacement, read_placement
+from sb3_ext.ranks.rank_group import RankGroup
 
 
 def test_a_process_without_a_launcher_is_alone() -> None:
@@ -34,3 +37,26 @@ def test_wrong_variables(changes: dict[str, str | None], message: str) -> None:
     with pytest.raises(RankError) as caught:
         read_placement({name: value for name, value in variables.items() if value is not None})
     assert str(caught.value) == message
+
+
+def test_a_port_in_use_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        for name, value in make_variables(0, 2, port).items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(RankError) as caught:
+            RankGroup.join()
+    message = str(caught.value)
+    assert message.startswith("rank 0 cannot connect to the other ranks: ")
+    assert f"port: {port}" in message
+    assert len(message.splitlines()) == 1
+
+
+def test_a_group_of_one_rank_exchanges_nothing() -> None:
+    with RankGroup(None) as group:
+        assert (group.rank, group.size, group.is_leader, group.is_usable) == (0, 1, True, True)
+        assert group.share("value") == "value"
+        assert group.gather("value") == ["value"]
+        assert group.collect("value") == ["value"]
