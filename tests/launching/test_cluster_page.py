@@ -76,7 +76,7 @@ def test_every_command_works(tmp_path: Path, environment: dict[str, str]) -> Non
 
 @pytest.mark.slow
 def test_the_job_script_resumes_after_its_time_limit(tmp_path: Path, environment: dict[str, str]) -> None:
-    (tmp_path / "my.yaml").write_text(CONFIG.replace("total_steps: 64", "total_steps: 20000"))
+    (tmp_path / "my.yaml").write_text(CONFIG.replace("total_steps: 64", "total_steps: 1600"))
     run("sbatch train.sbatch my.yaml runs/job", tmp_path, environment)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("runs/job/checkpoints/step_*")):
@@ -86,7 +86,7 @@ def test_the_job_script_resumes_after_its_time_limit(tmp_path: Path, environment
 
     finished = wait_for_status(tmp_path / "runs" / "job", "completed")
 
-    assert finished.record.step == 20000
+    assert finished.record.step == 1600
     assert len(finished.paths.resumes.read_text().splitlines()) == 1
     assert (tmp_path / "bin" / "jobs" / "1" / "starts").read_text() == "xx"
     options = re.findall(r"^#SBATCH --([\w-]+)", (EXAMPLES / "train.sbatch").read_text(), re.MULTILINE)
@@ -95,13 +95,13 @@ def test_the_job_script_resumes_after_its_time_limit(tmp_path: Path, environment
 
 @pytest.mark.slow
 def test_a_run_that_takes_longer_than_its_jobs_resumes_in_the_next(tmp_path: Path, environment: dict[str, str]) -> None:
-    command = "sb3-ext train my.yaml --seeds 0 --run-dir sweep --launcher slurm --total-steps 40000"
+    (tmp_path / "my.yaml").write_text(CONFIG.replace("total_steps: 64", "duration: 20s").replace(": 32", ": 4096"))
     options = " ".join(f"--launcher-option {text}" for text in ("cluster=local", "time=30s", "signal_seconds=15"))
 
-    run(f"{command} {options}", tmp_path, environment)
+    run(f"sb3-ext train my.yaml --seeds 0 --run-dir sweep --launcher slurm {options}", tmp_path, environment)
 
     finished = Run(tmp_path / "sweep" / "seed_0")
-    assert (finished.status, finished.record.step) == ("completed", 40000)
+    assert (finished.status, finished.record.stop_reason) == ("completed", "duration")
     assert len(finished.paths.resumes.read_text().splitlines()) >= 1
 
 

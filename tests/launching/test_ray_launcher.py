@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
@@ -28,11 +29,10 @@ started = ray.init(num_cpus=2, include_dashboard=False, object_store_memory=80 *
 print(started.address_info["address"], flush=True)
 input()
 """
-SLEEP = """
-import signal, sys, time
+WAIT = """
+import signal, sys
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))
-print("started", flush=True)
-time.sleep(600)
+sys.stdin.read()  # until the process that started this one ends
 """
 CONFIG = """
 env: {id: CartPole-v1, max_steps: 20}
@@ -116,27 +116,28 @@ def find_process(code: str) -> psutil.Process:
 
 @pytest.mark.slow
 def test_tasks_end_stop_and_are_lost(address: str, tmp_path: Path, wait_for_ends: WaitForEnds) -> None:
-    launcher = RayLauncher(tmp_path, 4, address=address)
     code = "import os; print(os.environ['OMP_NUM_THREADS'], os.getcwd(), input()); raise SystemExit(3)"
-    launcher.start(make_task(tmp_path, code, "failing"))
-    assert wait_for_ends(launcher)["failing"].exit_status == 3
-    assert (tmp_path / "failing.log").read_text() == f"1 {tmp_path} text\n"
+    with closing(RayLauncher(tmp_path, 4, address=address)) as launcher:
+        launcher.start(make_task(tmp_path, code, "failing"))
+        assert wait_for_ends(launcher)["failing"].exit_status == 3
+        assert (tmp_path / "failing.log").read_text() == f"1 {tmp_path} text\n"
 
-    for name in ("killed", "stopped", "waiting"):
-        launcher.start(make_task(tmp_path, f"{SLEEP}  # {name}", name))
-    killed, stopped = (find_process(f"{SLEEP}  # {name}") for name in ("killed", "stopped"))
-    actor = killed.parent()
-    assert actor is not None
-    actor.kill()
-    end = wait_for_ends(launcher)["killed"]
-    assert end.is_interrupted
-    assert end.explanation.startswith("Ray has lost it: ")
-    assert psutil.wait_procs([killed], timeout=30)[1] == []
+        for name in ("killed", "stopped", "next", "waiting"):
+            launcher.start(make_task(tmp_path, f"{WAIT}  # {name}", name))
+        killed, stopped = (find_process(f"{WAIT}  # {name}") for name in ("killed", "stopped"))
+        actor = killed.parent()
+        assert actor is not None
+        actor.kill()
+        end = wait_for_ends(launcher)["killed"]
+        assert end.is_interrupted
+        assert end.explanation.startswith("Ray has lost it: ")
+        following = find_process(f"{WAIT}  # next")
 
-    launcher.stop()
-    assert wait_for_ends(launcher, 2)["stopped"].exit_status == 75
-    assert psutil.wait_procs([stopped], timeout=30)[1] == []
-    launcher.close()
+        launcher.stop()
+        ends = wait_for_ends(launcher, 3)
+        statuses = {name: end.exit_status for name, end in ends.items()}
+        assert statuses == {"stopped": 75, "next": 75, "waiting": None}
+        assert psutil.wait_procs([killed, stopped, following], timeout=30)[1] == []
 
 
 @pytest.mark.slow
