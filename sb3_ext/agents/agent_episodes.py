@@ -68,4 +68,5 @@ def play(
         deterministic=judged.deterministic if deterministic is None else deterministic,
         seed=choose_eval_seed(source.config) if seed is None else seed,
         max_steps=judged.max_steps if max_steps is None else max_steps,
+        info_keys=judged.info,
     )

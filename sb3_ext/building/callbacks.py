@@ -49,7 +49,7 @@ from sb3_ext.checkpoints.state.callback_tree import list_callbacks
 from sb3_ext.checkpoints.store.checkpoint_writer import SaveOutcome
 from sb3_ext.config.callback_schema import CallbackConfig
 from sb3_ext.config.callback_types import CALLBACK_TYPES, load_callback_class
-from sb3_ext.config.evaluation_schema import TargetConfig
+from sb3_ext.config.evaluation_schema import OneEvalConfig, TargetConfig
 from sb3_ext.config.game_schema import PoolConfig
 from sb3_ext.config.schema import RunConfig
 from sb3_ext.config.train_schema import TrainConfig
@@ -77,6 +77,7 @@ class Callbacks:
     :param checkpoints: saves the latest and the best state
     :param metrics: records every episode and every logged number
     :param evaluation: evaluates the agent
+    :param other_evaluations: evaluate it in other environments
     :param timings: measures the phases; ``None`` without ``train.track_timings``
     :param reports: writes the metrics to files
     :param all: these and the others, in the order of their calls
@@ -85,6 +86,7 @@ class Callbacks:
     checkpoints: RunCheckpointCallback
     metrics: MetricsCallback
     evaluation: EvaluationCallback
+    other_evaluations: list[EvaluationCallback]
     timings: TimingsCallback | None
     reports: ReportWriter
     all: list[BaseCallback]
@@ -154,10 +156,12 @@ def make_callbacks(
     stops = list(_make_outside_stops(config, session, lambda: checkpoints))
     evaluation = _make_evaluation(config, session, phases, metrics, lambda: checkpoints.save_for_evaluation(), stops)
     checkpoints = _make_checkpoints(config, session, phases, evaluation, group)
+    others = list(_make_other_evaluations(config, session, phases, metrics, stops))
     callbacks = Callbacks(
         checkpoints,
         metrics,
         evaluation,
+        others,
         timings,
         ReportWriter(
             paths.metrics,
@@ -165,6 +169,7 @@ def make_callbacks(
             paths.training_curves,
             session.status.status.title(paths.root.name),
             of_game=config.game is not None,
+            other_evaluations={name: paths.get_other_evaluations(name) for name in config.eval.others},
         ),
         [
             *([] if group is None else [DataParallelCallback(group, budget=_find_time_budget(config, stops))]),
@@ -181,6 +186,7 @@ def make_callbacks(
             *extra_callbacks,
             NanStopCallback(),  # before an evaluation with such weights
             evaluation,
+            *others,
             *stops,
             *_make_stop_callbacks(config, evaluation, checkpoints),
             *_make_pruning(config, evaluation, checkpoints, trial),
@@ -273,21 +279,9 @@ def _make_evaluation(
     capture: Callable[[], Path],
     stops: Sequence[StopCallback],
 ) -> EvaluationCallback:
-    judged = config.eval
+    arguments = _list_evaluation_arguments(config, config.eval, session)
     evaluation = EvaluationCallback(
-        partial(make_eval_env, config),
-        every_steps=judged.every_steps,
-        every_episodes=judged.every_episodes,
-        episodes=judged.episodes,
-        deterministic=judged.deterministic,
-        seed=choose_eval_seed(config),
-        max_steps=judged.max_steps,
-        exam=None if judged.positions is None else _make_exam(config, judged.positions, session),
-        stops=stops,
-        path=session.paths.evaluations,
-        phases=phases,
-        background=judged.background,
-        capture=capture,
+        **arguments, stops=stops, path=session.paths.evaluations, phases=phases, capture=capture
     )
 
     def show(step: int, found: Evaluation) -> None:
@@ -302,6 +296,36 @@ def _make_exam(config: RunConfig, per_cell: int, session: RunSession) -> Positio
     from sb3_ext.building.position_exams import make_position_exam  # only for these runs: it takes time to import
 
     return make_position_exam(config, per_cell, session.interruption)
+
+
+def _make_other_evaluations(
+    config: RunConfig, session: RunSession, phases: Phases, metrics: MetricsCallback, stops: Sequence[StopCallback]
+) -> Iterator[EvaluationCallback]:
+    def show(name: str, step: int, found: Evaluation) -> None:
+        session.status.update(
+            other_evaluations={**(session.status.status.other_evaluations or {}), name: found.mean_return}
+        )
+        metrics.sections.setdefault("other_evaluations", {})[name] = {"step": step, **found.to_json()}
+
+    for name, judged in config.eval.others.items():
+        path = session.paths.get_other_evaluations(name)
+        path.parent.mkdir(exist_ok=True)
+        arguments = _list_evaluation_arguments(config, judged, session)
+        evaluation = EvaluationCallback(**arguments, name=name, stops=stops, path=path, phases=phases)
+        evaluation.on_evaluation.append(partial(show, name))
+        yield evaluation
+
+
+def _list_evaluation_arguments(config: RunConfig, judged: OneEvalConfig, session: RunSession) -> dict[str, Any]:
+    variant = config.model_copy(update={"eval": judged})
+    return {
+        "env": partial(make_eval_env, variant),
+        **judged.model_dump(include={"every_steps", "every_episodes", "episodes", "deterministic", "max_steps"}),
+        "background": judged.background,
+        "info_keys": judged.info,
+        "exam": None if judged.positions is None else _make_exam(config, judged.positions, session),
+        "seed": choose_eval_seed(config),
+    }
 
 
 def _make_outside_stops(

@@ -12,12 +12,13 @@ from sb3_ext.algorithms.algorithm_registry import get_algorithm, mask_algorithm
 from sb3_ext.algorithms.policies import choose_policy, validate_fit, validate_spaces
 from sb3_ext.building.game_environments import make_trial_boards
 from sb3_ext.building.parallel import make_configured_backend
-from sb3_ext.building.training_environments import make_environment_factory, wrap_vec_env
+from sb3_ext.building.training_environments import change_env, make_environment_factory, wrap_vec_env
 from sb3_ext.checkpoints.model_loading import read_policy_weights
 from sb3_ext.checkpoints.model_source import find_model
 from sb3_ext.config import ConfigSource, Override, RunConfig, locate_problems
 from sb3_ext.engines.engine_registry import AUTO_ENGINE, get_engine
 from sb3_ext.errors import ConfigError, Sb3ExtError
+from sb3_ext.evaluation.space_check import find_space_differences
 from sb3_ext.tracking.tracker_registry import make_trackers
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ def validate_setup(config: RunConfig, source: ConfigSource | None = None, overri
         validate_engine(config)
         _validate_initial_weights(config)
         _check(config)
+        _validate_eval_environments(config)
     except ConfigError as error:
         if source is None:
             raise
@@ -71,6 +73,25 @@ def _validate_initial_weights(config: RunConfig) -> None:
         read_policy_weights(find_model(config.agent.init_from))
     except Sb3ExtError as error:
         raise ConfigError(f"agent.init_from: {error}") from error
+
+
+def _validate_eval_environments(config: RunConfig) -> None:
+    """Make other environments of evaluations once, and compare their spaces with those of training."""
+    if config.env is None:
+        return
+    sections = {"eval": config.eval, **{f"eval.also.{index}": also for index, also in enumerate(config.eval.also)}}
+    for key, judged in sections.items():
+        changed = change_env(config.env, judged.env)
+        if (changed.id, changed.wrappers) == (config.env.id, config.env.wrappers):
+            continue
+        try:
+            trained, other = make_environment_factory(config.env)(), make_environment_factory(changed)()
+        except ConfigError as error:
+            raise ConfigError(f"{key}.{problem}" for problem in error.problems) from error
+        with closing(trained), closing(other):
+            differences = find_space_differences(trained, other)
+        if differences:
+            raise ConfigError(f"{key}.env: other spaces than in training: {'; '.join(differences)}")
 
 
 def _check(config: RunConfig) -> None:

@@ -16,6 +16,7 @@ from sb3_ext.algorithms.space_rules import describe_space
 from sb3_ext.building.game_environments import make_game_env, make_game_eval_env, try_game_exactness
 from sb3_ext.building.observations import choose_normalization, stack_frames
 from sb3_ext.building.parallel import make_configured_backend
+from sb3_ext.config.evaluation_schema import EvalEnvConfig
 from sb3_ext.config.schema import EnvConfig, RunConfig
 from sb3_ext.errors import ConfigError, describe_error
 from sb3_ext.evaluation.video import LastFrameWrapper
@@ -142,12 +143,28 @@ def make_eval_env(config: RunConfig, *, num_envs: int | None = None, render_mode
         _validate_not_shown(config, render_mode)
         return make_game_eval_env(config, num_envs)
     trained = config.require_env("an evaluation")
-    section = trained.model_copy(update={"params": {**trained.params, **config.eval.env.params}})
+    section = change_env(trained, config.eval.env)
     factory = make_environment_factory(section, render_mode)
     env = make_configured_backend(config.parallel).make_eval_env(
         factory, num_envs, wrapper_class=LastFrameWrapper if render_mode == "rgb_array" else None
     )
     return wrap_vec_env(env, config, training=False)
+
+
+def change_env(trained: EnvConfig, changes: EvalEnvConfig) -> EnvConfig:
+    """
+    :param trained: the environment of training
+    :param changes: what is different in an evaluation
+    :return: the environment of the evaluation
+    """
+    is_other = changes.id not in (None, trained.id)
+    update = {
+        "id": changes.id,
+        "params": changes.params if is_other else {**trained.params, **changes.params},
+        "max_steps": changes.max_steps,
+        "wrappers": changes.wrappers,
+    }
+    return trained.model_copy(update={key: value for key, value in update.items() if value is not None})
 
 
 def count_eval_envs(config: RunConfig, episodes: int | None = None) -> int:

@@ -57,6 +57,9 @@ class EvaluationCallback(EpisodeCallback):
     :param every_steps: environment transitions between two evaluations; ``None`` for none by steps
     :param every_episodes: finished training episodes between two evaluations; ``None`` for none by episodes
     :param episodes: number of episodes per evaluation
+    :param name: name of this evaluation in the log (``eval/NAME/…``) and in checkpoints, if there are several; ``None``
+        for the first
+    :param info_keys: numbers in ``info`` at the end of an episode whose means are logged as ``eval/info/KEY``
     :param deterministic: take the most likely action instead of sampling
     :param at_start: also evaluate the untrained model, at step 0
     :param at_end: evaluate in :meth:`finish`, unless the last evaluation was at the same step
@@ -83,6 +86,8 @@ class EvaluationCallback(EpisodeCallback):
         every_steps: PositiveInt | None = _DEFAULTS.every_steps,
         every_episodes: PositiveInt | None = None,
         episodes: PositiveInt = _DEFAULTS.episodes,
+        name: str | None = None,
+        info_keys: Sequence[str] = (),
         deterministic: bool = _DEFAULTS.deterministic,
         at_start: bool = False,
         at_end: bool = True,
@@ -111,7 +116,11 @@ class EvaluationCallback(EpisodeCallback):
         self.best_return: float | None = None
         #: the step of the evaluation with the highest mean return
         self.best_step: int | None = None
-        settings = EvaluationSettings(episodes, deterministic, seed, max_steps, exam)
+        if name is not None:
+            self.state_key = f"evaluation/{name}"
+        self._name = name
+        self._info_keys = tuple(info_keys)
+        settings = EvaluationSettings(episodes, deterministic, seed, max_steps, exam, self._info_keys)
         self._evaluator: Evaluator
         if not background:
             self._evaluator = ForegroundEvaluator(env, settings)
@@ -129,7 +138,7 @@ class EvaluationCallback(EpisodeCallback):
         self._phases = phases
         self._stopwatch = Stopwatch()
         self._interruption = Interruption(*(stop.find_reason_between_rollouts for stop in stops))
-        self._has_warned_of_truncation = False
+        self._has_warned_of_truncation = self._has_warned_of_info = False
         self._is_due = False
         self._last_step: int | None = None
         self._last_elapsed_seconds = 0.0
@@ -235,7 +244,9 @@ class EvaluationCallback(EpisodeCallback):
     def _report(self, step: int, evaluation: Evaluation) -> None:
         mean, spread, truncated = evaluation.mean_return, evaluation.std_return, evaluation.truncated_episodes
         note = f"; {truncated} of {evaluation.episodes} episodes truncated" if truncated else ""
-        logger.info("evaluation at step %d: return %.2f ± %.2f%s", step, mean, spread, note)
+        where = "" if self._name is None else f" ({self._name})"
+        logger.info("evaluation at step %d%s: return %.2f ± %.2f%s", step, where, mean, spread, note)
+        self._warn_of_missing_info(evaluation)
         if evaluation.right_moves is not None:
             shares = (evaluation.right_moves[name] or 0.0 for name in _RIGHT_MOVES.values())
             logger.info("right moves: %.1f %%, where the choice matters %.1f %%", *(100 * share for share in shares))
@@ -259,20 +270,29 @@ class EvaluationCallback(EpisodeCallback):
         for listener in self.on_evaluation:
             listener(step, evaluation)
 
+    def _warn_of_missing_info(self, evaluation: Evaluation) -> None:
+        missing = [key for key in self._info_keys if key not in evaluation.info]
+        if missing and not self._has_warned_of_info:
+            self._has_warned_of_info = True
+            logger.warning("no number in info at the end of any episode of the evaluation: %s", ", ".join(missing))
+
     def _log(self, step: int, evaluation: Evaluation) -> None:
         # A separate logger with the same outputs: the model's has values that wait for its next dump.
         log = Logger(folder=None, output_formats=self.logger.output_formats)
         log.set_level(self.logger.level)
         log.record("time/total_timesteps", step, exclude="tensorboard")
-        log.record("eval/mean_return", evaluation.mean_return)
-        log.record("eval/std_return", evaluation.std_return)
-        log.record("eval/mean_length", evaluation.mean_length)
+        prefix = "eval" if self._name is None else f"eval/{self._name}"
+        log.record(f"{prefix}/mean_return", evaluation.mean_return)
+        log.record(f"{prefix}/std_return", evaluation.std_return)
+        log.record(f"{prefix}/mean_length", evaluation.mean_length)
         if evaluation.success_rate is not None:
-            log.record("eval/success_rate", evaluation.success_rate)
+            log.record(f"{prefix}/success_rate", evaluation.success_rate)
         if evaluation.truncated_episodes:
-            log.record("eval/truncated_episodes", evaluation.truncated_episodes)
+            log.record(f"{prefix}/truncated_episodes", evaluation.truncated_episodes)
         if evaluation.right_moves is not None:
-            _log_right_moves(log, evaluation.right_moves)
+            _log_right_moves(log, evaluation.right_moves, prefix)
+        for key, value in evaluation.info_means.items():
+            log.record(f"{prefix}/info/{key}", value)
         log.dump(step)
 
     def _skip_triggers_to(self, step: int) -> None:
@@ -285,9 +305,9 @@ class EvaluationCallback(EpisodeCallback):
         return nullcontext() if self._phases is None else self._phases.during("evaluating")
 
 
-def _log_right_moves(log: Logger, shares: Mapping[str, Any]) -> None:
-    for prefix, share in _RIGHT_MOVES.items():
-        places = {prefix: shares, **{f"{prefix}/{cell}": found for cell, found in shares["cells"].items()}}
+def _log_right_moves(log: Logger, shares: Mapping[str, Any], prefix: str) -> None:
+    for part, share in _RIGHT_MOVES.items():
+        places = {part: shares, **{f"{part}/{cell}": found for cell, found in shares["cells"].items()}}
         for name, found in places.items():
             if found[share] is not None:
-                log.record(f"eval/{name.replace(' ', '_')}", found[share])
+                log.record(f"{prefix}/{name.replace(' ', '_')}", found[share])

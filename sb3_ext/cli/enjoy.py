@@ -188,6 +188,8 @@ def _print_evaluation(evaluation: Evaluation) -> None:
     click.echo(f"mean return {evaluation.mean_return:.2f} ± {evaluation.std_return:.2f}{interval}")
     if evaluation.success_rate is not None:
         click.echo(f"success rate {evaluation.success_rate:.1%}")
+    for key, mean in evaluation.info_means.items():
+        click.echo(f"mean {key} {mean:.4g}")
     if evaluation.truncated_episodes:
         count = f"{evaluation.truncated_episodes} of {evaluation.episodes} episodes"
         click.echo(f"{count} had not ended after {max(evaluation.lengths)} steps, and were truncated: see --max-steps")

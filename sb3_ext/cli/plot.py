@@ -40,14 +40,21 @@ def plot(runs: tuple[str, ...], output: Path, x: str, average: str, csv: Path | 
     check_distinct_files({"--output": output, "--csv": csv})
     from sb3_ext.errors import Sb3ExtError
     from sb3_ext.reports.curves import plot_curves
+    from sb3_ext.reports.evaluations import read_evaluations
     from sb3_ext.reports.overlay import export_runs, plot_runs
     from sb3_ext.runs.run_registry import find_run_group
 
-    curves = _read_curves([run for name in runs for run in find_run_group(name)])
+    found = [run for name in runs for run in find_run_group(name)]
+    curves = _read_curves(found)
     try:
         if len(curves) == 1 and x == "steps" and average == "mean":
             [run] = curves
-            plot_curves(run.metrics, run.evaluations, output, title=run.name, of_game=run.of_game)
+            others = {
+                path.stem: read_evaluations(path) for path in sorted(found[0].paths.other_evaluations.glob("*.jsonl"))
+            }
+            plot_curves(
+                run.metrics, run.evaluations, output, title=run.name, of_game=run.of_game, other_evaluations=others
+            )
         else:
             plot_runs(
                 curves, output, x="time" if x == "time" else "steps", average="iqm" if average == "iqm" else "mean"

@@ -43,6 +43,8 @@ def _list_progress(record: RunStatus) -> _Rows:
     yield "ε", None if record.epsilon is None else f"{record.epsilon:.4f}"
     yield "mean return", _round(record.episode_return_mean)
     yield "best evaluation", _round(record.best_evaluation)
+    for name, value in (record.other_evaluations or {}).items():
+        yield f"evaluation {name}", _round(value)
     yield "rating", format_rating(record)
     yield "speed", None if record.fps is None else f"{record.fps:.0f} steps/s"
 

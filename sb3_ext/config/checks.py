@@ -22,6 +22,7 @@ from sb3_ext.config.argument_ranges import (
 )
 from sb3_ext.config.callback_schema import CHECKPOINT_TYPE
 from sb3_ext.config.callback_types import CALLBACK_TYPES, GIVEN_BY_RUN, load_callback_class
+from sb3_ext.config.evaluation_list import list_evaluations
 from sb3_ext.config.game_checks import find_game_problems
 from sb3_ext.config.parallel_checks import find_parallel_problems, is_validated_by_mode
 from sb3_ext.config.parallel_schema import ParallelConfig
@@ -41,6 +42,7 @@ def find_problems(data: Mapping[str, Any]) -> list[Problem]:
         *_find_agent_problems(agent, _count_envs(_mapping(data.get("parallel")))),
         *_find_deterministic_problem(agent, _mapping(data.get("train"))),
         *_find_env_problems(env, _mapping(data.get("parallel"))),
+        *_find_evaluation_problems(data),
         *find_game_problems(data),
         *find_parallel_problems(data),
         *_find_callback_problems(_mapping(data.get("train")).get("callbacks")),
@@ -122,6 +124,18 @@ def _find_env_problems(env: Mapping[str, Any], parallel: Mapping[str, Any]) -> I
     arguments = _mapping(env.get("normalize"))
     for problem in find_argument_problems(VecNormalize, arguments, owned=owned, ranges=NORMALIZE_RANGES):
         yield problem.below("env", "normalize")
+
+
+def _find_evaluation_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
+    """Check the environments of evaluations, where they are not those of training."""
+    trained = _mapping(data.get("env"))
+    for key, section in list_evaluations(data):
+        changes = _mapping(section.get("env"))
+        env_id = changes.get("id", trained.get("id"))
+        given = {"id": env_id, "params": changes.get("params", {}), "wrappers": changes.get("wrappers")}
+        if isinstance(env_id, str) and (changes.get("id") is not None or given["wrappers"] is not None):
+            for problem in _find_env_problems(given, _mapping(data.get("parallel"))):
+                yield problem.below(*key)
 
 
 def _find_callback_problems(callbacks: Any) -> Iterator[Problem]:

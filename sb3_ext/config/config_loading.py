@@ -10,6 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from sb3_ext.config.checks import find_problems
+from sb3_ext.config.evaluation_list import move_key, spread_evaluations
 from sb3_ext.config.evaluation_schema import EvalEnvConfig
 from sb3_ext.config.overriding import apply_override
 from sb3_ext.config.parallel_schema import ParallelConfig
@@ -86,7 +87,9 @@ def mock_environment(config: RunConfig) -> RunConfig:
     section = config.require_env("a mock environment")
     params = {_LIKE: section.id, _LIKE_PARAMS: section.params}
     env = section.model_copy(update={"id": MOCK_ID, "params": params})
-    judged = config.eval.model_copy(update={"env": EvalEnvConfig()})
+    plain = {"env": EvalEnvConfig()}
+    others = [other.model_copy(update=plain) for other in config.eval.also]
+    judged = config.eval.model_copy(update={**plain, "also": others})
     parallel = config.parallel
     backend = make_backend(parallel.mode, parallel.num_envs, parallel.settings)
     if any(backend.find_problems(env.model_dump())):
@@ -113,11 +116,13 @@ def _merge(
 ) -> tuple[dict[str, Any], dict[Key, str], list[Problem]]:
     """:return: the data with the overrides, the place of each key, and the mistakes found"""
     document = parse_document(source.content, source.place)
-    places = {key: f"{source.place}:{line}" for key, line in (source.lines or document.lines).items()}
     problems = list(document.problems)
     data = {} if document.value is None else document.value
     if not isinstance(data, dict):
         raise ConfigError(f"{source.place}: {expected('a mapping with the keys env and agent', data)}")
+    lines = source.lines or document.lines
+    places = {move_key(key, data): f"{source.place}:{line}" for key, line in lines.items()}
+    spread_evaluations(data)
     for override in (parse_override(item) if isinstance(item, str) else item for item in overrides):
         key, problem = apply_override(data, override)
         for size in range(1, len(key)):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from sb3_ext.config.fields import Arguments, Flag, OneOf
+from sb3_ext.config.fields import Arguments, Flag, OneOf, Prefix, Text, Wrapper
 from sb3_ext.config.section import Section
 from sb3_ext.ranges import Finite, NonNegative, NonNegativeInt, PositiveInt
 
@@ -17,12 +17,18 @@ ReturnSource: TypeAlias = Literal["training_return", "evaluation"]
 class EvalEnvConfig(Section):
     """How the environments of evaluations differ from those of training, such as by unseen levels."""
 
-    params: Arguments = Field(default={}, description="keyword arguments that replace those of env.params")
+    id: Text | None = Field(default=None, description="another environment with the same spaces; null: env.id")
+    params: Arguments = Field(
+        default={}, description="keyword arguments that replace those of env.params; all of them if id is given"
+    )
+    max_steps: PositiveInt | None = Field(default=None, description="truncate episodes after so many; null: as in env")
+    wrappers: list[Wrapper] | None = Field(default=None, description="in place of env.wrappers; null: the same")
 
 
-class EvalConfig(Section):
-    """When and how the agent is evaluated during training."""
+class OneEvalConfig(Section):
+    """When and how the agent is evaluated during training, in one environment."""
 
+    name: Prefix | None = Field(default=None, description="its name in logs, curves and files; null: by its position")
     every_steps: PositiveInt | None = Field(default=10_000, description="transitions between two evaluations")
     every_episodes: PositiveInt | None = Field(default=None, description="episodes between two evaluations")
     episodes: PositiveInt = Field(default=10, description="episodes of one evaluation")
@@ -40,7 +46,30 @@ class EvalConfig(Section):
         description="games: solved positions of each phase and difficulty in which right moves are counted; null: none",
     )
     background: Flag = Field(default=False, description="evaluate in another process while training goes on")
+    info: list[Text] = Field(
+        default=[], description="numbers that the environment returns in info at the end of an episode, to average"
+    )
     env: EvalEnvConfig = EvalEnvConfig()
+
+
+class EvalConfig(OneEvalConfig):
+    """When and how the agent is evaluated. The first of several evaluations decides which checkpoint is the best."""
+
+    also: list[OneEvalConfig] = Field(
+        default=[],
+        description="further evaluations; `eval: [first, second]` is the same as also: [second] in the first",
+    )
+
+    @property
+    def others(self) -> dict[str, OneEvalConfig]:
+        """The further evaluations by their names."""
+        return {other.name or f"eval_{number}": other for number, other in enumerate(self.also, start=2)}
+
+    @model_validator(mode="after")
+    def _check_names(self) -> EvalConfig:
+        if len(self.others) < len(self.also) or self.name in self.others:
+            raise ValueError("two evaluations have the same name; give each another one")
+        return self
 
 
 class TargetConfig(Section):

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sb3_ext.arguments import import_name
+from sb3_ext.config.evaluation_list import list_evaluations
 from sb3_ext.config.game_schema import CHECKPOINT_OPPONENT_TYPE, POOL_TYPE
 from sb3_ext.config.parallel_schema import GAME_MODE
 from sb3_ext.errors import ConfigError, MissingExtraError, RunError, SelfPlayError, describe_error
-from sb3_ext.problems import Problem
+from sb3_ext.problems import Key, Problem
 from sb3_ext.vec.backends.parallel_modes import AUTO
 
 # Names, not functions: the configuration lies below the games and the checkpoints.
@@ -37,15 +38,17 @@ def find_game_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
         for name in _OF_GAMES:
             if train.get(name) not in (None, False):
                 yield Problem(("train", name), "is for games, but there is no section game")
-        if _mapping(data.get("eval")).get("positions") is not None:
-            yield Problem(("eval", "positions"), "is for games, but there is no section game")
+        for key in _find_exam_keys(data):
+            yield Problem(key, "is for games, but there is no section game")
         return
     if data.get("env") is not None:
         yield Problem(("game",), "cannot be given with env; leave out one of them")
     if _mapping(data.get("parallel")).get("mode") not in (None, AUTO, GAME_MODE):
         yield Problem(("parallel", "mode"), f"games are always stepped in mode {GAME_MODE}; leave it out")
-    if _mapping(_mapping(data.get("eval")).get("env")).get("params"):
-        yield Problem(("eval", "env", "params"), "is for environments, but this is a game")
+    for key, section in list_evaluations(data):
+        for name, value in _mapping(section.get("env")).items():
+            if value:
+                yield Problem((*key, "env", name), "is for environments, but this is a game")
     yield from _find_id_problems(_mapping(game), train, needs_solver=list(_find_solver_keys(data)))
     if train.get("opponent_sampler") is None:
         yield Problem(_SAMPLER, "required for a game, but missing, such as {type: random}")
@@ -54,7 +57,7 @@ def find_game_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _find_id_problems(
-    game: Mapping[str, Any], train: Mapping[str, Any], needs_solver: Sequence[tuple[str, ...]]
+    game: Mapping[str, Any], train: Mapping[str, Any], needs_solver: Sequence[Key]
 ) -> Iterator[Problem]:
     game_id, params = game.get("id"), game.get("params")
     if not isinstance(game_id, str):
@@ -76,15 +79,18 @@ def _find_id_problems(
                 yield Problem(key, str(error))
 
 
-def _find_solver_keys(data: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+def _find_solver_keys(data: Mapping[str, Any]) -> Iterator[Key]:
     """Yield the keys with values that need a solver of the game."""
-    if _mapping(data.get("eval")).get("positions") is not None:
-        yield ("eval", "positions")
+    yield from _find_exam_keys(data)
     sampler = _mapping(_mapping(data.get("train")).get("opponent_sampler"))
     if sampler.get("type") == PERFECT:
         yield (*_SAMPLER, "type")
     if PERFECT in _mapping(_mapping(sampler.get("params")).get("heuristic_distribution")):
         yield (*_SAMPLER, "params", "heuristic_distribution", PERFECT)
+
+
+def _find_exam_keys(data: Mapping[str, Any]) -> Iterator[Key]:
+    return ((*key, "positions") for key, section in list_evaluations(data) if section.get("positions") is not None)
 
 
 def _find_rule_problems(game_id: str, game: Any, train: Mapping[str, Any]) -> Iterator[Problem]:

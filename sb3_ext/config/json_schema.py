@@ -54,6 +54,9 @@ def make_json_schema() -> dict[str, Any]:
     sections["OpponentConfig"]["allOf"] = [_exclude(POOL_TYPE, CHECKPOINT_OPPONENT_TYPE)]
     sections["SamplerConfig"]["allOf"] = list(_describe_optuna(SAMPLERS, SAMPLER_RANGES))
     sections["PrunerConfig"]["allOf"] = list(_describe_optuna(PRUNERS, PRUNER_RANGES))
+    evaluation = schema["properties"]["eval"]
+    several = {"type": "array", "items": {"$ref": "#/$defs/OneEvalConfig"}, "minItems": 1}
+    evaluation["anyOf"] = [{"$ref": evaluation.pop("$ref")}, several]
     environment = sections["EnvConfig"]["properties"]
     environment["wrappers"]["items"] = _describe_wrapper()
     numbers = {name: allowed.to_json_schema() for name, allowed in NORMALIZE_RANGES.items()}

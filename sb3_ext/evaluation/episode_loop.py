@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 import logging
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,7 @@ class Episode:
     :param success: ``is_success`` of the environment; ``None`` if it reports none
     :param truncated: whether the evaluation truncated it after ``max_steps``; return and length are then those so far.
         ``False`` for a time limit of the environment
+    :param info: the numbers that were asked for, of those that the environment returned in ``info`` at the end
     """
 
     index: int
@@ -55,6 +56,7 @@ class Episode:
     length: int
     success: bool | None
     truncated: bool = False
+    info: Mapping[str, float] = field(default_factory=dict)
 
 
 def play_episodes(
@@ -65,6 +67,7 @@ def play_episodes(
     deterministic: bool = True,
     seed: int | None = None,
     max_steps: int | None = MAX_STEPS,
+    info_keys: Sequence[str] = (),
     interruption: Interruption = NEVER,
 ) -> Iterator[Episode]:
     """
@@ -88,6 +91,7 @@ def play_episodes(
     :param seed: seed of the environments, the policy's sampling and the global random generators; ``None`` for fresh
         random numbers
     :param max_steps: truncate episodes after this many steps; ``None`` does not truncate
+    :param info_keys: numbers in ``info`` at the end of an episode to collect
     :param interruption: checked before each step
     :return: a generator, which may be closed early
     :raises ValueError: if ``episodes`` or ``max_steps`` is not positive
@@ -99,7 +103,9 @@ def play_episodes(
         raise ValueError(f"max_steps must be positive, but got {max_steps}")
     wrapped = wrap_plain_env(env)
     shares = np.array([(episodes + place) // wrapped.num_envs for place in range(wrapped.num_envs)])
-    played = _play(model, wrapped, shares, deterministic, seed, max_steps or sys.maxsize, interruption)
+    played = _play(
+        model, wrapped, shares, deterministic, seed, max_steps or sys.maxsize, tuple(info_keys), interruption
+    )
     return _isolate(model, wrapped, seed, played)
 
 
@@ -120,13 +126,14 @@ def _play(
     deterministic: bool,
     seed: int | None,
     max_steps: int,
+    info_keys: Sequence[str],
     interruption: Interruption,
 ) -> Iterator[Episode]:
     if seed is not None:
         env.seed(seed)
     index = 0
     while shares.any():  # more than once only if episodes were truncated
-        for episode in _play_from_reset(model, env, shares, deterministic, max_steps, interruption):
+        for episode in _play_from_reset(model, env, shares, deterministic, max_steps, info_keys, interruption):
             yield replace(episode, index=index)
             index += 1
 
@@ -137,6 +144,7 @@ def _play_from_reset(
     shares: NDArray[np.int_],
     deterministic: bool,
     max_steps: int,
+    info_keys: Sequence[str],
     interruption: Interruption,
 ) -> Iterator[Episode]:
     """
@@ -178,7 +186,7 @@ def _play_from_reset(
                 sums = returns[place], lengths[place]
                 if is_monitored and not has_ended:
                     sums = _read_monitor(env, place)
-                yield _read_episode(infos[place], *sums, truncated=not has_ended)
+                yield _read_episode(infos[place], *sums, truncated=not has_ended, info_keys=info_keys)
                 shares[place] -= 1
                 waiting[place] = shares[place] == 0 or not has_ended
                 last_finished = steps
@@ -206,7 +214,9 @@ def _read_monitor(env: VecEnv, place: int) -> tuple[float, int]:
     return sum(rewards), len(rewards)
 
 
-def _read_episode(info: dict[str, Any], summed_return: float, counted_length: int, *, truncated: bool) -> Episode:
+def _read_episode(
+    info: dict[str, Any], summed_return: float, counted_length: int, *, truncated: bool, info_keys: Sequence[str]
+) -> Episode:
     counted = {"r": summed_return, "l": counted_length}
     found = counted if truncated else info.get("episode", counted)
     success = info.get("is_success")
@@ -216,6 +226,13 @@ def _read_episode(info: dict[str, Any], summed_return: float, counted_length: in
         length=int(found["l"]),
         success=None if success is None else bool(success),
         truncated=truncated,
+        info={key: float(info[key]) for key in info_keys if _is_number(info.get(key))},
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, bool | int | float | np.bool_ | np.number) or (
+        isinstance(value, np.ndarray) and value.size == 1 and np.issubdtype(value.dtype, np.number)
     )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from statistics import fmean, median
 from typing import Any
 
@@ -36,6 +36,7 @@ class Evaluation:
     :param right_moves: shares of right moves in solved positions of a game, see
         :meth:`MoveQuality.to_json() <sb3_ext.selfplay.positions.move_quality.MoveQuality.to_json>`; ``None`` if there
         are none
+    :param info: by key, numbers that the environment returned in ``info`` at the end of episodes, one for each that did
     """
 
     episodes: int
@@ -50,6 +51,12 @@ class Evaluation:
     seed: int | None
     truncated_episodes: int = 0
     right_moves: dict[str, Any] | None = None
+    info: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+    @property
+    def info_means(self) -> dict[str, float]:
+        """Mean of each number in ``info``."""
+        return {key: fmean(values) for key, values in self.info.items()}
 
     def to_json(self) -> dict[str, Any]:
         """
@@ -70,6 +77,7 @@ def evaluate(
     deterministic: bool = True,
     seed: int | None = None,
     max_steps: int | None = MAX_STEPS,
+    info_keys: Sequence[str] = (),
     interruption: Interruption = NEVER,
 ) -> Evaluation:
     """
@@ -81,6 +89,7 @@ def evaluate(
     :param deterministic: take the most likely action instead of sampling
     :param seed: seed with which the same episodes are repeated; ``None`` for new episodes
     :param max_steps: truncate episodes after this many steps; ``None`` does not truncate
+    :param info_keys: numbers in ``info`` at the end of an episode to collect
     :param interruption: checked before each step
     :return: the statistics
     :raises ValueError: if ``episodes`` or ``max_steps`` is not positive
@@ -93,6 +102,7 @@ def evaluate(
         deterministic=deterministic,
         seed=seed,
         max_steps=max_steps,
+        info_keys=info_keys,
         interruption=interruption,
     )
     return summarize(played, seed=seed)
@@ -120,7 +130,13 @@ def summarize(episodes: Iterable[Episode], *, seed: int | None = None) -> Evalua
         lengths=lengths,
         seed=seed,
         truncated_episodes=sum(episode.truncated for episode in played),
+        info=_collect_info(played),
     )
+
+
+def _collect_info(played: Sequence[Episode]) -> dict[str, tuple[float, ...]]:
+    keys = dict.fromkeys(key for episode in played for key in episode.info)
+    return {key: tuple(episode.info[key] for episode in played if key in episode.info) for key in keys}
 
 
 def _compute_std(values: Sequence[float]) -> float:
@@ -131,6 +147,8 @@ def _compute_std(values: Sequence[float]) -> float:
 def _to_plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_to_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _to_plain(item) for name, item in value.items()}
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

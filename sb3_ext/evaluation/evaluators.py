@@ -33,6 +33,7 @@ class EvaluationSettings:
     :param seed: seed with which every evaluation repeats the same episodes; ``None`` for new episodes
     :param max_steps: truncate episodes after this many steps; ``None`` does not truncate
     :param exam: positions of a game in which right moves are counted; ``None`` for none
+    :param info_keys: numbers in ``info`` at the end of an episode to collect
     :raises ValueError: if ``episodes`` or ``max_steps`` is not positive
     """
 
@@ -41,6 +42,7 @@ class EvaluationSettings:
     seed: int | None = None
     max_steps: int | None = _DEFAULTS.max_steps
     exam: PositionExam | None = None
+    info_keys: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.episodes < 1:
@@ -63,6 +65,7 @@ class EvaluationSettings:
             deterministic=self.deterministic,
             seed=self.seed,
             max_steps=self.max_steps,
+            info_keys=self.info_keys,
             interruption=interruption,
         )
         if self.exam is None:

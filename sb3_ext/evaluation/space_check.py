@@ -19,13 +19,22 @@ def check_spaces(model: HasSpaces, env: VecEnv) -> None:
     :param env: the environment, with the same wrappers as in training
     :raises CheckpointError: if observation or action spaces differ; the message lists the differences
     """
+    differences = find_space_differences(model, env)
+    if differences:
+        raise CheckpointError("the model does not fit the environment: " + "; ".join(differences))
+
+
+def find_space_differences(model: HasSpaces, env: HasSpaces) -> list[str]:
+    """
+    :param model: a model, or the environment of training
+    :param env: another environment
+    :return: what differs between their spaces
+    """
     pairs = (
         ("observations", model.observation_space, env.observation_space),
         ("actions", model.action_space, env.action_space),
     )
-    differences = [text for kind, ours, theirs in pairs for text in _find_differences(kind, ours, theirs)]
-    if differences:
-        raise CheckpointError("the model does not fit the environment: " + "; ".join(differences))
+    return [text for kind, ours, theirs in pairs for text in _find_differences(kind, ours, theirs)]
 
 
 def _find_differences(kind: str, model_space: spaces.Space[Any], env_space: spaces.Space[Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -64,6 +65,7 @@ def plot_curves(
     *,
     title: str | None = None,
     of_game: bool = False,
+    other_evaluations: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
 ) -> None:
     """
     Draw returns, evaluations, losses and all other series with data, over steps.
@@ -75,6 +77,7 @@ def plot_curves(
     :param path: the picture; the format follows from its suffix
     :param title: what stands above it, the run's name say
     :param of_game: whether episodes are games of two players
+    :param other_evaluations: lines of the evaluations beside the first, by name
     :raises ValueError: if the format is unknown
     """
     scores = score_games(metrics, evaluations) if of_game else None
@@ -86,7 +89,8 @@ def plot_curves(
     figure, grid = make_grid(_WIDTH_INCHES, [_TOP_INCHES] + [_ROW_INCHES] * rows, columns)
     top = figure.add_subplot(grid[0, :])
     returns = Series.read(episodes["step"], episodes["return"])
-    _draw_returns(top, returns, evaluations, "Return" if scores is None else SCORE_TITLE)
+    others = {} if other_evaluations is None or scores is not None else other_evaluations
+    _draw_returns(top, returns, evaluations, others, "Return" if scores is None else SCORE_TITLE)
     if scores is not None:
         label_shares(top)
     for place, (panel, series) in enumerate(panels):
@@ -108,7 +112,13 @@ def _list_panels(metrics: Mapping[str, Any], evaluations: Sequence[Mapping[str, 
     return [(panel, series) for panel, series in panels if len(series)]
 
 
-def _draw_returns(axes: Axes, returns: Series, evaluations: Sequence[Mapping[str, Any]], title: str) -> None:
+def _draw_returns(
+    axes: Axes,
+    returns: Series,
+    evaluations: Sequence[Mapping[str, Any]],
+    others: Mapping[str, Sequence[Mapping[str, Any]]],
+    title: str,
+) -> None:
     if len(returns):
         window = choose_window(len(returns))
         smoothed, thinned = smooth(returns, window), returns.thin()
@@ -120,6 +130,9 @@ def _draw_returns(axes: Axes, returns: Series, evaluations: Sequence[Mapping[str
         axes.plot(smoothed.x, smoothed.mean, color=COLORS[0], linewidth=2.0, label=label, **look)
     if evaluations:
         draw_evaluations(axes, evaluations, COLORS[1], label="evaluation, with 95 % interval")
+    for (name, lines), color in zip(others.items(), itertools.cycle(COLORS[2:]), strict=False):
+        if lines:
+            draw_evaluations(axes, lines, color, label=f"evaluation {name}")
     style_axes(axes, title=title, x_label="steps")
     label_steps(axes)
     if axes.has_data():

@@ -26,14 +26,25 @@ class ReportWriter:
     :param curves: the picture
     :param title: what stands above the picture
     :param of_game: whether episodes are games of two players
+    :param other_evaluations: files of the evaluations beside the first, by name
     """
 
-    def __init__(self, metrics: Path, evaluations: Path, curves: Path, title: str, *, of_game: bool = False) -> None:
+    def __init__(
+        self,
+        metrics: Path,
+        evaluations: Path,
+        curves: Path,
+        title: str,
+        *,
+        of_game: bool = False,
+        other_evaluations: Mapping[str, Path] | None = None,
+    ) -> None:
         self._metrics = metrics
         self._evaluations = evaluations
         self._curves = curves
         self._title = title
         self._of_game = of_game
+        self._other_evaluations = other_evaluations or {}
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="report-writer")
         self._pending: Future[None] | None = None
         self._draw_at = time.monotonic() + _CURVES_EVERY_SECONDS
@@ -75,7 +86,15 @@ class ReportWriter:
                 from sb3_ext.reports.curves import plot_curves
 
                 evaluations = read_evaluations(self._evaluations) if self._evaluations.exists() else []
-                plot_curves(history.to_dict(), evaluations, self._curves, title=self._title, of_game=self._of_game)
+                others = {name: read_evaluations(path) for name, path in self._other_evaluations.items()}
+                plot_curves(
+                    history.to_dict(),
+                    evaluations,
+                    self._curves,
+                    title=self._title,
+                    of_game=self._of_game,
+                    other_evaluations=others,
+                )
         except OSError as error:
             # A full disk must not end the training.
             logger.warning("%s cannot be written; training continues: %s", error.filename or "a report", error.strerror)

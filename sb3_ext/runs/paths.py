@@ -125,6 +125,17 @@ class RunPaths:
         return self.root / "evaluations.jsonl"
 
     @property
+    def other_evaluations(self) -> Path:
+        return self.root / "evaluations"
+
+    def get_other_evaluations(self, name: str) -> Path:
+        """
+        :param name: of an evaluation beside the first
+        :return: its file
+        """
+        return self.other_evaluations / f"{name}.jsonl"
+
+    @property
     def metrics(self) -> Path:
         return self.root / "metrics.json"
 

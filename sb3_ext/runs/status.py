@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from sb3_ext.atomic import overwrite_json, write_json
 from sb3_ext.errors import RunError
@@ -49,6 +49,7 @@ class RunStatus:
     :param elapsed_seconds: duration of training, including earlier parts of a resumed run
     :param episode_return_mean: mean return of the latest episodes
     :param best_evaluation: best mean return of an evaluation
+    :param other_evaluations: mean return of the last evaluation in each further environment, by name
     :param rating: rating of the agent among its opponents in a two-player game: openskill's mean
     :param rating_sigma: uncertainty of the rating: openskill's standard deviation
     :param start_time: ISO 8601, UTC
@@ -78,6 +79,7 @@ class RunStatus:
     elapsed_seconds: float = 0.0
     episode_return_mean: float | None = None
     best_evaluation: float | None = None
+    other_evaluations: dict[str, float] | None = None
     rating: float | None = None
     rating_sigma: float | None = None
     start_time: str | None = None
@@ -266,11 +268,13 @@ def _format_now() -> str:
 def _make_plain(value: Any) -> Any:
     if hasattr(value, "item"):  # a NumPy scalar
         value = value.item()
+    if isinstance(value, dict):
+        return {name: _make_plain(item) for name, item in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _allowed_types(annotation: Any) -> tuple[type, ...]:
-    types = get_args(annotation) or (annotation,)
+    types = tuple(get_origin(kind) or kind for kind in get_args(annotation)) or (annotation,)
     return (*types, int) if float in types else types
 
 

@@ -276,7 +276,8 @@ def _evaluate(config: RunConfig, callbacks: Callbacks, interruption: Interruptio
         )
         return
     logger.info("final evaluation …")
-    callbacks.evaluation.finish(interruption)
+    for evaluation in (callbacks.evaluation, *callbacks.other_evaluations):
+        evaluation.finish(interruption)
     callbacks.checkpoints.finish()
 
 

@@ -174,6 +174,7 @@ def _prepare_directory(session: RunSession, bundle: Bundle | None, rewound_state
     """Prepare the run directory for a resume: move newer checkpoints away, copy or remove records."""
     if bundle is None:
         session.paths.evaluations.unlink(missing_ok=True)  # the run has no checkpoint and starts again
+        shutil.rmtree(session.paths.other_evaluations, ignore_errors=True)
         shutil.rmtree(session.paths.opponents, ignore_errors=True)
         return
     if rewound_state is not None:
@@ -219,6 +220,8 @@ def _copy_records(source: RunPaths, target: RunPaths, step: int) -> None:
         shutil.copytree(source.opponents, target.opponents, dirs_exist_ok=True)
     if source.evaluations.exists():
         shutil.copy2(source.evaluations, target.evaluations)
+    if source.other_evaluations.exists():
+        shutil.copytree(source.other_evaluations, target.other_evaluations, dirs_exist_ok=True)
     if source.tracking_journal.exists() and not target.tracking_journal.exists():
         target.tracking_journal.parent.mkdir(exist_ok=True)
         branch_states(source.tracking_states, target.tracking_states, step)
