@@ -146,9 +146,11 @@ def make_callbacks(
     :return: the callbacks; the stop file is checked before signals, since ``runs stop`` uses both
     :raises ConfigError: if one cannot be made with its parameters
     """
-    if group is not None and config.eval.background:
+    if group is not None and any(judged.background for judged in (config.eval, *config.eval.also)):
         logger.info("eval.background: off, since with several ranks only rank 0 evaluates, and the others wait")
-        config = config.model_copy(update={"eval": config.eval.model_copy(update={"background": False})})
+        off = {"background": False}
+        others_off = [other.model_copy(update=off) for other in config.eval.also]
+        config = config.model_copy(update={"eval": config.eval.model_copy(update={**off, "also": others_off})})
     train = config.train
     paths = session.paths
     metrics = MetricsCallback()
