@@ -26,6 +26,7 @@ DOCUMENTS = [
     "sb3_ext/ranks/README.md",
     "sb3_ext/tracking/README.md",
     "sb3_ext/config/rl_zoo/README.md",
+    "sb3_ext/hub/README.md",
 ]
 README = (ROOT / "README.md").read_text()
 TRACKERS = (ROOT / "sb3_ext" / "tracking" / "README.md").read_text()

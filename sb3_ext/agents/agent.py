@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize, unwrap_vec_normalize
 
 from sb3_ext.algorithms.algorithm_registry import MASKED_PREFIX
+from sb3_ext.building.run_config import load_run_config, validate_known_code
 from sb3_ext.building.training_environments import make_eval_env
 from sb3_ext.checkpoints.bundle.bundle import Bundle
 from sb3_ext.checkpoints.formats.space_json import make_space
@@ -19,7 +19,6 @@ from sb3_ext.checkpoints.formats.vecnormalize_file import capture_normalization,
 from sb3_ext.checkpoints.model_loading import load_model
 from sb3_ext.checkpoints.model_source import ModelSource, find_model
 from sb3_ext.config import ConfigSource, RunConfig, load_config
-from sb3_ext.config.foreign_code import find_foreign_code
 from sb3_ext.config.rl_zoo.agent_folder import ZooAgent, find_zoo_agent
 from sb3_ext.errors import CheckpointError, describe_error
 from sb3_ext.evaluation.space_check import check_spaces
@@ -66,7 +65,7 @@ def find_agent(
     :param checkpoint: ``best``, ``latest`` or a step of a run; ``None`` for the best, or the latest if none has a score
     :param env_id: environment to play in; required unless the model belongs to a run
     :param algorithm: algorithm of a zip; for a checkpoint, it must match the checkpoint's
-    :param trust: import code that the settings of an agent of RL Zoo name
+    :param trust: import code that the settings of an agent of RL Zoo, or of a run from the Hub, name
     :return: source for :func:`load_agent` and :func:`make_agent_env`
     :raises CheckpointError: if nothing is found, the checkpoint is damaged, or it contradicts the other arguments
     """
@@ -77,26 +76,13 @@ def find_agent(
     chosen = algorithm if model.bundle is None else _choose_algorithm(str(target), model.bundle, algorithm)
     if model.run is not None:
         overrides = [] if env_id is None else [f"env.id={env_id}"]
-        return AgentSource(load_config(model.run.paths.resolved_config, overrides), model)
+        return AgentSource(load_run_config(model.run.paths, overrides, trust=trust), model)
     if env_id is None or chosen is None:
         raise CheckpointError(
             f"{target}: does not belong to a run; give its environment with --env and its algorithm with --algo"
         )
     config = load_config({"env": {"id": env_id}, "agent": {"id": chosen}})
     return AgentSource(config, model, chosen if model.bundle is None else None)
-
-
-def validate_known_code(path: str, config: Mapping[str, Any]) -> None:
-    """
-    :param path: of the configuration, for messages
-    :param config: a configuration from others, as plain data
-    :raises CheckpointError: if it names code that is not from a known package
-    """
-    names = find_foreign_code(config)
-    if names:
-        raise CheckpointError(
-            f"{path}: names code, which would run: {', '.join(names)}; add --trust (trust=True) if you trust its source"
-        )
 
 
 def make_agent_env(

@@ -86,8 +86,8 @@ def enjoy(
     trust: bool,
 ) -> None:
     """
-    Evaluate the agent of a run, of a checkpoint, of any zip saved by SB3 (with --env and --algo), or of a folder of
-    RL Zoo such as logs/ppo/CartPole-v1_1.
+    Evaluate the agent of a run, of a checkpoint, of any zip saved by SB3 (with --env and --algo), of a folder of
+    RL Zoo such as logs/ppo/CartPole-v1_1, or of hf:user/name on the Hugging Face Hub.
 
     Environment, wrappers, normalisation and frame stack are those of training.
     """
@@ -96,6 +96,10 @@ def enjoy(
     if video is not None and video.suffix not in (".mp4", ".gif"):
         raise click.UsageError(f"--video: a video must be an .mp4 or a .gif file, but got '{video}'")
     check_distinct_files({"--video": video, "--json": json_path})
+    if target.startswith("hf:"):
+        from sb3_ext.hub.fetched_agent import fetch_agent
+
+        target = str(fetch_agent(target))
     if human:
         from sb3_ext.cli.human import play_person
 

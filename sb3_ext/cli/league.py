@@ -95,7 +95,7 @@ def league(
         if path is not None and not os.access(path.absolute().parent, os.W_OK):  # before any game is played
             raise click.UsageError(f"{path}: cannot be written: its directory does not exist or is write-protected")
     from sb3_ext.building.game_environments import compute_eval_shares, make_configured_game
-    from sb3_ext.config import load_config
+    from sb3_ext.building.run_config import load_run_config
     from sb3_ext.errors import RunError
     from sb3_ext.evaluation.league_players import load_agents, make_anchors
     from sb3_ext.evaluation.league_positions import measure_players
@@ -103,7 +103,7 @@ def league(
     from sb3_ext.selfplay.matches.round_robin import play_league
 
     found = find_run(run)
-    config = load_config(found.paths.resolved_config)
+    config = load_run_config(found.paths, trust=trust)
     if config.game is None:
         raise RunError(f"{found.paths.root}: expected a run of a two-player game, found one of {config.task_id}")
     with show_log(quiet=False, verbose=False):

@@ -51,7 +51,7 @@ def find_foreign_code(config: Mapping[str, Any]) -> list[str]:
         for section in _SECTIONS
         for key, name in _find_names((section,), config.get(section))
         if key not in _NOT_CODE
-    }
+    } | {str(name) for name in config.get("tracking") or {} if ":" in str(name)}
     return sorted(name for name in names if not _is_harmless(name))
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+FETCHED_MARK = "hub.json"
+"""In a run directory that was fetched from others: where it is from."""
+
 RUN_LINK = "run"
 """Name of the link to the run directory in a checkpoint directory outside of it."""
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from sb3_ext.building.model import fill_defaults
 from sb3_ext.building.parallel import make_configured_backend, use_mode
+from sb3_ext.building.run_config import load_run_config
 from sb3_ext.checkpoints.bundle.bundle import Bundle
 from sb3_ext.checkpoints.bundle.migration import rename_engine
 from sb3_ext.config import (
@@ -85,8 +86,8 @@ def load_resumed_config(run: Run, restated: Restatement, bundle: Bundle | None =
     :raises ConfigError: if a key would change that past steps depend on; one line for each key
     :raises RunError: if only one of run and resume has a mock environment
     """
-    migrations = [] if bundle is None else _migrate(load_config(run.paths.resolved_config), bundle)
-    before = load_config(run.paths.resolved_config, migrations)
+    migrations = [] if bundle is None else _migrate(load_run_config(run.paths), bundle)
+    before = load_run_config(run.paths, migrations)
     check_identity(run, restore_environment(before) if before.is_mock else before, restated.overrides)
     source = None if restated.config is None else read_source(restated.config)
     given = None if source is None else load_config(source, restated.overrides)

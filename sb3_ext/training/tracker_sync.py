@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from sb3_ext.building.run_config import load_run_config
 from sb3_ext.building.trackers import describe_tracked_run
 from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
-from sb3_ext.config import load_config
 from sb3_ext.errors import RunError
 from sb3_ext.runs.lock import RunLock
 from sb3_ext.runs.run import Run
@@ -35,7 +35,7 @@ def sync_trackers(run: Run) -> list[SyncOutcome]:
     except BlockingIOError:
         raise RunError(f"{paths.root}: is running, and its own process serves its trackers; stop it first") from None
     try:
-        config = load_config(paths.resolved_config)
+        config = load_run_config(paths)
         trackers = {name: tracker for name, tracker in make_trackers(config.tracking).items() if not tracker.rewinds}
         if not trackers:
             raise RunError(f"{paths.root}: its configuration names no tracker but TensorBoard")

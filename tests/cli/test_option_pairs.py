@@ -91,6 +91,13 @@ SAMPLES: dict[str, dict[str, list[str]]] = {
         "--exploit": ["--exploit", "1"],
         "--output": ["--output", "other.png"],
     },
+    "hub push": {
+        "--checkpoint": ["--checkpoint", "latest"],
+        "--episodes": ["--episodes", "7"],
+        "--film": ["--no-film"],
+        "--message": ["--message", "first"],
+        "--output": ["--output", "other"],
+    },
     "plot": {
         "--output": ["--output", "other.png"],
         "--x": ["--x", "time"],
@@ -122,6 +129,7 @@ BASES = {
     **{name: ["live"] for name in ("runs show", "runs stop")},
     **{name: ["done"] for name in ("runs logs", "runs remove", "runs prune", "runs resume")},
     "compare": [RUN, RUN],
+    "hub push": [RUN, "user/name"],
 }
 """Arguments that come with every pair of options."""
 
@@ -163,7 +171,7 @@ REPLACED: dict[str, list[str]] = {
     "league": [
         *(
             "runs.run_registry:find_run",
-            "config:load_config",
+            "building.run_config:load_run_config",
             "evaluation.league_players:load_agents",
             "cli.league:print_league",
         ),
@@ -178,6 +186,10 @@ REPLACED: dict[str, list[str]] = {
             "cli.league:print_positions",
             "cli.league:_make_content",
         ),
+    ],
+    "hub push": [
+        *("hub.published_run:write_publication", "hub.hub_client:upload_folder"),
+        *("cli.hub:show_log", "cli.hub:_print_publication"),
     ],
     "plot": [
         *("runs.run_registry:find_run_group", "cli.plot:_read_curves", "reports.curves:plot_curves"),

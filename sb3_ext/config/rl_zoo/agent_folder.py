@@ -50,6 +50,11 @@ class ZooAgent:
     statistics_path: Path | None = None
 
 
+def is_zoo_agent(folder: Path) -> bool:
+    """Return whether a folder has the settings of an agent that RL Zoo trained."""
+    return _find_settings(folder) is not None
+
+
 def find_zoo_agent(target: str | Path, checkpoint: str | None = None) -> ZooAgent | None:
     """
     :param target: the agent's folder, or a zip in it

@@ -1,0 +1,1 @@
+"""Publish runs on the Hugging Face Hub, and fetch agents from it."""
