@@ -181,7 +181,9 @@ def learn_both_seats(algorithm: str) -> dict[str, Any]:
     opponents: Any = CONFIG["train"]["opponent_sampler"]["params"]
     self_play = {**opponents["self_play"], "mirror_fraction": 0.5}
     sampler = {"type": "pool", "params": {**opponents, "self_play": self_play}}
-    train = {**CONFIG["train"], "total_steps": 512, "symmetry": True, "opening_plies": 2, "opponent_sampler": sampler}
+    starts = {"random": 0.2, "replay": 0.3, "lost": 0.2}
+    train = {**CONFIG["train"], "total_steps": 512, "symmetry": True, "opening_plies": 2, "start_positions": starts}
+    train["opponent_sampler"] = sampler
     return {
         **CONFIG,
         "agent": {"id": algorithm, "device": "cpu", "threads": 1, "params": params},

@@ -22,6 +22,7 @@ from sb3_ext.selfplay.pool.opponent_samplers import MixedSampler, OpponentSample
 from sb3_ext.selfplay.pool.pool import OpponentPool
 from sb3_ext.selfplay.seats.board_monitor import BoardMonitor
 from sb3_ext.selfplay.seats.self_play_env import SelfPlayVecEnv
+from sb3_ext.selfplay.seats.start_positions import StartShares
 from sb3_ext.vec.check_finite import VecCheckFinite
 from sb3_ext.vec.monitor_files import continue_vec_monitor
 from sb3_ext.vec.snapshots.exactness import Exactness, self_test
@@ -138,6 +139,7 @@ def count_mirrors(config: RunConfig) -> int:
 
 
 def _make_seat(config: RunConfig, game: Game, sampler: OpponentSampler) -> SelfPlayVecEnv:
+    starts = config.train.start_positions
     return SelfPlayVecEnv(
         game,
         sampler,
@@ -145,6 +147,7 @@ def _make_seat(config: RunConfig, game: Game, sampler: OpponentSampler) -> SelfP
         masks_in_observation=get_algorithm(config.agent.id).observes_masks,
         illegal_move=config.train.illegal_move or _choose_illegal_move(config),
         opening_plies=(0, config.train.opening_plies or 0),
+        start_shares=None if starts is None else StartShares(**starts.model_dump()),
         num_mirrors=count_mirrors(config),
         seed=config.seed,
     )

@@ -21,7 +21,7 @@ _CHECK_INSTALLED = "sb3_ext.selfplay.solvers.solver_choice:check_installed"
 _MAKE_OPPONENT = "sb3_ext.selfplay.opponents.opponent_registry:make_opponent"
 PERFECT = "perfect"
 """Name of the opponent that needs a solver."""
-_OF_GAMES = ("start_policy", "opening_plies", "illegal_move", "symmetry", "opponent_sampler")
+_OF_GAMES = ("start_policy", "opening_plies", "start_positions", "illegal_move", "symmetry", "opponent_sampler")
 _SAMPLER = ("train", "opponent_sampler")
 _MIRROR_FRACTION = (*_SAMPLER, "params", "self_play", "mirror_fraction")
 

@@ -65,6 +65,22 @@ class SelfPlayConfig(Section):
         return self
 
 
+class StartPositionsConfig(Section):
+    """Shares of the training games that start in the middle of another game, not after an opening."""
+
+    random: Fraction = Field(default=0.0, description="after a random number of moves of a random game")
+    replay: Fraction = Field(default=0.0, description="after a random number of moves of one of the latest games")
+    lost: Fraction = Field(default=0.0, description="in the second half of one of the latest games that the agent lost")
+    memory_games: PositiveInt = Field(default=2000, description="how many latest games, and lost ones, are remembered")
+
+    @model_validator(mode="after")
+    def _check_sum(self) -> StartPositionsConfig:
+        total = self.random + self.replay + self.lost
+        if total > 1 + _TOLERANCE:
+            raise ValueError(f"random + replay + lost is {total:g}, expected at most 1")
+        return self
+
+
 class PoolParams(Section):
     """Parameters of the opponent of type ``pool``."""
 

@@ -14,7 +14,7 @@ from sb3_ext.config.callback_schema import (
     CheckpointParams,
 )
 from sb3_ext.config.fields import Duration, Flag, OneOf, parse_duration
-from sb3_ext.config.game_schema import IllegalMove, OpponentEntry, StartPolicy
+from sb3_ext.config.game_schema import IllegalMove, OpponentEntry, StartPolicy, StartPositionsConfig
 from sb3_ext.config.section import Section
 from sb3_ext.ranges import NonNegativeInt, PositiveInt
 
@@ -34,6 +34,9 @@ class TrainConfig(Section):
     )
     opening_plies: NonNegativeInt | None = Field(
         default=None, description="games: most random moves at the start of each; null: none"
+    )
+    start_positions: StartPositionsConfig | None = Field(
+        default=None, description="games: start some in the middle of another game; null: none"
     )
     illegal_move: Annotated[IllegalMove, OneOf()] | None = Field(
         default=None,

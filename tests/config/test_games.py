@@ -151,6 +151,10 @@ def test_opponents_and_pools_load_and_dump(tmp_path: Path) -> None:
             {"game": None, "env": {"id": "CartPole-v1"}, "train": {}, "eval": {"positions": 20}},
             "eval.positions: is for games, but there is no section game",
         ),
+        (
+            {"train": {**GAME["train"], "start_positions": {"replay": 0.7, "lost": 0.7}}},
+            "train.start_positions: random + replay + lost is 1.4, expected at most 1",
+        ),
         ({"eval": {"positions": 0}}, "eval.positions: expected a positive integer, found 0"),
     ],
 )

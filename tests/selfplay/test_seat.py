@@ -15,6 +15,7 @@ from sb3_ext.selfplay.frozen_opponent import freeze_model
 from sb3_ext.selfplay.opponents.opponent_registry import make_opponent
 from sb3_ext.selfplay.pool.opponent_samplers import MixedSampler
 from sb3_ext.selfplay.seats.self_play_env import SelfPlayVecEnv
+from sb3_ext.selfplay.seats.start_positions import StartShares
 from sb3_ext.vec.snapshots.vec_snapshots import get_vec_snapshot, set_vec_snapshot
 
 # Moves of the player that begins and of the other, in turn, and what the first is left with.
@@ -275,7 +276,8 @@ def test_play_continues_exactly_from_a_snapshot(make_toy: Any, make_player: Any)
 
 
 def test_the_same_seed_plays_the_same_games(make_toy: Any, make_player: Any) -> None:
-    env = SelfPlayVecEnv(make_toy(8), make_player())
+    shares = StartShares(random=0.1, replay=0.2, lost=0.2)
+    env = SelfPlayVecEnv(make_toy(8), make_player(), start_shares=shares)
     courses = []
     for _ in range(2):
         env.seed(5)

@@ -1,6 +1,8 @@
-"""Random openings, so that deterministic players do not repeat the same game."""
+"""Random openings, so that deterministic players do not repeat the same game, and openings of given moves."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,18 +25,51 @@ def play_random_openings(
     :return: rewards of both players during the openings, shape (boards, 2)
     """
     plies = generator.integers(min_plies, max_plies, len(boards), endpoint=True)
+    return play_opening_lines(game, boards, generator, np.zeros((len(boards), 0), np.int16), plies)[0]
+
+
+def play_opening_lines(
+    game: Game,
+    boards: Boards,
+    generator: np.random.Generator,
+    lines: NDArray[np.int16],
+    plies: NDArray[np.integer[Any]],
+) -> tuple[NDArray[np.float32], NDArray[np.int16]]:
+    """
+    Play given or random moves at the start of games. An opening ends before a given move that is illegal, as in games
+    with chance. A game that ends during its opening is reset and starts without one.
+
+    :param game: the game; modified in place
+    :param boards: boards with newly started games
+    :param generator: random generator of the random moves
+    :param lines: moves, -1 for a random one, also beyond the last column; shape (boards, any number)
+    :param plies: number of moves, shape (boards,)
+    :return: rewards of both players during the openings, shape (boards, 2); the moves, -1 after the last, shape
+        (boards, plies)
+    """
     left: NDArray[np.bool_] = np.ones(len(boards), dtype=np.bool_)
     rewards = np.zeros((len(boards), 2), dtype=np.float32)
-    for ply in range(max_plies):
-        chosen = left & (plies > ply)
-        moving = boards[chosen]
-        if not moving.size:
+    most = int(plies.max(initial=0))
+    played = np.full((len(boards), most), -1, np.int16)
+    for ply in range(most):
+        places = np.flatnonzero(left & (plies > ply))
+        if not places.size:
             break
-        found, ended = game.play(moving, draw_legal(game.find_legal(moving), generator))
-        rewards[chosen] += found
+        legal = game.find_legal(boards[places])
+        given = lines[places, ply] if ply < lines.shape[1] else np.full(len(places), -1, np.int16)
+        is_possible = (given < 0) | legal[np.arange(len(places)), np.maximum(given, 0)]
+        left[places[~is_possible]] = False
+        places, legal, given = places[is_possible], legal[is_possible], given[is_possible]
+        moves = np.empty(len(places), np.intp)
+        moves[given >= 0] = given[given >= 0]
+        moves[given < 0] = draw_legal(legal[given < 0], generator)
+        found, ended = game.play(boards[places], moves)
+        rewards[places] += found
+        played[places, ply] = moves
         if ended.any():
-            places = np.flatnonzero(chosen)[ended]
-            left[places] = False
-            rewards[places] = 0.0
-            game.reset(moving[ended])
-    return rewards
+            over = places[ended]
+            left[over] = False
+            rewards[over] = 0.0
+            played[over] = -1
+            game.reset(boards[over])
+    return rewards, played

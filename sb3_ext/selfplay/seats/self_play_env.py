@@ -13,7 +13,6 @@ from sb3_ext.config.game_schema import IllegalMove, StartPolicy
 from sb3_ext.errors import LearnerMissingError, SelfPlayError
 from sb3_ext.selfplay.games.game import Boards, Game
 from sb3_ext.selfplay.games.legality import check_moves, draw_legal, find_illegal
-from sb3_ext.selfplay.games.openings import play_random_openings
 from sb3_ext.selfplay.games.zero_sum import check_zero_sum
 from sb3_ext.selfplay.opponents.function_opponent import FunctionOpponent
 from sb3_ext.selfplay.opponents.opponent import Opponent
@@ -21,6 +20,7 @@ from sb3_ext.selfplay.opponents.policy_opponent import PolicyOpponent, choose_mo
 from sb3_ext.selfplay.pool.opponent_samplers import MixedSampler, OpponentSampler
 from sb3_ext.selfplay.seats.board_env import BoardVecEnv, pick_observation
 from sb3_ext.selfplay.seats.seat_draw import SeatDraw
+from sb3_ext.selfplay.seats.start_positions import StartPositions, StartShares
 from sb3_ext.stateful import describe_outdated_methods
 
 OpponentLike: TypeAlias = "OpponentSampler | Opponent | Callable[[NDArray[Any], NDArray[np.bool_]], NDArray[Any]]"
@@ -56,6 +56,8 @@ class SelfPlayVecEnv(BoardVecEnv):
     :param illegal_move: how to handle an illegal move of the agent. ``mask``: raise, for agents with action masks;
         ``lose``: end the game with reward -1; ``random_legal``: play a random legal move instead
     :param opening_plies: minimum and maximum number of random moves at the start of a game
+    :param start_shares: shares of the games that start in the middle of a random, an earlier or a lost game; ``None``
+        for none
     :param num_mirrors: number of mirror boards, which come first. Players must move in turn, and every move must be
         zero-sum
     :param seed: seed of seats, openings and replaced moves; ``None`` for an unseeded generator
@@ -73,6 +75,7 @@ class SelfPlayVecEnv(BoardVecEnv):
         masks_in_observation: bool = False,
         illegal_move: IllegalMove = "mask",
         opening_plies: tuple[int, int] = (0, 0),
+        start_shares: StartShares | None = None,
         num_mirrors: int = 0,
         seed: int | None = None,
     ) -> None:
@@ -88,7 +91,7 @@ class SelfPlayVecEnv(BoardVecEnv):
         self.sampler = _make_sampler(opponent)
         self._seat_draw = SeatDraw(start_policy, count)
         self._illegal_move = illegal_move
-        self._opening_plies = opening_plies
+        self._starts = StartPositions(count, opening_plies, start_shares or StartShares())
         self._generator = np.random.default_rng(seed)
         self._seats = np.zeros(count, dtype=np.int8)
         self._returns = np.zeros(count, dtype=np.float32)
@@ -109,6 +112,7 @@ class SelfPlayVecEnv(BoardVecEnv):
         if self._seeds[0] is not None:
             self._generator = np.random.default_rng(self._seeds[0])
             self.sampler.restart(self._seeds[0])
+            self._starts.forget()
         self._reset_seeds()
         self._reset_options()
         self._missing = None
@@ -183,6 +187,7 @@ class SelfPlayVecEnv(BoardVecEnv):
         found, ends = self.game.play(boards, actions)
         rewards[boards] += found[np.arange(len(boards)), self._seats[boards]]
         self._totals[boards] += found
+        self._starts.note_moves(boards, actions)
         dones[boards] = ends
         if ends.any() or (self.num_mirrors and found.any()):
             check_zero_sum(self.game.id, self._totals[boards[ends | (boards < self.num_mirrors)]])
@@ -233,6 +238,7 @@ class SelfPlayVecEnv(BoardVecEnv):
                 **({"is_mirror": True} if board < self.num_mirrors else self._describe_result(board)),
             }
         rated = boards[boards >= self.num_mirrors]
+        self._starts.note_ends(boards, (boards >= self.num_mirrors) & (self._returns[boards] < 0))
         self.sampler.record([self._names[place] for place in self._opponents[rated]], self._returns[rated])
         self._begin(boards, self._seat_draw.next(self._seats[boards], self._generator))
 
@@ -251,15 +257,13 @@ class SelfPlayVecEnv(BoardVecEnv):
         self._totals[boards] = 0.0
         rated, mirrors = boards[boards >= self.num_mirrors], boards[boards < self.num_mirrors]
         self._opponents[rated] = [self._find_place(name) for name in self.sampler.draw(len(rated))]
-        self.game.reset(boards)
-        if self._opening_plies[1] > 0:
-            self._totals[boards] = play_random_openings(self.game, boards, self._generator, *self._opening_plies)
+        self._totals[boards] = self._starts.begin(self.game, boards, self._generator)
         self._seats[mirrors] = self.game.movers[mirrors]
         self._let_opponents_begin(boards)
-        if self._opening_plies[1] > 0:
+        if self._starts.has_openings:
             # If the opponent won after the opening before the agent's first move, restart that game without an opening.
             boards = boards[self._is_over[boards]]
-            self.game.reset(boards)
+            self._starts.restart(self.game, boards)
             self._totals[boards] = 0.0
             self._let_opponents_begin(boards)
 
@@ -295,6 +299,7 @@ class SelfPlayVecEnv(BoardVecEnv):
             "opponents": self._opponents.copy(),
             "names": list(self._names),
             "generator": self._generator.bit_generator.state,
+            "starts": self._starts.state_dict(),
             "sampler": self.sampler.state_dict(),
         }
 
@@ -311,6 +316,8 @@ class SelfPlayVecEnv(BoardVecEnv):
         self._opponents = state["opponents"].copy()
         self._names = list(state["names"])
         self._generator.bit_generator.state = state["generator"]
+        if "starts" in state:  # earlier versions had none
+            self._starts.load_state_dict(state["starts"])
         self.sampler.load_state_dict(state["sampler"])
         self._note_change()
 
