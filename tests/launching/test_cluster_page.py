@@ -43,6 +43,9 @@ def environment(tmp_path: Path) -> dict[str, str]:
     fake_slurm.install(tmp_path / "bin", nodes=2)
     (tmp_path / "my.yaml").write_text(CONFIG)
     (tmp_path / "train.sbatch").write_text((EXAMPLES / "train.sbatch").read_text())
+    torchrun = tmp_path / "bin" / "torchrun"  # torch may be installed in another environment than this interpreter
+    torchrun.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m torch.distributed.run "$@"\n')
+    torchrun.chmod(0o755)
     scripts = Path(sys.executable).parent
     return {**os.environ, "PATH": f"{tmp_path / 'bin'}:{scripts}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
 
