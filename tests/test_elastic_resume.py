@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,15 @@ def test_a_run_continues_exactly_in_more_and_fewer_processes(algorithm: str, tmp
     assert parts.record.stop_reason == "total_steps"
     assert digest_run(parts.paths.root) == digest_run(whole.paths.root)
     assert "approximate" not in parts.paths.log.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
+def test_a_run_that_is_killed_ten_times_continues_exactly_in_other_processes_each_time(
+    algorithm: str, run_harness: Callable[..., str]
+) -> None:
+    run_harness("kill_and_resume.py", "--algorithm", algorithm, "--elastic", "--kills", "10", "--fork")
 
 
 def test_the_flag_for_workers_can_change_at_a_resume(tmp_path: Path) -> None:

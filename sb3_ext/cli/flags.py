@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
@@ -44,7 +45,7 @@ FLAGS = (
     Flag(("--duration",), "train.duration", "TIME", "End after 90s, 10m, 1.5h, or a number of hours."),
     Flag(("--max-steps",), "env.max_steps", "N", "Truncate episodes after N steps.", True),
     Flag(("--num-envs",), "parallel.num_envs", "N", "Number of environments.", True),
-    Flag(("--num-workers",), "parallel.num_workers", "N", "Step environments in N worker processes."),
+    Flag(("--num-workers",), "parallel.num_workers", "N", "Step environments in N worker processes, or actors of Ray."),
     Flag(("--num-envs-per-worker",), "parallel.num_envs_per_worker", "N", "Environments in each worker process."),
     Flag(("--batch-size",), "agent.params.batch_size", "N", "Minibatch size.", True),
     Flag(("--learning-rate",), "agent.params.learning_rate", "RATE", "Number or schedule, such as 'linear(3e-4)'."),
@@ -59,6 +60,9 @@ FLAGS = (
     Flag(("--threads",), "agent.threads", "N", "Number of torch threads, or auto.", True),
 )
 
+
+_WORKER_KEYS = (("parallel", "num_workers"), ("parallel", "num_envs_per_worker"))
+"""They ask for ``parallel.mode: workers``, unless the configuration's mode takes them, too."""
 
 TRACKER_FLAGS = {
     "mlflow": (("--mlflow",), "Log to MLflow: the server of MLFLOW_TRACKING_URI, or mlflow.db beside the runs."),
@@ -83,7 +87,7 @@ def parse_tracker_flags(given: Mapping[str, Any]) -> list[Override]:
     from sb3_ext.config import Override
 
     return [
-        Override(("tracking", tracker), {}, names[0], is_default=True)
+        Override(("tracking", tracker), {}, names[0], keeps=lambda arguments: arguments is not None)
         for tracker, (names, _) in TRACKER_FLAGS.items()
         if given.get(tracker)
     ]
@@ -117,14 +121,19 @@ def parse_flags(given: Mapping[str, str | None]) -> list[Override]:
     :return: the values that were given, as overrides; they are YAML, like those of ``--set``
     :raises ConfigError: if a value is not YAML
     """
-    from sb3_ext.config import parse_override
+    from sb3_ext.config import Override, parse_override, takes_setting
 
-    return [
-        parse_override(f"{key}={value}", flag.names[0])
-        for flag in FLAGS
-        if (text := given.get(flag.argument_name)) is not None
-        for key, value in _translate(flag.key, text)
-    ]
+    overrides = []
+    for flag in FLAGS:
+        text = given.get(flag.argument_name)
+        if text is None:
+            continue
+        section, _, name = flag.key.partition(".")
+        if (section, name) in _WORKER_KEYS:
+            keeps = partial(takes_setting, name=name)
+            overrides.append(Override((section, "mode"), "workers", flag.names[0], keeps=keeps))
+        overrides += [parse_override(f"{key}={value}", flag.names[0]) for key, value in _translate(flag.key, text)]
+    return overrides
 
 
 def join_overrides(flags: Iterable[Override], assignments: Iterable[str]) -> list[Override]:
@@ -149,7 +158,7 @@ def join_overrides(flags: Iterable[Override], assignments: Iterable[str]) -> lis
 
 
 def _contradict(flag: Override, assignment: Override) -> bool:
-    if flag.is_default:
+    if flag.keeps is not None and (flag.key != assignment.key or flag.keeps(assignment.value)):
         return False
     size = min(len(flag.key), len(assignment.key))
     is_same = (flag.key, flag.value) == (assignment.key, assignment.value)
@@ -157,9 +166,7 @@ def _contradict(flag: Override, assignment: Override) -> bool:
 
 
 def _translate(key: str, value: str) -> list[tuple[str, str]]:
-    """``50ep`` counts episodes, and no steps; numbers of workers ask for workers."""
+    """``50ep`` counts episodes, and no steps."""
     if key == f"{_CHECKPOINT}.interval" and value.endswith("ep"):
         return [(key, "null"), (f"{_CHECKPOINT}.every_episodes", value.removesuffix("ep"))]
-    if key in ("parallel.num_workers", "parallel.num_envs_per_worker"):
-        return [("parallel.mode", "workers"), (key, value)]
     return [(key, value)]

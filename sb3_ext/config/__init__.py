@@ -7,6 +7,7 @@ from sb3_ext.config.config_loading import (
     mock_environment,
     restore_environment,
 )
+from sb3_ext.config.parallel_checks import takes_setting
 from sb3_ext.config.schema import RunConfig
 from sb3_ext.config.shipped import find_shipped_configs
 from sb3_ext.config.source import ConfigSource, Override, parse_override, read_source
@@ -23,4 +24,5 @@ __all__ = [
     "parse_override",
     "read_source",
     "restore_environment",
+    "takes_setting",
 ]

@@ -30,7 +30,7 @@ def apply_override(data: dict[str, Any], override: Override) -> tuple[Key, Probl
         if not isinstance(target, list | dict):
             return tuple(key), Problem(tuple(key), f"{expected('a mapping', target)} above this key")
         container: Any = target  # a list with a position, or a mapping with a name
-        if last and override.is_default and isinstance(container, dict) and container.get(part) is not None:
+        if last and override.keeps is not None and isinstance(container, dict) and override.keeps(container.get(part)):
             pass
         elif last:
             container[part] = override.value

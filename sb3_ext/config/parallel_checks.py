@@ -40,6 +40,18 @@ def find_parallel_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
     yield from backend.find_problems(env if isinstance(env, Mapping) else {})
 
 
+def takes_setting(mode: object, name: str) -> bool:
+    """
+    :param mode: a value of ``parallel.mode``
+    :param name: of another key of the section, such as ``num_workers``
+    :return: whether there is such a mode, and takes that key; not for ``auto``
+    """
+    try:
+        return name in read_parameters(load_backend_class(str(mode)))
+    except LookupError:
+        return False
+
+
 def is_validated_by_mode(parallel: Mapping[str, Any]) -> bool:
     """
     :param parallel: the section ``parallel`` as plain data

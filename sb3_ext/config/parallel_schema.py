@@ -26,18 +26,18 @@ class ParallelConfig(Section):
     )
     num_envs: PositiveInt = Field(default=1, description="number of environments in all")
     num_workers: PositiveInt | None = Field(
-        default=None, description="workers: number of processes; null: as many as cores, at most"
+        default=None, description="workers, ray: number of processes; null: as many as cores, at most"
     )
     num_envs_per_worker: PositiveInt | None = Field(
-        default=None, description="workers: num_workers x num_envs_per_worker = num_envs"
+        default=None, description="workers, ray: num_workers x num_envs_per_worker = num_envs"
     )
     step_timeout_seconds: Positive | None = Field(
         default=STEP_TIMEOUT_SECONDS,
-        description="workers, subproc: a worker that needs longer for a step is ended; null: no limit",
+        description="workers, subproc, ray: a worker that needs longer for a step is ended; null: no limit",
     )
     max_worker_restarts: NonNegativeInt = Field(
         default=0,
-        description="workers, subproc: how many lost workers are replaced; their episodes are truncated",
+        description="workers, subproc, ray: how many lost workers are replaced; their episodes are truncated",
     )
     params: Arguments = Field(
         default={}, description="other arguments of the mode, such as gymnasium's vectorization_mode"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,13 +50,13 @@ class Override:
     :param key: from the outermost key inwards; integers index lists; a callback can also be named by its type
     :param value: plain data
     :param place: the name of its origin in messages, such as ``--seed``
-    :param is_default: leave a value that the configuration has
+    :param keeps: tells from the configuration's value whether to leave it; ``None`` leaves none
     """
 
     key: Key
     value: Any
     place: str
-    is_default: bool = False
+    keeps: Callable[[Any], bool] | None = None
 
 
 def read_source(config: str | Path | Mapping[str, Any] | None) -> ConfigSource:

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import re
-import socket
-import subprocess
-import sys
 import threading
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,15 +14,13 @@ from sb3_ext.launching.launcher import Launcher
 from sb3_ext.launching.task import Task, TaskEnd
 from sb3_ext.launching.task_process import TaskProcess
 from sb3_ext.ranges import NonNegative, PositiveInt
+from sb3_ext.ray_cluster import RayConnectionError, connect_ray
 
 logger = logging.getLogger(__name__)
 
 _CONNECT_SECONDS = 5.0
-_TRIAL_SECONDS = 60.0
-_TRIAL = "import ray, sys; ray.init(address=sys.argv[1], log_to_driver=False)"
 _POLL_SECONDS = 0.1
 _SAVE_SECONDS = 300.0
-_OBJECT_STORE_BYTES = 80 * 2**20  # Ray's least; tasks exchange nothing through it
 
 
 class TaskActor:
@@ -89,7 +82,10 @@ class RayLauncher(Launcher):
         self._cpus = cpus
         self._requested: dict[str, Any] = {"num_cpus": cpus, "num_gpus": gpus, "resources": resources or {}}
         self._running: dict[Any, tuple[Task, Any]] = {}
-        _connect(address or os.environ.get("RAY_ADDRESS"))
+        try:
+            connect_ray(address)
+        except RayConnectionError as error:
+            raise LaunchError(f"--launcher ray: {error}") from error
         self._warn_of_missing_resources()
 
     def start(self, task: Task) -> None:
@@ -153,49 +149,6 @@ class RayLauncher(Launcher):
         if not any(all(node.get(name, 0) >= number for name, number in wanted.items()) for node in nodes):
             text = ", ".join(f"{number:g} {name}" for name, number in wanted.items() if number)
             logger.warning("no machine of the Ray cluster has %s: tasks wait until one is added", text)
-
-
-def _connect(address: str | None) -> None:
-    if address is not None and address != "auto":
-        _check_head(address)
-
-    import ray
-
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    settings: dict[str, Any] = {"object_store_memory": _OBJECT_STORE_BYTES, "include_dashboard": False}
-    try:
-        ray.init(
-            address=address or "local",
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            **(settings if address is None else {}),
-        )
-    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
-        raise LaunchError(f"--launcher ray: no Ray at {address or 'this machine'}: {_shorten(str(error))}") from error
-
-
-def _check_head(address: str) -> None:
-    match = re.fullmatch(r"([\w.-]+):(\d{1,5})", address)
-    if match is None:
-        raise LaunchError(f"--launcher ray: expected the head's HOST:PORT or auto, found '{address}'")
-    try:
-        socket.create_connection((match[1], int(match[2])), timeout=_CONNECT_SECONDS).close()
-    except (OSError, OverflowError) as error:
-        raise LaunchError(
-            f"--launcher ray: no Ray head at {address} ({error}); start one with `ray start --head`"
-        ) from error
-    # Ray waits forever for another service on this port, so connect in a process that can be ended.
-    command = [sys.executable, "-c", _TRIAL, address]
-    try:
-        trial = subprocess.run(command, capture_output=True, text=True, timeout=_TRIAL_SECONDS)
-    except subprocess.TimeoutExpired:
-        raise LaunchError(
-            f"--launcher ray: {address} is in use by something that does not answer as a Ray head"
-        ) from None
-    if trial.returncode != 0:
-        reason = (trial.stderr.strip().splitlines() or ["no reason given"])[-1]
-        hint = "" if "RAY_AUTH_MODE" in os.environ else "; if it uses tokens, set RAY_AUTH_MODE=token"
-        raise LaunchError(f"--launcher ray: the Ray head at {address} refuses this: {_shorten(reason)}{hint}")
 
 
 def _shorten(text: str) -> str:

@@ -131,8 +131,11 @@ def _forget_division(config: RunConfig, overrides: Sequence[Override]) -> dict[s
     :return: the configuration without the recorded numbers of processes, for overrides that divide the environments
         over processes in another way; and, for another mode, without settings that it does not take
     """
-    mode = next((item.value for item in reversed(overrides) if item.key == _MODE), config.parallel.mode)
     parallel = config.parallel
+    mode: Any = parallel.mode
+    for item in overrides:
+        if item.key == _MODE and not (item.keeps is not None and item.keeps(mode)):
+            mode = item.value
     if mode != parallel.mode and mode in PARALLEL_MODES:
         parallel = use_mode(parallel, mode)
     data = config.model_dump(mode="json", by_alias=True)

@@ -117,7 +117,7 @@ def test_settings_of_workers_are_kept_only_if_workers_are_chosen(set_machine: An
 
 def test_a_number_of_workers_implies_the_mode_workers() -> None:
     assert load(8, num_workers=2).parallel.mode == "workers"
-    with pytest.raises(ConfigError, match="num_workers is for mode workers, but the mode is auto"):
+    with pytest.raises(ConfigError, match="num_workers is for mode workers or ray, but the mode is auto"):
         load(8, mode="auto", num_workers=2)
 
 

@@ -146,7 +146,7 @@ def test_five_mistakes_give_five_lines_in_the_order_of_the_file(tmp_path: Path) 
         ({"seed": -1}, "seed: expected an integer from 0 to 4294967295, found -1"),
         (
             {"parallel": {"mode": "threads"}},
-            "parallel.mode: unknown parallel mode 'threads'; expected one of auto, gymnasium, native, sequential, ",
+            "parallel.mode: unknown parallel mode 'threads'; expected one of auto, gymnasium, native, ray, ",
         ),
         (
             {"parallel": {"num_workers": 3, "num_envs": 8}},
@@ -155,7 +155,7 @@ def test_five_mistakes_give_five_lines_in_the_order_of_the_file(tmp_path: Path) 
         ({"parallel": {"num_workers": 4}}, "parallel: 4 workers for 1 environment; each needs at least one"),
         (
             {"parallel": {"mode": "subproc", "num_workers": 4}},
-            "parallel: num_workers is for mode workers, but the mode is subproc",
+            "parallel: num_workers is for mode workers or ray, but the mode is subproc",
         ),
         ({"parallel": {"num_workers": 0}}, "parallel.num_workers: expected a positive integer, found 0"),
         (

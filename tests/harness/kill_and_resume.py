@@ -11,6 +11,9 @@ uninterrupted run, to the bit::
     python tests/harness/kill_and_resume.py --algorithm dqn --kills 200 --mode workers
     python tests/harness/kill_and_resume.py --game --kills 20 --fork
     python tests/harness/kill_and_resume.py my.yaml --kills 10
+
+With ``--elastic`` each process divides the environments over others: over 4, 1 and 2 workers, a process for each
+environment, and none, in turn. The uninterrupted run has one process.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +64,13 @@ _GAME: dict[str, Any] = {
         },
     },
 }
+_DIVISIONS = (
+    ("--num-workers", "4"),
+    ("--num-workers", "1"),
+    ("--num-workers", "2"),
+    ("--set", "parallel.mode=subproc"),
+    ("--set", "parallel.mode=sequential"),
+)
 _STEPS_BETWEEN_SAVES = 16
 _MOST_SAVES_BEFORE_A_KILL = 3
 _SAVES_A_KILL = 8  # generous: the run must not end before its last kill
@@ -88,15 +99,19 @@ class Killer:
     :param directory: the run directory
     :param seed: of the moments
     :param is_forked: see :class:`run_processes.RunProcess`
+    :param divisions: further arguments of the processes, in turn
     """
 
-    def __init__(self, config: Path, directory: Path, seed: int, *, is_forked: bool) -> None:
+    def __init__(
+        self, config: Path, directory: Path, seed: int, *, is_forked: bool, divisions: Sequence[Sequence[str]] = ((),)
+    ) -> None:
         section = load_config(config).train.checkpoint
         names = ("keep_last", "keep_best", "milestone_steps", "max_disk_bytes")
         self.kills: list[Kill] = []
         self._config = config
         self._directory = directory
         self._is_forked = is_forked
+        self._divisions = divisions
         self._dice = random.Random(seed)
         self._ledger = CheckpointLedger(
             directory / "checkpoints", Retention(**{name: getattr(section, name) for name in names})
@@ -110,7 +125,8 @@ class Killer:
         :return: ``False`` if it ended before
         """
         saves = sum(kill.moment == "saving" for kill in self.kills)
-        with RunProcess(self._config, self._directory, is_forked=self._is_forked) as process:
+        division = self._divisions[len(self.kills) % len(self._divisions)]
+        with RunProcess(self._config, self._directory, division, is_forked=self._is_forked) as process:
             saved_before = self._ledger.look()
             wait = self._wait_for_save if 2 * saves <= len(self.kills) else self._wait_anywhere
             if not wait(process):
@@ -165,14 +181,15 @@ def _read_owner(directory: Path) -> int | None:
         return None
 
 
-def make_config(algorithm: str, kills: int, *, mode: str = "sequential") -> dict[str, Any]:
+def make_config(algorithm: str, kills: int, *, mode: str = "sequential", num_envs: int | None = None) -> dict[str, Any]:
     """
     :param algorithm: ``ppo`` or ``dqn``
     :param kills: how many times the run is to be killed
     :param mode: ``parallel.mode``
+    :param num_envs: number of environments; ``None`` for a few, as the mode needs
     :return: a configuration that saves at every boundary, and lasts long enough
     """
-    parallel = _PARALLEL[mode]
+    parallel = _PARALLEL[mode] if num_envs is None else {"num_envs": num_envs}
     length = _STEPS_BETWEEN_SAVES // parallel["num_envs"]
     params = {**_PARAMS[algorithm], _ROLLOUT_LENGTH[algorithm]: length, "policy_kwargs": {"net_arch": [8]}}
     return {
@@ -202,7 +219,9 @@ def make_game_config(kills: int) -> dict[str, Any]:
     return config
 
 
-def compare(config: Path, kills: int, seed: int, folder: Path, *, is_forked: bool) -> int:
+def compare(
+    config: Path, kills: int, seed: int, folder: Path, *, is_forked: bool, divisions: Sequence[Sequence[str]] = ((),)
+) -> int:
     """
     Train whole and in parts, and print what came out.
 
@@ -212,11 +231,12 @@ def compare(config: Path, kills: int, seed: int, folder: Path, *, is_forked: boo
     :param folder: an empty directory
     :param is_forked: whether the processes that are killed are; the other one never is, so the order of a ``set``, say,
         is different in it
+    :param divisions: further arguments of the processes that are killed, in turn
     :return: how many things are wrong
     """
     whole, parts = folder / "whole", folder / "parts"
     ends = train_to_the_end(config, whole)
-    killer, problems = Killer(config, parts, seed, is_forked=is_forked), []
+    killer, problems = Killer(config, parts, seed, is_forked=is_forked, divisions=divisions), []
     print(f"{'kill':>4}  {'while':<8}  {'newest checkpoint':>17}  problems")
     while len(killer.kills) < kills or sum(kill.moment == "saving" for kill in killer.kills) * 2 < kills:
         if not killer.kill_once():
@@ -245,6 +265,7 @@ def main() -> int:
     parser.add_argument("config", nargs="?", type=Path, help="a YAML file, instead of a small run of --algorithm")
     parser.add_argument("--algorithm", choices=sorted(_PARAMS), default="ppo")
     parser.add_argument("--mode", choices=sorted(_PARALLEL), default="sequential", help="parallel.mode")
+    parser.add_argument("--elastic", action="store_true", help="divide the environments anew in each process")
     parser.add_argument("--game", action="store_true", help="self-play of Connect4 against a pool")
     parser.add_argument("--kills", type=int, default=6)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
@@ -257,9 +278,14 @@ def main() -> int:
             if options.game:
                 made = make_game_config(options.kills)
             else:
-                made = make_config(options.algorithm, options.kills, mode=options.mode)
+                num_envs = 4 if options.elastic else None
+                made = make_config(options.algorithm, options.kills, mode=options.mode, num_envs=num_envs)
             config.write_text(yaml.safe_dump(made))
-        return int(compare(config, options.kills, options.seed, Path(directory), is_forked=options.fork) > 0)
+        divisions = _DIVISIONS if options.elastic else ((),)
+        problems = compare(
+            config, options.kills, options.seed, Path(directory), is_forked=options.fork, divisions=divisions
+        )
+        return int(problems > 0)
 
 
 if __name__ == "__main__":

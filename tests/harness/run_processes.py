@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TextIO
@@ -34,17 +34,22 @@ class RunProcess:
 
     :param config: a YAML file
     :param directory: the run directory
+    :param arguments: further ones of the command
     :param is_forked: fork it from this process, which has imported nearly everything, instead of starting a new Python
     """
 
-    def __init__(self, config: Path, directory: Path, *, is_forked: bool = False) -> None:
+    def __init__(
+        self, config: Path, directory: Path, arguments: Sequence[str] = (), *, is_forked: bool = False
+    ) -> None:
         self.directory = directory
         self.config = config
+        self._arguments = arguments
         self._is_forked = is_forked
         self._output = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the process
 
     def __enter__(self) -> RunProcess:
         arguments = ["train", str(self.config), "--run-dir", str(self.directory), "--resume", "--quiet"]
+        arguments += self._arguments
         self._process = (_Fork if self._is_forked else _start_python)(arguments, self._output)
         return self
 
@@ -115,14 +120,17 @@ class RunProcess:
         return self._output.read()
 
 
-def train_to_the_end(config: Path, directory: Path, *, is_forked: bool = False) -> list[str]:
+def train_to_the_end(
+    config: Path, directory: Path, arguments: Sequence[str] = (), *, is_forked: bool = False
+) -> list[str]:
     """
     :param config: a YAML file
     :param directory: of a run, new or to be carried on
+    :param arguments: further ones of the command
     :param is_forked: as for :class:`RunProcess`
     :return: what is wrong
     """
-    with RunProcess(config, directory, is_forked=is_forked) as process:
+    with RunProcess(config, directory, arguments, is_forked=is_forked) as process:
         exit_status = process.wait()
         if exit_status != 0:
             return [f"exit status {exit_status}: {process.read_output()}"]

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from sb3_ext import ray_cluster
 from sb3_ext.errors import LaunchError, MissingExtraError
 from sb3_ext.launching import ray_launcher
 from sb3_ext.launching.ray_launcher import RayLauncher
@@ -78,7 +79,7 @@ def test_an_unreachable_head_is_reported_in_one_line(tmp_path: Path, monkeypatch
 
 @pytest.mark.usefixtures("assumed_ray")
 def test_another_service_on_the_port_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_launcher, "_TRIAL_SECONDS", 0.1)
+    monkeypatch.setattr(ray_cluster, "_TRIAL_SECONDS", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
         with pytest.raises(LaunchError, match=f"{address} is in use by something that does not answer as a Ray head"):

@@ -17,7 +17,7 @@ from sb3_ext import ConfigError, train
 from sb3_ext.building.training_environments import make_eval_env, try_exactness
 from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
 from sb3_ext.cli import cli
-from sb3_ext.config import load_config
+from sb3_ext.config import dump_config, load_config
 
 pytestmark = pytest.mark.procgen
 
@@ -81,6 +81,28 @@ def test_a_native_run_that_is_killed_repeatedly_equals_an_uninterrupted_one(
     path.write_text(yaml.safe_dump(TINY))
 
     run_harness("kill_and_resume.py", str(path), "--kills", "2")
+
+
+@pytest.mark.timeout(900)
+def test_a_run_of_separate_games_that_is_killed_resumes_exactly_in_other_processes(
+    tmp_path: Path, run_harness: Callable[..., str]
+) -> None:
+    path = tmp_path / "tiny.yaml"
+    config = load_config(
+        TINY,
+        [
+            *(
+                "parallel.mode=sequential",
+                "parallel.num_envs=4",
+                "agent.params.n_steps=4",
+                "agent.params.batch_size=16",
+            ),
+            *("train.total_steps=768", "train.callbacks.checkpoint.params.interval=16", "eval.every_steps=null"),
+        ],
+    )
+    path.write_text(dump_config(config))
+
+    run_harness("kill_and_resume.py", str(path), "--elastic", "--kills", "5")
 
 
 def test_evaluations_are_native_and_have_their_own_levels() -> None:

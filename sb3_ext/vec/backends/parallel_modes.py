@@ -22,6 +22,7 @@ BUILT_IN = {
     "subproc": "sb3_ext.vec.backends.subproc:SubprocBackend",
     "workers": "sb3_ext.vec.backends.workers:WorkersBackend",
     "native": "sb3_ext.vec.backends.native:NativeBackend",
+    "ray": "sb3_ext.vec.backends.ray_actors:RayBackend",
     "gymnasium": "sb3_ext.vec.backends.gymnasium_vectors:GymnasiumBackend",
 }
 

@@ -16,13 +16,14 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from sb3_ext.vec.process_lifetime import shield_new_processes
+from sb3_ext.vec.workers.shared_memory import ArraySpec, SharedBlock
 from sb3_ext.vec.workers.worker_errors import WorkerLostError
 from sb3_ext.vec.workers.worker_loop import run_worker
-from sb3_ext.vec.workers.worker_messages import unpack
+from sb3_ext.vec.workers.worker_messages import pack, unpack
 
 _EXIT_SECONDS = 1.0
 _SLICE_MILLISECONDS = 500.0
-_LEAST_START_SECONDS = 120.0  # a new process imports a lot
+LEAST_START_SECONDS = 120.0  # a new process imports a lot
 _MAKING = "making its environments"
 
 
@@ -59,8 +60,7 @@ class WorkerHandle:
     @property
     def place(self) -> str:
         """The worker and its environments, for messages."""
-        first, last = self.ranks[0], self.ranks[-1]
-        return f"worker {self.index} (environment{f's {first} to {last}' if last > first else f' {first}'})"
+        return name_worker(self.index, self.ranks)
 
     @property
     def is_started(self) -> bool:
@@ -111,12 +111,15 @@ class WorkerHandle:
             self._connection.send_bytes(message)
         self._note_task(task)
 
-    def send_descriptor(self, descriptor: int) -> None:
+    def attach(self, block: SharedBlock, specs: list[ArraySpec], has_actions: bool) -> None:
         """
-        :param descriptor: of a file that belongs to the previous message
+        :param block: shared memory for actions and results
+        :param specs: of its arrays
+        :param has_actions: whether actions are the first array
         """
+        self.send(pack(("attach", specs, has_actions, self.ranks.start, self.ranks.stop), "attach"), "attaching")
         with suppress(OSError):
-            socket.send_fds(self._socket, [b"0"], [descriptor])
+            socket.send_fds(self._socket, [b"0"], [block.fileno()])
 
     def receive(self) -> Any:
         """
@@ -184,7 +187,7 @@ class WorkerHandle:
         if self._timeout_seconds is None:
             return None
         is_making = self._task == _MAKING
-        seconds = max(self._timeout_seconds, _LEAST_START_SECONDS) if is_making else self._timeout_seconds
+        seconds = max(self._timeout_seconds, LEAST_START_SECONDS) if is_making else self._timeout_seconds
         return max(0.0, self._sent_at + seconds - time.monotonic()) * 1000
 
     def _limit_waiting(self) -> None:
@@ -208,3 +211,13 @@ class WorkerHandle:
         if code is not None and code < 0:
             return f"was killed by {signal.Signals(-code).name}"
         return f"ended with exit status {code}"
+
+
+def name_worker(index: int, ranks: range) -> str:
+    """
+    :param index: of a worker
+    :param ranks: of its environments
+    :return: the worker and its environments, for messages
+    """
+    first, last = ranks[0], ranks[-1]
+    return f"worker {index} (environment{f's {first} to {last}' if last > first else f' {first}'})"

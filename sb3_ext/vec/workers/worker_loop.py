@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from multiprocessing.connection import Connection
 from typing import Any
@@ -25,35 +25,55 @@ def run_worker(end: socket.socket, env_fns: bytes | Sequence[Callable[[], Any]],
     :param replacement: whether it replaces a lost worker: ``Monitor`` files are then continued
     """
     prepare_worker_process()
-    worker = _Worker(end)
+    connection = Connection(os.dup(end.fileno()))
+
+    def attach(specs: list[ArraySpec], has_actions: bool, first: int, last: int) -> None:
+        _, descriptors, _, _ = socket.recv_fds(end, 1, 1)
+        service.group.arrays = StepArrays.view(SharedBlock(specs, descriptors[0]), has_actions, first, last)
+
+    service = WorkerService({"attach": attach})
     with suppress(EOFError, OSError):  # the parent has disconnected, or ended
-        worker.answer(worker.make, env_fns, replacement)
-        worker.serve()
-    worker.group.close()
-
-
-class _Worker:
-    def __init__(self, end: socket.socket) -> None:
-        self.group = EnvironmentGroup()
-        self._socket = end
-        self._connection = Connection(os.dup(end.fileno()))
-
-    def serve(self) -> None:
-        group, receive = self.group, self._connection.recv_bytes
+        connection.send_bytes(service.make(env_fns, replacement))
         while True:
-            message = receive()
-            if not message:
-                self.answer(group.step)
-                continue
-            name, *arguments = unpack(message)
-            self.answer(self.attach if name == "attach" else getattr(group, name), *arguments)
+            connection.send_bytes(service.respond(connection.recv_bytes()))
+    service.group.close()
 
-    def answer(self, work: Callable[..., Any], *arguments: Any) -> None:
+
+class WorkerService:
+    """
+    Answer messages with the environments of a worker.
+
+    :param methods: answer messages that the group does not: what makes its arrays
+    :ivar group: the environments
+    """
+
+    def __init__(self, methods: Mapping[str, Callable[..., Any]]) -> None:
+        self.group = EnvironmentGroup()
+        self._methods = methods
+
+    def make(self, env_fns: bytes | Sequence[Callable[[], Any]], replacement: bool) -> bytes:
+        """
+        :param env_fns: functions that make the environments, perhaps packed
+        :param replacement: whether to continue ``Monitor`` files
+        :return: the answer
+        """
+        return self._answer(self._make, env_fns, replacement)
+
+    def respond(self, message: bytes) -> bytes:
+        """
+        :param message: see :mod:`sb3_ext.vec.workers.worker_messages`
+        :return: the answer
+        """
+        if not message:
+            return self._answer(self.group.step)
+        name, *arguments = unpack(message)
+        return self._answer(self._methods.get(name) or getattr(self.group, name), *arguments)
+
+    def _answer(self, work: Callable[..., Any], *arguments: Any) -> bytes:
         try:
-            packed = self._pack(work, work(*arguments))
+            return self._pack(work, work(*arguments))
         except Exception as error:  # the code of any environment runs here
-            packed = pack(Failure.describe(self.group.current, error), "failure")
-        self._connection.send_bytes(packed)
+            return pack(Failure.describe(self.group.current, error), "failure")
 
     def _pack(self, work: Callable[..., Any], result: Any) -> bytes:
         try:
@@ -68,13 +88,9 @@ class _Worker:
                     pack(info, "reset_info")
             raise
 
-    def make(self, env_fns: bytes | Sequence[Callable[[], Any]], replacement: bool) -> Any:
+    def _make(self, env_fns: bytes | Sequence[Callable[[], Any]], replacement: bool) -> Any:
         with appending_monitor_files() if replacement else nullcontext():
             self.group.make(unpack(env_fns) if isinstance(env_fns, bytes) else env_fns)
         if replacement:
             self.group.continue_monitor_files()
         return self.group.describe()
-
-    def attach(self, specs: list[ArraySpec], has_actions: bool, first: int, last: int) -> None:
-        _, descriptors, _, _ = socket.recv_fds(self._socket, 1, 1)
-        self.group.arrays = StepArrays.view(SharedBlock(specs, descriptors[0]), has_actions, first, last)

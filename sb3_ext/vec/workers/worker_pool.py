@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import cloudpickle  # type: ignore[import-untyped]
 
@@ -13,7 +13,6 @@ from sb3_ext.errors import ConfigError
 from sb3_ext.vec.unpicklable import find_unpicklable
 from sb3_ext.vec.workers.shared_memory import ArraySpec, SharedBlock
 from sb3_ext.vec.workers.worker_errors import WorkerLostError
-from sb3_ext.vec.workers.worker_handle import WorkerHandle
 from sb3_ext.vec.workers.worker_messages import Failure, pack
 
 logger = logging.getLogger(__name__)
@@ -23,46 +22,48 @@ _CLOSE_SECONDS = 5.0
 Result = TypeVar("Result")
 
 
+class Handle(Protocol):
+    """What a pool needs of each worker; see :class:`~sb3_ext.vec.workers.worker_handle.WorkerHandle`."""
+
+    index: int
+    ranks: range
+
+    @property
+    def is_started(self) -> bool: ...
+
+    @property
+    def pid(self) -> int: ...
+
+    def start(self, *, replacement: bool = False) -> None: ...
+
+    def attach(self, block: SharedBlock, specs: list[ArraySpec], has_actions: bool) -> None: ...
+
+    def send(self, message: bytes, task: str) -> None: ...
+
+    def receive(self) -> Any: ...
+
+    def disconnect(self) -> None: ...
+
+    def end(self, deadline: float) -> None: ...
+
+
 class WorkerPool:
     """
     Workers with as many environments each.
 
-    :param env_fns: make the environments
-    :param num_workers: divides their number
-    :param start_method: as for :class:`~sb3_ext.vec.workers.worker_vec_env.WorkerVecEnv`
-    :param timeout_seconds: for each answer of a worker; ``None`` waits for ever
+    :param handles: control one worker each
+    :param num_envs: number of environments in all
     :param max_restarts: how many lost workers are replaced; another loss is an error
-    :raises ConfigError: if an environment cannot be sent to another process
     :ivar handles: the workers
     :ivar seed: of the first environment; seeds of replaced environments follow from it
     :ivar replaced: reset infos of the workers that were replaced since the last step, by index
     """
 
-    def __init__(
-        self,
-        env_fns: Sequence[Callable[[], Any]],
-        num_workers: int,
-        *,
-        start_method: str,
-        timeout_seconds: float | None,
-        max_restarts: int,
-    ) -> None:
-        each = len(env_fns) // num_workers
-        groups = [range(first, first + each) for first in range(0, len(env_fns), each)]
-        self.handles = [
-            WorkerHandle(
-                index,
-                ranks,
-                # A forked process has the functions already, also those that cannot be pickled.
-                env_fns[ranks.start : ranks.stop] if start_method == "fork" else _pack_env_fns(env_fns, ranks),
-                start_method=start_method,
-                timeout_seconds=timeout_seconds,
-            )
-            for index, ranks in enumerate(groups)
-        ]
+    def __init__(self, handles: Sequence[Handle], num_envs: int, *, max_restarts: int) -> None:
+        self.handles = handles
         self.seed: int | None = None
         self.replaced: dict[int, list[dict[str, Any]]] = {}
-        self._num_envs = len(env_fns)
+        self._num_envs = num_envs
         self._max_restarts = max_restarts
         self._restarts = 0
         self._shared: tuple[SharedBlock, list[ArraySpec], bool] | None = None
@@ -111,7 +112,7 @@ class WorkerPool:
         for handle, packed in asked:
             handle.send(packed, task)
 
-        def receive(question: tuple[WorkerHandle, bytes]) -> Any:
+        def receive(question: tuple[Handle, bytes]) -> Any:
             handle, packed = question
             try:
                 return self._receive(handle, as_itself=as_itself)
@@ -133,14 +134,14 @@ class WorkerPool:
         if self._shared is not None:
             self._shared[0].close()
 
-    def _receive(self, handle: WorkerHandle, *, as_itself: bool = False) -> Any:
+    def _receive(self, handle: Handle, *, as_itself: bool = False) -> Any:
         answer = handle.receive()
         if isinstance(answer, Failure):
             rank = handle.ranks[answer.position]
             answer.raise_error(f"environment {rank} (in worker {handle.index})", as_itself=as_itself)
         return answer
 
-    def _receive_step(self, handle: WorkerHandle) -> Any:
+    def _receive_step(self, handle: Handle) -> Any:
         if handle.index in self.replaced:
             return None
         try:
@@ -149,15 +150,13 @@ class WorkerPool:
             self._replace(handle, error)
             return None
 
-    def _attach(self, handle: WorkerHandle) -> None:
+    def _attach(self, handle: Handle) -> None:
         if self._shared is None:
             return
-        block, specs, has_actions = self._shared
-        handle.send(pack(("attach", specs, has_actions, handle.ranks.start, handle.ranks.stop), "attach"), "attaching")
-        handle.send_descriptor(block.fileno())
+        handle.attach(*self._shared)
         self._receive(handle)
 
-    def _replace(self, handle: WorkerHandle, error: WorkerLostError) -> None:
+    def _replace(self, handle: Handle, error: WorkerLostError) -> None:
         while self._restarts < self._max_restarts:
             self._restarts += 1
             logger.warning(
@@ -173,7 +172,7 @@ class WorkerPool:
                 error = another
         raise error
 
-    def _restart(self, handle: WorkerHandle) -> list[dict[str, Any]]:
+    def _restart(self, handle: Handle) -> list[dict[str, Any]]:
         handle.start(replacement=True)
         self._receive(handle, as_itself=True)
         self._attach(handle)
@@ -184,7 +183,23 @@ class WorkerPool:
         return infos
 
 
-def _pack_env_fns(env_fns: Sequence[Callable[[], Any]], ranks: range) -> bytes:
+def split_ranks(num_envs: int, num_workers: int) -> list[range]:
+    """
+    :param num_envs: number of environments
+    :param num_workers: number of workers, which divides it
+    :return: the environments of each worker
+    """
+    each = num_envs // num_workers
+    return [range(first, first + each) for first in range(0, num_envs, each)]
+
+
+def pack_env_fns(env_fns: Sequence[Callable[[], Any]], ranks: range) -> bytes:
+    """
+    :param env_fns: make the environments
+    :param ranks: which of them to pack
+    :return: for another process
+    :raises ConfigError: if one cannot be sent to another process
+    """
     chosen = [env_fns[rank] for rank in ranks]
     try:
         packed: bytes = cloudpickle.dumps(chosen)

@@ -20,8 +20,9 @@ from sb3_ext.vec.monitor_files import MonitorFile
 from sb3_ext.vec.snapshots.environment_states import EnvironmentStates
 from sb3_ext.vec.snapshots.layer_snapshots import SnapshotError
 from sb3_ext.vec.workers.shared_memory import SharedBlock, StepArrays, has_shared_actions, list_step_specs
+from sb3_ext.vec.workers.worker_handle import WorkerHandle
 from sb3_ext.vec.workers.worker_messages import NOTHING, pack
-from sb3_ext.vec.workers.worker_pool import WorkerPool
+from sb3_ext.vec.workers.worker_pool import WorkerPool, pack_env_fns, split_ranks
 from sb3_ext.vec.workers.worker_split import STEP_TIMEOUT_SECONDS, split_environments
 
 _SAFE_START_METHODS = ("forkserver", "spawn")
@@ -71,18 +72,33 @@ class WorkerVecEnv(VecEnv):
         max_worker_restarts: int = 0,
         start_method: str | None = None,
     ) -> None:
-        self._pool = WorkerPool(
-            env_fns,
-            split_environments(len(env_fns), num_workers),
-            start_method=_choose_start_method(start_method),
-            timeout_seconds=step_timeout_seconds,
-            max_restarts=max_worker_restarts,
-        )
+        method = _choose_start_method(start_method)
+        groups = split_ranks(len(env_fns), split_environments(len(env_fns), num_workers))
+        handles = [
+            WorkerHandle(
+                index,
+                ranks,
+                # A forked process has the functions already, also those that cannot be pickled.
+                env_fns[ranks.start : ranks.stop] if method == "fork" else pack_env_fns(env_fns, ranks),
+                start_method=method,
+                timeout_seconds=step_timeout_seconds,
+            )
+            for index, ranks in enumerate(groups)
+        ]
+        self._use(WorkerPool(handles, len(env_fns), max_restarts=max_worker_restarts))
+
+    def _use(self, pool: WorkerPool) -> None:
+        """
+        Start the workers. Subclasses with workers of another kind call this instead of the constructor.
+
+        :param pool: of the workers
+        """
+        self._pool = pool
         # Also at garbage collection or the end of Python without close(): multiprocessing would wait for hanging
         # workers.
         self._close = multiprocessing.util.Finalize(self, self._pool.stop, exitpriority=1)
         try:
-            self._start(len(env_fns))
+            self._start(sum(len(handle.ranks) for handle in pool.handles))
         except BaseException:
             self.close()
             raise

@@ -353,7 +353,7 @@ def write_config(config: dict[str, Any]) -> str:
         ({"params": {"num_threads": 3}}, "parallel: 3 threads for 2 environments"),
         (
             {"num_workers": 2},
-            f"parallel: num_workers is for mode workers, but the mode is {THREADS}; set parallel.mode: workers",
+            f"parallel: num_workers is for mode workers or ray, but the mode is {THREADS}; set parallel.mode: work",
         ),
         (
             {"mode": "auto", "params": {"num_threads": 2}},
@@ -380,6 +380,6 @@ def test_it_is_in_the_json_schema() -> None:
 
     assert "; subproc: step each environment in a process of its own; workers: step" in mode["description"]
     assert built_in_and_installed == {
-        "enum": ["auto", "sequential", "subproc", "workers", "native", "gymnasium", "threads"]
+        "enum": ["auto", "sequential", "subproc", "workers", "native", "ray", "gymnasium", "threads"]
     }
     assert own == {"pattern": "^[^:]+:[^:]+$"}
