@@ -19,7 +19,7 @@ from sb3_ext.building.parallel import make_configured_backend
 from sb3_ext.config.evaluation_schema import EvalEnvConfig
 from sb3_ext.config.schema import EnvConfig, RunConfig
 from sb3_ext.errors import ConfigError, describe_error
-from sb3_ext.evaluation.video import LastFrameWrapper
+from sb3_ext.evaluation.last_frame import LastFrameWrapper
 from sb3_ext.internals.sb3 import wrap_env
 from sb3_ext.interruption import NEVER, Interruption
 from sb3_ext.runs.paths import RunPaths

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sb3_ext.cli.fast_imports import importing_sb3
 from sb3_ext.cli.flags import FLAGS, join_overrides, parse_flags, with_assignments, with_flags
 from sb3_ext.cli.tables import Column, format_table, measure_width, wrap
 
@@ -39,8 +40,9 @@ def advise(config: str | None, assignments: tuple[str, ...], seconds: float, **f
         raise click.UsageError(f"give CONFIG (a YAML file, or one of {shipped}), or --algo and --env")
     loaded = load_config(read_source(config), overrides)
 
-    from sb3_ext.advising.advice import explain_advice, measure_advice
-    from sb3_ext.building.memory import validate_memory
+    with importing_sb3():
+        from sb3_ext.advising.advice import explain_advice, measure_advice
+        from sb3_ext.building.memory import validate_memory
 
     validate_memory(loaded)
 

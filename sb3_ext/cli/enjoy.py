@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sb3_ext.cli.console import show_log
+from sb3_ext.cli.fast_imports import importing_sb3
 from sb3_ext.cli.options import check_distinct_files, ruled_option
 
 if TYPE_CHECKING:
@@ -115,13 +116,14 @@ def enjoy(
         return
     if render:
         check_display()
-    import gymnasium
+    with importing_sb3():
+        import gymnasium
 
-    from sb3_ext.agents.agent import find_agent, load_agent, make_agent_env
-    from sb3_ext.agents.agent_episodes import play
-    from sb3_ext.building.training_environments import choose_eval_seed, count_eval_envs
-    from sb3_ext.errors import MissingExtraError
-    from sb3_ext.evaluation.evaluate import summarize
+        from sb3_ext.agents.agent import find_agent, load_agent, make_agent_env
+        from sb3_ext.agents.agent_episodes import play
+        from sb3_ext.building.training_environments import choose_eval_seed, count_eval_envs
+        from sb3_ext.errors import MissingExtraError
+        from sb3_ext.evaluation.evaluate import summarize
 
     source = find_agent(target, checkpoint=checkpoint, env_id=env_id, algorithm=algo, trust=trust)
     if video is not None:

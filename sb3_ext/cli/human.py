@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sb3_ext.cli.board import CONNECT4, draw_advice, draw_board
+from sb3_ext.cli.fast_imports import importing_sb3
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,8 +37,9 @@ def play_person(
     import numpy as np
     from rich.console import Console
 
-    from sb3_ext.agents.agent import find_agent
-    from sb3_ext.agents.agent_games import seat_agent
+    with importing_sb3():
+        from sb3_ext.agents.agent import find_agent
+        from sb3_ext.agents.agent_games import seat_agent
     from sb3_ext.evaluation.play import PersonGame
 
     source = find_agent(target, checkpoint=checkpoint)

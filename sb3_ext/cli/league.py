@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sb3_ext.cli.console import show_log
+from sb3_ext.cli.fast_imports import importing_sb3
 from sb3_ext.cli.league_tables import print_exploitation, print_league
 from sb3_ext.cli.options import check_distinct_files, ruled_option
 from sb3_ext.cli.position_tables import print_positions
@@ -94,13 +95,14 @@ def league(
     for path in (output, json_path):
         if path is not None and not os.access(path.absolute().parent, os.W_OK):  # before any game is played
             raise click.UsageError(f"{path}: cannot be written: its directory does not exist or is write-protected")
-    from sb3_ext.building.game_environments import compute_eval_shares, make_configured_game
-    from sb3_ext.building.run_config import load_run_config
-    from sb3_ext.errors import RunError
-    from sb3_ext.evaluation.league_players import load_agents, make_anchors
-    from sb3_ext.evaluation.league_positions import measure_players
-    from sb3_ext.runs.run_registry import find_run
-    from sb3_ext.selfplay.matches.round_robin import play_league
+    with importing_sb3():
+        from sb3_ext.building.game_environments import compute_eval_shares, make_configured_game
+        from sb3_ext.building.run_config import load_run_config
+        from sb3_ext.errors import RunError
+        from sb3_ext.evaluation.league_players import load_agents, make_anchors
+        from sb3_ext.evaluation.league_positions import measure_players
+        from sb3_ext.runs.run_registry import find_run
+        from sb3_ext.selfplay.matches.round_robin import play_league
 
     found = find_run(run)
     config = load_run_config(found.paths, trust=trust)

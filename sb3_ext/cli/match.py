@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sb3_ext.cli.fast_imports import importing_sb3
 from sb3_ext.cli.tables import Column, format_table, measure_width
 
 if TYPE_CHECKING:
@@ -42,9 +43,10 @@ def print_match(
     :param json_path: where to write the figures
     :param trust: read pickles, too
     """
-    from sb3_ext.agents.agent import find_agent
-    from sb3_ext.agents.agent_games import play_against
-    from sb3_ext.building.training_environments import choose_eval_seed
+    with importing_sb3():
+        from sb3_ext.agents.agent import find_agent
+        from sb3_ext.agents.agent_games import play_against
+        from sb3_ext.building.training_environments import choose_eval_seed
 
     source = find_agent(target, checkpoint=checkpoint)
     used_seed = choose_eval_seed(source.config) if seed is None else seed

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from sb3_ext.cli.console import show_log
+from sb3_ext.cli.fast_imports import importing_sb3
 from sb3_ext.cli.flags import with_assignments
 from sb3_ext.cli.run_arguments import find_named_run, with_root
 from sb3_ext.cli.train import carry_out
@@ -21,7 +22,8 @@ from sb3_ext.runs.run_registry import RUNS
 @with_root
 def resume(run: str, assignments: tuple[str, ...], root: Path) -> None:
     """Resume RUN, a run directory or a name below runs/, from its latest checkpoint."""
-    from sb3_ext.training.resuming import AlreadyCompleted, resume_run
+    with importing_sb3():
+        from sb3_ext.training.resuming import AlreadyCompleted, resume_run
 
     # Without --root, the checkpoint of a run will do as well.
     target = run if root == RUNS else find_named_run(run, root).paths.root

@@ -12,6 +12,7 @@ import click
 
 from sb3_ext.cli.console import show_log
 from sb3_ext.cli.enjoy import check_display, enjoy
+from sb3_ext.cli.fast_imports import importing_sb3
 from sb3_ext.cli.flags import (
     FLAGS,
     join_overrides,
@@ -157,9 +158,10 @@ def train(
     is_silent = placement is not None and placement.rank > 0
     click.get_current_context().with_resource(show_log(quiet=quiet or is_silent, verbose=verbose and not is_silent))
 
-    from sb3_ext.config import Override
-    from sb3_ext.training.resuming import AlreadyCompleted, resume_run
-    from sb3_ext.training.start import start_run
+    with importing_sb3():
+        from sb3_ext.config import Override
+        from sb3_ext.training.resuming import AlreadyCompleted, resume_run
+        from sb3_ext.training.start import start_run
 
     cpu = [Override(("agent", "device"), "cpu", "--force-cpu")] if force_cpu else []
     overrides = join_overrides([*parse_flags(flags), *parse_tracker_flags(flags), *cpu], assignments)

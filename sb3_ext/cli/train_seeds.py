@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
+from sb3_ext.cli.fast_imports import importing_sb3
 from sb3_ext.cli.launcher_options import is_distributed, opening_launcher
 from sb3_ext.cli.options import name_parameter
 from sb3_ext.cli.tables import Column, format_table, measure_width
@@ -57,11 +58,12 @@ def train_seeds(
     :raises LaunchError: if the launcher cannot be used
     :raises RunError: if the directory cannot be used
     """
-    from sb3_ext.config import load_config, read_source
-    from sb3_ext.runs.signals import SignalWatch
-    from sb3_ext.sweeps.seeds import parse_seeds
-    from sb3_ext.sweeps.sweep import Sweep
-    from sb3_ext.training.start import name_run_directory
+    with importing_sb3():
+        from sb3_ext.config import load_config, read_source
+        from sb3_ext.runs.signals import SignalWatch
+        from sb3_ext.sweeps.seeds import parse_seeds
+        from sb3_ext.sweeps.sweep import Sweep
+        from sb3_ext.training.start import name_run_directory
 
     chosen = parse_seeds(seeds)
     read = read_source(source)

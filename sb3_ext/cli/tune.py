@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sb3_ext.cli.console import show_log
+from sb3_ext.cli.fast_imports import importing_sb3
 from sb3_ext.cli.flags import join_overrides, with_assignments
 from sb3_ext.cli.launcher_options import is_distributed, opening_launcher, with_launcher
 from sb3_ext.cli.tables import measure_width
@@ -67,10 +68,11 @@ def tune(
     flags = [_make_override(name, value) for name, value in given.items() if value is not None]
     overrides = join_overrides(flags, assignments)
 
-    import optuna  # after the package, whose error names what to install
+    with importing_sb3():
+        import optuna  # after the package, whose error names what to install
 
-    from sb3_ext.tuning.plan import make_plan
-    from sb3_ext.tuning.study import open_study
+        from sb3_ext.tuning.plan import make_plan
+        from sb3_ext.tuning.study import open_study
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     os.environ.setdefault("MPLBACKEND", "agg")  # Optuna draws with pyplot, which would look for a screen

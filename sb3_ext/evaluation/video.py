@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-import gymnasium as gym
 import numpy as np
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, unwrap_vec_normalize
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
@@ -13,22 +11,6 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 from sb3_ext.evaluation.film import Film, Frame, caption_frame
 
 _LAST_FRAME_SECONDS = 0.7
-
-
-class LastFrameWrapper(gym.Wrapper[Any, Any, Any, Any]):
-    """
-    Render the last state of each episode into ``info["last_frame"]``, since a ``VecEnv`` resets its environment before
-    a caller can render that state.
-
-    :param env: made with ``render_mode="rgb_array"``
-    """
-
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """Step, and add the frame to the info of the last step."""
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        if terminated or truncated:
-            info["last_frame"] = self.env.render()
-        return observation, reward, terminated, truncated, info
 
 
 class VideoRecorder(VecEnvWrapper):
@@ -44,7 +26,7 @@ class VideoRecorder(VecEnvWrapper):
             recorder.close()
 
     :param venv: a single environment, made with ``render_mode="rgb_array"``. To include the last state of episodes,
-        wrap the environment itself in a :class:`LastFrameWrapper`
+        wrap the environment itself in a :class:`~sb3_ext.evaluation.last_frame.LastFrameWrapper`
     :param path: path that ends in ``.mp4`` or ``.gif``
     :raises ValueError: if there are several environments, they cannot be rendered, or the path has another suffix
     :raises MissingExtraError: if ffmpeg is needed and missing

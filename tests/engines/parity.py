@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -13,6 +14,8 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv
 from torch.distributions import normal, utils
@@ -21,6 +24,34 @@ from sb3_ext.engines.engine_registry import get_engine
 
 TOLERANCE = 1e-5
 ENGINES = ("torch", "xla")
+
+
+def search_examples(check: Callable[[st.DataObject], None], *, seconds: float = 120.0, at_least: int = 5) -> None:
+    """
+    Check random examples until the time is over. Each compiles programs, which takes seconds, so a failing example is
+    reported as it was drawn: looking for a smaller one could take an hour.
+
+    :param check: draws an example and checks it
+    :param seconds: time after which no further example is checked
+    :param at_least: number of examples that must have been checked by then
+    """
+    ends_at, checked = time.monotonic() + seconds, 0
+
+    @settings(
+        max_examples=60,
+        deadline=None,
+        phases=[Phase.reuse, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(data=st.data())
+    def check_examples(data: st.DataObject) -> None:
+        nonlocal checked
+        if time.monotonic() < ends_at:
+            check(data)
+            checked += 1
+
+    check_examples()
+    assert checked >= at_least
 
 
 class RandomEnv(gymnasium.Env[Any, Any]):

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 from gymnasium import spaces
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from parity import ENGINES, check_measuring, check_parity, compare_logs, make_filled, make_update
+from parity import ENGINES, check_measuring, check_parity, compare_logs, make_filled, make_update, search_examples
 from sb3_contrib import QRDQN, TQC
 from stable_baselines3 import DDPG, DQN, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -110,10 +109,11 @@ def test_many_gradient_steps_are_split_and_few_numbers_of_them_have_a_program() 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-@given(data=st.data())
-def test_any_shapes_and_settings(data: st.DataObject) -> None:
+def test_any_shapes_and_settings() -> None:
+    search_examples(check_example)
+
+
+def check_example(data: st.DataObject) -> None:
     algorithm = data.draw(st.sampled_from([DQN, QRDQN, SAC, TD3, DDPG, TQC]))
     is_discrete = algorithm in (DQN, QRDQN)
     observations = data.draw(

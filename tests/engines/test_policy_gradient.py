@@ -8,9 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 from gymnasium import spaces
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from parity import ENGINES, TOLERANCE, check_measuring, check_parity, compare, compare_logs, make_filled, update_all
+from parity import (
+    ENGINES,
+    TOLERANCE,
+    check_measuring,
+    check_parity,
+    compare,
+    compare_logs,
+    make_filled,
+    search_examples,
+    update_all,
+)
 from sb3_contrib import MaskablePPO
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -113,10 +122,11 @@ def test_measuring_changes_neither_the_model_nor_random_numbers(engine_id: str) 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-@given(data=st.data())
-def test_any_shapes_and_settings(data: st.DataObject) -> None:
+def test_any_shapes_and_settings() -> None:
+    search_examples(check_example)
+
+
+def check_example(data: st.DataObject) -> None:
     observations = data.draw(
         st.sampled_from(
             [VECTOR, spaces.Discrete(5), spaces.MultiDiscrete([2, 3]), spaces.MultiBinary(3), IMAGE, PLANES]

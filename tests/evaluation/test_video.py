@@ -19,7 +19,8 @@ from sb3_ext.errors import MissingExtraError
 from sb3_ext.evaluation import video as video_module
 from sb3_ext.evaluation.episode_loop import Episode, play_episodes
 from sb3_ext.evaluation.film import Film, caption_frame
-from sb3_ext.evaluation.video import LastFrameWrapper, VideoRecorder
+from sb3_ext.evaluation.last_frame import LastFrameWrapper
+from sb3_ext.evaluation.video import VideoRecorder
 
 
 class BrightnessEnv(gym.Env[Any, Any]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
@@ -80,15 +81,12 @@ class Manifest:
     ranks: Annotated[int, Field(ge=1)] = 1
 
 
-_ADAPTER = TypeAdapter(Manifest)
-
-
 def render_manifest(manifest: Manifest) -> str:
     """
     :param manifest: the manifest
     :return: content of its file: JSON whose last entry is the sha256 of the preceding ones
     """
-    content = _ADAPTER.dump_python(manifest, mode="json")
+    content = _make_adapter().dump_python(manifest, mode="json")
     return _render({**content, "sha256": _hash(content)})
 
 
@@ -115,7 +113,7 @@ def parse_manifest(raw: bytes) -> Manifest:
             f"manifest.json has format {version}, but this version of sb3_ext reads {OLDEST_FORMAT} to {FORMAT}"
         )
     try:
-        manifest = _ADAPTER.validate_json(json.dumps(content))
+        manifest = _make_adapter().validate_json(json.dumps(content))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
@@ -140,3 +138,8 @@ def _hash(content: dict[str, Any]) -> str:
 
 def _render(content: dict[str, Any]) -> str:
     return json.dumps(content, indent=2) + "\n"
+
+
+@functools.cache
+def _make_adapter() -> TypeAdapter[Manifest]:
+    return TypeAdapter(Manifest)  # takes milliseconds, so not at the import

@@ -16,6 +16,7 @@ affects all bundles that have it. Rows of small buffers are copied.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -45,7 +46,6 @@ _MOST_PIECES = 8
 """A complete segment in more pieces than this is merged into one file."""
 _COPIED_BYTES = 16 * 2**20
 """Rows of buffers up to this size are copied from bundle to bundle."""
-_ADAPTER = TypeAdapter(ReplayIndex)
 
 
 class LostRowsError(CheckpointError):
@@ -84,7 +84,7 @@ def write_replay(
     if snapshot.extras:
         files.write(_EXTRAS, lambda file: write_arrays(file, snapshot.extras, compress=True))
     index = dataclasses.replace(snapshot.index, pieces=(*kept, *new), infos=tuple(infos))
-    files.write_bytes(INDEX, _ADAPTER.dump_json(index, indent=2))
+    files.write_bytes(INDEX, _make_adapter().dump_json(index, indent=2))
     return index
 
 
@@ -157,7 +157,7 @@ def read_replay_index(bundle: Path) -> ReplayIndex:
     :raises CheckpointError: if the index is missing or invalid
     """
     try:
-        return _ADAPTER.validate_json((bundle / INDEX).read_bytes(), strict=True)
+        return _make_adapter().validate_json((bundle / INDEX).read_bytes(), strict=True)
     except (OSError, ValidationError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"{bundle / INDEX} cannot be read: {reason}") from error
@@ -244,3 +244,8 @@ def _validate_rows(piece: Piece, name: str, rows: Array, arrays: Mapping[str, An
         raise CheckpointError(
             f"{piece.file}: {name} holds {rows.dtype}{list(rows.shape[1:])}, but the model's buffer has {expected}"
         )
+
+
+@functools.cache
+def _make_adapter() -> TypeAdapter[ReplayIndex]:
+    return TypeAdapter(ReplayIndex)  # takes milliseconds, so not at the import
