@@ -17,7 +17,7 @@ def test_no_garbage_is_collected_during_imports_and_what_is_imported_is_left_out
 
     try:
         with importing_sb3():
-            print(gc.isenabled(), "stable_baselines3" in sys.modules, "rich" in sys.modules)
+            print(gc.isenabled(), "stable_baselines3" in sys.modules, "rich.progress" in sys.modules)
             import no_such_module
     except ModuleNotFoundError as error:
         print(gc.isenabled(), gc.get_freeze_count() > 10_000, error.name)

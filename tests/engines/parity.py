@@ -26,16 +26,18 @@ TOLERANCE = 1e-5
 ENGINES = ("torch", "xla")
 
 
-def search_examples(check: Callable[[st.DataObject], None], *, seconds: float = 120.0, at_least: int = 5) -> None:
+def search_examples(
+    draw: Callable[[st.DataObject], Callable[[], None]], *, seconds: float = 120.0, at_least: int = 5
+) -> None:
     """
     Check random examples until the time is over. Each compiles programs, which takes seconds, so a failing example is
     reported as it was drawn: looking for a smaller one could take an hour.
 
-    :param check: draws an example and checks it
+    :param draw: draws an example, and returns a function that checks it
     :param seconds: time after which no further example is checked
     :param at_least: number of examples that must have been checked by then
     """
-    ends_at, checked = time.monotonic() + seconds, 0
+    ends_at, checked, is_failing = time.monotonic() + seconds, 0, False
 
     @settings(
         max_examples=60,
@@ -45,9 +47,14 @@ def search_examples(check: Callable[[st.DataObject], None], *, seconds: float = 
     )
     @given(data=st.data())
     def check_examples(data: st.DataObject) -> None:
-        nonlocal checked
-        if time.monotonic() < ends_at:
-            check(data)
+        nonlocal checked, is_failing
+        check = draw(data)
+        if time.monotonic() < ends_at or is_failing:  # hypothesis runs a failing example once more
+            try:
+                check()
+            except Exception:
+                is_failing = True
+                raise
             checked += 1
 
     check_examples()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -110,10 +112,10 @@ def test_many_gradient_steps_are_split_and_few_numbers_of_them_have_a_program() 
 
 @pytest.mark.slow
 def test_any_shapes_and_settings() -> None:
-    search_examples(check_example)
+    search_examples(draw_example)
 
 
-def check_example(data: st.DataObject) -> None:
+def draw_example(data: st.DataObject) -> Callable[[], None]:
     algorithm = data.draw(st.sampled_from([DQN, QRDQN, SAC, TD3, DDPG, TQC]))
     is_discrete = algorithm in (DQN, QRDQN)
     observations = data.draw(
@@ -134,7 +136,8 @@ def check_example(data: st.DataObject) -> None:
         arguments["tau"] = data.draw(st.sampled_from([0.005, 0.5, 1.0]))
     if algorithm is TD3:
         arguments["policy_delay"] = data.draw(st.integers(1, 3))
-    check(
+    return partial(
+        check,
         algorithm,
         observations,
         DISCRETE if is_discrete else CONTINUOUS,

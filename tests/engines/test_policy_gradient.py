@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -123,10 +125,10 @@ def test_measuring_changes_neither_the_model_nor_random_numbers(engine_id: str) 
 
 @pytest.mark.slow
 def test_any_shapes_and_settings() -> None:
-    search_examples(check_example)
+    search_examples(draw_example)
 
 
-def check_example(data: st.DataObject) -> None:
+def draw_example(data: st.DataObject) -> Callable[[], None]:
     observations = data.draw(
         st.sampled_from(
             [VECTOR, spaces.Discrete(5), spaces.MultiDiscrete([2, 3]), spaces.MultiBinary(3), IMAGE, PLANES]
@@ -159,4 +161,4 @@ def check_example(data: st.DataObject) -> None:
             "clip_range_vf": data.draw(st.sampled_from([None, 0.1])),
         }
     # Where Adam divides by small moments, float32 has fewer digits.
-    check(algorithm, observations, actions, steps=16, policy_kwargs=kwargs, tolerance=10, **arguments)
+    return partial(check, algorithm, observations, actions, steps=16, policy_kwargs=kwargs, tolerance=10, **arguments)
