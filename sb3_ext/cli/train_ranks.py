@@ -42,10 +42,13 @@ def train_ranks(
 
     from sb3_ext.errors import RankLostError
     from sb3_ext.ranks.rank_group import RankGroup
+    from sb3_ext.runs.signals import dying_of_signals
     from sb3_ext.vec.process_lifetime import request_sigterm_from_parent
 
     request_sigterm_from_parent()  # of a launcher that is killed
-    with RankGroup(placement, uses_gpus=torch.cuda.is_available()) as group:
+    with dying_of_signals():
+        group = RankGroup(placement, uses_gpus=torch.cuda.is_available())
+    with group:
         try:
             if group.is_leader:
                 return _lead(group, begin, source, overrides, rendered=rendered)

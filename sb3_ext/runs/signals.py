@@ -63,6 +63,20 @@ def raising_on_sigterm() -> Iterator[None]:
         _put_back(signal.SIGTERM, previous)
 
 
+@contextmanager
+def dying_of_signals() -> Iterator[None]:
+    """
+    Context manager in which SIGINT and SIGTERM end the process at once, for calls into C++ code that waits: Python's
+    handlers run only when such a call returns. Use it only while there is nothing to close or save.
+    """
+    previous = {number: signal.signal(number, signal.SIG_DFL) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            _put_back(number, handler)
+
+
 class SignalWatch:
     """
     Record SIGINT and SIGTERM between :meth:`begin` and :meth:`end`, or inside a ``with`` block.

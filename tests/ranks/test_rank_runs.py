@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +18,7 @@ import yaml
 from stable_baselines3 import PPO
 
 from rank_kills import make_config
-from rank_processes import run_commands
+from rank_processes import find_free_port, make_variables, run_commands
 from run_digests import digest_run
 from sb3_ext import load_run
 from sb3_ext.checkpoints.bundle.bundle import verify_bundle
@@ -158,3 +164,28 @@ def test_a_mistake_that_every_rank_finds_is_reported_once(write_config: Callable
     assert "agent.device: found 'cuda:9'" in ends[0].output
     assert ends[1].output == ""
     assert not (tmp_path / "run").exists()
+
+
+def test_sigterm_ends_a_rank_that_waits_for_the_others(write_config: Callable[..., Path], tmp_path: Path) -> None:
+    variables = {**os.environ, **make_variables(0, 2, find_free_port())}
+    command = [sys.executable, "-m", "sb3_ext", "train", str(write_config()), "--run-dir", str(tmp_path / "run")]
+    process = subprocess.Popen(command, env=variables)
+    try:
+        wait_for_listener(int(variables["MASTER_PORT"]))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == -signal.SIGTERM
+    finally:
+        process.kill()
+        process.wait()
+    assert not (tmp_path / "run").exists()
+
+
+def wait_for_listener(port: int) -> None:
+    """Wait until a process listens to a port, as rank 0 does from when it waits for the others."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with socket.socket() as client:
+            if client.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"port {port}: no process listens")
