@@ -300,7 +300,7 @@ def test_a_failed_resume_leaves_the_run_as_it_was() -> None:
     run.paths.resolved_config.write_text(yaml.safe_dump(resolved))
     with pytest.raises(sb3_ext.Sb3ExtError):
         resume("run")
-    assert Run(Path("run")).status == "failed"
+    assert Run(Path("run")).status == "stopped"
     assert CheckpointStore(run.paths.checkpoints).find_latest() is not None
 
 

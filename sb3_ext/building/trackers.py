@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from sb3_ext.building.callbacks import Callbacks
@@ -53,11 +54,19 @@ def describe_tracked_run(paths: RunPaths, step: int | None = None) -> TrackedRun
         group = RunGroup(study["name"], study["id"], paths.root.parent)
         tags |= {"study": study["name"], "trial": str(study["trial"])}
     elif (paths.root.parent / SWEEP_FILE).exists():
-        directory = paths.root.parent.absolute()
-        group = RunGroup(directory.name, hashlib.sha256(str(directory).encode()).hexdigest()[:16], directory)
-        tags |= {"sweep": directory.name, "seed": str(meta.get("seed"))}
+        group = describe_sweep(paths.root.parent)
+        tags |= {"sweep": group.name, "seed": str(meta.get("seed"))}
     tags |= {"run_directory": str(paths.root)}
     return TrackedRun(paths.root.name, paths.root, step=step, tags=tags, group=group)
+
+
+def describe_sweep(directory: Path) -> RunGroup:
+    """
+    :param directory: directory of a sweep over seeds
+    :return: the sweep as a group for trackers
+    """
+    directory = directory.absolute()
+    return RunGroup(directory.name, hashlib.sha256(str(directory).encode()).hexdigest()[:16], directory)
 
 
 def log_files(trackers: RunTrackers, paths: RunPaths) -> None:

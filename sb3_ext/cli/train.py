@@ -229,7 +229,7 @@ def carry_out(start: RunStart, *, rendered: bool = False) -> int:
         try:
             train_run(start, rendered=rendered)
         except (Sb3ExtError, KeyboardInterrupt):
-            if not start.session.paths.status.exists():
+            if start.session.is_undone:
                 raise  # nothing was trained: the message is all there is
         except Exception as error:
             reason = (start.session.status.status.stop_reason or "").removeprefix("error: ")

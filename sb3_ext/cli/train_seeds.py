@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,10 +60,12 @@ def train_seeds(
     :raises RunError: if the directory cannot be used
     """
     with importing_sb3():
+        from sb3_ext.building.trackers import describe_sweep
         from sb3_ext.config import load_config, read_source
         from sb3_ext.runs.signals import SignalWatch
         from sb3_ext.sweeps.seeds import parse_seeds
         from sb3_ext.sweeps.sweep import Sweep
+        from sb3_ext.tracking.group_tracking import tracking_group
         from sb3_ext.training.start import name_run_directory
 
     chosen = parse_seeds(seeds)
@@ -76,6 +79,7 @@ def train_seeds(
         with (
             opening_launcher(launcher, launcher_options, sweep.directory.absolute(), most) as opened,
             SignalWatch() as signals,
+            tracking_group(describe_sweep(sweep.directory), config.tracking, lambda: _describe_end(sweep)),
         ):
             status = _train_members(sweep, missing, opened, arguments, signals)
     finally:
@@ -136,6 +140,14 @@ def _train_members(
     if signals.received is not None:
         return _EXIT_BY_SIGNAL[signals.received]
     return _EXIT_ERROR if has_failed else 0
+
+
+def _describe_end(sweep: Sweep) -> tuple[str, dict[str, int]]:
+    """:return: status and summary for trackers"""
+    members = [sweep.find_member(seed) for seed in sweep.seeds]
+    counts = Counter("missing" if member is None else member.status for member in members)
+    status = "failed" if counts["failed"] else "completed" if set(counts) == {"completed"} else "stopped"
+    return status, {f"runs_{name}": count for name, count in counts.items()}
 
 
 def _print_end(sweep: Sweep, member: MemberEnd, signal_name: str | None) -> None:

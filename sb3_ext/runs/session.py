@@ -49,11 +49,12 @@ class RunSession:
     are removed, the log is closed, the previous signal handlers are restored and the lock is released. An exception
     makes the run ``failed`` and is raised again; an interrupt makes it ``stopped``, and is raised again unless it is
     due to the stop file during :meth:`starting`. An :class:`Sb3ExtError` before anything was trained removes the new
-    directory.
+    directory; a run that it prevents from resuming keeps its earlier status, unless it was rewound.
 
     :ivar paths: paths of the run's files
     :ivar status: status file of the run
     :ivar signals: records SIGINT and SIGTERM from just before the directory was locked
+    :ivar is_undone: whether the directory is as it was before: there is none, or that of the earlier status
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class RunSession:
         status: StatusFile,
         signals: SignalWatch,
         *,
+        earlier: RunStatus | None = None,
         new: bool = True,
     ) -> None:
         self.paths = paths
@@ -72,6 +74,8 @@ class RunSession:
         self._lock = lock
         self._log = log
         self._is_new = new
+        self._earlier = earlier
+        self.is_undone = False
         self._is_starting = False
         self._stop_reason: str | None = None
         self._stop_detail: str | None = None
@@ -118,13 +122,14 @@ class RunSession:
             raise
 
     @classmethod
-    def resume(cls, directory: Path, *, entry: Mapping[str, Any]) -> RunSession:
+    def resume(cls, directory: Path, *, entry: Mapping[str, Any], rewinds: bool = False) -> RunSession:
         """
         Own the directory of a run that has ended or was killed. Enter the ``with`` block at once.
 
         :param directory: a run directory
         :param entry: further fields of its line in ``resumes.jsonl``, besides time, host and the previous end; plain
             data
+        :param rewinds: whether the run goes back to an older checkpoint
         :raises RunError: if another process owns it, it is not a run, or it cannot be written
         """
         paths = RunPaths(Path(directory).absolute())
@@ -146,7 +151,8 @@ class RunSession:
                 line = {"time": status.last_heartbeat, "host": status.host, **previous, **entry}
                 file.write(json.dumps(line) + "\n")
             write_json(paths.status, status.to_json())
-            return cls(paths, lock, TrainingLog(paths.log), StatusFile(paths.status, status), signals, new=False)
+            log, status_file = TrainingLog(paths.log), StatusFile(paths.status, status)
+            return cls(paths, lock, log, status_file, signals, earlier=None if rewinds else earlier, new=False)
         except BaseException as error:
             lock.release()
             signals.end()
@@ -212,13 +218,16 @@ class RunSession:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
         self.signals.ignore_further()
-        is_kept = not self._is_new or self._has_trained() or not isinstance(error, Sb3ExtError)
+        can_undo = self._is_new or self._earlier is not None
+        self.is_undone = can_undo and not self._has_trained() and isinstance(error, Sb3ExtError)
         try:
-            if is_kept:
+            if not self.is_undone:
                 self._record_end(error)
+            elif self._earlier is not None:
+                self._restore(self._earlier)
         finally:
             self._log.close()
-            if not is_kept:
+            if self.is_undone and self._is_new:
                 shutil.rmtree(self.paths.root, ignore_errors=True)
             self._lock.release()
             self.signals.end()
@@ -227,7 +236,17 @@ class RunSession:
 
     def _has_trained(self) -> bool:
         status = self.status.status
-        return status.step > 0 or status.phase != "starting"
+        return status.phase != "starting" or (self._is_new and status.step > 0)
+
+    def _restore(self, earlier: RunStatus) -> None:
+        """Restore the status before a resume, and remove the line of the resume."""
+        write_json(self.paths.status, earlier.to_json())
+        *lines, _ = self.paths.resumes.read_text(encoding="utf-8").splitlines(keepends=True)
+        if lines:
+            write_text(self.paths.resumes, "".join(lines))
+        else:
+            self.paths.resumes.unlink()
+        self._remove_pid_and_stop()
 
     def _record_end(self, error: BaseException | None) -> None:
         reason = self._choose_reason(error)
@@ -238,6 +257,9 @@ class RunSession:
         self.status.write(durable=True)
         if error is not None:
             self._log.write_traceback(reason, error)
+        self._remove_pid_and_stop()
+
+    def _remove_pid_and_stop(self) -> None:
         for path in (self.paths.stop, self.paths.pid):
             try:
                 path.unlink(missing_ok=True)

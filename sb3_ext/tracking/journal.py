@@ -82,9 +82,10 @@ class Journal:
     A record is durable, and can be sent, when a checkpoint at or after its ``logged_at`` is on the disk, since the run
     never resumes from an earlier step.
 
-    A journal that has become too large is halved: first, the oldest records that every tracker was sent are dropped;
-    then every second record of training values, with a warning. Evaluations, files, models and the end of a
-    training are kept until they are sent. The numbers of the other records do not change.
+    A journal that has become too large is halved: first, the oldest records that every tracker was sent are dropped,
+    except those of files, which show what need not be sent again; then every second record of training values, with a
+    warning. Evaluations, models and the end of a training are kept until they are sent. The numbers of the other
+    records do not change.
 
     :param path: path of the file, which need not exist yet
     :param max_bytes: size above which it is halved
@@ -225,10 +226,15 @@ class Journal:
         """Halve the file, and keep what matters. A disk that fails leaves it as it is."""
         data, sent, target = self._path.read_bytes(), self._find_sent(), self._max_bytes // 2
         sizes = [end - begin for begin, end in itertools.pairwise([*self._offsets, self._size])]
-        first = min(bisect_left(self._numbers, sent), bisect_left(self._offsets, self._size - target), len(sizes) - 1)
-        lines = [data[begin : begin + size] for begin, size in zip(self._offsets[first:], sizes[first:], strict=True)]
-        kept = [*zip(self._numbers[first:], lines, map(_is_lasting, lines), strict=True)]
-        size = sum(map(len, lines))
+        lines = [data[begin : begin + size] for begin, size in zip(self._offsets, sizes, strict=True)]
+        excess = self._size - target + sum(len(line) for line in lines if _is_artifact(line))
+        first = min(bisect_left(self._numbers, sent), bisect_left(self._offsets, excess), len(sizes) - 1)
+        kept = [
+            (number, line, _is_lasting(line))
+            for place, (number, line) in enumerate(zip(self._numbers, lines, strict=True))
+            if place >= first or _is_artifact(line)
+        ]
+        size = sum(len(line) for _, line, _ in kept)
         while size > target and not all(is_lasting for _, _, is_lasting in kept[:-1]):
             if not self._has_warned:
                 self._has_warned = True
@@ -254,6 +260,10 @@ class Journal:
 def _is_lasting(line: bytes) -> bool:
     """Whether a large journal keeps the record until it is sent: all but values of training."""
     return b'"values": {' not in line or b'"eval/' in line
+
+
+def _is_artifact(line: bytes) -> bool:
+    return b'"values": {' not in line and b'"artifact": "' in line
 
 
 def _parse(file: IO[bytes]) -> Iterator[tuple[Record, bytes]]:

@@ -101,7 +101,8 @@ class RunTrackers:
             if self._served:
                 self._serve(run, parameters, timeout_seconds)
         except Sb3ExtError:
-            self.finish("failed", {}, hurried=True)
+            status, summary = self._find_earlier_end() or ("failed", {})
+            self.finish(status, summary, hurried=True)
             raise
 
     def log_metrics(self, values: Mapping[str, Any], step: int) -> None:
@@ -250,6 +251,13 @@ class RunTrackers:
         )
         self._journal.cut(run.step or 0)
         return self._journal, states
+
+    def _find_earlier_end(self) -> tuple[str, Mapping[str, Any]] | None:
+        """:return: status and summary of the ended training that was to be resumed"""
+        if self._journal is None or not self._journal.has_ended:
+            return None
+        *_, last = self._journal.read(0, self._journal.end)
+        return None if last.status is None else (last.status, last.summary)
 
     def _append_files(self, files: Iterable[Path], root: Path, journal: Journal) -> None:
         """Append the files that are not in the journal, or are newer, and the end of the training again."""

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 @dataclass(frozen=True)
 class RunGroup:
     """
-    A group of runs, such as the trials of a study.
+    A group of runs, such as the trials of a study or the runs of a sweep over seeds.
 
     :param name: name of the group
     :param id: identifies the group among others of the same name

@@ -19,7 +19,7 @@ from sb3_ext.tracking.tracker import TrackedRun, Tracker
 from sb3_ext.tracking.wandb_files import count_rows, count_rows_when_still
 
 if TYPE_CHECKING:
-    from wandb import Run
+    from wandb import Artifact, Run
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class WandbTracker(Tracker):
         self._run: Run | None = None
         self._row = 0
         self._last_step = 0
-        self._files: dict[str, Path] = {}
+        self._artifacts: dict[str, Artifact] = {}  # by kind
 
     def start(self, run: TrackedRun) -> str:
         """
@@ -80,17 +80,17 @@ class WandbTracker(Tracker):
         :return: W&B's id of the run
         :raises Sb3ExtError: if there is no login, or W&B refuses the run
         """
-        self._files.clear()
+        self._artifacts.clear()
         run_id = run.id or uuid.uuid4().hex[:12]
         folder = run.directory / "tracking"
         folder.mkdir(exist_ok=True)
-        # Count before W&B creates files for this process.
-        rows = count_rows_when_still(folder, run_id, _WRITE_TIMEOUT_SECONDS)
         with self._translating_refusals(run.id):
             import wandb
 
-            if self._run is not None:  # after an error
+            if self._run is not None:  # after an error; this writes rows that W&B has in memory
                 self._run.finish(exit_code=1)
+            # Count before W&B creates files for this process.
+            rows = count_rows_when_still(folder, run_id, _WRITE_TIMEOUT_SECONDS)
             self._run = wandb.init(
                 project=self._project,
                 entity=self._entity,
@@ -147,10 +147,19 @@ class WandbTracker(Tracker):
 
     def log_artifact(self, path: Path, name: str) -> None:
         """
+        Add a file to the artifact ``run-<id>``, ``videos-<id>`` or ``league-<id>``, of which :meth:`flush` logs a new
+        version. Videos are also shown in the summary.
+
         :param path: the file
-        :param name: its path in the artifact of the run
+        :param name: its path in the artifact
         """
-        self._files[name] = path
+        import wandb
+
+        kind = find_media_kind(name) or "run"
+        artifact = self._artifacts.setdefault(kind, wandb.Artifact(f"{kind}-{self._get_run().id}", type=kind))
+        artifact.add_file(str(path), name, overwrite=True)
+        if is_video(name):
+            self.log_video(path, name)
 
     def log_video(self, path: Path, name: str) -> None:
         """
@@ -164,25 +173,10 @@ class WandbTracker(Tracker):
         self._get_run().summary[name] = wandb.Video(str(path))
 
     def flush(self) -> None:
-        """
-        Log the files as a new version of the artifact ``run-<id>``, or ``videos-<id>`` or ``league-<id>``; videos are
-        also shown in the summary. W&B uploads in the background.
-        """
-        if not self._files:
-            return
-        import wandb
-
-        run = self._get_run()
-        artifacts: dict[str, wandb.Artifact] = {}
-        for name, path in self._files.items():
-            kind = find_media_kind(name) or "run"
-            artifact = artifacts.setdefault(kind, wandb.Artifact(f"{kind}-{run.id}", type=kind))
-            artifact.add_file(str(path), name)
-            if is_video(name):
-                self.log_video(path, name)
-        for artifact in artifacts.values():
-            run.log_artifact(artifact, aliases=["latest", f"step-{self._last_step}"])
-        self._files.clear()
+        """Log the artifacts. W&B uploads them in the background."""
+        for artifact in self._artifacts.values():
+            self._get_run().log_artifact(artifact, aliases=["latest", f"step-{self._last_step}"])
+        self._artifacts.clear()
 
     def finish(self, status: str, summary: Mapping[str, Any]) -> None:
         """
@@ -216,10 +210,13 @@ class WandbTracker(Tracker):
             yield
         except (CommError, UsageError) as error:
             text = hide_secrets(" ".join(str(error).split()))
-            if isinstance(error, UsageError | AuthenticationError):
+            if isinstance(error, AuthenticationError) or "API key" in text:
+                reason = text.partition(" Use `wandb login`")[0].rstrip(".")
                 raise Sb3ExtError(
-                    f"tracking.wandb: {text}; run `wandb login`, set WANDB_API_KEY, or set mode: offline"
+                    f"tracking.wandb: {reason}; run `wandb login`, set WANDB_API_KEY, or set mode: offline"
                 ) from error
+            if isinstance(error, UsageError):
+                raise Sb3ExtError(f"tracking.wandb: {text}") from error
             if _DELETED in text and run_id is not None:
                 raise Sb3ExtError(
                     f"tracking.wandb: W&B's run {run_id} of this run was deleted; restore it on the project's page, or "

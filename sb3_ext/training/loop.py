@@ -119,9 +119,8 @@ def _train(
             with starting_together(start.group):
                 model, callbacks, phases = _make(start, config, own_config, env, extra_callbacks, trial, engines)
             threads = config.agent.threads
-            trackers = start_trackers(
-                fill_config(config, model), session, _find_resumed_step(start), lambda: model.num_timesteps
-            )
+            resolved = fill_config(config, model)
+            trackers = start_trackers(resolved, session, _find_resumed_step(start), lambda: model.num_timesteps)
             model.set_logger(Logger(folder=None, output_formats=[trackers.output]))
             with (
                 _tracking(trackers, callbacks, session) as record_ending,
@@ -129,6 +128,8 @@ def _train(
                 closing(callbacks),
                 using_threads(_choose_threads(threads, model)),
             ):
+                # Not before: a run that a tracker refuses keeps its configuration.
+                write_text(session.paths.resolved_config, dump_config(resolved))
                 first: list[BaseCallback] = [FirstRolloutCallback(starting.close)]
                 if trackers.has_journal:
                     first.append(TrackingCallback(trackers))
@@ -192,7 +193,6 @@ def _make(
     model = make_model(own_config, env)
     choice = choose_run_engine(config, model, start.bundle, start.group)
     engines.enter_context(attaching(model, choice.engine.id, choice.update))
-    write_text(session.paths.resolved_config, dump_config(fill_config(config, model)))
     logger.info("run directory: %s", session.paths.root)
     session.status.update(mock=config.is_mock)
     if config.is_mock:

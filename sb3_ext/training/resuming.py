@@ -162,7 +162,7 @@ def resume_run(
         "overrides": {".".join(map(str, override.key)): override.value for override in parsed},
     }
     rewound_state = None if point.bundle is None or point.is_newest else point.bundle.read_state()
-    session = RunSession.resume(root, entry=entry)
+    session = RunSession.resume(root, entry=entry, rewinds=rewound_state is not None)
     if checkpoint_dir is not None and not session.paths.checkpoints.exists():  # the run was killed at its start
         place_checkpoints(session, checkpoint_dir)
     with session.preparing():

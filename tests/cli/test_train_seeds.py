@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from click.testing import CliRunner
+from mlflow import MlflowClient
 
 from sb3_ext.cli import cli
 from sb3_ext.runs.run import Run
@@ -113,3 +114,29 @@ def wait_for_members(process: subprocess.Popen[bytes], sweep: Path) -> list[psut
         assert process.poll() is None
         time.sleep(0.05)
     return psutil.Process(process.pid).children(recursive=True)
+
+
+@pytest.mark.slow
+def test_the_runs_are_nested_in_a_run_of_the_sweep_and_form_a_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("TRACKIO_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    trackers = ("--mlflow", "--wandb", "--set", "tracking.wandb.mode=offline", "--trackio")
+    command = ("my.yaml", *trackers, "--run-dir", "sweep")
+    status, output = invoke(*command, "--seeds", "1..2")
+    assert status == 0, output
+    client = MlflowClient(f"sqlite:///{tmp_path / 'sweep' / 'mlflow.db'}")
+    found = client.search_runs([client.get_experiment_by_name("sb3_ext").experiment_id])
+    [parent] = [run for run in found if "mlflow.parentRunId" not in run.data.tags]
+    assert (parent.info.run_name, parent.info.status) == ("sweep", "FINISHED")
+    assert parent.data.tags["runs_completed"] == "2"
+    nested = {run.data.tags["seed"]: run for run in found if run is not parent}
+    assert sorted(nested) == ["1", "2"]
+    for seed, run in nested.items():
+        assert (run.info.run_name, run.info.status) == (f"seed_{seed}", "FINISHED")
+        assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        directory = tmp_path / "sweep" / f"seed_{seed}"
+        offline = f"tracking/wandb/offline-run-*-{Run(directory).trackers['wandb']}/*.wandb"
+        [path] = directory.glob(offline)
+        assert b"sweep" in path.read_bytes()

@@ -117,6 +117,22 @@ def test_a_large_journal_drops_what_was_sent(tmp_path: Path, caplog: pytest.LogC
     assert (read_steps(earlier), earlier.end) == ([], steps[0])
 
 
+def test_a_large_journal_keeps_the_records_of_files_that_were_sent(tmp_path: Path) -> None:
+    sent = 0
+    journal = Journal(tmp_path / "journal.jsonl", max_bytes=4000, find_sent=lambda: sent)
+    journal.append(Record(logged_at=0, time_seconds=1.0, artifact="videos/best.gif"))
+    sent = 1000
+    for step in range(1, 300):
+        journal.append(Record(logged_at=step, time_seconds=1.0, step=step, values={"loss": 0.5}))
+    first, second, *_ = journal.read(0, journal.end)
+    assert (first.number, first.artifact) == (0, "videos/best.gif")
+    assert second.number > 200
+    assert (tmp_path / "journal.jsonl").stat().st_size <= 4000
+    again = Journal(tmp_path / "journal.jsonl")
+    again.cut(290)
+    assert (again.end, again.count(1), again.count(0)) == (291, 291 - second.number, 292 - second.number)
+
+
 def test_a_large_journal_that_cannot_be_sent_thins_out_the_values_of_training(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

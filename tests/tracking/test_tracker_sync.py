@@ -80,6 +80,25 @@ def test_a_refusal_and_a_run_that_trains_are_reported(service: Service) -> None:
     assert "is running, and its own process serves its trackers" in owned.stderr
 
 
+def test_a_refused_resume_leaves_the_run_as_it_was(service: Service) -> None:
+    sb3_ext.train(CONFIG, run_dir="run")
+    kept = [Path("run/status.json"), Path("run/config.resolved.yaml")]
+    before = [path.read_text() for path in kept]
+    service.error = Sb3ExtError("the run was deleted")
+    result = CliRunner().invoke(cli, ["train", "--resume", "run", "--total-steps", "64"])
+
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1] == "the run was deleted"
+    assert "Traceback" not in result.output + Path("run/logs/training.log").read_text()
+    assert [path.read_text() for path in kept] == before
+    assert not Path("run/resumes.jsonl").exists()
+    assert service.runs["run-0"][-1][:2] == ("finish", "completed")
+    service.error = None
+    sync("run")
+    assert service.runs["run-0"][-1][:2] == ("finish", "completed")
+    assert sb3_ext.resume("run", overrides=["train.total_steps=64"]).record.step == 64
+
+
 def test_the_place_of_the_run_is_shown(service: Service) -> None:
     run = sb3_ext.train(CONFIG, run_dir="run")
     shown = CliRunner().invoke(cli, ["runs", "show", "run"])

@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import wandb
 
 from sb3_ext.errors import ConfigError, MissingExtraError, Sb3ExtError
+from sb3_ext.tracking.delivery_states import load_states
+from sb3_ext.tracking.run_trackers import RunTrackers
 from sb3_ext.tracking.tracker import TrackedRun
 from sb3_ext.tracking.tracker_registry import make_trackers
 from sb3_ext.tracking.wandb import WandbTracker
@@ -73,6 +76,37 @@ def test_videos_and_results_of_a_league_are_artifacts_of_their_own(tmp_path: Pat
     assert [row["global_step"] for row in read_rows(tmp_path, run_id)] == [10]
 
 
+def test_a_file_that_cannot_be_added_does_not_hold_up_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_file = wandb.Artifact.add_file
+
+    def fail(artifact: wandb.Artifact, path: str, *arguments: Any, **options: Any) -> Any:
+        if path.endswith("bad.json"):
+            raise OSError("Input/output error")
+        return add_file(artifact, path, *arguments, **options)
+
+    monkeypatch.setattr("wandb.Artifact.add_file", fail)
+    names = ("bad.json", "good.json")
+    for name in names:
+        (tmp_path / name).write_text("{}")
+    trackers = RunTrackers(
+        {"wandb": WandbTracker("mine", mode="offline")}, tmp_path / "journal.jsonl", tmp_path / "state.json", lambda: 10
+    )
+    trackers.start(TrackedRun("run", tmp_path), {})
+    trackers.log_metrics({"loss": 1.0}, 10)
+    trackers.mark_durable(10)
+    trackers.log_artifacts([tmp_path / name for name in names], tmp_path)
+    trackers.finish("completed", {})
+
+    state = load_states(tmp_path / "state.json")["wandb"]
+    assert [record["artifact"] for record in state.refused] == ["bad.json"]
+    assert state.position == 4
+    assert [row["global_step"] for row in read_rows(tmp_path, str(state.id))] == [10]
+    files = (tmp_path / "tracking").glob(f"wandb/offline-run-*/run-{state.id}.wandb")
+    assert any(b"good.json" in path.read_bytes() for path in files)
+
+
 CODE = """
 import json, os, sys
 from pathlib import Path
@@ -119,6 +153,8 @@ def test_mistakes_are_reported_before_training(tmp_path: Path, monkeypatch: pyte
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     with pytest.raises(Sb3ExtError, match=r"^tracking\.wandb: .*; run `wandb login`, set WANDB_API_KEY, or set mode"):
         WandbTracker().start(TrackedRun("run", tmp_path))
+    with pytest.raises(Sb3ExtError, match=r"^tracking\.wandb: Invalid project name 'a/b': cannot contain.*found '/'$"):
+        WandbTracker("a/b", mode="offline").start(TrackedRun("run", tmp_path))
     with pytest.raises(ConfigError, match=r"tracking\.wandb: mode: expected online, offline or disabled, found 'off'"):
         make_trackers({"wandb": {"mode": "off"}})
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
