@@ -83,6 +83,7 @@ def test_a_native_run_that_is_killed_repeatedly_equals_an_uninterrupted_one(
     run_harness("kill_and_resume.py", str(path), "--kills", "2")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_run_of_separate_games_that_is_killed_resumes_exactly_in_other_processes(
     tmp_path: Path, run_harness: Callable[..., str]
