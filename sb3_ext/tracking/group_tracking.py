@@ -31,6 +31,8 @@ def tracking_group(
     :raises Sb3ExtError: before the block, if a tracker reports an error that the user must correct
     """
     trackers = make_trackers(section)
+    for tracker in trackers.values():
+        tracker.check_login()
     for name, tracker in list(trackers.items()):
         try:
             tracker.start_group(group)

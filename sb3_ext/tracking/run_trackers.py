@@ -95,6 +95,7 @@ class RunTrackers:
         :raises Sb3ExtError: if a tracker reports an error that the user must correct; started trackers are finished
         """
         self._durable_step = run.step or 0
+        self._check_logins()
         try:
             for name, tracker in list(self._live.items()):
                 self._start_live(name, tracker, run, parameters)
@@ -226,6 +227,14 @@ class RunTrackers:
             delivery.start(timeout_seconds)
             outcomes.append(delivery.close(timeout_seconds))
         return outcomes
+
+    def _check_logins(self) -> None:
+        try:
+            for tracker in self._served.values():
+                tracker.check_login()
+        except Sb3ExtError:
+            self._has_finished = True  # none has been started
+            raise
 
     def _start_live(self, name: str, tracker: Tracker, run: TrackedRun, parameters: Mapping[str, Any]) -> None:
         try:

@@ -55,7 +55,8 @@ class Tracker(ABC):
     Logs a run to one place.
 
     The constructor takes the values that the configuration gives, checks them, and connects to nothing. The other
-    methods are called from one thread: :meth:`start` first, :meth:`finish` last.
+    methods are called from one thread: :meth:`start` first, :meth:`finish` last; only :meth:`check_login` is called
+    before, from another one.
 
     For an error that the user must correct (missing permission, an invalid name), raise an
     :class:`~sb3_ext.errors.Sb3ExtError` with one plain line; from the constructor or the first :meth:`start`, it ends
@@ -69,6 +70,15 @@ class Tracker(ABC):
     the training loop. Otherwise they are logged from a thread, once a checkpoint of their step or a later one is on the
     disk, so that the run never resumes before a logged step.
     """
+
+    def check_login(self) -> None:
+        """
+        Check that there is a login, without asking the service. Called for all trackers of a run before the first of
+        them starts and makes anything. Does nothing unless overridden.
+
+        :raises Sb3ExtError: if the user must log in first
+        """
+        return
 
     @abstractmethod
     def start(self, run: TrackedRun) -> str | None:

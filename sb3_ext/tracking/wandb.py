@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import os
 import re
 import time
 import uuid
@@ -73,6 +74,14 @@ class WandbTracker(Tracker):
         self._row = 0
         self._last_step = 0
         self._artifacts: dict[str, Artifact] = {}  # by kind
+
+    def check_login(self) -> None:
+        """:raises Sb3ExtError: if there is no login, and ``mode`` is ``online``"""
+        if self._mode == "online" and not _has_key():
+            with self._translating_refusals():
+                import wandb
+
+                wandb.login()
 
     def start(self, run: TrackedRun) -> str:
         """
@@ -227,3 +236,11 @@ class WandbTracker(Tracker):
                     f"tracking.wandb: refused: {text}; check WANDB_API_KEY, and your permissions for entity and project"
                 ) from error
             raise
+
+
+def _has_key() -> bool:
+    """:return: whether there is an API key; then the service, which need not answer yet, is asked at the start"""
+    from requests.utils import get_netrc_auth
+
+    url = os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai"
+    return bool(os.environ.get("WANDB_API_KEY") or get_netrc_auth(url))

@@ -113,6 +113,20 @@ def test_a_refusal_ends_the_command_before_training(
     assert not Path("run").exists()
 
 
+def test_without_a_login_no_tracker_makes_anything(server: RefusingServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    wandb.teardown()  # it keeps the key of earlier tests
+    monkeypatch.delenv("WANDB_API_KEY")
+    monkeypatch.setenv("HOME", str(Path.cwd()))  # where W&B looks for .netrc
+    Path("runs").mkdir()
+    Path("my.yaml").write_text(yaml.safe_dump({**CONFIG, "tracking": {"mlflow": {}, "trackio": {}, "wandb": {}}}))
+    result = CliRunner().invoke(cli, ["train", "my.yaml", "--run-dir", "runs/new", "--quiet"])
+
+    assert result.exit_code == 2, result.output
+    [line] = [line for line in result.stderr.splitlines() if not line.startswith("wandb: ")]
+    assert "run `wandb login`, set WANDB_API_KEY, or set mode: offline" in line
+    assert list(Path("runs").iterdir()) == []
+
+
 def test_no_file_of_a_run_has_a_secret(server: RefusingServer, monkeypatch: pytest.MonkeyPatch) -> None:
     server.status_code = 503  # not a refusal: training continues
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri.replace("//", f"//me:{SECRET}@"))
