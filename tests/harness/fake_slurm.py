@@ -40,6 +40,18 @@ def install(directory: Path, *, nodes: int = 1) -> None:
         path.chmod(0o755)
 
 
+def shut_down(directory: Path) -> None:
+    """
+    End the processes of all jobs.
+
+    :param directory: the directory of :func:`install`
+    """
+    for job in (directory / "jobs").iterdir():
+        for name in ("daemon", "pid"):
+            with suppress(OSError, ValueError):
+                os.kill(int((job / name).read_text()), signal.SIGKILL)
+
+
 class Job:
     """
     A job: ``state``, ``pid`` of its task, and ``script``.
@@ -87,7 +99,8 @@ def sbatch(arguments: list[str]) -> int:
         return 1
     command = [sys.executable, __file__, "run", job.job_id]
     null = subprocess.DEVNULL  # the caller reads until the end of its pipes
-    subprocess.Popen(command, stdin=null, stdout=null, stderr=null, start_new_session=True)
+    daemon = subprocess.Popen(command, stdin=null, stdout=null, stderr=null, start_new_session=True)
+    job.write("daemon", str(daemon.pid))
     print(f"Submitted batch job {number}")
     return 0
 

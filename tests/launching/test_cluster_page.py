@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ tune:
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
+def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
     """A Slurm, and this interpreter's commands in ``PATH``; ``my.yaml`` is in the current directory."""
     fake_slurm.install(tmp_path / "bin", nodes=2)
     (tmp_path / "my.yaml").write_text(CONFIG)
@@ -47,7 +48,8 @@ def environment(tmp_path: Path) -> dict[str, str]:
     torchrun.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m torch.distributed.run "$@"\n')
     torchrun.chmod(0o755)
     scripts = Path(sys.executable).parent
-    return {**os.environ, "PATH": f"{tmp_path / 'bin'}:{scripts}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+    yield {**os.environ, "PATH": f"{tmp_path / 'bin'}:{scripts}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+    fake_slurm.shut_down(tmp_path / "bin")
 
 
 def run(command: str, directory: Path, environment: dict[str, str]) -> None:

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -32,13 +32,14 @@ time.sleep(600 if is_first else 0)
 
 
 @pytest.fixture
-def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The directory of a Slurm with one node."""
     directory = tmp_path / "bin"
     fake_slurm.install(directory, nodes=1)
     monkeypatch.setenv("PATH", f"{directory}:{os.environ['PATH']}")
     monkeypatch.setattr(slurm_launcher, "_LIST_SECONDS", 0.1)
-    return directory
+    yield directory
+    fake_slurm.shut_down(directory)
 
 
 def make_task(directory: Path, code: str, name: str = "task") -> Task:
