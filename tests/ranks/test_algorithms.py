@@ -50,7 +50,7 @@ class BothRanks:
         return tuple(torch.cat(column) for column in zip(*parts, strict=True))
 
 
-@pytest.mark.parametrize("engine_id", ["stock", "torch"])
+@pytest.mark.parametrize("engine_id", [pytest.param("stock", marks=pytest.mark.slow), "torch"])
 @pytest.mark.parametrize("algorithm", OFF_POLICY)
 def test_two_replay_buffers_teach_what_one_with_both_teaches(algorithm: str, engine_id: str) -> None:
     first, second = run_ranks(update_on_this_rank, algorithm, engine_id)
@@ -67,7 +67,13 @@ def test_two_replay_buffers_teach_what_one_with_both_teaches(algorithm: str, eng
         np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
 
 
-@pytest.mark.parametrize("algorithm", ON_POLICY)
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        pytest.param(algorithm, marks=[pytest.mark.slow] if algorithm == "recurrent_ppo" else [])
+        for algorithm in ON_POLICY
+    ],
+)
 def test_ranks_with_the_same_data_learn_what_one_of_them_learns_alone(algorithm: str) -> None:
     first, second = run_ranks(learn_from_the_same_data, algorithm)
     [alone] = run_ranks(learn_from_the_same_data, algorithm, size=1)
