@@ -169,7 +169,7 @@ def send_both(*arguments):
     os.kill(os.getpid(), signal.SIGTERM)
 
 train = sys.modules["sb3_ext.cli.train"]
-train._choose_exit_status = lambda run: send_both() or 75
+train.choose_exit_status = lambda run: send_both() or 75
 atexit.register(send_both)
 sys.argv[1:] = [
     "train", "--algo", "ppo", "--env", "CartPole-v1", "--set", "agent.params.n_steps=16", "--batch-size", "16",

@@ -38,6 +38,7 @@ GIVEN_BY_RUN = {
 
 SET_ELSEWHERE = {
     "BenchmarkCallback": "always on; writes benchmark_metrics.json",
+    "DataParallelCallback": "torchrun -m sb3_ext train",
     "DeterministicCollectionCallback": "train.deterministic",
     "EpisodeBudgetCallback": "train.total_episodes",
     "EpisodeLoggingCallback": "always on; train.log_every_episodes",
@@ -51,9 +52,11 @@ SET_ELSEWHERE = {
     "PhaseCallback": "always on",
     "ProgressCallback": "always on",
     "QValuesCallback": "always on",
+    "RankPartCallback": "torchrun -m sb3_ext train",
     "RatingCallback": "always on in games",
     "RenderCallback": "sb3-ext train --render",
     "RunCheckpointCallback": f"always on; the type {CHECKPOINT_TYPE}",
+    "SharedStopCallback": "torchrun -m sb3_ext train",
     "SignalStopCallback": "always on",
     "TimeBudgetCallback": "train.duration",
     "TimingsCallback": "train.track_timings",

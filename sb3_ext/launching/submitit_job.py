@@ -38,6 +38,7 @@ class TaskJob:
     def __call__(self) -> int:
         """:return: exit status of the task"""
         signal.signal(signal.SIGTERM, self._handle_sigterm)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it in background processes
         self._process = TaskProcess(self._task, environment=limit_threads(range(self._cpus)))
         try:
             while (status := self._process.poll()) is None:

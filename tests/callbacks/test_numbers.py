@@ -29,6 +29,7 @@ REQUIRED: dict[str, Any] = {
     "episodes": 1,
     "evaluation": None,
     "function": lambda metrics: None,
+    "group": None,
     "interval_steps": 1,
     "path": Path("stop"),
     "phases": None,

@@ -77,7 +77,7 @@ def test_an_unreachable_head_is_reported_in_one_line(tmp_path: Path, monkeypatch
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.usefixtures("assumed_ray")
+@pytest.mark.slow
 def test_another_service_on_the_port_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_cluster, "_TRIAL_SECONDS", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as server:
