@@ -202,6 +202,7 @@ def test_text_options_are_not_read_as_yaml() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow  # expects no other process among the children
 def test_submitits_local_executor_queues_a_job_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wait_for_ends: WaitForEnds
 ) -> None:
@@ -218,6 +219,7 @@ def test_submitits_local_executor_queues_a_job_again(
     assert task.read_output(9) == ["started", "saved", "started"]
 
 
+@pytest.mark.slow  # expects no other process among the children
 def test_jobs_of_submitits_local_executor_are_stopped_and_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wait_for_ends: WaitForEnds
 ) -> None:
