@@ -65,7 +65,7 @@ def test_only_so_many_run_at_a_time(tmp_path: Path) -> None:
 
 
 def test_tasks_that_do_not_end_in_time_are_killed(tmp_path: Path) -> None:
-    ignoring = make_task(tmp_path, "deaf", f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEP}")
+    ignoring = make_task(tmp_path, "first", f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEP}")
     pool = TaskPool(LocalLauncher(tmp_path, jobs=1))
     pool.add(ignoring)
     pool.add(make_task(tmp_path, "later", SLEEP))
