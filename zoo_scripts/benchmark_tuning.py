@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sqlite3
 import statistics
 import subprocess
 import sys
@@ -25,13 +24,14 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
 import yaml
+from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 from sb3_ext import train
 from sb3_ext.config import load_config
@@ -84,6 +84,7 @@ ZOO_DEFAULTS: Values = {
 _ENQUEUE = """
 import json, sys, optuna
 storage, values = json.loads(sys.stdin.read())
+storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(storage))
 study = optuna.create_study(study_name="zoo", storage=storage, direction="maximize")
 for item in values:
     study.enqueue_trial(item)
@@ -161,7 +162,7 @@ def tune_here(directory: Path, trials: int, steps: int, jobs: int, values: Seque
         for item in values[1:]:
             study.enqueue_trial({f"agent.params.{ZOO_SPACE[name][0]}": value for name, value in item.items()})
     seconds = _time([sys.executable, "-m", "sb3_ext", "tune", str(path), "--quiet"], directory)
-    return _judge(place / "study.db", seconds, trials)
+    return _judge(f"sqlite:///{place / 'study.db'}", seconds, trials)
 
 
 def tune_in_zoo(python: Path, directory: Path, trials: int, steps: int, jobs: int, values: Sequence[Values]) -> Tuned:
@@ -174,11 +175,11 @@ def tune_in_zoo(python: Path, directory: Path, trials: int, steps: int, jobs: in
     :param values: of the trials; empty to sample them
     :return: how it went
     """
-    hyperparameters, database = directory / "ppo.yml", directory / "zoo.db"
+    # RL Zoo's jobs are threads. From a database they may take the same queued trial; from a journal they do not.
+    hyperparameters, journal = directory / "ppo.yml", directory / "zoo.log"
     hyperparameters.write_text(yaml.safe_dump({ENV: {"policy": "MlpPolicy", "n_timesteps": steps}}))
-    storage = f"sqlite:///{database}"
     if values:
-        order = json.dumps([storage, list(values)])
+        order = json.dumps([str(journal), list(values)])
         subprocess.run([python, "-c", _ENQUEUE], input=order, text=True, check=True, capture_output=True)
     options: dict[str, Any] = {
         "algo": "ppo",
@@ -194,29 +195,25 @@ def tune_in_zoo(python: Path, directory: Path, trials: int, steps: int, jobs: in
         "conf-file": hyperparameters,
         "log-folder": directory / "logs",
         "study-name": "zoo",
-        "storage": storage,
+        "storage": journal,
         "device": "cpu",
         "verbose": 0,
     }
     arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
     seconds = _time([str(python), "-m", "rl_zoo3.train", *arguments, "--optimize-hyperparameters"], directory)
-    return _judge(
-        database, seconds, trials, errors=(directory / "output.txt").read_text().count("Sampled hyperparams:")
-    )
+    errors = (directory / "output.txt").read_text().count("Sampled hyperparams:")
+    return _judge(JournalStorage(JournalFileBackend(str(journal))), seconds, trials, errors)
 
 
-def _judge(database: Path, seconds: float, trials: int, errors: int = 0) -> Tuned:
-    """What Optuna has recorded, whichever version of it."""
-    query = (
-        "SELECT state, 86400 * (julianday(datetime_complete) - julianday(datetime_start)) FROM trials ORDER BY number"
-    )
-    with closing(sqlite3.connect(database)) as connection:
-        rows = connection.execute(query).fetchall()
-    states = Counter(state for state, _ in rows)
-    if len(rows) != trials or set(states) - {"COMPLETE", "PRUNED"}:
-        raise RuntimeError(f"{database}: not the {trials} trials that were asked for: {dict(states)}")
-    complete = statistics.median(took for state, took in rows if state == "COMPLETE")
-    return Tuned(seconds, dict(states), errors, rows[0][1], complete)
+def _judge(storage: str | BaseStorage, seconds: float, trials: int, errors: int = 0) -> Tuned:
+    """The trials of a storage's only study."""
+    found = optuna.load_study(study_name=None, storage=storage).trials
+    states = Counter(trial.state.name for trial in found)
+    if len(found) != trials or set(states) - {"COMPLETE", "PRUNED"}:
+        raise RuntimeError(f"not the {trials} trials that were asked for: {dict(states)}")
+    durations = [trial.duration.total_seconds() for trial in found if trial.duration is not None]
+    complete = [took for trial, took in zip(found, durations, strict=True) if trial.state.name == "COMPLETE"]
+    return Tuned(seconds, dict(states), errors, durations[0], statistics.median(complete))
 
 
 def count_steps_to_target(config: Any, directory: Path, seeds: list[int], longest_steps: int) -> list[int | None]:
