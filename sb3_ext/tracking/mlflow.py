@@ -7,6 +7,7 @@ import importlib.util
 import logging
 import os
 import posixpath
+import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from sb3_ext.errors import MissingExtraError, Sb3ExtError
 from sb3_ext.file_lock import holding_lock
 from sb3_ext.internals.mlflow_store import insert_metrics
 from sb3_ext.tracking.parameter_names import flatten
-from sb3_ext.tracking.redaction import has_password, hide_secrets
+from sb3_ext.tracking.redaction import has_password, hide_secrets, remove_login
 from sb3_ext.tracking.tracker import RunGroup, TrackedRun, Tracker
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ class MlflowTracker(Tracker):
         """URL of the run on the server; ``None`` for a database without a server."""
         if self._run is None or not self._uri.startswith("http"):
             return None
-        server = hide_secrets(self._uri.rstrip("/"))
+        server = remove_login(self._uri.rstrip("/"))
         return f"{server}/#/experiments/{self._run.info.experiment_id}/runs/{self._run.info.run_id}"
 
     def log_parameters(self, parameters: Mapping[str, Any]) -> None:
@@ -365,14 +366,33 @@ def _choose_artifact_location(uri: str) -> str | None:
 
 @contextmanager
 def _locking(uri: str) -> Iterator[None]:
-    """Lock a database file, so that only one of several runs that start at once creates its tables."""
+    """
+    Lock a database file, so that only one of several runs that start at once creates its tables.
+
+    :raises Sb3ExtError: if the file cannot be created or is not a database
+    """
     if not uri.startswith("sqlite:///"):
         yield
         return
     path = Path(uri.removeprefix("sqlite:///")).absolute()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _validate_database(path)
+    except (OSError, sqlite3.DatabaseError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise Sb3ExtError(f"tracking.mlflow: {path} cannot be used as a database: {reason}") from error
     with holding_lock(path.with_name(f"{path.name}.lock"), required=False):
         yield
+
+
+def _validate_database(path: Path) -> None:
+    """MLflow tries to open a database for minutes, also where that can never succeed."""
+    with contextlib.closing(sqlite3.connect(path, timeout=0)) as connection:
+        try:
+            connection.execute("PRAGMA schema_version")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                raise
 
 
 def _make_client(uri: str) -> MlflowClient:

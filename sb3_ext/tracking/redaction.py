@@ -8,6 +8,7 @@ import re
 from sb3_ext.errors import describe_error
 
 _PASSWORD = re.compile(r"(://[^/@\s:]*):[^/@\s]*@")
+_LOGIN = re.compile(r"://[^/@\s]*@")
 _SECRET_VARIABLE = re.compile(r"(API_?KEY|TOKEN|PASSWORD|SECRET)(_|$)", re.IGNORECASE)
 _SHORTEST_SECRET = 6  # a shorter value could be part of any text
 
@@ -18,6 +19,14 @@ def has_password(uri: str) -> bool:
     :return: whether it contains a password
     """
     return _PASSWORD.search(uri) is not None
+
+
+def remove_login(uri: str) -> str:
+    """
+    :param uri: a URI, such as ``http://user:password@host``
+    :return: the URI without user name and password, as a link to open in a browser
+    """
+    return _LOGIN.sub("://", uri)
 
 
 def hide_secrets(text: str) -> str:

@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 
 from sb3_ext.errors import MissingExtraError, Sb3ExtError
 from sb3_ext.tracking.mlflow import MlflowTracker
+from sb3_ext.tracking.redaction import remove_login
 from sb3_ext.tracking.tracker import RunGroup, TrackedRun
 from sb3_ext.tracking.tracker_registry import make_trackers
 
@@ -138,6 +139,21 @@ def test_wrong_uris_are_refused_without_their_secrets(uri: str, message: str) ->
     assert str(caught.value).startswith("tracking.mlflow: tracking_uri: ")
     assert message in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+def test_links_have_no_login() -> None:
+    assert remove_login("http://me:secret@host:5000/path@2") == "http://host:5000/path@2"
+    assert remove_login("https://host/#/runs/1") == "https://host/#/runs/1"
+
+
+def test_a_database_that_cannot_be_used_is_refused(root: Path, tmp_path: Path) -> None:
+    file = tmp_path / "text.db"
+    file.write_text("not a database")
+    for path, message in [(file, "file is not a database"), (file / "mlflow.db", "File exists|Not a directory")]:
+        with pytest.raises(Sb3ExtError, match=f"tracking.mlflow: {path} cannot be used as a database: ({message})"):
+            MlflowTracker(f"sqlite:///{path}").start(make_run(root))
+    with pytest.raises(Sb3ExtError, match="unable to open database file"):
+        MlflowTracker(f"sqlite:///{tmp_path}").start(make_run(root))
 
 
 def test_a_server_that_is_down_is_not_a_user_error(root: Path) -> None:
