@@ -1,4 +1,4 @@
-"""The updates of SAC, TQC, TD3 and DDPG."""
+"""What the updates of off-policy actor-critic algorithms share."""
 
 from __future__ import annotations
 
@@ -12,23 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sb3_contrib import TQC
-from sb3_contrib.tqc.policies import Actor as TQCActor
-from sb3_contrib.tqc.policies import Critic as QuantileCritic
-from stable_baselines3 import SAC, TD3
-from stable_baselines3.common.policies import ContinuousCritic
-from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN
-from stable_baselines3.sac.policies import Actor as SACActor
-from stable_baselines3.td3.policies import Actor as TD3Actor
 
-from sb3_ext.engines.coverage import NotCovered, name_type
+from sb3_ext.engines.coverage import NotCovered
+from sb3_ext.engines.xla.actor_critic_networks import translate_critic
 from sb3_ext.engines.xla.device_array import FloatArray, make_float_array
-from sb3_ext.engines.xla.distributions import squash
 from sb3_ext.engines.xla.jax_runtime import compile_program, repeat, to_numpy
-from sb3_ext.engines.xla.layers import translate
-from sb3_ext.engines.xla.losses import compute_quantile_loss
 from sb3_ext.engines.xla.optimizers import FlatOptimizer, make_flat_optimizer
-from sb3_ext.engines.xla.preprocessing import translate_extractor
 from sb3_ext.engines.xla.replays import ReplayMinibatches, choose_capacity, split_steps
 from sb3_ext.engines.xla.shared_array import SharedArray
 from sb3_ext.engines.xla.tensor_groups import Parameters, TensorGroup
@@ -37,8 +26,6 @@ from sb3_ext.internals.sb3 import add_updates, get_num_updates, update_learning_
 
 State = dict[str, Any]
 """Flat arrays by name: weights, buffers of optimizers and target networks."""
-
-_CRITICS = (ContinuousCritic, QuantileCritic)
 
 
 @dataclass(frozen=True)
@@ -68,6 +55,12 @@ class ActorCriticUpdate(XlaUpdate):
 
     #: names of the networks that have target networks
     followed: ClassVar[tuple[str, ...]]
+    #: names of the statistics that :meth:`_learn` returns
+    _statistics: ClassVar[tuple[str, ...]]
+    #: number of noise arrays per gradient step
+    _num_draws: ClassVar[int]
+    #: network that is not trained at every gradient step
+    _delayed: ClassVar[str | None] = None
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)
@@ -241,191 +234,6 @@ class ActorCriticUpdate(XlaUpdate):
     def _log(self, statistics: dict[str, Any]) -> None:
         """Log the values that ``train`` logs; each of the statistics has the shape (gradient steps,)."""
 
-    #: names of the statistics that :meth:`_learn` returns
-    _statistics: ClassVar[tuple[str, ...]]
-    #: number of noise arrays per gradient step
-    _num_draws: ClassVar[int]
-    #: network that is not trained at every gradient step
-    _delayed: ClassVar[str | None] = None
-
-
-class SACUpdate(ActorCriticUpdate):
-    """Replacement of SAC's ``train``."""
-
-    algorithms: ClassVar[tuple[type[Any], ...]] = (SAC,)
-    followed = ("critic",)
-    _statistics = ("ent_coef", "ent_coef_loss", "actor_loss", "critic_loss")
-    _num_draws = 2
-
-    def __init__(self, model: Any) -> None:
-        super().__init__(model)
-        self._actor = translate_gaussian_actor(model.actor, self._optimizers["actor"].group)
-
-    def _find_optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        model = self.model
-        found = {"actor": model.actor.optimizer, "critic": model.critic.optimizer}
-        return found if model.ent_coef_optimizer is None else {**found, "entropy": model.ent_coef_optimizer}
-
-    def _plan(self, places: NDArray[np.int64]) -> NDArray[np.bool_]:
-        is_due: NDArray[np.bool_] = places % self.model.target_update_interval == 0
-        return is_due
-
-    def _list_numbers(self) -> dict[str, float]:
-        model = self.model
-        is_learned = "entropy" in self._optimizers
-        return {
-            "gamma": model.gamma,
-            "tau": model.tau,
-            "target_entropy": model.target_entropy if is_learned else 0.0,
-            "ent_coef": 0.0 if is_learned else model.ent_coef_tensor.item(),
-        }
-
-    def _draw_noise(self, noise: torch.Tensor) -> None:
-        draw_normal(noise)
-
-    def _learn(self, state: State, batch: Any, draws: Any, due: Any, row: Any, numbers: Any) -> tuple[State, Any]:
-        actor_parts = self._get_parts("actor", state)
-
-        def act(parts: Parameters, observations: Any, draw: Any) -> tuple[Any, Any]:
-            return squash(*self._actor(parts, observations), draw)
-
-        (actions, log_prob), pull = jax.vjp(lambda parts: act(parts, batch["observations"], draws[0]), actor_parts)
-        ent_coef, ent_coef_loss = numbers["ent_coef"], jnp.zeros(())
-        if "entropy" in self._optimizers:
-            [log_ent_coef] = self._get_parts("entropy", state)
-            ent_coef = jnp.exp(log_ent_coef)[0]
-            slope = -(log_prob + numbers["target_entropy"]).mean()
-            ent_coef_loss = log_ent_coef[0] * slope
-            self._step("entropy", state, [slope], row)
-        next_actions, next_log_prob = act(actor_parts, batch["next_observations"], draws[1])
-        outputs = self._critic_target(self._get_target_parts("critic", state), batch["next_observations"], next_actions)
-        values = self._estimate_next(outputs, numbers) - ent_coef * next_log_prob[:, None]
-        targets = batch["rewards"] + (1 - batch["dones"]) * batch["discounts"] * values
-
-        def compute_critic_loss(parts: Parameters) -> Any:
-            return self._compute_critic_loss(self._critic(parts, batch["observations"], batch["actions"]), targets)
-
-        critic_loss, gradients = jax.value_and_grad(compute_critic_loss)(self._get_parts("critic", state))
-        self._step("critic", state, gradients, row)
-        critic_parts = self._get_parts("critic", state)
-
-        def compute_actor_loss(actions: Any, log_prob: Any) -> Any:
-            value = self._estimate(self._critic(critic_parts, batch["observations"], actions))
-            return (ent_coef * log_prob - value).mean()
-
-        actor_loss, slopes = jax.value_and_grad(compute_actor_loss, (0, 1))(actions, log_prob)
-        [gradients] = pull(slopes)
-        self._step("actor", state, gradients, row)
-        followed = dict(state)
-        self._follow("critic", followed, numbers)
-        target = "target/critic"
-        state[target] = select(due, lambda: followed[target], lambda: state[target])
-        return state, {
-            "ent_coef": ent_coef,
-            "ent_coef_loss": ent_coef_loss,
-            "actor_loss": actor_loss,
-            "critic_loss": critic_loss,
-        }
-
-    def _estimate_next(self, outputs: Any, numbers: Any) -> Any:
-        """:return: values of the next states, from the outputs of the target critics, shape (batch, numbers)"""
-        return outputs.min(axis=1)
-
-    def _compute_critic_loss(self, outputs: Any, targets: Any) -> Any:
-        return 0.5 * ((outputs - targets[:, None, :]) ** 2).mean(axis=(0, 2)).sum()
-
-    def _estimate(self, outputs: Any) -> Any:
-        """:return: one Q-value per row, from the outputs of the critics, shape (batch,)"""
-        return outputs.min(axis=1)[:, 0]
-
-    def _log(self, statistics: dict[str, Any]) -> None:
-        names = [name for name in self._statistics if name != "ent_coef_loss" or "entropy" in self._optimizers]
-        for name in names:
-            self.model.logger.record(f"train/{name}", np.mean(statistics[name]))
-
-
-class TQCUpdate(SACUpdate):
-    """Replacement of TQC's ``train``."""
-
-    algorithms = (TQC,)
-
-    def _estimate_next(self, outputs: Any, numbers: Any) -> Any:
-        critic = self.model.critic
-        kept = critic.quantiles_total - self.model.top_quantiles_to_drop_per_net * critic.n_critics
-        return jnp.sort(outputs.reshape(len(outputs), -1), axis=1)[:, :kept]
-
-    def _compute_critic_loss(self, outputs: Any, targets: Any) -> Any:
-        return compute_quantile_loss(outputs, targets[:, None, :]).mean()
-
-    def _estimate(self, outputs: Any) -> Any:
-        return outputs.mean(axis=2).mean(axis=1)
-
-
-class TD3Update(ActorCriticUpdate):
-    """Replacement of the ``train`` of TD3 and DDPG."""
-
-    algorithms = (TD3,)
-    followed = ("critic", "actor")
-    _statistics = ("actor_loss", "critic_loss")
-    _num_draws = 1
-    _delayed = "actor"
-
-    def __init__(self, model: Any) -> None:
-        super().__init__(model)
-        self._actor = translate_plain_actor(model.actor, self._optimizers["actor"].group)
-        self._actor_target = translate_plain_actor(model.actor_target, self._targets["actor"])
-
-    def _find_optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        return {"actor": self.model.actor.optimizer, "critic": self.model.critic.optimizer}
-
-    def _plan(self, places: NDArray[np.int64]) -> NDArray[np.bool_]:
-        is_due: NDArray[np.bool_] = (get_num_updates(self.model) + places + 1) % self.model.policy_delay == 0
-        return is_due
-
-    def _list_numbers(self) -> dict[str, float]:
-        model = self.model
-        return {"gamma": model.gamma, "tau": model.tau, "noise_clip": model.target_noise_clip}
-
-    def _draw_noise(self, noise: torch.Tensor) -> None:
-        draw_normal(noise, self.model.target_policy_noise)
-
-    def _learn(self, state: State, batch: Any, draws: Any, due: Any, row: Any, numbers: Any) -> tuple[State, Any]:
-        bound = numbers["noise_clip"]
-        next_actions = self._actor_target(self._get_target_parts("actor", state), batch["next_observations"])
-        next_actions = jnp.clip(next_actions + jnp.clip(draws[0], -bound, bound), -1, 1)
-        outputs = self._critic_target(self._get_target_parts("critic", state), batch["next_observations"], next_actions)
-        targets = batch["rewards"] + (1 - batch["dones"]) * batch["discounts"] * outputs.min(axis=1)
-
-        def compute_critic_loss(parts: Parameters) -> Any:
-            outputs = self._critic(parts, batch["observations"], batch["actions"])
-            return ((outputs - targets[:, None, :]) ** 2).mean(axis=(0, 2)).sum()
-
-        critic_loss, gradients = jax.value_and_grad(compute_critic_loss)(self._get_parts("critic", state))
-        self._step("critic", state, gradients, row)
-
-        def learn_actor() -> tuple[State, Any]:
-            critic_parts = self._get_parts("critic", state)
-
-            def compute_actor_loss(parts: Parameters) -> Any:
-                actions = self._actor(parts, batch["observations"])
-                return -self._critic(critic_parts, batch["observations"], actions)[:, 0].mean()
-
-            actor_loss, gradients = jax.value_and_grad(compute_actor_loss)(self._get_parts("actor", state))
-            after = dict(state)
-            self._step("actor", after, gradients, row)
-            for name in self.followed:
-                self._follow(name, after, numbers)
-            return after, actor_loss
-
-        after, actor_loss = select(due, learn_actor, lambda: (state, jnp.zeros((), jnp.float32)))
-        return after, {"actor_loss": actor_loss, "critic_loss": critic_loss}
-
-    def _log(self, statistics: dict[str, Any]) -> None:
-        record, learned = self.model.logger.record, statistics["is_due"]
-        if learned.any():
-            record("train/actor_loss", np.mean(statistics["actor_loss"][learned]))
-        record("train/critic_loss", np.mean(statistics["critic_loss"]))
-
 
 def select(condition: Any, compute: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
     """
@@ -452,55 +260,3 @@ def draw_normal(noise: torch.Tensor, std: float = 1.0) -> None:
     parts = [noise] if noise.device.type == "cpu" and size % 16 == 0 else noise.view(-1, size)
     for part in parts:
         part.normal_(0, std)
-
-
-def translate_critic(critic: Any, group: TensorGroup) -> Callable[[Parameters, Any, Any], Any]:
-    """
-    :param critic: a critic of SB3 or SB3-Contrib
-    :param group: group of its parameters
-    :return: function from parameters, observations and actions to the outputs of the networks, shape (batch, networks,
-        numbers)
-    :raises NotCovered: if the critic is not supported
-    """
-    if type(critic) not in _CRITICS:
-        raise NotCovered(f"the critic is a {name_type(critic)}")
-    extract = translate_extractor(critic, critic.features_extractor, group)
-    networks = [translate(network, group) for network in critic.q_networks]
-
-    def apply(parameters: Parameters, observations: Any, actions: Any) -> Any:
-        inputs = jnp.concatenate([extract(parameters, observations), actions], axis=1)
-        return jnp.stack([network(parameters, inputs) for network in networks], axis=1)
-
-    return apply
-
-
-def translate_gaussian_actor(actor: Any, group: TensorGroup) -> Callable[[Parameters, Any], tuple[Any, Any]]:
-    """
-    :param actor: actor of SAC or TQC
-    :param group: group of its parameters
-    :return: function from parameters and observations to means and logarithms of standard deviations, before squashing
-    :raises NotCovered: if the actor is not supported
-    """
-    if type(actor) not in (SACActor, TQCActor):
-        raise NotCovered(f"the actor is a {name_type(actor)}")
-    extract = translate_extractor(actor, actor.features_extractor, group)
-    latent, mean, log_std = (translate(layer, group) for layer in (actor.latent_pi, actor.mu, actor.log_std))
-
-    def apply(parameters: Parameters, observations: Any) -> tuple[Any, Any]:
-        hidden = latent(parameters, extract(parameters, observations))
-        return mean(parameters, hidden), jnp.clip(log_std(parameters, hidden), LOG_STD_MIN, LOG_STD_MAX)
-
-    return apply
-
-
-def translate_plain_actor(actor: Any, group: TensorGroup) -> Callable[[Parameters, Any], Any]:
-    """
-    :param actor: actor of TD3 or DDPG
-    :param group: group of its parameters
-    :return: function from parameters and observations to actions
-    :raises NotCovered: if the actor is not supported
-    """
-    if type(actor) is not TD3Actor:
-        raise NotCovered(f"the actor is a {name_type(actor)}")
-    extract, act = translate_extractor(actor, actor.features_extractor, group), translate(actor.mu, group)
-    return lambda parameters, observations: act(parameters, extract(parameters, observations))
