@@ -139,6 +139,16 @@ class Delivery:
         refused = tuple(str(content.get("artifact") or content.get("model")) for content in state.refused)
         return SyncOutcome(self.name, self._sent, left, self._last_error if left else None, state.url, refused)
 
+    def discard(self) -> None:
+        """Delete the tracker's new run, after :meth:`close`, if the tracker can."""
+        if self._thread.is_alive() or not self._is_started:
+            return
+        try:
+            self._tracker.discard()
+            self._states.update(self.name, id=None, url=None)
+        except Exception as error:
+            self._warn(f"its run could not be deleted: {describe_safely(error)}")
+
     def _rewind(self) -> None:
         """Begin a new run of the tracker, with the whole history, if training resumes before steps already sent."""
         state = self._states.get(self.name)

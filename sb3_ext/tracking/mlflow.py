@@ -104,6 +104,16 @@ class MlflowTracker(Tracker):
             self._run = self._create_run(run) if run.id is None else self._find_run(run.id)
         return self._run_id
 
+    @property
+    def is_local(self) -> bool:
+        """Whether runs are in a file."""
+        return urlsplit(self._choose_uri(Path())).scheme in ("", "file", "sqlite")
+
+    def discard(self) -> None:
+        """Delete the run, as ``mlflow runs delete`` does; MLflow can restore it."""
+        with self._translating_refusals():
+            self._client.delete_run(self._run_id)
+
     def start_group(self, group: RunGroup) -> None:
         """
         Find the run of the group, or create it.
@@ -233,10 +243,13 @@ class MlflowTracker(Tracker):
         run_id: str = self._run.info.run_id
         return run_id
 
+    def _choose_uri(self, root: Path) -> str:
+        return self._given_uri or os.environ.get("MLFLOW_TRACKING_URI") or _make_database_uri(root)
+
     @contextmanager
     def _connecting(self, root: Path) -> Iterator[None]:
         """:param root: directory of the database file if no URI is given"""
-        self._uri = self._given_uri or os.environ.get("MLFLOW_TRACKING_URI") or _make_database_uri(root)
+        self._uri = self._choose_uri(root)
         with self._translating_refusals(), _locking(self._uri):
             self._client = _make_client(self._uri)
             yield

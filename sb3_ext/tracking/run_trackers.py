@@ -55,7 +55,8 @@ class RunTrackers:
         how_to_sync: str | None = None,
     ) -> None:
         self._live = {name: tracker for name, tracker in trackers.items() if tracker.rewinds}
-        self._served = {name: tracker for name, tracker in trackers.items() if not tracker.rewinds}
+        served = [name for name, tracker in trackers.items() if not tracker.rewinds]
+        self._served = {name: trackers[name] for name in sorted(served, key=lambda name: _rank_start(trackers[name]))}
         self._journal_path = journal_path
         self._states_path = states_path
         self._get_step = get_step
@@ -92,9 +93,11 @@ class RunTrackers:
         :param run: description of the run; ids and parents are taken from the delivery states
         :param parameters: the resolved configuration: plain JSON data
         :param timeout_seconds: how long to wait for a tracker that does not answer
-        :raises Sb3ExtError: if a tracker reports an error that the user must correct; started trackers are finished
+        :raises Sb3ExtError: if a tracker reports an error that the user must correct; started trackers are finished,
+            and new runs deleted by those that can
         """
         self._durable_step = run.step or 0
+        is_new = not self.ids
         self._check_logins()
         try:
             for name, tracker in list(self._live.items()):
@@ -104,6 +107,9 @@ class RunTrackers:
         except Sb3ExtError:
             status, summary = self._find_earlier_end() or ("failed", {})
             self.finish(status, summary, hurried=True)
+            if is_new:
+                for delivery in self._deliveries:
+                    delivery.discard()
             raise
 
     def log_metrics(self, values: Mapping[str, Any], step: int) -> None:
@@ -302,6 +308,11 @@ class RunTrackers:
     def _drop(self, name: str, error: Exception) -> None:
         del self._live[name]
         logger.warning("tracker %s failed; training continues without it: %s", name, describe_safely(error))
+
+
+def _rank_start(tracker: Tracker) -> tuple[bool, bool]:
+    """:return: key by which trackers are sorted, so that as little as possible is left if a later one is refused"""
+    return tracker.is_local, type(tracker).discard is Tracker.discard
 
 
 class _LoggerOutput(KVWriter):

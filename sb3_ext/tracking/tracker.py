@@ -80,6 +80,13 @@ class Tracker(ABC):
         """
         return
 
+    @property
+    def is_local(self) -> bool:
+        """
+        Whether the run is written to local files only, so that no service can refuse it. Such trackers start last.
+        """
+        return False
+
     @abstractmethod
     def start(self, run: TrackedRun) -> str | None:
         """
@@ -88,6 +95,13 @@ class Tracker(ABC):
         :param run: the run
         :return: the tracker's id of the run, which is :attr:`TrackedRun.id` after a resume; ``None`` if it has none
         """
+
+    def discard(self) -> None:
+        """
+        Delete the new run that :meth:`start` has made, since another tracker of this training was refused. Does nothing
+        unless overridden; trackers that override it start first.
+        """
+        return
 
     @property
     def url(self) -> str | None:

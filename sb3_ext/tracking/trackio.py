@@ -44,6 +44,11 @@ class TrackioTracker(Tracker):
         self._last_step = 0
         self._entries: list[tuple[dict[str, Any], int, float]] = []
 
+    @property
+    def is_local(self) -> bool:
+        """True: runs are in a file."""
+        return True
+
     def start(self, run: TrackedRun) -> str:
         """
         :param run: the run

@@ -75,6 +75,11 @@ class WandbTracker(Tracker):
         self._last_step = 0
         self._artifacts: dict[str, Artifact] = {}  # by kind
 
+    @property
+    def is_local(self) -> bool:
+        """Whether runs are not uploaded."""
+        return self._mode != "online"
+
     def check_login(self) -> None:
         """:raises Sb3ExtError: if there is no login, and ``mode`` is ``online``"""
         if self._mode == "online" and not _has_key():

@@ -141,6 +141,20 @@ def test_wrong_uris_are_refused_without_their_secrets(uri: str, message: str) ->
     assert "secret" not in str(caught.value)
 
 
+def test_a_discarded_run_is_deleted(root: Path, client: MlflowClient) -> None:
+    tracker = MlflowTracker()
+    run_id = tracker.start(make_run(root))
+    tracker.discard()
+    assert client.get_run(run_id).info.lifecycle_stage == "deleted"
+
+
+@pytest.mark.parametrize(
+    ("uri", "is_local"), [(None, True), ("sqlite:///a.db", True), ("http://host", False), ("postgresql://h/db", False)]
+)
+def test_only_files_are_local(uri: str | None, is_local: bool) -> None:
+    assert MlflowTracker(uri).is_local is is_local
+
+
 def test_links_have_no_login() -> None:
     assert remove_login("http://me:secret@host:5000/path@2") == "http://host:5000/path@2"
     assert remove_login("https://host/#/runs/1") == "https://host/#/runs/1"

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from sb3_ext.errors import Sb3ExtError
+from sb3_ext.tracking.delivery_states import load_states
 from sb3_ext.tracking.run_trackers import RunTrackers
 from sb3_ext.tracking.tracker import TrackedRun, Tracker
 
@@ -231,6 +232,40 @@ def test_a_mistake_of_the_user_is_raised_by_the_start(tmp_path: Path, service: S
     service.error = Sb3ExtError("no permission")
     with pytest.raises(Sb3ExtError, match="no permission"):
         Training(tmp_path, {"memory": ServiceTracker(service)})
+
+
+def test_after_a_refusal_new_runs_of_other_trackers_are_deleted(tmp_path: Path, service: Service) -> None:
+    class LocalTracker(ServiceTracker):
+        @property
+        def is_local(self) -> bool:
+            return True
+
+    class DeletingTracker(ServiceTracker):
+        def discard(self) -> None:
+            del self._service.runs[self._id]
+
+    refusing = Service()
+    refusing.error = Sb3ExtError("no permission")
+    trackers = {
+        "local": LocalTracker(service),
+        "refusing": ServiceTracker(refusing),
+        "deleting": DeletingTracker(service),
+    }
+    with pytest.raises(Sb3ExtError, match="no permission"):
+        Training(tmp_path, trackers)
+    assert service.parents == {"run-0": (None, None)}  # `local` has not been started
+    assert service.runs == {}
+    assert load_states(tmp_path / "tracking/state.json")["deleting"].id is None
+
+    refusing.error = None
+    training = Training(tmp_path, trackers)
+    training.train(1)
+    training.save()
+    training.finish()
+    refusing.error = Sb3ExtError("no permission")
+    with pytest.raises(Sb3ExtError, match="no permission"):
+        Training(tmp_path, trackers, step=1)
+    assert service.get_steps(training.trackers.ids["deleting"]) == [1]
 
 
 def test_a_refusal_in_the_middle_costs_a_warning(
