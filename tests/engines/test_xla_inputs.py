@@ -32,6 +32,11 @@ REPLAY = {"steps": 70, "learning_starts": 0, "buffer_size": 60, "batch_size": 8}
 FRUGAL = {"optimize_memory_usage": True, "replay_buffer_kwargs": {"handle_timeout_termination": False}}
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _jax() -> None:
+    start_jax()
+
+
 def normalize(model: Any, observation_space: spaces.Space[Any]) -> None:
     env = VecNormalize(DummyVecEnv([lambda: RandomEnv(observation_space, DISCRETE)] * 2))
     env.reset()

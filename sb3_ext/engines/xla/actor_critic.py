@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from sb3_ext.engines.coverage import NotCovered
-from sb3_ext.engines.xla.actor_critic_networks import translate_critic
+from sb3_ext.engines.xla.actors_and_critics import translate_critic
 from sb3_ext.engines.xla.device_array import FloatArray, make_float_array
 from sb3_ext.engines.xla.jax_runtime import compile_program, repeat, to_numpy
 from sb3_ext.engines.xla.optimizers import FlatOptimizer, make_flat_optimizer

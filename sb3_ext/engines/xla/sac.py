@@ -13,7 +13,7 @@ from sb3_contrib import TQC
 from stable_baselines3 import SAC
 
 from sb3_ext.engines.xla.actor_critic import ActorCriticUpdate, State, draw_normal, select
-from sb3_ext.engines.xla.actor_critic_networks import translate_gaussian_actor
+from sb3_ext.engines.xla.actors_and_critics import translate_gaussian_actor
 from sb3_ext.engines.xla.distributions import squash
 from sb3_ext.engines.xla.losses import compute_quantile_loss
 from sb3_ext.engines.xla.tensor_groups import Parameters

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from stable_baselines3 import TD3
 
 from sb3_ext.engines.xla.actor_critic import ActorCriticUpdate, State, draw_normal, select
-from sb3_ext.engines.xla.actor_critic_networks import translate_plain_actor
+from sb3_ext.engines.xla.actors_and_critics import translate_plain_actor
 from sb3_ext.engines.xla.tensor_groups import Parameters
 from sb3_ext.internals.sb3 import get_num_updates
 
