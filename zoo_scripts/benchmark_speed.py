@@ -131,6 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tasks", nargs="*", default=list(TASKS), metavar="TASK", help=f"of {', '.join(TASKS)}")
     parser.add_argument("--zoo-python", type=Path, help="the Python of an environment with rl_zoo3 and sbx")
+    parser.add_argument("--programs", nargs="+", metavar="NAME", help="such as 'sb3_ext, torch' and sbx; default: all")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--steps", type=int, help="instead of each task's own number")
     parser.add_argument("--json", type=Path, help="write every measurement to this file")
@@ -139,7 +140,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.smoke:
         options.repeats, options.steps = 1, 1000
-    results = {name: measure(TASKS[name], options.zoo_python, options.repeats, options.steps) for name in options.tasks}
+    results = {
+        name: measure(TASKS[name], options.zoo_python, options.repeats, options.steps, options.programs)
+        for name in options.tasks
+    }
     print_tables(results)
     if options.json is not None:
         options.json.write_text(json.dumps(describe(results, options.repeats), indent=2) + "\n")
@@ -147,7 +151,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         draw(results, options.figure)
 
 
-def measure(task: Task, zoo_python: Path | None, repeats: int, steps: int | None) -> dict[str, list[Cost]]:
+def measure(
+    task: Task, zoo_python: Path | None, repeats: int, steps: int | None, programs: Sequence[str] | None = None
+) -> dict[str, list[Cost]]:
     """
     Run a training with each program in turn.
 
@@ -155,13 +161,14 @@ def measure(task: Task, zoo_python: Path | None, repeats: int, steps: int | None
     :param zoo_python: Python of RL Zoo and sbx; ``None`` leaves them out
     :param repeats: number of repeats
     :param steps: environment transitions; ``None`` for the task's own number
+    :param programs: names of the programs; ``None`` for all
     :return: durations by program
     """
     found: dict[str, list[Cost]] = {}
     for repeat in range(repeats):
         with tempfile.TemporaryDirectory() as folder:
             commands = list_commands(task, zoo_python, steps or task.steps, repeat, Path(folder))
-            names = list(commands)
+            names = [name for name in commands if programs is None or name in programs]
             for name in names[repeat % len(names) :] + names[: repeat % len(names)]:
                 found.setdefault(name, []).append(run(commands[name], Path(folder)))
                 cost = found[name][-1]
@@ -267,10 +274,10 @@ def compute_medians(costs: Sequence[Cost]) -> Cost:
 
 
 def print_tables(results: dict[str, dict[str, list[Cost]]]) -> None:
-    """Print medians, spreads and, against RL Zoo or else SB3, ratios of the time."""
+    """Print medians, spreads and, against RL Zoo or else SB3 or the last program, ratios of the time."""
     for name, found in results.items():
         medians = {program: compute_medians(costs) for program, costs in found.items()}
-        other = "RL Zoo" if "RL Zoo" in medians else "SB3"
+        other = next((program for program in ("RL Zoo", "SB3") if program in medians), list(medians)[-1])
         print(f"\n| {name} | seconds | fastest to slowest | of {other} | processor seconds | of {other} |")
         print("|---|---|---|---|---|---|")
         for program, median in medians.items():
