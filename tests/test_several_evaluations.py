@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import pytest
 import yaml
+from click.testing import CliRunner
 from matplotlib.figure import Figure
 
 import sb3_ext
 from sb3_ext import ConfigError, train
 from sb3_ext.building.training_environments import change_env
+from sb3_ext.cli import cli
 from sb3_ext.config import load_config
 from sb3_ext.config.evaluation_schema import EvalEnvConfig
 from sb3_ext.reports import curves
@@ -76,6 +79,20 @@ def test_all_are_recorded_and_an_interrupted_run_ends_as_an_uninterrupted_one() 
     resumed = sb3_ext.resume("parts")
     assert read(resumed.paths.evaluations) == read(first)
     assert read(resumed.paths.get_other_evaluations("short")) == read(short)
+
+
+def test_enjoy_evaluates_as_in_the_evaluation_of_a_name() -> None:
+    train({**CONFIG, "train": {"total_steps": 64}}, run_dir="run")
+    chosen = CliRunner().invoke(cli, ["enjoy", "run", "--evaluation", "short", "--json", "short.json"])
+    assert chosen.exit_code == 0, chosen.output
+    assert json.loads(Path("short.json").read_text())["lengths"] == [5, 5, 5]
+    first = CliRunner().invoke(cli, ["enjoy", "run", "--evaluation", "eval", "--json", "first.json"])
+    assert first.exit_code == 0, first.output
+    assert len(json.loads(Path("first.json").read_text())["info"]["angle"]) == 2
+
+    wrong = CliRunner().invoke(cli, ["enjoy", "run", "--evaluation", "hard"])
+    assert wrong.exit_code == 2
+    assert wrong.stderr.splitlines() == ["the run has no evaluation 'hard'; it has eval, short"]
 
 
 def test_names_of_logged_values(monkeypatch: pytest.MonkeyPatch) -> None:

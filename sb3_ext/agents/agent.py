@@ -20,7 +20,7 @@ from sb3_ext.checkpoints.model_loading import load_model
 from sb3_ext.checkpoints.model_source import ModelSource, find_model
 from sb3_ext.config import ConfigSource, RunConfig, load_config
 from sb3_ext.config.rl_zoo.agent_folder import ZooAgent, find_zoo_agent
-from sb3_ext.errors import CheckpointError, describe_error
+from sb3_ext.errors import CheckpointError, RunError, describe_error
 from sb3_ext.evaluation.space_check import check_spaces
 
 
@@ -55,6 +55,7 @@ def find_agent(
     checkpoint: str | None = None,
     env_id: str | None = None,
     algorithm: str | None = None,
+    evaluation: str | None = None,
     trust: bool = False,
 ) -> AgentSource:
     """
@@ -65,24 +66,39 @@ def find_agent(
     :param checkpoint: ``best``, ``latest`` or a step of a run; ``None`` for the best, or the latest if none has a score
     :param env_id: environment to play in; required unless the model belongs to a run
     :param algorithm: algorithm of a zip; for a checkpoint, it must match the checkpoint's
+    :param evaluation: name of an evaluation of the run, whose environment and episodes replace those of the first one;
+        ``None`` for the first
     :param trust: import code that the settings of an agent of RL Zoo, or of a run from the Hub, name
     :return: source for :func:`load_agent` and :func:`make_agent_env`
     :raises CheckpointError: if nothing is found, the checkpoint is damaged, or it contradicts the other arguments
+    :raises RunError: if the run has no such evaluation
     """
     zoo_agent = find_zoo_agent(target, checkpoint)
     if zoo_agent is not None:
+        if evaluation is not None:
+            raise RunError(f"{target}: belongs to RL Zoo, so it has no evaluation '{evaluation}'")
         return _adopt_zoo_agent(zoo_agent, env_id, algorithm, trust)
     model = find_model(target, checkpoint)
     chosen = algorithm if model.bundle is None else _choose_algorithm(str(target), model.bundle, algorithm)
     if model.run is not None:
         overrides = [] if env_id is None else [f"env.id={env_id}"]
-        return AgentSource(load_run_config(model.run.paths, overrides, trust=trust), model)
+        config = load_run_config(model.run.paths, overrides, trust=trust)
+        return AgentSource(config if evaluation is None else _choose_evaluation(config, evaluation), model)
+    if evaluation is not None:
+        raise RunError(f"{target}: does not belong to a run, so it has no evaluation '{evaluation}'")
     if env_id is None or chosen is None:
         raise CheckpointError(
             f"{target}: does not belong to a run; give its environment with --env and its algorithm with --algo"
         )
     config = load_config({"env": {"id": env_id}, "agent": {"id": chosen}})
     return AgentSource(config, model, chosen if model.bundle is None else None)
+
+
+def _choose_evaluation(config: RunConfig, name: str) -> RunConfig:
+    evaluations = config.eval.by_name
+    if name not in evaluations:
+        raise RunError(f"the run has no evaluation '{name}'; it has {', '.join(evaluations)}")
+    return config.model_copy(update={"eval": evaluations[name]})
 
 
 def make_agent_env(

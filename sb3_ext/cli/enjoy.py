@@ -56,7 +56,7 @@ if TYPE_CHECKING:
         "--max-steps": "games end by themselves; leave out --max-steps",
     },
     help="In a game: play 1,000 games, or --episodes, against random, heuristic, alpha_beta_N, perfect, "
-    "mcts_N, a run or a checkpoint.",
+    "mcts_N, a run, a checkpoint or hf:user/name.",
 )  # fmt: skip
 @ruled_option(
     "--human", is_flag=True,
@@ -67,6 +67,15 @@ if TYPE_CHECKING:
     "--seat", type=click.Choice(["first", "second", "random"]), default="random", show_default=True,
     needs={"--human": "add --human, or leave out --seat: other games are played on both sides"},
     help="With --human: your side.",
+)  # fmt: skip
+@ruled_option(
+    "--evaluation", metavar="NAME",
+    excludes={
+        "--env": "each gives an environment; leave out one of them",
+        "--algo": "only the evaluations of a run have names; leave out --algo",
+        "--against": "they are different games; leave out one of them",
+    },
+    help="Evaluate as in the evaluation NAME of the run's configuration.  [default: the first]",
 )  # fmt: skip
 @click.option("--trust", is_flag=True, help="Load pickles, which can run any code.")
 def enjoy(
@@ -84,6 +93,7 @@ def enjoy(
     against: str | None,
     human: bool,
     seat: str,
+    evaluation: str | None,
     trust: bool,
 ) -> None:
     """
@@ -97,10 +107,7 @@ def enjoy(
     if video is not None and video.suffix not in (".mp4", ".gif"):
         raise click.UsageError(f"--video: a video must be an .mp4 or a .gif file, but got '{video}'")
     check_distinct_files({"--video": video, "--json": json_path})
-    if target.startswith("hf:"):
-        from sb3_ext.hub.fetched_agent import fetch_agent
-
-        target = str(fetch_agent(target))
+    target = _fetch(target)
     if human:
         from sb3_ext.cli.human import play_person
 
@@ -110,7 +117,7 @@ def enjoy(
         from sb3_ext.cli.match import print_match
 
         print_match(
-            target, against, checkpoint=checkpoint, games=episodes, deterministic=deterministic, seed=seed,
+            target, _fetch(against), checkpoint=checkpoint, games=episodes, deterministic=deterministic, seed=seed,
             json_path=json_path, trust=trust,
         )  # fmt: skip
         return
@@ -125,7 +132,9 @@ def enjoy(
         from sb3_ext.errors import MissingExtraError
         from sb3_ext.evaluation.evaluate import summarize
 
-    source = find_agent(target, checkpoint=checkpoint, env_id=env_id, algorithm=algo, trust=trust)
+    source = find_agent(
+        target, checkpoint=checkpoint, env_id=env_id, algorithm=algo, evaluation=evaluation, trust=trust
+    )
     if video is not None:
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame draws without a screen
     is_shown = render or video is not None
@@ -151,12 +160,21 @@ def enjoy(
                 if played:
                     _print_evaluation(summarize(played))
                 raise
-    evaluation = summarize(played, seed=used_seed)
-    _print_evaluation(evaluation)
+    result = summarize(played, seed=used_seed)
+    _print_evaluation(result)
     if video is not None:
         click.echo(f"video: {video}")
     if json_path is not None:
-        _write_json(json_path, evaluation, source)
+        _write_json(json_path, result, source)
+
+
+def _fetch(target: str) -> str:
+    """:return: path of the fetched agent for ``hf:user/name``; any other target unchanged"""
+    if not target.startswith("hf:"):
+        return target
+    from sb3_ext.hub.fetched_agent import fetch_agent
+
+    return str(fetch_agent(target))
 
 
 def check_display() -> None:

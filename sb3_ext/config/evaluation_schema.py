@@ -65,6 +65,11 @@ class EvalConfig(OneEvalConfig):
         """The further evaluations by their names."""
         return {other.name or f"eval_{number}": other for number, other in enumerate(self.also, start=2)}
 
+    @property
+    def by_name(self) -> dict[str, OneEvalConfig]:
+        """All evaluations by their names; the first is ``eval`` unless it has a name."""
+        return {self.name or "eval": self, **self.others}
+
     @model_validator(mode="after")
     def _check_names(self) -> EvalConfig:
         if len(self.others) < len(self.also) or self.name in self.others:

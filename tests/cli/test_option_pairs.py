@@ -82,6 +82,7 @@ SAMPLES: dict[str, dict[str, list[str]]] = {
         "--video": ["--video", "film.gif"],
         "--against": ["--against", "random"],
         "--seat": ["--seat", "second", "--human"],
+        "--evaluation": ["--evaluation", "hard"],
     },
     "league": {
         "--games": ["--games", "8"],

@@ -263,3 +263,12 @@ def test_without_the_extra_the_message_names_it(trained: Path, monkeypatch: pyte
     result = hub("pull", "user/x")
     assert result.exit_code == 2
     assert "pip install 'sb3-ext[hub]'" in result.stderr
+
+
+def test_an_opponent_is_fetched_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    matches = []
+    monkeypatch.setattr("sb3_ext.hub.fetched_agent.fetch_agent", lambda target: Path("cache") / target[3:])
+    monkeypatch.setattr("sb3_ext.cli.match.print_match", lambda *players, **options: matches.append(players))
+    assert enjoy("hf:user/mine", "--against", "hf:user/other").exit_code == 0
+    assert enjoy("hf:user/mine", "--against", "random").exit_code == 0
+    assert matches == [("cache/user/mine", "cache/user/other"), ("cache/user/mine", "random")]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import os
 import runpy
 import sys
 from pathlib import Path
@@ -27,7 +26,6 @@ from sb3_ext.training import train
 
 FILES = Path(__file__).parents[2] / "data" / "rl_zoo"
 SCRIPT = Path(__file__).parents[3] / "zoo_scripts" / "from_rl_zoo.py"
-REAL_FILES = os.environ.get("RL_ZOO_HYPERPARAMS")
 
 
 def find(name: str) -> Translation:
@@ -224,19 +222,18 @@ def test_the_script_writes_configurations_and_lists_the_rest(
     assert load_config(tmp_path / "ppo" / "CartPole-v1.yaml") == load_config(f"zoo:{FILES}/ppo/CartPole-v1")
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(REAL_FILES is None, reason="RL_ZOO_HYPERPARAMS does not name RL Zoo's folder hyperparams")
+@pytest.mark.zoo
 def test_rl_zoos_own_files_translate_and_train(tmp_path: Path) -> None:
-    trained = 0
+    trained, folder = 0, find_installed_folder()
     for algorithm in ALGORITHMS_OF_ZOO:
-        for entry in read_file(Path(str(REAL_FILES)) / f"{algorithm}.yml"):
+        for entry in read_file(folder / f"{algorithm}.yml"):
             if entry.env_id not in ("CartPole-v1", "Pendulum-v1", "MountainCarContinuous-v0", "Acrobot-v1"):
                 continue
             small = ["train.total_steps=64", "eval.episodes=1", "env.max_steps=20", "agent.engine=stock"]
             known = read_parameters(ALGORITHMS[ALGORITHMS_OF_ZOO[algorithm]].load_class())
             small += [f"agent.params.{name}={value}" for name, value in SMALL.items() if name in known]
             directory = tmp_path / f"{algorithm}_{entry.env_id}"
-            run = train(f"zoo:{REAL_FILES}/{algorithm}/{entry.env_id}", run_dir=directory, overrides=small)
+            run = train(f"zoo:{folder}/{algorithm}/{entry.env_id}", run_dir=directory, overrides=small)
             assert run.status == "completed", entry.env_id
             trained += 1
     assert trained >= 20
