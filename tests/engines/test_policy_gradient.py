@@ -104,6 +104,12 @@ def test_torch_computes_minibatches_of_images_in_parts(
     check_parity(model, stock_tolerance=10, engines=["torch"])
 
 
+def test_ppo_with_the_large_network_for_images_of_three_channels() -> None:
+    images = spaces.Box(0, 255, (3, 64, 64), np.uint8)
+    model = make_filled(PPO, images, spaces.Discrete(4), steps=16, n_steps=8, batch_size=8, n_epochs=1, ent_coef=0.01)
+    check_parity(model, engines=["torch"])
+
+
 @pytest.mark.parametrize("algorithm", [PPO, A2C])
 def test_what_is_logged_is_what_stock_logs(algorithm: type[BaseAlgorithm]) -> None:
     arguments = {**PPO_KEYS, "clip_range_vf": 0.2} if algorithm is PPO else {"steps": 16, "n_steps": 8}

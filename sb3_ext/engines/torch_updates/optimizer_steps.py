@@ -20,6 +20,8 @@ from sb3_ext.engines.torch_updates.flat_tensors import FlatTensors, attach
 from sb3_ext.internals.torch import get_adam_step
 from sb3_ext.ranks.rank_group import RankGroup
 
+_NORM_PART = 2**15  # numbers
+
 
 class OptimizerStep(ABC):
     """
@@ -87,7 +89,9 @@ class OptimizerStep(ABC):
 
         :param bound: upper bound of its norm
         """
-        factor = bound / (torch.linalg.vector_norm(self.gradient) + 1e-6)
+        # torch adds the squares of a million numbers with an error of 1e-5.
+        norms = [torch.linalg.vector_norm(part) for part in torch.split(self.gradient, _NORM_PART)]
+        factor = bound / (torch.linalg.vector_norm(torch.stack(norms)) + 1e-6)
         self.gradient.mul_(factor.clamp_(max=1.0))
 
     @contextmanager
