@@ -8,7 +8,6 @@ autograd.
 from __future__ import annotations
 
 import itertools
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,34 +18,14 @@ from torch import nn
 from torch.nn.functional import linear
 
 from sb3_ext.algorithms.board_networks import BoardCNN
-from sb3_ext.engines.patches import make_window, select_patches
+from sb3_ext.engines.torch_updates.convolution_layers import ConvolutionLayer, PatchLayer
+from sb3_ext.engines.torch_updates.differentiable import Differentiable
+from sb3_ext.engines.torch_updates.winograd_layer import WinogradLayer, is_worth_tiles
 from sb3_ext.internals.sb3 import get_extracted_space
 from sb3_ext.internals.torch import has_hooks
 
 Tensor = torch.Tensor
 aten = torch.ops.aten
-
-
-class Differentiable(ABC):
-    """Base class of layers."""
-
-    @abstractmethod
-    def forward(self, inputs: Any) -> Tensor:
-        """
-        :param inputs: a batch
-        :return: the outputs
-        """
-
-    @abstractmethod
-    def backward(self, slopes: Tensor, *, to_weights: bool = True, to_inputs: bool = False) -> Tensor | None:
-        """
-        Compute gradients of a loss after :meth:`forward`.
-
-        :param slopes: gradient with respect to the outputs, which may be overwritten
-        :param to_weights: whether to write the gradients with respect to the weights to their ``grad``
-        :param to_inputs: whether to return the gradient with respect to the inputs
-        :return: this gradient, or ``None``
-        """
 
 
 class LinearLayer(Differentiable):
@@ -82,7 +61,7 @@ class PixelLinearLayer(LinearLayer):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """See :meth:`Differentiable.forward`."""
-        self._has_pixels = inputs.ndim == 4 and inputs.is_contiguous(memory_format=torch.channels_last)
+        self._has_pixels = inputs.ndim == 4 and inputs.stride(1) == 1
         self._shape = inputs.shape
         if not self._has_pixels:
             return super().forward(inputs.flatten(1))
@@ -108,87 +87,6 @@ class PixelLinearLayer(LinearLayer):
 
     def _split(self, weight: Tensor) -> Tensor:
         return weight.view(len(weight), self._shape[1], -1)
-
-
-class ConvolutionLayer(Differentiable):
-    """
-    A convolution, which is computed with the channels of a pixel side by side in memory.
-
-    :param module: a convolution
-    """
-
-    def __init__(self, module: nn.Conv2d) -> None:
-        self._weight, self._bias = module.weight, module.bias
-        self._settings: Any = (module.stride, module.padding, module.dilation), module.groups
-        #: factor of the inputs, with which the weights are multiplied, since there are fewer of them
-        self.input_scale = 1.0
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """See :meth:`Differentiable.forward`."""
-        self._inputs = inputs.contiguous(memory_format=torch.channels_last).float()
-        self._ordered = self._weight.detach().contiguous(memory_format=torch.channels_last)
-        if self.input_scale != 1.0:
-            self._ordered = self._ordered * self.input_scale
-        (stride, padding, dilation), groups = self._settings
-        return torch.conv2d(self._inputs, self._ordered, self._bias, stride, padding, dilation, groups)
-
-    def backward(self, slopes: Tensor, *, to_weights: bool = True, to_inputs: bool = False) -> Tensor | None:
-        """See :meth:`Differentiable.backward`."""
-        (stride, padding, dilation), groups = self._settings
-        weight, bias = self._weight, self._bias
-        found: Tensor | None
-        found, to_weight, to_bias = aten.convolution_backward(
-            slopes,
-            self._inputs,
-            self._ordered,
-            None if bias is None else [len(weight)],
-            stride,
-            padding,
-            dilation,
-            False,
-            [0, 0],
-            groups,
-            [to_inputs, to_weights, to_weights and bias is not None],
-        )
-        if to_weights:
-            assert weight.grad is not None, "the step of the optimizer has begun"
-            weight.grad.copy_(to_weight).mul_(self.input_scale)
-            if bias is not None and bias.grad is not None:
-                bias.grad.copy_(to_bias)
-        return None if found is None else found.mul_(self.input_scale)
-
-
-class PatchLayer(ConvolutionLayer):
-    """
-    A convolution of boards: a matrix product with the patches under the kernel is faster if the inputs are small.
-
-    :param module: a convolution with one group and without dilation
-    """
-
-    def __init__(self, module: nn.Conv2d) -> None:
-        super().__init__(module)
-        self._window = make_window(module)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """See :meth:`Differentiable.forward`."""
-        self._inputs = inputs
-        self._patches, height, width = select_patches(inputs.float(), self._window)
-        outputs = linear(self._patches, self._weight.flatten(1), self._bias)
-        return outputs.view(len(inputs), height, width, -1).permute(0, 3, 1, 2)
-
-    def backward(self, slopes: Tensor, *, to_weights: bool = True, to_inputs: bool = False) -> Tensor | None:
-        """See :meth:`Differentiable.backward`."""
-        weight, bias = self._weight, self._bias
-        if to_weights:
-            assert weight.grad is not None, "the step of the optimizer has begun"
-            rows = slopes.permute(0, 2, 3, 1).reshape(len(self._patches), -1)
-            torch.mm(rows.t(), self._patches, out=weight.grad.flatten(1))
-            if bias is not None:
-                torch.sum(rows, 0, out=bias.grad)
-        if not to_inputs:
-            return None
-        self._inputs, self._ordered = self._inputs.float(), weight.detach()
-        return super().backward(slopes, to_weights=False, to_inputs=True)
 
 
 class ActivationLayer(Differentiable):
@@ -417,8 +315,7 @@ def make_layer(module: nn.Module, *, is_trained: bool = True, is_on_boards: bool
         if isinstance(module, nn.Linear) and kind is nn.Linear and is_plain:
             return LinearLayer(module)
         if isinstance(module, nn.Conv2d) and kind is nn.Conv2d and is_plain and _has_known_padding(module):
-            is_simple = module.groups == 1 and set(module.dilation) == {1}
-            return PatchLayer(module) if is_simple and is_on_boards else ConvolutionLayer(module)
+            return _make_convolution(module, is_on_boards)
         if kind is FlattenExtractor or (
             isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) == (1, -1)
         ):
@@ -436,6 +333,12 @@ def _make_extractor(module: NatureCNN | BoardCNN, is_trained: bool) -> ChainLaye
     layers += [make_layer(part, is_trained=is_trained) for part in rest]
     has_parts = isinstance(get_extracted_space(module), spaces.Dict)
     return ChainLayer([PartLayer("observation"), *layers] if has_parts else layers)
+
+
+def _make_convolution(module: nn.Conv2d, is_on_boards: bool) -> ConvolutionLayer:
+    if is_on_boards and module.groups == 1 and set(module.dilation) == {1}:
+        return PatchLayer(module)
+    return WinogradLayer(module) if is_worth_tiles(module) else ConvolutionLayer(module)
 
 
 def _has_known_padding(module: nn.Conv2d) -> bool:

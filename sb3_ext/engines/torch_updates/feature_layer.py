@@ -9,7 +9,8 @@ from stable_baselines3.common.policies import BaseModel
 from stable_baselines3.common.preprocessing import is_image_space, preprocess_obs
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
-from sb3_ext.engines.torch_updates.backpropagation import ChainLayer, ConvolutionLayer, make_layer
+from sb3_ext.engines.torch_updates.backpropagation import ChainLayer, make_layer
+from sb3_ext.engines.torch_updates.convolution_layers import ConvolutionLayer
 
 Tensor = torch.Tensor
 
