@@ -5,7 +5,7 @@ Compare the updates of each engine with SB3's own, and with the time of their ma
 
 The table has the processor time of one minibatch, a median over interleaved repeats on one thread. The last column is
 the time of the matrix products and convolutions alone, forward and backward, without biases, activations, losses,
-sampling, clipping and optimizer steps: no implementation that computes the same in torch's kernels can be faster.
+sampling, clipping and optimizer steps: with torch's kernels, only algorithms with fewer products can be faster.
 """
 
 from __future__ import annotations
