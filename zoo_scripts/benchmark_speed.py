@@ -135,15 +135,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--steps", type=int, help="instead of each task's own number")
     parser.add_argument("--json", type=Path, help="write every measurement to this file")
+    parser.add_argument("--measured", type=Path, nargs="+", metavar="JSON", help="show earlier measurements instead")
     parser.add_argument("--figure", type=Path, help="draw the medians into this file")
     parser.add_argument("--smoke", action="store_true", help="a thousand steps, once")
     options = parser.parse_args(arguments)
     if options.smoke:
         options.repeats, options.steps = 1, 1000
-    results = {
-        name: measure(TASKS[name], options.zoo_python, options.repeats, options.steps, options.programs)
-        for name in options.tasks
-    }
+    if options.measured:
+        results = read_results(options.measured)
+    else:
+        results = {
+            name: measure(TASKS[name], options.zoo_python, options.repeats, options.steps, options.programs)
+            for name in options.tasks
+        }
     print_tables(results)
     if options.json is not None:
         options.json.write_text(json.dumps(describe(results, options.repeats), indent=2) + "\n")
@@ -302,6 +306,17 @@ def describe(results: dict[str, dict[str, list[Cost]]], repeats: int) -> dict[st
     return {"processor": platform.processor(), "cores": os.cpu_count(), "repeats": repeats, "tasks": tasks}
 
 
+def read_results(paths: Sequence[Path]) -> dict[str, dict[str, list[Cost]]]:
+    """
+    :param paths: files that ``--json`` has written
+    :return: what they have, as from :func:`measure`, by task
+    """
+    tasks = [item for path in paths for item in json.loads(path.read_text())["tasks"].items()]
+    return {
+        name: {program: [Cost(**cost) for cost in costs] for program, costs in found.items()} for name, found in tasks
+    }
+
+
 def draw(results: dict[str, dict[str, list[Cost]]], path: Path) -> None:
     """
     Draw the medians of the processor time, a panel a task.
@@ -316,7 +331,7 @@ def draw(results: dict[str, dict[str, list[Cost]]], path: Path) -> None:
         medians = {program: compute_medians(costs).cpu_seconds for program, costs in found.items()}
         bars = axes.barh(list(medians), list(medians.values()))
         axes.bar_label(bars, fmt="%.0f s", padding=2)
-        axes.margins(x=0.15)
+        axes.margins(x=0.25)
         axes.invert_yaxis()
         axes.set_title(f"{TASKS[name].algorithm.upper()}, {TASKS[name].env}")
         axes.set_xlabel("processor time of the whole training [s]")
