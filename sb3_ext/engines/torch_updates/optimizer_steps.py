@@ -20,7 +20,7 @@ from sb3_ext.engines.torch_updates.flat_tensors import FlatTensors, attach
 from sb3_ext.internals.torch import get_adam_step
 from sb3_ext.ranks.rank_group import RankGroup
 
-_NORM_PART = 2**15  # numbers
+_NORM_PART = 2**16  # numbers
 
 
 class OptimizerStep(ABC):
@@ -91,7 +91,8 @@ class OptimizerStep(ABC):
         """
         # torch adds the squares of a million numbers with an error of 1e-5.
         norms = [torch.linalg.vector_norm(part) for part in torch.split(self.gradient, _NORM_PART)]
-        factor = bound / (torch.linalg.vector_norm(torch.stack(norms)) + 1e-6)
+        norm = norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms))
+        factor = bound / (norm + 1e-6)
         self.gradient.mul_(factor.clamp_(max=1.0))
 
     @contextmanager
