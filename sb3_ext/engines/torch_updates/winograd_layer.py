@@ -29,7 +29,7 @@ _ROOT = math.sqrt(0.5)
 # points; with these they are about those of torch's convolution.
 _TILES = {2: (3, (0.0, 1.0, -1.0)), 3: (4, (0.0, _ROOT, -_ROOT, 2 * _ROOT, -2 * _ROOT))}
 _LEAST_CHANNELS = 64  # with fewer, the transforms take longer than what they save
-_PART_BYTES = 2**21  # of tiles at a time, which stay in the caches of the processor
+_PART_BYTES = 2**22  # of tiles at a time, which stay in the caches of the processor
 
 
 class Transforms(NamedTuple):
