@@ -77,6 +77,7 @@ def _read_curves(runs: Sequence[Run]) -> list[RunCurves]:
     import yaml
 
     from sb3_ext.formatting import name_groups, name_paths
+    from sb3_ext.reports.automatic_choices import find_automatic_choices
     from sb3_ext.reports.evaluations import read_evaluations
     from sb3_ext.reports.overlay import RunCurves
     from sb3_ext.reports.seed_groups import identify_configuration
@@ -85,7 +86,10 @@ def _read_curves(runs: Sequence[Run]) -> list[RunCurves]:
     names = [run.record.title(path) for run, path in zip(runs, paths, strict=True)]
     metrics = [_read_metrics(run) for run in runs]
     configs = [yaml.safe_load(run.paths.resolved_config.read_text()) for run in runs]
-    contents = [identify_configuration(config) for config in configs]
+    contents = [
+        identify_configuration(config, automatic=find_automatic_choices(run))
+        for run, config in zip(runs, configs, strict=True)
+    ]
     groups: dict[str, list[str]] = {}
     for name, content in zip(names, contents, strict=True):
         groups.setdefault(content, []).append(name)

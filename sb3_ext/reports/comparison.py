@@ -10,6 +10,7 @@ import numpy as np
 import yaml
 
 from sb3_ext.errors import RunError
+from sb3_ext.reports.automatic_choices import find_automatic_choices
 from sb3_ext.reports.evaluations import read_evaluations
 from sb3_ext.reports.series import Series
 from sb3_ext.runs.run import Run, Stretch
@@ -32,6 +33,7 @@ class ComparedRun:
     :param benchmark: that of its ``benchmark_metrics.json``; empty if it has none
     :param evaluations: the lines of its ``evaluations.jsonl``
     :param stretches: when a process worked on it
+    :param automatic: section and key of the settings that it chose itself at its start
     """
 
     name: str
@@ -42,6 +44,7 @@ class ComparedRun:
     benchmark: Mapping[str, Any]
     evaluations: Sequence[Mapping[str, Any]] = ()
     stretches: Sequence[Stretch] = ()
+    automatic: frozenset[tuple[str, str]] = frozenset()
 
     @classmethod
     def read(cls, run: Run, *, name: str | None = None) -> ComparedRun:
@@ -65,7 +68,8 @@ class ComparedRun:
         evaluations = read_evaluations(run.paths.evaluations)
         record = run.record
         title = record.title(name or run.name)
-        return cls(title, record, config, run.meta, metrics, run.benchmark, evaluations, run.stretches)
+        automatic = find_automatic_choices(run)
+        return cls(title, record, config, run.meta, metrics, run.benchmark, evaluations, run.stretches, automatic)
 
     @property
     def step(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,13 +100,21 @@ class Evidence:
     remarks: tuple[str, ...]
 
 
-def identify_configuration(config: Mapping[str, Any], *, without: Sequence[str] = ()) -> str:
+def identify_configuration(
+    config: Mapping[str, Any], *, automatic: Collection[tuple[str, str]] = (), without: Sequence[str] = ()
+) -> str:
     """
     :param config: a resolved configuration
+    :param automatic: section and key of the settings that the run chose itself, which are left out
     :param without: sections to leave out
     :return: a text that is the same for runs that differ only in their seed
     """
-    return yaml.safe_dump({**config, "seed": None, **dict.fromkeys(without)})
+    chosen = {
+        section: {key: value for key, value in values.items() if (section, key) not in automatic}
+        for section, values in config.items()
+        if isinstance(values, Mapping)
+    }
+    return yaml.safe_dump({**config, **chosen, "seed": None, **dict.fromkeys(without)})
 
 
 def find_evidence(runs: Sequence[ComparedRun], common_steps: int) -> Evidence | None:
@@ -171,10 +179,10 @@ def _arrange(runs: Sequence[ComparedRun], scores: Sequence[float]) -> tuple[list
     for run, score in zip(runs, scores, strict=True):
         if math.isnan(score):
             continue
-        method = identify_configuration(run.config, without=_TASK_SECTIONS)
+        method = identify_configuration(run.config, automatic=run.automatic, without=_TASK_SECTIONS)
         task = yaml.safe_dump({section: run.config.get(section) for section in _TASK_SECTIONS})
         cells.setdefault(method, {}).setdefault(task, []).append(score)
-        alone.setdefault(identify_configuration(run.config), []).append(score)
+        alone.setdefault(identify_configuration(run.config, automatic=run.automatic), []).append(score)
     tasks = list(dict.fromkeys(task for row in cells.values() for task in row))
     if len(tasks) > 1 and all(len(row) == len(tasks) for row in cells.values()):
         return tasks, {method: [np.array(row[task]) for task in tasks] for method, row in cells.items()}
@@ -193,7 +201,8 @@ def _scale(methods: Sequence[str], samples: Sequence[Scores]) -> dict[str, list[
 def _name_samples(runs: Sequence[ComparedRun], several: bool) -> dict[str, str]:
     members: dict[str, list[str]] = {}
     for run in runs:
-        key = identify_configuration(run.config, without=_TASK_SECTIONS if several else ())
+        without = _TASK_SECTIONS if several else ()
+        key = identify_configuration(run.config, automatic=run.automatic, without=without)
         members.setdefault(key, []).append(run.name)
     return dict(zip(members, name_groups(list(members.values())), strict=True))
 
