@@ -1,4 +1,4 @@
-"""The documents are right: links lead to files, commands parse, examples run."""
+"""The documents are right: links lead to files, commands parse, configurations load, examples run."""
 
 from __future__ import annotations
 
@@ -7,41 +7,26 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import click
 import pytest
 
+from pages import ROOT, find_anchors, find_blocks, find_commands, find_examples, find_pages, read_page
 from sb3_ext.cli import cli
 from sb3_ext.config import find_shipped_configs, load_config
 from sb3_ext.errors import ConfigError
 
-ROOT = Path(__file__).parents[1]
-DOCUMENTS = [
-    "README.md",
-    "CONTRIBUTING.md",
-    "CHANGELOG.md",
-    "sb3_ext/launching/README.md",
-    "sb3_ext/ranks/README.md",
-    "sb3_ext/tracking/README.md",
-    "sb3_ext/config/rl_zoo/README.md",
-    "sb3_ext/hub/README.md",
-]
-README = (ROOT / "README.md").read_text()
-TRACKERS = (ROOT / "sb3_ext" / "tracking" / "README.md").read_text()
+PAGES = find_pages()
+README = read_page("README.md")
 
 
-def find_blocks(language: str, before: str = "", document: str = README) -> list[str]:
-    return re.findall(rf"^{before}```{language}\n(.*?)^```$", document, re.MULTILINE | re.DOTALL)
-
-
-def find_commands() -> list[list[str]]:
-    """The words after each ``sb3-ext``, in shell blocks and in running text."""
-    lines = [line for block in find_blocks("bash") for line in block.replace("\\\n", " ").splitlines()]
-    lines += re.findall(r"`(sb3-ext [a-z][^`|]*)`", README)
-    commands = [shlex.split(command, comments=True) for line in lines for command in line.split("&&")]
-    return [words[1:] for words in commands if words and words[0] == "sb3-ext"]
+def find_command_words(lines: Iterable[str]) -> list[list[str]]:
+    """The words after each ``sb3-ext``."""
+    commands = [shlex.split(text) for line in lines for text in line.split("&&")]
+    return [words[words.index("sb3-ext") + 1 :] for words in commands if "sb3-ext" in words]
 
 
 @pytest.fixture
@@ -53,26 +38,46 @@ def parse(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[list[str
     return lambda words: cli.main(words, standalone_mode=False)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
-def test_links_lead_to_files(document: str) -> None:
-    path = ROOT / document
-    links = re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text())
-    missing = [link for link in links if "://" not in link and not (path.parent / link).exists()]
-
-    assert missing == []
+def test_every_page_is_found() -> None:
+    assert len(PAGES) > 15
+    assert {"README.md", "sb3_ext/README.md", "sb3_ext/tracking/README.md", "envs/README.md"} <= set(PAGES)
 
 
 def test_the_first_screen_trains_and_tests() -> None:
-    first, second = find_blocks("bash")[:2]
+    first, second = find_blocks("README.md", "bash")[:2]
 
     assert first.strip().endswith("sb3-ext train cartpole_ppo")
     assert second.strip() == ".ci/run"
     assert README[: README.index(second)].count("\n") < 30
 
 
-@pytest.mark.parametrize("words", find_commands(), ids=" ".join)
-def test_commands_parse(parse: Callable[[list[str]], object], words: list[str]) -> None:
-    parse(words)
+def test_the_readme_can_be_read_in_one_go() -> None:
+    assert len(README.splitlines()) < 300
+
+
+def test_every_page_is_linked_from_the_readme() -> None:
+    assert [page for page in PAGES[1:] if f"]({page})" not in README] == []
+
+
+@pytest.mark.parametrize("document", [*PAGES, "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_links_lead_to_files_and_headings(document: str) -> None:
+    missing = []
+    for link in re.findall(r"\]\(([^)]+)\)", read_page(document)):
+        name, _, anchor = link.partition("#")
+        target = (ROOT / document).parent / name if name else ROOT / document
+        if "://" not in link and (not target.exists() or (anchor and anchor not in find_anchors(str(target)))):
+            missing.append(link)
+
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_parse(parse: Callable[[list[str]], object], page: str) -> None:
+    for words in find_command_words(find_commands(page)):
+        parse(words)
+    for words in find_command_words(re.findall(r"`(sb3-ext [a-z][^`|]*)`", read_page(page))):
+        with suppress(click.MissingParameter):  # running text also names commands alone
+            parse(words)
 
 
 @pytest.mark.parametrize("words", [["trian"], ["train", "--no-such-option"], ["config", "check"]], ids=" ".join)
@@ -81,11 +86,11 @@ def test_wrong_commands_do_not_parse(parse: Callable[[list[str]], object], words
         parse(words)
 
 
-@pytest.mark.parametrize("yaml", find_blocks("yaml"))
-def test_configurations_load(yaml: str, tmp_path: Path) -> None:
-    (tmp_path / "my.yaml").write_text(yaml)
-
-    load_config(tmp_path / "my.yaml")
+@pytest.mark.parametrize("page", PAGES)
+def test_configurations_load(page: str, tmp_path: Path) -> None:
+    for yaml in find_blocks(page, "yaml"):
+        (tmp_path / "my.yaml").write_text(yaml)
+        load_config(tmp_path / "my.yaml")
 
 
 def test_mistakes_are_reported_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,23 +102,28 @@ def test_mistakes_are_reported_as_shown(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(ConfigError) as caught:
         load_config("my.yaml")
 
-    assert f"```\n{caught.value}\n```" in README
+    assert f"```\n{caught.value}\n```" in read_page("sb3_ext/config/README.md")
 
 
 def test_every_shipped_configuration_is_named() -> None:
-    assert [name for name in find_shipped_configs() if f"`{name}`" not in README] == []
+    text = read_page("configs/README.md")
+
+    assert [name for name in find_shipped_configs() if f"`{name}`" not in text] == []
 
 
 @pytest.mark.parametrize(
     "code",
     [
-        *find_blocks("python", "<!-- run -->\n"),
-        *(pytest.param(code, marks=pytest.mark.slow) for code in find_blocks("python", "<!-- run -->\n", TRACKERS)),
+        pytest.param(code, id=f"{page}-{number}", marks=() if quick else pytest.mark.slow)
+        for page in PAGES
+        for quick in (True, False)
+        for number, code in enumerate(find_examples(page, quick=quick))
     ],
 )
 def test_examples_run(code: str, tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(code)
     environment = {**os.environ, "HOME": str(tmp_path)}
-    command = [sys.executable, "-c", code]
+    command = [sys.executable, "script.py"]
     result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
 
     assert result.returncode == 0, result.stderr

@@ -1,0 +1,188 @@
+"""
+Every command in the READMEs works, in the order in which a reader meets it.
+
+Each page runs in a directory of its own with what its reader has there: ``my.yaml``, runs, a Hub. Trainings are
+shortened by :data:`SHORTER`; :data:`NOT_RUN` lists what needs the internet, or never ends. The page in
+``sb3_ext/launching`` has a test of its own, with a stand-in for Slurm.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from stable_baselines3 import PPO
+
+import sb3_ext
+from hub_server import TOKEN, HubServer
+from pages import ROOT, find_commands, find_pages
+from sb3_ext.runs.run import Run
+
+PAGES = [page for page in find_pages() if page != "sb3_ext/launching/README.md" and find_commands(page)]
+CONFIG = """
+seed: 1
+env: {id: CartPole-v1, max_steps: 20}
+parallel: {num_envs: 2}
+agent: {id: ppo, engine: stock, threads: 1, params: {n_steps: 16, batch_size: 16, n_epochs: 1}}
+train: {total_steps: 128, callbacks: [{type: checkpoint, params: {interval: 32, self_test: false}}]}
+eval: {episodes: 1, every_steps: 32}
+tracking: {tensorboard: null}
+tune:
+  trials: 2
+  space: {agent.params.learning_rate: {type: float, low: 1.0e-4, high: 1.0e-2, log: true}}
+"""
+_SMALL_GAMES = {"params": {"n_steps": 8, "batch_size": 16, "n_epochs": 1}, "threads": 1, "engine": "stock"}
+CONNECT4 = {
+    "seed": 1,
+    "game": {"id": "connect4"},
+    "parallel": {"num_envs": 4},
+    "agent": {"id": "maskable_ppo", **_SMALL_GAMES},
+    "train": {
+        "total_steps": 256,
+        "callbacks": [{"type": "checkpoint", "params": {"interval": 64, "self_test": False}}],
+    },
+    "eval": {"every_steps": 128, "episodes": 2},
+    "tracking": {"tensorboard": None},
+}
+
+NOT_RUN = {
+    ".ci/run": "runs these tests",
+    "python zoo_scripts/readme_pictures.py curves film watch league": "takes an hour",
+    "tensorboard --logdir runs": "serves until Ctrl+C",
+    "mlflow ui --backend-store-uri sqlite:///runs/mlflow.db": "serves until Ctrl+C; tests/tracking start a server",
+    "sb3-ext tune my.yaml --storage postgresql://me@host/studies": "needs a server",
+    "torchrun --nnodes 4 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29500 -m sb3_ext train my.yaml "
+    "--run-dir runs/mine": "needs four machines",
+}
+"""Command -> why it does not run here. Neither do commands of pip, nor those of Procgen, which has tox -e procgen."""
+
+SHORTER = {
+    "python3.11 -m venv .venv && . .venv/bin/activate && pip install -c constraints.txt . && ": "",
+    "--signal KILL 15": "--signal KILL 40",  # this machine may be busy
+    "train cartpole_ppo ": "train cartpole_ppo --set eval.episodes=1 --total-steps 20000 ",
+    "--total-steps 1e5": "--total-steps 2000",
+    "tune cartpole_ppo_tune": "tune cartpole_ppo_tune --trials 2",
+    "/best.yaml": "/best.yaml --total-steps 512",
+    "--duration 10m": "--duration 5s --set eval.episodes=2",
+    "league runs/connect4": "league runs/connect4 --games 4 --positions 1",
+    "--exploit 10": "--exploit 0.05",
+    "Pendulum-v1 --total-steps 20000": "Pendulum-v1 --total-steps 200",
+    "Pendulum-v1 --total-steps 5000": "Pendulum-v1 --total-steps 200",
+    "--total-steps 1e6": "--total-steps 64",
+    "--total-steps 200000": "--total-steps 256",
+    "advise my.yaml": "advise my.yaml --seconds 0.1",
+    "--trials 20": "--trials 2",
+    "--against heuristic": "--against heuristic --episodes 4",
+    "--wandb": "--wandb --set tracking.wandb.mode=offline",
+    "python zoo_scripts/from": f"python {ROOT}/zoo_scripts/from",
+}
+
+
+def shorten(command: str) -> str:
+    for text, shorter in SHORTER.items():
+        command = f"{command} ".replace(text, shorter).strip()
+    return command
+
+
+def test_replaced_commands_are_in_a_page() -> None:
+    commands = [f"{command} " for page in PAGES for command in find_commands(page)]
+
+    assert [text for text in NOT_RUN if f"{text} " not in commands] == []
+    assert [text for text in SHORTER if not any(text in command for command in commands)] == []
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory in which some commands have been run."""
+    directory = tmp_path_factory.mktemp("trained")
+    (directory / "my.yaml").write_text(CONFIG)
+    names = ["mine", "a", "b", *(f"{sweep}/seed_{seed}" for sweep in ("seeds", "others") for seed in range(3))]
+    for number, name in enumerate(names):
+        learning_rate = 1e-3 if name.startswith("others") else 3e-4
+        overrides = [f"seed={number}", f"agent.params.learning_rate={learning_rate}"]
+        sb3_ext.train(directory / "my.yaml", run_dir=directory / "runs" / name, overrides=overrides)
+    for number, name in enumerate(["connect4", "other"]):
+        sb3_ext.train(CONNECT4, run_dir=directory / "runs" / name, overrides=[f"seed={number}"])
+    PPO("MlpPolicy", "CartPole-v1", n_steps=8, batch_size=8).save(directory / "model.zip")
+    return directory
+
+
+@pytest.fixture
+def reader(tmp_path: Path, trained: Path) -> Iterator[dict[str, str]]:
+    """The environment of a shell with this interpreter's commands and a Hub, in which ``rl_zoo3`` is installed."""
+    packages = tmp_path / "packages"
+    hyperparameters = ROOT / "tests" / "data" / "rl_zoo"
+    shutil.copytree(hyperparameters, packages / "rl_zoo3" / "hyperparams")
+    (packages / "rl_zoo3" / "__init__.py").touch()
+    bin_directory = tmp_path / "bin"
+    bin_directory.mkdir()
+    torchrun = bin_directory / "torchrun"  # torch may be installed in another environment than this interpreter
+    torchrun.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m torch.distributed.run "$@"\n')
+    torchrun.chmod(0o755)
+    with HubServer() as server:
+        server.repositories["sb3/ppo-CartPole-v1"] = {"ppo-CartPole-v1.zip": (trained / "model.zip").read_bytes()}
+        yield {
+            **os.environ,
+            "HF_ENDPOINT": server.endpoint,
+            "HF_HOME": str(tmp_path / "hf"),
+            "HF_TOKEN": TOKEN,
+            "HOME": str(tmp_path),
+            "OMP_NUM_THREADS": "1",
+            "PATH": f"{bin_directory}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(packages),
+            "SB3_EXT_CACHE": str(tmp_path / "cache"),
+        }
+
+
+def prepare(page: str, directory: Path, trained: Path, environment: dict[str, str]) -> None:
+    """Make what the reader of a page has in the current directory."""
+    directory.mkdir()
+    (directory / "my.yaml").write_text(CONFIG)
+    folder = Path(page).parent.name
+    if folder in {"evaluation", "hub", "reports", "selfplay", "tracking"}:
+        shutil.copytree(trained, directory, dirs_exist_ok=True, symlinks=True)
+    if folder == "tracking":
+        shutil.rmtree(directory / "runs" / "mine")
+    if folder == "rl_zoo":
+        shutil.copytree(ROOT / "tests" / "data" / "rl_zoo", directory / "rl-baselines3-zoo" / "hyperparams")
+        agent = directory / "logs" / "ppo" / "CartPole-v1_1" / "CartPole-v1.zip"
+        agent.parent.mkdir(parents=True)
+        shutil.copy(trained / "model.zip", agent)
+    if folder == "runs":
+        command = ["sb3-ext", "train", "my.yaml", "--run-dir", "runs/mine", "--total-steps", "1e9", "--quiet"]
+        subprocess.Popen(command, cwd=directory, env=environment)
+        wait_until_it_runs(directory / "runs" / "mine")
+
+
+def wait_until_it_runs(directory: Path) -> None:
+    deadline = time.monotonic() + 120
+    while not (directory / "status.json").exists() or Run(directory).record.step < 128:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_works(page: str, tmp_path: Path, trained: Path, reader: dict[str, str]) -> None:
+    directory = tmp_path / "reader"
+    prepare(page, directory, trained, reader)
+    for command in find_commands(page):
+        if command in NOT_RUN or command.startswith("pip install") or "procgen" in command:
+            continue
+        expected = {0, 137} if command.startswith("timeout --signal KILL") else {0}
+        result = subprocess.run(
+            ["bash", "-c", shorten(command)],
+            cwd=directory,
+            env=reader,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        assert result.returncode in expected, f"{command}\n{result.stdout}{result.stderr}"
