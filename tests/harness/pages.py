@@ -10,8 +10,9 @@ FOLDERS = ("configs", "envs", "sb3_ext", "zoo_scripts")
 
 
 def find_pages() -> list[str]:
-    """:return: the README at the top and those in the folders, as paths below the root"""
+    """:return: the README at the top and those in the folders, as paths below the root; without those of templates"""
     found = (path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("README.md")))
+    found = (path for path in found if "template" not in path.parts)
     return ["README.md", *(str(path.relative_to(ROOT)) for path in found)]
 
 
