@@ -54,15 +54,15 @@ def run(command: str) -> None:
 
 
 def make_curves(runs: Path, output: Path) -> None:
-    """Tuned and default hyperparameters of PPO over five seeds."""
-    run(f"train cartpole_ppo --seeds 0..4 --run-dir {runs}/tuned")
-    run(f"train --algo ppo --env CartPole-v1 --num-envs 8 --total-steps 100000 --seeds 0..4 --run-dir {runs}/default")
-    run(f"plot {runs}/tuned {runs}/default --output {output}/curves.png")
+    """PPO over five seeds and DQN over three."""
+    run(f"train cartpole_ppo --seeds 0..4 --run-dir {runs}/ppo")
+    run(f"train cartpole_dqn --seeds 0..2 --run-dir {runs}/dqn")
+    run(f"plot {runs}/ppo {runs}/dqn --output {output}/curves.png")
 
 
 def make_film(runs: Path, output: Path) -> None:
     """An episode of LunarLander, reduced to a fraction of its size."""
-    run(f"train lunarlander_ppo --run-dir {runs}/lunarlander --resume")
+    run(f"train lunarlander_ppo --run-dir {runs}/lunarlander --resume --set train.total_steps=550000")
     run(f"enjoy {runs}/lunarlander --episodes 1 --video {runs}/lunarlander.gif")
     shrink_film(runs / "lunarlander.gif", output / "agent.gif")
 
