@@ -85,9 +85,14 @@ def shorten_names(names: Sequence[str], width: int) -> list[str]:
 def name_paths(paths: Sequence[Path]) -> list[str]:
     """
     :param paths: of runs
-    :return: the last part of each path, with as many parents as make it unique
+    :return: the last part of each path, with as many parents as make it and its siblings unique
     """
-    return [_name_path(path.absolute(), [other.absolute() for other in paths]) for path in paths]
+    absolute = [path.absolute() for path in paths]
+    counts = [_count_unique_parts(path, absolute) for path in absolute]
+    depths: dict[Path, int] = {}
+    for path, count in zip(absolute, counts, strict=True):
+        depths[path.parent] = max(count, depths.get(path.parent, 1))
+    return [Path(*path.parts[-depths[path.parent] :]).as_posix() for path in absolute]
 
 
 def name_groups(groups: Sequence[Sequence[str]]) -> list[str]:
@@ -118,12 +123,11 @@ def _join_names(names: Sequence[str]) -> str:
     return joined if len(joined) <= _MAX_JOINED or len(names) < 3 else f"{names[0]} … {names[-1]}"
 
 
-def _name_path(path: Path, paths: Sequence[Path]) -> str:
+def _count_unique_parts(path: Path, paths: Sequence[Path]) -> int:
     others = [other.parts for other in paths if other != path]
     counts = range(1, len(path.parts))
     is_unique = (all(other[-count:] != path.parts[-count:] for other in others) for count in counts)
-    count = next((count for count, unique in zip(counts, is_unique, strict=True) if unique), len(path.parts))
-    return Path(*path.parts[-count:]).as_posix()
+    return next((count for count, unique in zip(counts, is_unique, strict=True) if unique), len(path.parts))
 
 
 def _join(text: str, start: int, end: int) -> str:

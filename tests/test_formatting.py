@@ -68,3 +68,8 @@ def test_paths_are_named_by_their_unique_end() -> None:
     paths = [Path("/runs/a/ppo"), Path("/runs/b/ppo"), Path("/runs/dqn"), Path("/old/b/ppo"), Path("/runs/dqn")]
     assert name_paths(paths) == ["a/ppo", "runs/b/ppo", "dqn", "old/b/ppo", "dqn"]
     assert name_paths([Path("/ppo"), Path("/b/ppo")]) == ["/ppo", "b/ppo"]
+
+
+def test_runs_of_one_directory_are_named_alike() -> None:
+    paths = [Path("/runs/ppo/seed_0"), Path("/runs/ppo/seed_1"), Path("/runs/dqn/seed_0")]
+    assert name_paths(paths) == ["ppo/seed_0", "ppo/seed_1", "dqn/seed_0"]

@@ -24,6 +24,7 @@ from hub_server import TOKEN, HubServer
 from pages import ROOT, find_commands, find_pages
 from sb3_ext.runs.run import Run
 
+RL_ZOO = ROOT / "tests" / "data" / "rl_zoo"
 PAGES = [page for page in find_pages() if page != "sb3_ext/launching/README.md" and find_commands(page)]
 CONFIG = """
 seed: 1
@@ -45,6 +46,7 @@ CONNECT4 = {
     "agent": {"id": "maskable_ppo", **_SMALL_GAMES},
     "train": {
         "total_steps": 256,
+        "opponent_sampler": {"type": "random"},
         "callbacks": [{"type": "checkpoint", "params": {"interval": 64, "self_test": False}}],
     },
     "eval": {"every_steps": 128, "episodes": 2},
@@ -109,24 +111,23 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         sb3_ext.train(directory / "my.yaml", run_dir=directory / "runs" / name, overrides=overrides)
     for number, name in enumerate(["connect4", "other"]):
         sb3_ext.train(CONNECT4, run_dir=directory / "runs" / name, overrides=[f"seed={number}"])
-    PPO("MlpPolicy", "CartPole-v1", n_steps=8, batch_size=8).save(directory / "model.zip")
     return directory
 
 
 @pytest.fixture
-def reader(tmp_path: Path, trained: Path) -> Iterator[dict[str, str]]:
+def reader(tmp_path: Path) -> Iterator[dict[str, str]]:
     """The environment of a shell with this interpreter's commands and a Hub, in which ``rl_zoo3`` is installed."""
     packages = tmp_path / "packages"
-    hyperparameters = ROOT / "tests" / "data" / "rl_zoo"
-    shutil.copytree(hyperparameters, packages / "rl_zoo3" / "hyperparams")
+    shutil.copytree(RL_ZOO, packages / "rl_zoo3" / "hyperparams")
     (packages / "rl_zoo3" / "__init__.py").touch()
     bin_directory = tmp_path / "bin"
     bin_directory.mkdir()
     torchrun = bin_directory / "torchrun"  # torch may be installed in another environment than this interpreter
     torchrun.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m torch.distributed.run "$@"\n')
     torchrun.chmod(0o755)
+    save_model(tmp_path / "model.zip")
     with HubServer() as server:
-        server.repositories["sb3/ppo-CartPole-v1"] = {"ppo-CartPole-v1.zip": (trained / "model.zip").read_bytes()}
+        server.repositories["sb3/ppo-CartPole-v1"] = {"ppo-CartPole-v1.zip": (tmp_path / "model.zip").read_bytes()}
         yield {
             **os.environ,
             "HF_ENDPOINT": server.endpoint,
@@ -140,20 +141,26 @@ def reader(tmp_path: Path, trained: Path) -> Iterator[dict[str, str]]:
         }
 
 
-def prepare(page: str, directory: Path, trained: Path, environment: dict[str, str]) -> None:
+def save_model(path: Path) -> None:
+    PPO("MlpPolicy", "CartPole-v1", n_steps=8, batch_size=8).save(path)
+
+
+def prepare(page: str, directory: Path, environment: dict[str, str], request: pytest.FixtureRequest) -> None:
     """Make what the reader of a page has in the current directory."""
     directory.mkdir()
     (directory / "my.yaml").write_text(CONFIG)
     folder = Path(page).parent.name
     if folder in {"evaluation", "hub", "reports", "selfplay", "tracking"}:
-        shutil.copytree(trained, directory, dirs_exist_ok=True, symlinks=True)
+        shutil.copytree(request.getfixturevalue("trained"), directory, dirs_exist_ok=True, symlinks=True)
+    if folder == "evaluation":
+        save_model(directory / "model.zip")
     if folder == "tracking":
         shutil.rmtree(directory / "runs" / "mine")
     if folder == "rl_zoo":
-        shutil.copytree(ROOT / "tests" / "data" / "rl_zoo", directory / "rl-baselines3-zoo" / "hyperparams")
-        agent = directory / "logs" / "ppo" / "CartPole-v1_1" / "CartPole-v1.zip"
-        agent.parent.mkdir(parents=True)
-        shutil.copy(trained / "model.zip", agent)
+        shutil.copytree(RL_ZOO, directory / "rl-baselines3-zoo" / "hyperparams")
+        agent = directory / "logs" / "ppo" / "CartPole-v1_1"
+        agent.mkdir(parents=True)
+        save_model(agent / "CartPole-v1.zip")
     if folder == "runs":
         command = ["sb3-ext", "train", "my.yaml", "--run-dir", "runs/mine", "--total-steps", "1e9", "--quiet"]
         subprocess.Popen(command, cwd=directory, env=environment)
@@ -170,9 +177,9 @@ def wait_until_it_runs(directory: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("page", PAGES)
-def test_every_command_works(page: str, tmp_path: Path, trained: Path, reader: dict[str, str]) -> None:
+def test_every_command_works(page: str, tmp_path: Path, reader: dict[str, str], request: pytest.FixtureRequest) -> None:
     directory = tmp_path / "reader"
-    prepare(page, directory, trained, reader)
+    prepare(page, directory, reader, request)
     for command in find_commands(page):
         if command in NOT_RUN or command.startswith("pip install") or "procgen" in command:
             continue
