@@ -66,7 +66,7 @@ NOT_RUN = {
 
 SHORTER = {
     "python3.11 -m venv .venv && . .venv/bin/activate && pip install -c constraints.txt . && ": "",
-    "--signal KILL 15": "--signal KILL 40",  # this machine may be busy
+    "--signal KILL 20": "--signal KILL 60",  # this machine may be busy
     "train cartpole_ppo ": "train cartpole_ppo --set eval.episodes=1 --total-steps 20000 ",
     "train cartpole_dqn": "train cartpole_dqn --set eval.episodes=1 --total-steps 2000",
     "tune cartpole_ppo_tune": "tune cartpole_ppo_tune --trials 2",
