@@ -9,6 +9,7 @@ import pytest
 
 from sb3_ext.errors import ConfigError, SelfPlayError
 from sb3_ext.evaluation.convergence import ConvergenceRule, PlateauRule
+from sb3_ext.evaluation.stage_rule import StageRule
 from sb3_ext.phases import Phases
 from sb3_ext.selfplay import OpponentPool, SelfPlayVecEnv, make_game, make_opponent
 from sb3_ext.selfplay.games.connect4 import Connect4
@@ -42,7 +43,7 @@ def test_all_that_has_a_state_is_stateful(tmp_path: Any) -> None:
     game = make_game("connect4", num_boards=1)
     pool = OpponentPool(tmp_path, game, seed=1)
     opponents = [make_opponent(name) for name in ("random", "heuristic", "alpha_beta")]
-    rules = [ConvergenceRule(1.0), PlateauRule(), Phases(), OnlineRatings()]
+    rules = [ConvergenceRule(1.0), PlateauRule(), StageRule([]), Phases(), OnlineRatings()]
     for item in [game, pool, SelfPlayVecEnv(game, pool), *opponents, MixedSampler([(opponents[0], 1.0)]), *rules]:
         assert isinstance(item, Stateful)
         state = item.state_dict()

@@ -65,7 +65,7 @@ def choose_parallel(config: RunConfig, *, rendered: bool = False, interruption: 
     """
     num_envs = config.parallel.num_envs
     factory = make_environment_factory(config.require_env("the choice of a parallel mode"))
-    for mode in BUILT_IN:
+    for mode in () if config.train.curriculum else BUILT_IN:  # it needs environments that can be changed one by one
         reason = load_backend_class(mode).explain_preference(factory)
         if reason is not None:
             return ParallelChoice(use_mode(config.parallel, mode), reason)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,10 +14,12 @@ from stable_baselines3.common.callbacks import BaseCallback
 from sb3_ext.arguments import read_parameters
 from sb3_ext.building.budgets import explain_inexact_schedules, follows_time
 from sb3_ext.building.game_environments import EVAL_OPENING_PLIES, compute_eval_shares
+from sb3_ext.building.stages import make_curriculum
 from sb3_ext.building.training_environments import choose_eval_seed, make_eval_env, try_exactness
 from sb3_ext.callbacks import (
     BenchmarkCallback,
     ConvergenceStopCallback,
+    CurriculumCallback,
     DataParallelCallback,
     DeterministicCollectionCallback,
     EpisodeBudgetCallback,
@@ -49,7 +51,7 @@ from sb3_ext.checkpoints.state.callback_tree import list_callbacks
 from sb3_ext.checkpoints.store.checkpoint_writer import SaveOutcome
 from sb3_ext.config.callback_schema import CallbackConfig
 from sb3_ext.config.callback_types import CALLBACK_TYPES, load_callback_class
-from sb3_ext.config.evaluation_schema import OneEvalConfig, TargetConfig
+from sb3_ext.config.evaluation_schema import CURRENT, OneEvalConfig, TargetConfig
 from sb3_ext.config.game_schema import PoolConfig
 from sb3_ext.config.schema import RunConfig
 from sb3_ext.config.train_schema import TrainConfig
@@ -78,6 +80,7 @@ class Callbacks:
     :param metrics: records every episode and every logged number
     :param evaluation: evaluates the agent
     :param other_evaluations: evaluate it in other environments
+    :param curriculum: changes the environments in stages; ``None`` without ``train.curriculum``
     :param timings: measures the phases; ``None`` without ``train.track_timings``
     :param reports: writes the metrics to files
     :param all: these and the others, in the order of their calls
@@ -87,6 +90,7 @@ class Callbacks:
     metrics: MetricsCallback
     evaluation: EvaluationCallback
     other_evaluations: list[EvaluationCallback]
+    curriculum: CurriculumCallback | None
     timings: TimingsCallback | None
     reports: ReportWriter
     all: list[BaseCallback]
@@ -122,6 +126,8 @@ class Callbacks:
         sections: dict[str, Any] = {"summary": self.metrics.summarize(), **self.metrics.sections}
         if self.timings is not None:
             sections["timings_seconds"] = self.timings.seconds
+        if self.curriculum is not None:
+            sections["curriculum"] = self.curriculum.changes
         for callback in self.all:
             if isinstance(callback, RatingCallback):
                 sections["ratings"] = callback.ratings.state_dict()
@@ -158,12 +164,16 @@ def make_callbacks(
     stops = list(_make_outside_stops(config, session, lambda: checkpoints))
     evaluation = _make_evaluation(config, session, phases, metrics, lambda: checkpoints.save_for_evaluation(), stops)
     checkpoints = _make_checkpoints(config, session, phases, evaluation, group)
-    others = list(_make_other_evaluations(config, session, phases, metrics, stops))
+    others = dict(_make_other_evaluations(config, session, phases, metrics, stops))
+    curriculum = make_curriculum(config, evaluation, others, group)
+    if curriculum is not None:
+        _show_stages(curriculum, config, session, others)
     callbacks = Callbacks(
         checkpoints,
         metrics,
         evaluation,
-        others,
+        list(others.values()),
+        curriculum,
         timings,
         ReportWriter(
             paths.metrics,
@@ -188,7 +198,8 @@ def make_callbacks(
             *extra_callbacks,
             NanStopCallback(),  # before an evaluation with such weights
             evaluation,
-            *others,
+            *others.values(),
+            *([] if curriculum is None else [curriculum]),
             *stops,
             *_make_stop_callbacks(config, evaluation, checkpoints),
             *_make_pruning(config, evaluation, checkpoints, trial),
@@ -216,11 +227,13 @@ def make_rank_callbacks(
     part = RankPartCallback(group, checkpoints)
     train = config.train
     bound = train.total_episodes
+    curriculum = make_curriculum(config, None, {}, group)
     callbacks: list[BaseCallback] = [
         DataParallelCallback(group),
         *([DeterministicCollectionCallback()] if train.deterministic else []),
         *([OpponentPoolCallback()] if isinstance(train.opponent_sampler, PoolConfig) else []),
         *_make_configured_callbacks(train, Phases(), part.is_boundary_near, lambda: True),
+        *([] if curriculum is None else [curriculum]),
         NanStopCallback(),
         SignalStopCallback(signals, at_boundary=part.is_boundary_near),
         *([] if bound is None else [EpisodeBudgetCallback(bound, at_boundary=True)]),
@@ -302,7 +315,7 @@ def _make_exam(config: RunConfig, per_cell: int, session: RunSession) -> Positio
 
 def _make_other_evaluations(
     config: RunConfig, session: RunSession, phases: Phases, metrics: MetricsCallback, stops: Sequence[StopCallback]
-) -> Iterator[EvaluationCallback]:
+) -> Iterator[tuple[str, EvaluationCallback]]:
     def show(name: str, step: int, found: Evaluation) -> None:
         session.status.update(
             other_evaluations={**(session.status.status.other_evaluations or {}), name: found.mean_return}
@@ -315,7 +328,26 @@ def _make_other_evaluations(
         arguments = _list_evaluation_arguments(config, judged, session)
         evaluation = EvaluationCallback(**arguments, name=name, stops=stops, path=path, phases=phases)
         evaluation.on_evaluation.append(partial(show, name))
-        yield evaluation
+        yield name, evaluation
+
+
+def _show_stages(
+    curriculum: CurriculumCallback, config: RunConfig, session: RunSession, others: Mapping[str, EvaluationCallback]
+) -> None:
+    """Enter the stage into the status, and into evaluations in the current stage."""
+
+    def show(stage: int) -> None:
+        session.status.update(stage=stage, stages=len(curriculum.stages), stage_name=curriculum.title or None)
+
+    curriculum.on_stage.append(show)
+    for name, judged in config.eval.others.items():
+        if judged.stage == CURRENT:
+            variant = config.model_copy(update={"eval": judged})
+            curriculum.on_stage.append(partial(_use_stage, others[name], variant))
+
+
+def _use_stage(evaluation: EvaluationCallback, variant: RunConfig, stage: int) -> None:
+    evaluation.replace_env(partial(make_eval_env, variant, stage=stage))
 
 
 def _list_evaluation_arguments(config: RunConfig, judged: OneEvalConfig, session: RunSession) -> dict[str, Any]:

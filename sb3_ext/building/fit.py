@@ -12,6 +12,7 @@ from sb3_ext.algorithms.algorithm_registry import get_algorithm, mask_algorithm
 from sb3_ext.algorithms.policies import choose_policy, validate_fit, validate_spaces
 from sb3_ext.building.game_environments import make_trial_boards
 from sb3_ext.building.parallel import make_configured_backend
+from sb3_ext.building.stages import validate_curriculum
 from sb3_ext.building.training_environments import change_env, make_environment_factory, wrap_vec_env
 from sb3_ext.checkpoints.model_loading import read_policy_weights
 from sb3_ext.checkpoints.model_source import find_model
@@ -27,8 +28,8 @@ logger = logging.getLogger(__name__)
 def validate_setup(config: RunConfig, source: ConfigSource | None = None, overrides: Iterable[Override] = ()) -> None:
     """
     Make one environment, compare its spaces with what algorithm, policy, normalisation and frame stack support, and
-    close it. Make the trackers. Read the initial weights, if there are any; whether they fit is checked when the model
-    is made.
+    close it. Go through the stages of the curriculum. Make the trackers. Read the initial weights, if there are any;
+    whether they fit is checked when the model is made.
 
     Other errors of the environment are ignored here: training reports them.
 
@@ -44,6 +45,8 @@ def validate_setup(config: RunConfig, source: ConfigSource | None = None, overri
         validate_engine(config)
         _validate_initial_weights(config)
         _check(config)
+        if config.env is not None:
+            validate_curriculum(config, make_environment_factory(config.env))
         _validate_eval_environments(config)
     except ConfigError as error:
         if source is None:

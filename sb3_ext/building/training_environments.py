@@ -16,6 +16,7 @@ from sb3_ext.algorithms.space_rules import describe_space
 from sb3_ext.building.game_environments import make_game_env, make_game_eval_env, try_game_exactness
 from sb3_ext.building.observations import choose_normalization, stack_frames
 from sb3_ext.building.parallel import make_configured_backend
+from sb3_ext.building.stages import apply_stages, list_stages, merge_params
 from sb3_ext.config.evaluation_schema import EvalEnvConfig
 from sb3_ext.config.schema import EnvConfig, RunConfig
 from sb3_ext.errors import ConfigError, describe_error
@@ -35,17 +36,32 @@ _EVAL_SEED_DISTANCE = 10_000
 _VEC_NORMALIZE_GAMMA = 0.99  # for an algorithm without a discount (ARS)
 
 
-def make_environment_factory(config: EnvConfig, render_mode: str | None = None) -> EnvironmentFactory:
+def make_environment_factory(
+    config: EnvConfig, render_mode: str | None = None, *, is_remade: bool = False
+) -> EnvironmentFactory:
     """
     :param config: the section ``env``
     :param render_mode: as in Gymnasium
+    :param is_remade: whether training may make it again with other arguments
     :return: a picklable function that makes one environment
     """
     wrappers: list[tuple[str, Mapping[str, Any]]] = []
     for wrapper in config.wrappers:
         [(name, arguments)] = [(wrapper, None)] if isinstance(wrapper, str) else wrapper.items()
         wrappers.append((name, arguments or {}))
-    return EnvironmentFactory(config.id, config.params, config.max_steps, tuple(wrappers), render_mode)
+    return EnvironmentFactory(config.id, config.params, config.max_steps, tuple(wrappers), render_mode, is_remade)
+
+
+def make_training_factory(config: RunConfig, feature: str, render_mode: str | None = None) -> EnvironmentFactory:
+    """
+    :param config: the whole configuration
+    :param feature: what needs a Gymnasium environment
+    :param render_mode: as in Gymnasium
+    :return: a picklable function that makes one environment of the training, which a curriculum may make again
+    :raises ConfigError: if this is a game
+    """
+    is_remade = any(stage.params for stage in config.train.curriculum)
+    return make_environment_factory(config.require_env(feature), render_mode, is_remade=is_remade)
 
 
 def validate_environment(config: RunConfig) -> None:
@@ -107,7 +123,7 @@ def make_env(
         _validate_not_shown(config, render_mode)
         opponents = paths.opponents if rank == 0 else paths.opponents / f"rank_{rank}"
         return make_game_env(config, paths.monitor / "0" if rank == 0 else None, opponents, resumed=resumed)
-    factory = make_environment_factory(config.require_env("training"), render_mode)
+    factory = make_training_factory(config, "training", render_mode)
     with killing_new_processes():
         env = make_configured_backend(config.parallel).make_env(
             factory, seed=config.seed, monitor_directory=paths.monitor if rank == 0 else None, resumed=resumed
@@ -124,17 +140,22 @@ def try_exactness(config: RunConfig, interruption: Interruption = NEVER) -> Exac
     """
     if config.game is not None:
         return try_game_exactness(config, interruption)
-    factory = make_environment_factory(config.require_env("a self-test"))
+    factory = make_training_factory(config, "a self-test")
     return make_configured_backend(config.parallel).test_exactness(factory, interruption)
 
 
-def make_eval_env(config: RunConfig, *, num_envs: int | None = None, render_mode: str | None = None) -> VecEnv:
+def make_eval_env(
+    config: RunConfig, *, num_envs: int | None = None, render_mode: str | None = None, stage: int | None = None
+) -> VecEnv:
     """
     Make the environments of an evaluation, like those of training, in the calling process.
+
+    With a curriculum, they have the changes of all its stages.
 
     :param config: the whole configuration
     :param num_envs: number of environments; ``None``: as in the evaluations during training
     :param render_mode: as in Gymnasium
+    :param stage: number of the curriculum's stage, for an evaluation in the current one; ``None``: the last one
     :return: environments with unscaled rewards; a ``VecNormalize`` among them does not update and has no statistics yet
     :raises ConfigError: if they cannot be made
     """
@@ -143,11 +164,13 @@ def make_eval_env(config: RunConfig, *, num_envs: int | None = None, render_mode
         _validate_not_shown(config, render_mode)
         return make_game_eval_env(config, num_envs)
     trained = config.require_env("an evaluation")
-    section = change_env(trained, config.eval.env)
-    factory = make_environment_factory(section, render_mode)
+    stages = list_stages(config, config.eval, stage)
+    trained = trained.model_copy(update={"params": merge_params(trained.params, stages)})
+    factory = make_environment_factory(change_env(trained, config.eval.env), render_mode)
     env = make_configured_backend(config.parallel).make_eval_env(
         factory, num_envs, wrapper_class=LastFrameWrapper if render_mode == "rgb_array" else None
     )
+    apply_stages(env, stages)
     return wrap_vec_env(env, config, training=False)
 
 

@@ -10,6 +10,8 @@ its state in a resumed training, a callback defines any of these:
 - ``state_key``, a text that identifies the callback in a checkpoint. Without it, its state is found by the name of its
   class, and among several of one class by the plain arguments of their constructors that are kept in attributes of the
   same name.
+- ``prepare_environments(state)``, for a callback that changes the environments: called in a resume with its own state,
+  before the environments are restored or begin new episodes. It repeats the changes and returns whether there are any.
 - ``close()``, which a run calls when training ends, also after an error.
 """
 

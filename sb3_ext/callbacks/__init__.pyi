@@ -5,6 +5,7 @@ from .bases.stop_callback import StopCallback as StopCallback
 from .bases.stop_callback import TrainingStopped as TrainingStopped
 from .benchmark import BenchmarkCallback as BenchmarkCallback
 from .checkpoint import RunCheckpointCallback as RunCheckpointCallback
+from .curriculum import CurriculumCallback as CurriculumCallback
 from .data_parallel import DataParallelCallback as DataParallelCallback
 from .deterministic import DeterministicCollectionCallback as DeterministicCollectionCallback
 from .episode_logging import EpisodeLoggingCallback as EpisodeLoggingCallback

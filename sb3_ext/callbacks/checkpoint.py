@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
@@ -19,6 +19,7 @@ from sb3_ext.arguments import validate_arguments
 from sb3_ext.callbacks.bases.episode_callback import EpisodeCallback
 from sb3_ext.callbacks.bases.light_callback import has_rollouts_of_steps
 from sb3_ext.callbacks.bases.stop_callback import StopCallback
+from sb3_ext.callbacks.curriculum import CurriculumCallback
 from sb3_ext.callbacks.evaluation import EvaluationCallback
 from sb3_ext.callbacks.measures.rollout_watch import RolloutWatch
 from sb3_ext.callbacks.saving.checkpoint_saver import CheckpointSaver
@@ -47,6 +48,8 @@ from sb3_ext.vec.snapshots.exactness import Exactness
 logger = logging.getLogger(__name__)
 
 _DEFAULTS = CheckpointParams()
+
+Kind = TypeVar("Kind", bound=BaseCallback)
 
 
 class RunCheckpointCallback(EpisodeCallback):
@@ -264,8 +267,7 @@ class RunCheckpointCallback(EpisodeCallback):
         self._stop_callbacks = [item for item in list_callbacks(self._callbacks) if isinstance(item, StopCallback)]
         validate_callbacks(self._callbacks)
         if self._restoration is not None:
-            for evaluation in self._find_evaluations():
-                evaluation.is_paused = True  # restoring would discard its result
+            self._pause_others(True)  # restoring would discard their results
             if self.model.num_timesteps >= get_total_steps(self.model):  # no rollout follows
                 self._finish_restoration(self._restoration)
 
@@ -274,8 +276,10 @@ class RunCheckpointCallback(EpisodeCallback):
         if self._restoration is not None:
             self._finish_restoration(self._restoration)
             # At this boundary, the other callbacks were called before their state was restored.
-            for evaluation in self._find_evaluations():
+            for evaluation in self._find(EvaluationCallback):
                 evaluation.evaluate_if_due()
+            for curriculum in self._find(CurriculumCallback):
+                curriculum.change_if_due()
             for callback in self._stop_callbacks:
                 callback.find_reason_between_rollouts()
         self._rollouts.begin()
@@ -308,12 +312,17 @@ class RunCheckpointCallback(EpisodeCallback):
             logger.warning("resuming from step %d (%s); this is approximate: %s", bundle.step, bundle.path, reason)
         for listener in self.on_restored:
             listener(reason)
-        for evaluation in self._find_evaluations():
-            evaluation.is_paused = False
+        self._pause_others(False)
         self._restoration = None
 
-    def _find_evaluations(self) -> Iterator[EvaluationCallback]:
-        return (callback for callback in list_callbacks(self._callbacks) if isinstance(callback, EvaluationCallback))
+    def _pause_others(self, is_paused: bool) -> None:
+        for evaluation in self._find(EvaluationCallback):
+            evaluation.is_paused = is_paused
+        for curriculum in self._find(CurriculumCallback):
+            curriculum.is_paused = is_paused
+
+    def _find(self, kind: type[Kind]) -> Iterator[Kind]:
+        return (callback for callback in list_callbacks(self._callbacks) if isinstance(callback, kind))
 
     def _is_stopping(self) -> bool:
         return any(callback.stop_reason is not None for callback in self._stop_callbacks)

@@ -150,6 +150,15 @@ class EvaluationCallback(EpisodeCallback):
         """
         return self._evaluator.is_busy or (self._at_end and self._last_step != step)
 
+    def replace_env(self, make_env: Callable[[], AnyEnv]) -> None:
+        """
+        Evaluate in other environments from now on, not with ``background``.
+
+        :param make_env: makes them; those before are closed if they were made here
+        """
+        assert isinstance(self._evaluator, ForegroundEvaluator), "another process keeps its environments"
+        self._evaluator.replace_env(make_env)
+
     def evaluate_if_due(self) -> None:
         """Evaluate between two rollouts if an evaluation is due and none is pending."""
         if self._is_due and not self._evaluator.is_busy:

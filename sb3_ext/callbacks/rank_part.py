@@ -11,6 +11,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_ext.callbacks.bases.light_callback import LightCallback
 from sb3_ext.callbacks.bases.stop_callback import StopCallback
+from sb3_ext.callbacks.curriculum import CurriculumCallback
 from sb3_ext.callbacks.measures.rollout_watch import RolloutWatch
 from sb3_ext.callbacks.saving.part_exchange import PartExchange
 from sb3_ext.checkpoints.bundle.bundle import Bundle
@@ -86,13 +87,20 @@ class RankPartCallback(LightCallback):
         super()._on_training_start()
         called = list_callbacks(self._callbacks)
         self._stop_callbacks = [item for item in called if isinstance(item, StopCallback)]
-        if self._restoration is not None and self.model.num_timesteps >= get_total_steps(self.model):
+        self._curricula = [item for item in called if isinstance(item, CurriculumCallback)]
+        if self._restoration is None:
+            return
+        for curriculum in self._curricula:
+            curriculum.is_paused = True
+        if self.model.num_timesteps >= get_total_steps(self.model):
             self._finish_restoration(self._restoration)
 
     def _on_rollout_start(self) -> None:
         super()._on_rollout_start()
         if self._restoration is not None:
             self._finish_restoration(self._restoration)
+            for curriculum in self._curricula:
+                curriculum.change_if_due()
             for callback in self._stop_callbacks:
                 callback.find_reason_between_rollouts()
         self._rollouts.begin()
@@ -106,6 +114,8 @@ class RankPartCallback(LightCallback):
         restoration.finish(self.model, self._callbacks)
         for listener in self.on_restored:
             listener(restoration.inexact_reason)
+        for curriculum in self._curricula:
+            curriculum.is_paused = False
         self._restoration = None
 
     def _capture(self, replay_since: ReplayIndex | None, *, after_learn: bool = False) -> RankPart:

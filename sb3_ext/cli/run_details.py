@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from sb3_ext.cli.run_lines import format_rating, format_steps, style_status
+from sb3_ext.cli.run_lines import format_rating, format_stage, format_steps, style_status
 from sb3_ext.cli.tables import bold, format_definitions
 from sb3_ext.formatting import format_bytes, format_duration
 from sb3_ext.runs.run import LIVE_STATUSES, Run
@@ -46,6 +46,7 @@ def _list_progress(record: RunStatus) -> _Rows:
     for name, value in (record.other_evaluations or {}).items():
         yield f"evaluation {name}", _round(value)
     yield "rating", format_rating(record)
+    yield "stage", format_stage(record)
     yield "speed", None if record.fps is None else f"{record.fps:.0f} steps/s"
 
 

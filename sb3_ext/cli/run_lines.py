@@ -31,6 +31,14 @@ def format_rating(record: RunStatus) -> str | None:
     return f"{record.rating:.2f} ± {record.rating_sigma:.2f}"
 
 
+def format_stage(record: RunStatus) -> str | None:
+    """:return: such as ``2/3 (hard)``, of a run with a curriculum"""
+    if record.stage is None or record.stages is None:
+        return None
+    name = "" if record.stage_name in (None, f"stage {record.stage}") else f" ({record.stage_name})"
+    return f"{record.stage}/{record.stages}{name}"
+
+
 def style_status(text: str) -> str:
     """:return: a status with its terminal colour"""
     return click.style(text, fg=STATUS_COLOURS.get(text.strip()))

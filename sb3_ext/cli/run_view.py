@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from sb3_ext.cli.curve import draw_axis, draw_bar, draw_curve, draw_sparkline, resample, style_bar, style_curve
-from sb3_ext.cli.run_lines import format_rating, style_status
+from sb3_ext.cli.run_lines import format_rating, format_stage, style_status
 from sb3_ext.cli.tables import Column, bold, dim, format_table, pack
 from sb3_ext.errors import RunError
 from sb3_ext.formatting import format_duration, shorten_names
@@ -171,6 +171,7 @@ def _list_facts(record: RunStatus) -> list[tuple[str, str]]:
         ("return", None if record.episode_return_mean is None else f"{record.episode_return_mean:,.2f}"),
         ("best evaluation", None if record.best_evaluation is None else f"{record.best_evaluation:,.2f}"),
         ("rating", format_rating(record)),
+        ("stage", format_stage(record)),
     ]
     return [(name, value) for name, value in facts if value is not None]
 

@@ -38,6 +38,7 @@ GIVEN_BY_RUN = {
 
 SET_ELSEWHERE = {
     "BenchmarkCallback": "always on; writes benchmark_metrics.json",
+    "CurriculumCallback": "train.curriculum",
     "DataParallelCallback": "torchrun -m sb3_ext train",
     "DeterministicCollectionCallback": "train.deterministic",
     "EpisodeBudgetCallback": "train.total_episodes",

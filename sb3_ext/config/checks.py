@@ -22,6 +22,7 @@ from sb3_ext.config.argument_ranges import (
 )
 from sb3_ext.config.callback_schema import CHECKPOINT_TYPE
 from sb3_ext.config.callback_types import CALLBACK_TYPES, GIVEN_BY_RUN, load_callback_class
+from sb3_ext.config.curriculum_checks import find_curriculum_problems
 from sb3_ext.config.evaluation_list import list_evaluations
 from sb3_ext.config.game_checks import find_game_problems
 from sb3_ext.config.parallel_checks import find_parallel_problems, is_validated_by_mode
@@ -45,6 +46,7 @@ def find_problems(data: Mapping[str, Any]) -> list[Problem]:
         *_find_evaluation_problems(data),
         *find_game_problems(data),
         *find_parallel_problems(data),
+        *find_curriculum_problems(data),
         *_find_callback_problems(_mapping(data.get("train")).get("callbacks")),
         *_find_tracking_problems(_mapping(data.get("tracking"))),
         *_find_tune_problems(_mapping(data.get("tune"))),

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from sb3_ext.config.checks import find_problems
 from sb3_ext.config.evaluation_list import move_key, spread_evaluations
-from sb3_ext.config.evaluation_schema import EvalEnvConfig
+from sb3_ext.config.evaluation_schema import FINAL, EvalEnvConfig
 from sb3_ext.config.overriding import apply_override
 from sb3_ext.config.parallel_schema import ParallelConfig
 from sb3_ext.config.schema import MOCK_ID, RunConfig
@@ -87,14 +87,15 @@ def mock_environment(config: RunConfig) -> RunConfig:
     section = config.require_env("a mock environment")
     params = {_LIKE: section.id, _LIKE_PARAMS: section.params}
     env = section.model_copy(update={"id": MOCK_ID, "params": params})
-    plain = {"env": EvalEnvConfig()}
+    plain = {"env": EvalEnvConfig(), "stage": FINAL}
+    train = config.train.model_copy(update={"curriculum": []})  # it has nothing to change
     others = [other.model_copy(update=plain) for other in config.eval.also]
     judged = config.eval.model_copy(update={**plain, "also": others})
     parallel = config.parallel
     backend = make_backend(parallel.mode, parallel.num_envs, parallel.settings)
     if any(backend.find_problems(env.model_dump())):
         parallel = ParallelConfig(mode=SEQUENTIAL, num_envs=parallel.num_envs)
-    return config.model_copy(update={"env": env, "eval": judged, "parallel": parallel})
+    return config.model_copy(update={"env": env, "eval": judged, "parallel": parallel, "train": train})
 
 
 def restore_environment(config: RunConfig) -> RunConfig:

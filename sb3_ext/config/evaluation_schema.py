@@ -13,6 +13,10 @@ from sb3_ext.ranges import Finite, NonNegative, NonNegativeInt, PositiveInt
 ReturnSource: TypeAlias = Literal["training_return", "evaluation"]
 """Which returns are averaged: those of training episodes, or those of evaluations."""
 
+FINAL, CURRENT = "final", "current"
+EvalStage: TypeAlias = Literal["final", "current"]
+"""In which stage of a curriculum an evaluation is made."""
+
 
 class EvalEnvConfig(Section):
     """How the environments of evaluations differ from those of training, such as by unseen levels."""
@@ -48,6 +52,9 @@ class OneEvalConfig(Section):
     background: Flag = Field(default=False, description="evaluate in another process while training goes on")
     info: list[Text] = Field(
         default=[], description="numbers that the environment returns in info at the end of an episode, to average"
+    )
+    stage: Annotated[EvalStage, OneOf()] = Field(
+        default="final", description="with train.curriculum: evaluate in the final stage, or in the current one"
     )
     env: EvalEnvConfig = EvalEnvConfig()
 

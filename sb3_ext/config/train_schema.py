@@ -13,6 +13,7 @@ from sb3_ext.config.callback_schema import (
     CheckpointCallbackConfig,
     CheckpointParams,
 )
+from sb3_ext.config.curriculum_schema import StageConfig
 from sb3_ext.config.fields import Duration, Flag, OneOf, parse_duration
 from sb3_ext.config.game_schema import IllegalMove, OpponentEntry, StartPolicy, StartPositionsConfig
 from sb3_ext.config.section import Section
@@ -44,6 +45,9 @@ class TrainConfig(Section):
     )
     symmetry: Flag = Field(default=False, description="games: also learn from mirror images of positions")
     opponent_sampler: OpponentEntry | None = Field(default=None, description="games: the opponent")
+    curriculum: list[StageConfig] = Field(
+        default=[], description="stages that change the environment when a rule holds, from easy to hard for example"
+    )
     callbacks: list[CallbackEntry] = Field(default=[], description="further callbacks, in the order of their calls")
 
     @model_validator(mode="before")

@@ -55,4 +55,4 @@ def _find_sections(annotation: Any, tag: str = "") -> Iterator[tuple[str, type[B
     if typing.get_origin(annotation) is None and isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield tag, annotation
     for argument in typing.get_args(annotation):
-        yield from _find_sections(argument)
+        yield from _find_sections(argument, tag)

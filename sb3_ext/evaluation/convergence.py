@@ -52,15 +52,21 @@ class ConvergenceRule:
             self._checks_held = self._checks_held + 1 if average >= self._target else 0
             if _is_better(average, self.best_average):
                 self.best_average = average
+        return self.is_met
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the rule is met now."""
         return self._checks_held >= self._patience
 
-    def describe(self, unit: str) -> str:
+    def describe(self, unit: str, name: str = "mean return") -> str:
         """
         :param unit: source of the returns: ``episodes`` or ``evaluations``
+        :param name: what is averaged
         :return: the latest average and the target, for messages
         """
         average = f"{fmean(self._returns):.2f}" if self._returns else "unknown"
-        return f"mean return {average} of the last {len(self._returns)} {unit}, target {self._target:g}"
+        return f"{name} {average} of the last {len(self._returns)} {unit}, target {self._target:g}"
 
     def state_dict(self) -> dict[str, Any]:
         """See :class:`~sb3_ext.stateful.Stateful`."""

@@ -149,6 +149,15 @@ class ForegroundEvaluator:
         evaluation, self._evaluation = self._evaluation, None
         return evaluation
 
+    def replace_env(self, make_env: Callable[[], AnyEnv]) -> None:
+        """
+        Use other environments from the next evaluation on.
+
+        :param make_env: function that makes them
+        """
+        self.close()
+        self._make_env, self._env = make_env, None
+
     def close(self) -> None:
         """See :class:`Evaluator`."""
         if self._make_env is not None and self._env is not None:

@@ -152,6 +152,8 @@ def _make_code(facts: CardFacts) -> str:
         code += "\n" + _NORMALIZE.format(name=facts.name, checkpoint=facts.checkpoint)
     if env is None or env.wrappers or env.frame_stack:
         return f"{code}\n# The environment needs the wrappers and the frame stack of config.yaml."
+    if facts.config.train.curriculum:
+        return f"{code}\n# The environment needs the changes of all stages of the curriculum in config.yaml."
     arguments = "".join(f", {name}={value!r}" for name, value in env.params.items())
     observation = "normalize(observation)" if normalizes else "observation"
     return code + "\n" + _PLAY.format(env_id=env.id, arguments=arguments, observation=observation)

@@ -24,6 +24,7 @@ from sb3_ext.reports.pictures import (
 from sb3_ext.reports.scores import SCORE_TITLE, score_games
 from sb3_ext.reports.series import Series, choose_window, smooth
 
+_STAGE_COLOR = "#555555"
 _WIDTH_INCHES, _TOP_INCHES, _ROW_INCHES = 14.0, 3.4, 1.9
 
 
@@ -93,9 +94,12 @@ def plot_curves(
     _draw_returns(top, returns, evaluations, others, "Return" if scores is None else SCORE_TITLE)
     if scores is not None:
         label_shares(top)
+    changes = metrics.get("curriculum") or []
+    _mark_stages(top, changes, named=True)
     for place, (panel, series) in enumerate(panels):
         axes = figure.add_subplot(grid[1 + place // columns, place % columns], sharex=top)
         _draw_panel(axes, panel, series, is_lowest=place + columns >= len(panels))
+        _mark_stages(axes, changes)
     if title is not None:
         figure.suptitle(title, fontsize=14, fontweight="bold")
     save_figure(figure, path)
@@ -153,6 +157,17 @@ def _draw_panel(axes: Axes, panel: _Panel, series: Series, *, is_lowest: bool) -
         axes.set_ylim(low, high)  # a constant needs no magnifying glass
     style_axes(axes, title=panel.title, x_label="steps" if is_lowest else None)
     label_steps(axes)
+
+
+def _mark_stages(axes: Axes, changes: Sequence[Mapping[str, Any]], *, named: bool = False) -> None:
+    """Draw a vertical line where a stage of the curriculum begins."""
+    for change in changes:
+        axes.axvline(change["step"], color=_STAGE_COLOR, linestyle=":", linewidth=1.4, zorder=1)
+        if named:
+            axes.annotate(
+                change["name"], (change["step"], 1.0), xytext=(3, -4), textcoords="offset points",
+                xycoords=axes.get_xaxis_transform(), ha="left", va="top", fontsize=9, color=_STAGE_COLOR, rotation=90,
+            )  # fmt: skip
 
 
 def draw_evaluations(

@@ -52,6 +52,9 @@ class RunStatus:
     :param other_evaluations: mean return of the last evaluation in each further environment, by name
     :param rating: rating of the agent among its opponents in a two-player game: openskill's mean
     :param rating_sigma: uncertainty of the rating: openskill's standard deviation
+    :param stage: number of the curriculum's stage, 0 before the first one
+    :param stages: number of stages of the curriculum
+    :param stage_name: name of the stage
     :param start_time: ISO 8601, UTC
     :param last_heartbeat: ISO 8601, UTC
     :param stop_reason: why the run ended; see :func:`status_for`
@@ -82,6 +85,9 @@ class RunStatus:
     other_evaluations: dict[str, float] | None = None
     rating: float | None = None
     rating_sigma: float | None = None
+    stage: int | None = None
+    stages: int | None = None
+    stage_name: str | None = None
     start_time: str | None = None
     last_heartbeat: str | None = None
     stop_reason: str | None = None

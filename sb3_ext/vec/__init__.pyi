@@ -4,6 +4,7 @@ from .backends.separate_backend import SeparateBackend as SeparateBackend
 from .check_finite import VecCheckFinite as VecCheckFinite
 from .plain_spaces import PlainSpacesWrapper as PlainSpacesWrapper
 from .ray_workers.ray_vec_env import RayVecEnv as RayVecEnv
+from .remake_wrapper import RemakeWrapper as RemakeWrapper
 from .sequential_vec_env import SequentialVecEnv as SequentialVecEnv
 from .snapshots.snapshot_wrapper import SnapshotWrapper as SnapshotWrapper
 from .vector_envs.gymnasium_vec_env import GymnasiumVecEnv as GymnasiumVecEnv

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gymnasium
@@ -15,6 +15,7 @@ from sb3_ext.vec.attribute_forwarding import AttributeForwarding
 from sb3_ext.vec.mask_method import replace_mask_method
 from sb3_ext.vec.plain_spaces import use_plain_spaces
 from sb3_ext.vec.process_lifetime import prepare_worker_process
+from sb3_ext.vec.remake_wrapper import RemakeWrapper
 
 _EXTRA_OF_MODULE = {"box2d": "box2d", "mujoco": "mujoco", "pygame": "video", "flax": "jax", "jax": "jax"}
 
@@ -32,6 +33,8 @@ class EnvironmentFactory:
     :param max_steps: truncate episodes after this many steps, instead of the environment's own limit
     :param wrappers: ``module.Class`` and keyword arguments, innermost first
     :param render_mode: as in Gymnasium
+    :param is_remade: whether training may replace the environment by one with other arguments: then a
+        :class:`~sb3_ext.vec.remake_wrapper.RemakeWrapper` goes around it
     """
 
     env_id: str
@@ -39,6 +42,7 @@ class EnvironmentFactory:
     max_steps: int | None = None
     wrappers: Sequence[tuple[str, Mapping[str, Any]]] = ()
     render_mode: str | None = None
+    is_remade: bool = False
 
     def __call__(self) -> gymnasium.Env[Any, Any]:
         """
@@ -49,6 +53,8 @@ class EnvironmentFactory:
         import sb3_ext_envs  # noqa: F401 - registers its environments
 
         prepare_worker_process()
+        if self.is_remade:
+            return RemakeWrapper(replace(self, is_remade=False).make_with)
         arguments = dict(self.params)
         if self.render_mode is not None:
             arguments["render_mode"] = self.render_mode
@@ -58,6 +64,15 @@ class EnvironmentFactory:
             env = _wrap(env, f"env.wrappers.{index}", name, wrapper_arguments)
         with explaining_failures(self.env_id):
             return use_plain_spaces(env)
+
+    def make_with(self, **params: Any) -> gymnasium.Env[Any, Any]:
+        """
+        :param params: arguments of the environment's constructor, in place of those of the same name
+        :return: a new environment
+        :raises ConfigError: see :meth:`__call__`
+        :raises MissingExtraError: see :meth:`__call__`
+        """
+        return replace(self, params={**self.params, **params})()
 
 
 def _wrap(env: gymnasium.Env[Any, Any], key: str, name: str, arguments: Mapping[str, Any]) -> gymnasium.Env[Any, Any]:

@@ -145,6 +145,7 @@ def test_every_callback_with_a_state_has_a_unique_key() -> None:
         "benchmark": "BenchmarkCallback",
         "checkpoint": "RunCheckpointCallback",
         "convergence_stop": "ConvergenceStopCallback",
+        "curriculum": "CurriculumCallback",
         "episode_budget": "EpisodeBudgetCallback",
         "episode_logging": "EpisodeLoggingCallback",
         "epsilon_decay": "EpsilonDecayCallback",

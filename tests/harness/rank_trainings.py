@@ -16,7 +16,13 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.utils import set_random_seed
 
 from joint_training import N_STEPS, NUM_ENVS, UPDATES, make_rank_env, make_rank_model
-from sb3_ext.callbacks import DataParallelCallback, MetricsCallback, SharedStopCallback
+from sb3_ext.callbacks import (
+    CurriculumCallback,
+    DataParallelCallback,
+    EvaluationCallback,
+    MetricsCallback,
+    SharedStopCallback,
+)
 from sb3_ext.engines.attachment import attaching
 from sb3_ext.engines.engine_choice import choose_rank_engine
 from sb3_ext.ranks.rank_group import RankGroup
@@ -45,6 +51,21 @@ def learn_on_this_rank(engine_id: str) -> dict[str, Any]:
             "episodes": {name: list(metrics.history._episodes[name]) for name in ("step", "return", "length")},
             "logged": dict(model.logger.name_to_value),
         }
+
+
+def learn_in_stages(stages: list[dict[str, Any]]) -> dict[str, Any]:
+    """:return: the stages of this rank, and the force of its CartPoles; only rank 0 evaluates"""
+    torch.set_num_threads(1)
+    with RankGroup.join() as group:
+        env = make_vec_env("CartPole-v1", 2, seed=2 * group.rank)
+        evaluations = [EvaluationCallback(lambda: make_vec_env("CartPole-v1", 1), every_steps=64, episodes=1)]
+        if not group.is_leader:
+            evaluations = []
+        curriculum = CurriculumCallback(stages, evaluations=evaluations[0] if evaluations else None, group=group)
+        model = PPO("MlpPolicy", env, n_steps=16, batch_size=16, n_epochs=1, policy_kwargs={"net_arch": [4]})
+        callbacks = [DataParallelCallback(group), *evaluations, curriculum, SharedStopCallback(group)]
+        model.learn(320, callback=callbacks)
+        return {"changes": curriculum.changes, "force": [layer.unwrapped.force_mag for layer in env.envs]}
 
 
 OFF_POLICY: dict[str, tuple[Any, str, dict[str, Any]]] = {

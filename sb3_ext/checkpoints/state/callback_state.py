@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from stable_baselines3.common.callbacks import (
@@ -49,6 +49,19 @@ _STOCK_ATTRIBUTES: tuple[tuple[type[BaseCallback], tuple[str, ...]], ...] = (
     (StopTrainingOnNoModelImprovement, ("last_best_mean_reward", "no_improvement_evals")),
 )
 _OUTDATED = (("state", "restore"), ("state_arrays", "restore_arrays"))
+
+
+@runtime_checkable
+class ChangesEnvironments(Protocol):
+    """What a callback has that changes the training environments in a way that their own state may not include."""
+
+    def prepare_environments(self, state: dict[str, Any]) -> bool:
+        """
+        Repeat the changes in new environments, before their state is restored or their episodes begin.
+
+        :param state: the callback's own state
+        :return: whether it has changed them
+        """
 
 
 def validate_callbacks(callbacks: BaseCallback | Sequence[BaseCallback]) -> None:
@@ -91,6 +104,23 @@ def capture_callbacks(callbacks: BaseCallback | Sequence[BaseCallback], state: C
     state.blobs["callbacks"] = pickle.dumps(stock)
 
 
+def prepare_environments(callbacks: BaseCallback | Sequence[BaseCallback], state: CapturedState) -> bool:
+    """
+    Let callbacks that have changed the environments change the new ones before these are restored.
+
+    :param callbacks: the callbacks of ``learn``
+    :param state: the captured state
+    :return: whether one has changed them
+    """
+    present, entries = list_callbacks(callbacks), state.values["callbacks"]
+    have_changed = [
+        callback.prepare_environments(_put_arrays(entries[saved]["state"], state.arrays))
+        for index, saved in _match(present, state).items()
+        if isinstance(callback := present[index], ChangesEnvironments) and entries[saved]["state"] is not None
+    ]
+    return any(have_changed)
+
+
 def restore_callbacks(callbacks: BaseCallback | Sequence[BaseCallback], state: CapturedState) -> None:
     """
     Restore callbacks; those that are not in the checkpoint are left unchanged.
@@ -98,15 +128,19 @@ def restore_callbacks(callbacks: BaseCallback | Sequence[BaseCallback], state: C
     :param callbacks: the callbacks of ``learn``
     :param state: the captured state
     """
-    entries = state.values["callbacks"]
     stock = pickle.loads(state.blobs["callbacks"])
     present = list_callbacks(callbacks)
-    saved = [CallbackIdentity(entry["key"], entry["kind"], entry["arguments"]) for entry in entries]
-    for index, saved_index in match_callbacks(saved, list(map(identify, present))).items():
-        callback, own = present[index], entries[saved_index]["state"]
+    for index, saved_index in _match(present, state).items():
+        callback, own = present[index], state.values["callbacks"][saved_index]["state"]
         vars(callback).update(stock[saved_index])
         if own is not None and isinstance(callback, Stateful):
             callback.load_state_dict(_put_arrays(own, state.arrays))
+
+
+def _match(present: Sequence[BaseCallback], state: CapturedState) -> dict[int, int]:
+    entries = state.values["callbacks"]
+    saved = [CallbackIdentity(entry["key"], entry["kind"], entry["arguments"]) for entry in entries]
+    return match_callbacks(saved, list(map(identify, present)))
 
 
 def _take_arrays(value: Any, name: str, arrays: dict[str, Array]) -> Any:

@@ -64,16 +64,20 @@ def seed_new_episodes(model: BaseAlgorithm) -> None:
         get_environment(model).seed((model.seed + model.num_timesteps) % 2**31)
 
 
-def restore_environment(model: BaseAlgorithm, state: CapturedState) -> None:
+def restore_environment(model: BaseAlgorithm, state: CapturedState, *, were_changed: bool = False) -> None:
     """
     Restore the environments, also in more or fewer processes than before. If their wrappers differ, for example in a
     checkpoint of an earlier version, begin new episodes.
 
     :param model: the model at the beginning of a rollout, with environments that were reset
     :param state: the captured state; if the environments do not fit, its ``exactness`` becomes inexact
+    :param were_changed: whether the environments were changed after their reset; new episodes then begin once more
     :raises OtherEnvironmentError: if the environments themselves differ, not only their wrappers
     """
     if not state.exactness.exact:
+        if were_changed:
+            seed_new_episodes(model)
+            reset_environments(model)
         return
     try:
         has_generators = set_vec_snapshot(get_environment(model), state.blobs[_SNAPSHOT])

@@ -6,7 +6,7 @@ are kept; only their state is replaced, by
 
 1. ``state_dict()`` and ``load_state_dict(state)``, where its class has them (:class:`~sb3_ext.stateful.Stateful`): a
    wrapper's state is its own, without that of what it wraps, a ``VecEnv``'s that of all its environments;
-2. an adapter, for MuJoCo;
+2. an adapter, for MuJoCo and for ``RemakeWrapper``, whose state includes that of the environment inside;
 3. its own ``__getstate__`` and ``__setstate__``;
 4. else its attributes, pickled.
 
@@ -40,6 +40,7 @@ from sb3_ext.errors import CheckpointError
 from sb3_ext.internals.gymnasium import CONSTRUCTION_ATTRIBUTES, GENERATOR_ATTRIBUTE, GENERATOR_SEED_ATTRIBUTE
 from sb3_ext.stateful import Stateful, describe_outdated_methods
 from sb3_ext.vec.mask_method import MaskMethod
+from sb3_ext.vec.remake_wrapper import RemakeWrapper
 from sb3_ext.vec.snapshots.mujoco_snapshots import LIVE_ATTRIBUTES, get_physics, is_mujoco, set_physics
 
 
@@ -54,6 +55,7 @@ class OtherEnvironmentError(SnapshotError):
 _STATE_DICT = "get_snapshot()"  # the method's name in version 0.1.0, whose snapshots are read, too
 _PICKLE_METHODS = "__getstate__()"
 _PHYSICS = "physics"
+_SETTINGS, _REMADE = "settings", "remade"
 
 # Arguments of the constructor; the same in the restoring process.
 _ARGUMENTS = CONSTRUCTION_ATTRIBUTES | {"spec", "class_attributes"}
@@ -138,10 +140,10 @@ def thaw(layers: Sequence[object], snapshot: bytes, *, replaced: Mapping[str, st
 def list_layers(env: gymnasium.Env[Any, Any]) -> list[gymnasium.Env[Any, Any]]:
     """
     :param env: one environment
-    :return: its wrappers, outermost first, and the environment itself
+    :return: its wrappers, outermost first, and the environment itself; a ``RemakeWrapper`` stands for all inside it
     """
     layers = [env]
-    while isinstance(layers[-1], gymnasium.Wrapper):
+    while isinstance(layers[-1], gymnasium.Wrapper) and not isinstance(layers[-1], RemakeWrapper):
         layers.append(layers[-1].env)
     return layers
 
@@ -238,6 +240,8 @@ def _get_state(layer: Any, past_ez_pickle: bool) -> dict[str, Any]:
         names = (GENERATOR_ATTRIBUTE, GENERATOR_SEED_ATTRIBUTE)
         generator = {name: attributes[name] for name in names if name in attributes}
         return {**generator, _STATE_DICT: layer.state_dict()}
+    if isinstance(layer, RemakeWrapper):
+        return {_SETTINGS: layer.get_settings(), _REMADE: freeze(list_layers(layer.env))}
     if is_mujoco(layer):
         return {**_select_attributes(layer), _PHYSICS: get_physics(layer)}
     if _is_ez_pickled(type(layer)):
@@ -257,6 +261,10 @@ def _set_state(layer: Any, state: dict[str, Any]) -> None:
         own_state = state.pop(_STATE_DICT)
         vars(layer).update(state)
         layer.load_state_dict(own_state)
+        return
+    if isinstance(layer, RemakeWrapper):
+        layer.load_settings(state[_SETTINGS])
+        thaw(list_layers(layer.env), state[_REMADE])
         return
     physics = state.pop(_PHYSICS, None)
     if not isinstance(layer, spaces.Space):

@@ -103,6 +103,16 @@ class GymnasiumVecEnv(VecEnv):
         frames = self.vector_env.render()
         return [None] * self.num_envs if frames is None else [np.asarray(frame) for frame in frames]
 
+    def has_attr(self, attr_name: str) -> bool:
+        """
+        :param attr_name: a name
+        :return: whether :meth:`get_attr` finds it
+        """
+        try:
+            return self._find_holder(attr_name) is not None or bool(self._get_separate(attr_name))
+        except AttributeError:
+            return False
+
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         """
         :param attr_name: an attribute of each environment, or of the vector environment
