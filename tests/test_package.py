@@ -69,6 +69,9 @@ def is_required(requirement: Requirement, extra: str) -> bool:
 
 def test_the_wheel_has_both_packages_with_type_markers(names: set[str]) -> None:
     sources = [*(ROOT / "sb3_ext").rglob("*.py"), *(ROOT / "envs" / "sb3_ext_envs").rglob("*.py")]
+    pages = [path for path in (ROOT / "sb3_ext").rglob("*") if path.suffix in (".css", ".jinja", ".js")]
+    sources += pages
+    assert pages
     expected = {str(path.relative_to(ROOT)).removeprefix("envs/") for path in sources}
 
     assert expected | {"sb3_ext/py.typed", "sb3_ext_envs/py.typed"} <= names

@@ -20,6 +20,7 @@ from sb3_ext.cli.hub import hub
 from sb3_ext.cli.league import league
 from sb3_ext.cli.plot import plot
 from sb3_ext.cli.prune import prune
+from sb3_ext.cli.report import report
 from sb3_ext.cli.resume import resume
 from sb3_ext.cli.runs import runs
 from sb3_ext.cli.train import EXIT_INTERRUPTED, train
@@ -62,7 +63,7 @@ def cli() -> None:
     """Train Stable-Baselines3 agents in runs that you can list, watch, stop and resume."""
 
 
-for command in (train, tune, enjoy, league, plot, compare, advise, runs, config, hub):
+for command in (train, tune, enjoy, league, plot, compare, report, advise, runs, config, hub):
     cli.add_command(command)
 for command in (resume, prune):
     runs.add_command(command)

@@ -161,6 +161,15 @@ class Run:
         return {name: place for name, place in places.items() if place}
 
     @property
+    def resumes(self) -> list[dict[str, Any]]:
+        """
+        The lines of ``resumes.jsonl``, oldest first.
+
+        :raises RunError: if it cannot be read
+        """
+        return _read_resumes(self.paths.resumes)
+
+    @property
     def stretches(self) -> list[Stretch]:
         """
         Periods in which a process trained the run: from the start, and from each resume, to the last heartbeat after
@@ -168,7 +177,7 @@ class Run:
 
         :raises RunError: if the status is missing or corrupt
         """
-        record, resumes = self.record, _read_resumes(self.paths.resumes)
+        record, resumes = self.record, self.resumes
         starts = [record.start_time, *(line.get("time") for line in resumes)]
         ends = [line.get("previous_heartbeat") for line in resumes] + [record.last_heartbeat]
         hosts = [line.get("previous_host") for line in resumes] + [record.host]

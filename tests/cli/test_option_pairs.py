@@ -106,6 +106,7 @@ SAMPLES: dict[str, dict[str, list[str]]] = {
         "--csv": ["--csv", "out.csv"],
     },
     "compare": {"--output": ["--output", "other.png"]},
+    "report": {"--output": ["--output", "other.html"], "--film": ["--film", "best.gif"]},
     "advise": {
         "CONFIG": ["my.yaml"],
         "--algo": ["--algo", "dqn"],
@@ -130,6 +131,7 @@ BASES = {
     **{name: ["live"] for name in ("runs show", "runs stop")},
     **{name: ["done"] for name in ("runs logs", "runs remove", "runs prune", "runs resume")},
     "compare": [RUN, RUN],
+    "report": [RUN],
     "hub push": [RUN, "user/name"],
 }
 """Arguments that come with every pair of options."""
@@ -204,6 +206,7 @@ REPLACED: dict[str, list[str]] = {
         *("reports.seed_groups:find_evidence", "cli.compare:_print_evidence"),
         "cli.compare:name_paths",
     ],
+    "report": ["runs.run_registry:find_run_group", "reports.run_report.report_page:write_report"],
     "advise": [
         *(
             "config:read_source",
