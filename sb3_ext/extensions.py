@@ -43,6 +43,10 @@ class Registry:
         """Whether the name is built in, or registered by an installed package."""
         return name in self._built_in or name in self._found or name in self._read_entry_points()
 
+    def list_names(self) -> list[str]:
+        """:return: the built-in names, then those of other installed packages"""
+        return [*self._built_in, *self.list_installed()]
+
     def list_installed(self) -> list[str]:
         """:return: the names that other installed packages register, sorted"""
         return sorted(self._read_entry_points().keys() - self._built_in.keys())

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sb3_ext.cli.completed_values import complete_configs
 from sb3_ext.cli.fast_imports import importing_sb3
 from sb3_ext.cli.flags import FLAGS, join_overrides, parse_flags, with_assignments, with_flags
 from sb3_ext.cli.tables import Column, format_table, measure_width, wrap
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Measure which parallel mode is fastest.")
-@click.argument("config", metavar="[CONFIG]", required=False)
+@click.argument("config", metavar="[CONFIG]", required=False, shell_complete=complete_configs)
 @with_flags(flag for flag in FLAGS if flag.changes_cost)
 @with_assignments
 @click.option(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sb3_ext.cli.completed_values import complete_run_groups
 from sb3_ext.cli.options import check_distinct_files
 from sb3_ext.cli.tables import Column, dim, format_blocks, format_table, measure_width, wrap
 from sb3_ext.formatting import name_paths, shorten_names
@@ -22,7 +23,7 @@ _NAME_WIDTH = len("10,000 – 20,000")  # of the widest figures
 
 
 @click.command(short_help="Compare runs: speed, memory, returns.")
-@click.argument("runs", nargs=-1, required=True, metavar="RUN RUN…")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN RUN…", shell_complete=complete_run_groups)
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path), default=Path("comparison.png"), show_default=True,
     metavar="FILE.png|FILE.svg", help="Image file; the report is written beside it, as FILE.md.",

@@ -6,6 +6,8 @@ import json
 
 import click
 
+from sb3_ext.cli.completed_values import complete_configs
+
 
 @click.group()
 def config() -> None:
@@ -13,7 +15,7 @@ def config() -> None:
 
 
 @config.command(short_help="Validate a configuration.")
-@click.argument("file")
+@click.argument("file", shell_complete=complete_configs)
 @click.option("--env", "checks_env", is_flag=True, help="Also run SB3's check_env on the environment.")
 def check(file: str, checks_env: bool) -> None:
     """
@@ -40,7 +42,7 @@ def check(file: str, checks_env: bool) -> None:
 
 
 @config.command(short_help="Print a configuration with all defaults.")
-@click.argument("file")
+@click.argument("file", shell_complete=complete_configs)
 def show(file: str) -> None:
     """Print FILE with all defaults, also those of the algorithm."""
     from sb3_ext.building.model import fill_defaults

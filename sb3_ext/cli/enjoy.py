@@ -10,6 +10,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sb3_ext.cli.completed_values import (
+    complete_algorithms,
+    complete_checkpoints,
+    complete_environments,
+    complete_opponents,
+    complete_runs,
+)
 from sb3_ext.cli.console import show_log
 from sb3_ext.cli.fast_imports import importing_sb3
 from sb3_ext.cli.options import check_distinct_files, ruled_option
@@ -25,10 +32,18 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Evaluate, show or film an agent.")
-@click.argument("target", metavar="RUN|CHECKPOINT|ZIP")
-@click.option("--checkpoint", metavar="best|latest|STEP", help="Which one of a run.  [default: best]")
-@click.option("--env", "env_id", metavar="ID", help="Environment of a zip that belongs to no run.")
-@click.option("--algo", metavar="ID", help="Algorithm of a zip that belongs to no run.")
+@click.argument("target", metavar="RUN|CHECKPOINT|ZIP", shell_complete=complete_runs)
+@click.option(
+    "--checkpoint", metavar="best|latest|STEP", shell_complete=complete_checkpoints,
+    help="Which one of a run.  [default: best]",
+)  # fmt: skip
+@click.option(
+    "--env", "env_id", metavar="ID", shell_complete=complete_environments,
+    help="Environment of a zip that belongs to no run.",
+)  # fmt: skip
+@click.option(
+    "--algo", metavar="ID", shell_complete=complete_algorithms, help="Algorithm of a zip that belongs to no run."
+)
 @click.option(
     "--episodes", "--num-episodes", "-e", type=int, metavar="N", help="Number of episodes.  [default: as in training]"
 )
@@ -47,7 +62,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write the results to FILE.")
 @ruled_option(
-    "--against", metavar="OPPONENT",
+    "--against", metavar="OPPONENT", shell_complete=complete_opponents,
     excludes={
         "--render": "many games are played at once; leave out --render",
         "--video": "many games are played at once; leave out --video",

@@ -8,6 +8,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
+from sb3_ext.cli.completed_values import (
+    Complete,
+    complete_algorithms,
+    complete_assignments,
+    complete_devices,
+    complete_environments,
+    complete_runs,
+    complete_threads,
+)
+
 if TYPE_CHECKING:
     from sb3_ext.config import Override
 
@@ -21,6 +31,7 @@ class Flag(NamedTuple):
     :param metavar: how the value is called in the help
     :param help: for the help
     :param changes_cost: whether it changes what a step of training costs, which `advise` measures
+    :param complete: lists the values that a shell completes
     """
 
     names: tuple[str, ...]
@@ -28,6 +39,7 @@ class Flag(NamedTuple):
     metavar: str
     help: str
     changes_cost: bool = False
+    complete: Complete | None = None
 
     @property
     def argument_name(self) -> str:
@@ -38,8 +50,8 @@ class Flag(NamedTuple):
 _CHECKPOINT = "train.callbacks.checkpoint.params"
 
 FLAGS = (
-    Flag(("--algo",), "agent.id", "ID", "Algorithm, such as ppo or dqn.", True),
-    Flag(("--env",), "env.id", "ID", "Gymnasium environment.", True),
+    Flag(("--algo",), "agent.id", "ID", "Algorithm, such as ppo or dqn.", True, complete_algorithms),
+    Flag(("--env",), "env.id", "ID", "Gymnasium environment.", True, complete_environments),
     Flag(("--total-steps", "--total-timesteps"), "train.total_steps", "N", "End after N steps of all environments."),
     Flag(("--episodes", "--num-episodes", "-e"), "train.total_episodes", "N", "End after N episodes."),
     Flag(("--duration",), "train.duration", "TIME", "End after 90s, 10m, 1.5h, or a number of hours."),
@@ -50,14 +62,20 @@ FLAGS = (
     Flag(("--batch-size",), "agent.params.batch_size", "N", "Minibatch size.", True),
     Flag(("--learning-rate",), "agent.params.learning_rate", "RATE", "Number or schedule, such as 'linear(3e-4)'."),
     Flag(("--gamma",), "agent.params.gamma", "NUMBER", "Discount factor."),
-    Flag(("--init-from",), "agent.init_from", "RUN|CHECKPOINT|ZIP", "Start with the weights of this model."),
+    Flag(
+        ("--init-from",),
+        "agent.init_from",
+        "RUN|CHECKPOINT|ZIP",
+        "Start with the weights of this model.",
+        complete=complete_runs,
+    ),
     Flag(("--checkpoint-freq",), f"{_CHECKPOINT}.interval", "N|Nep", "Save a checkpoint every N steps or episodes."),
     Flag(
         ("--autosave-interval",), f"{_CHECKPOINT}.every_minutes", "MINUTES", "Also save a checkpoint at this interval."
     ),
     Flag(("--seed",), "seed", "N", "Seed of all random number generators.", True),
-    Flag(("--device",), "agent.device", "DEVICE", "auto, cpu, cuda or cuda:1.", True),
-    Flag(("--threads",), "agent.threads", "N", "Number of torch threads, or auto.", True),
+    Flag(("--device",), "agent.device", "DEVICE", "auto, cpu, cuda or cuda:1.", True, complete_devices),
+    Flag(("--threads",), "agent.threads", "N", "Number of torch threads, or auto.", True, complete_threads),
 )
 
 
@@ -98,7 +116,13 @@ def with_flags(flags: Iterable[Flag]) -> Callable[[Command], Command]:
 
     def decorate(command: Command) -> Command:
         for flag in reversed(list(flags)):
-            command = click.option(*flag.names, flag.argument_name, metavar=flag.metavar, help=flag.help)(command)
+            command = click.option(
+                *flag.names,
+                flag.argument_name,
+                metavar=flag.metavar,
+                help=flag.help,
+                shell_complete=flag.complete,
+            )(command)
         return command
 
     return decorate
@@ -111,6 +135,7 @@ def with_assignments(command: Command) -> Command:
         "assignments",
         metavar="KEY=VALUE",
         multiple=True,
+        shell_complete=complete_assignments,
         help="Set any key, such as agent.params.gamma=0.98. Repeatable.",
     )(command)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sb3_ext.cli.completed_values import complete_checkpoints, complete_runs
 from sb3_ext.cli.console import show_log
 from sb3_ext.cli.options import ruled_option
 
@@ -21,9 +22,12 @@ def hub() -> None:
 
 
 @hub.command(short_help="Publish a run.")
-@click.argument("run", metavar="RUN|CHECKPOINT")
+@click.argument("run", metavar="RUN|CHECKPOINT", shell_complete=complete_runs)
 @click.argument("name", metavar="USER/NAME")
-@click.option("--checkpoint", metavar="best|latest|STEP", help="Which one of the run.  [default: best]")
+@click.option(
+    "--checkpoint", metavar="best|latest|STEP", shell_complete=complete_checkpoints,
+    help="Which one of the run.  [default: best]",
+)  # fmt: skip
 @click.option(
     "--episodes", type=click.IntRange(min=1), metavar="N",
     help="Episodes of the evaluation for the model card.  [default: as in training]",

@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from sb3_ext.cli.completed_values import complete_launchers
 from sb3_ext.cli.options import ruled_option
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def with_launcher(**rules: Any) -> Callable[[_Command], _Command]:
             **{**rules, "needs": {**rules.get("needs", {}), "--launcher": "name the launcher that has the option"}},
         )(command)  # fmt: skip
         return ruled_option(
-            "--launcher", metavar="NAME", help="Where processes run: local, slurm, ray, or module:Name.  "
+            "--launcher", metavar="NAME", shell_complete=complete_launchers,
+            help="Where processes run: local, slurm, ray, or module:Name.  "
             "[default: local]", **rules,
         )(command)  # fmt: skip
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sb3_ext.cli.completed_values import complete_opponents, complete_runs
 from sb3_ext.cli.console import show_log
 from sb3_ext.cli.fast_imports import importing_sb3
 from sb3_ext.cli.league_tables import print_exploitation, print_league
@@ -40,10 +41,10 @@ class _Checkpoints(click.ParamType[Any]):
 
 
 @click.command(short_help="Compute payoff matrix and ratings of a run that plays a game.")
-@click.argument("run")
+@click.argument("run", shell_complete=complete_runs)
 @click.option("--games", type=click.IntRange(2), default=1000, show_default=True, metavar="N", help="Games per pair.")
 @click.option(
-    "--against", multiple=True, metavar="NAME|RUN|CHECKPOINT",
+    "--against", multiple=True, metavar="NAME|RUN|CHECKPOINT", shell_complete=complete_opponents,
     help="Instead of the default anchors: random, heuristic, alpha_beta_N, mcts_N, perfect. Repeatable.",
 )  # fmt: skip
 @click.option(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sb3_ext.cli.completed_values import complete_run_groups
 from sb3_ext.cli.options import check_distinct_files
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Plot the returns of runs, or all metrics of one run.")
-@click.argument("runs", nargs=-1, required=True, metavar="RUN…")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN…", shell_complete=complete_run_groups)
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path), default=Path("plot.png"), show_default=True,
     metavar="FILE.png|FILE.svg", help="Image file.",

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
+from sb3_ext.cli.completed_values import complete_runs
 from sb3_ext.cli.console import confirm
 from sb3_ext.cli.run_arguments import find_named_run, with_root
 from sb3_ext.formatting import format_bytes
 
 
 @click.command(short_help="Remove old checkpoints of runs that have ended.")
-@click.argument("runs", nargs=-1, required=True)
+@click.argument("runs", nargs=-1, required=True, shell_complete=complete_runs)
 @click.option(
     "--keep-last", type=click.IntRange(min=2), default=2, show_default=True, help="Latest checkpoints to keep."
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from sb3_ext.cli.completed_values import complete_runs
 from sb3_ext.cli.console import show_log
 from sb3_ext.cli.fast_imports import importing_sb3
 from sb3_ext.cli.flags import with_assignments
@@ -17,7 +18,7 @@ from sb3_ext.runs.run_registry import RUNS
 
 
 @click.command(short_help="Resume a run from its latest checkpoint.")
-@click.argument("run")
+@click.argument("run", shell_complete=complete_runs)
 @with_assignments
 @with_root
 def resume(run: str, assignments: tuple[str, ...], root: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from sb3_ext.cli.completed_values import complete_runs
 from sb3_ext.cli.console import confirm
 from sb3_ext.cli.run_arguments import find_named_run, with_root, with_stale_after
 from sb3_ext.cli.run_details import format_details
@@ -51,7 +52,7 @@ def list_runs(show_all: bool, as_json: bool, root: Path, stale_after: float) -> 
 
 
 @runs.command("show")
-@click.argument("run")
+@click.argument("run", shell_complete=complete_runs)
 @click.option("--json", "as_json", is_flag=True, help="Print all fields as JSON.")
 @with_root
 @with_stale_after
@@ -68,7 +69,7 @@ def show_run(run: str, as_json: bool, root: Path, stale_after: float) -> None:
 
 
 @runs.command("watch")
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=complete_runs)
 @with_root
 @with_stale_after
 def watch(run: str | None, root: Path, stale_after: float) -> None:
@@ -87,7 +88,7 @@ def watch(run: str | None, root: Path, stale_after: float) -> None:
 
 
 @runs.command("logs")
-@click.argument("run")
+@click.argument("run", shell_complete=complete_runs)
 @click.option("-f", "--follow", is_flag=True, help="Print new lines until the run ends or Ctrl+C.")
 @click.option("-n", "--lines", type=click.IntRange(min=0), default=50, show_default=True, help="Number of lines.")
 @with_root
@@ -103,7 +104,7 @@ def show_log(run: str, follow: bool, lines: int, root: Path) -> None:
 
 
 @runs.command("stop")
-@click.argument("run")
+@click.argument("run", shell_complete=complete_runs)
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0),
@@ -134,7 +135,7 @@ def stop(run: str, timeout: float, root: Path, stale_after: float) -> None:
 
 
 @runs.command("sync", short_help="Send missing values to trackers.")
-@click.argument("run", nargs=-1, required=True)
+@click.argument("run", nargs=-1, required=True, shell_complete=complete_runs)
 @with_root
 def sync(run: tuple[str, ...], root: Path) -> None:
     """
@@ -160,7 +161,7 @@ def sync(run: tuple[str, ...], root: Path) -> None:
 
 
 @runs.command("remove")
-@click.argument("run", nargs=-1, required=True)
+@click.argument("run", nargs=-1, required=True, shell_complete=complete_runs)
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @with_root
 def remove(run: tuple[str, ...], yes: bool, root: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sb3_ext.cli.completed_values import complete_configs, complete_runs
 from sb3_ext.cli.console import show_log
 from sb3_ext.cli.enjoy import check_display, enjoy
 from sb3_ext.cli.fast_imports import importing_sb3
@@ -55,9 +56,10 @@ EXIT_ERROR, EXIT_REQUEUE, EXIT_INTERRUPTED = 1, 75, 130  # 75: EX_TEMPFAIL of sy
     epilog="Exit status: 0 done, or stopped by a stop file; 2 a mistake in the configuration or on the command line; "
     "130 Ctrl+C; 75 SIGTERM, after saving a checkpoint; 1 any other end.",
 )
-@click.argument("config_argument", metavar="[CONFIG]", required=False)
+@click.argument("config_argument", metavar="[CONFIG]", required=False, shell_complete=complete_configs)
 @ruled_option(
-    "-c", "--config", metavar="CONFIG", excludes={"CONFIG": "they are the same; leave out one"},
+    "-c", "--config", metavar="CONFIG", shell_complete=complete_configs,
+    excludes={"CONFIG": "they are the same; leave out one"},
     help="The same as the argument.",
 )  # fmt: skip
 @ruled_option(
@@ -76,7 +78,7 @@ EXIT_ERROR, EXIT_REQUEUE, EXIT_INTERRUPTED = 1, 75, 130  # 75: EX_TEMPFAIL of sy
     help="Run directory; must be new or empty.  [default: runs/<config>_<UTC time>]",
 )  # fmt: skip
 @click.option(
-    "--resume", "-r", is_flag=False, flag_value="", metavar="[RUN|CHECKPOINT]",
+    "--resume", "-r", is_flag=False, flag_value="", metavar="[RUN|CHECKPOINT]", shell_complete=complete_runs,
     help="Resume a run. With another --run-dir, or from an older checkpoint: start a new run. Without a value: resume "
     "--run-dir if it exists, else start it.",
 )  # fmt: skip
@@ -102,7 +104,7 @@ EXIT_ERROR, EXIT_REQUEUE, EXIT_INTERRUPTED = 1, 75, 130  # 75: EX_TEMPFAIL of sy
     help="Do not train; evaluate --checkpoint, as `sb3-ext enjoy` does.",
 )  # fmt: skip
 @ruled_option(
-    "--checkpoint", metavar="RUN|CHECKPOINT",
+    "--checkpoint", metavar="RUN|CHECKPOINT", shell_complete=complete_runs,
     needs={"--eval-only": "to train on from a checkpoint, use --resume or --init-from instead"},
     help="With --eval-only: the agent.",
 )  # fmt: skip

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sb3_ext.cli.completed_values import complete_configs
 from sb3_ext.cli.console import show_log
 from sb3_ext.cli.fast_imports import importing_sb3
 from sb3_ext.cli.flags import join_overrides, with_assignments
@@ -30,7 +31,7 @@ _SHOWN_TRIALS = 5
     epilog="Exit status: 0 done, or --timeout is reached; 1 too many failed trials in a row; 2 a mistake in the "
     "configuration or on the command line; 130 Ctrl+C; 75 SIGTERM. The same command then continues the study.",
 )
-@click.argument("config")
+@click.argument("config", shell_complete=complete_configs)
 @click.option("--trials", type=click.IntRange(min=1), metavar="N", help="Number of trials in the study.")
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Worker processes.")
 @with_launcher()
