@@ -87,6 +87,23 @@ class LaunchError(Sb3ExtError):
     """A launcher cannot be used, or refuses a task."""
 
 
+class ExerciseError(Sb3ExtError):
+    """
+    A small task of ``sb3-ext doctor`` does not end as expected.
+
+    :param message: what was found, and what was expected
+    :param output: the last lines that its process has printed
+    """
+
+    def __init__(self, message: str, output: Iterable[str] = ()) -> None:
+        self.output = tuple(output)
+        super().__init__(message)
+
+
+class ProjectError(Sb3ExtError):
+    """A project cannot be created: its name or its directory cannot be used."""
+
+
 class TuningError(Sb3ExtError):
     """A study cannot be created, read or continued, or it has stopped after too many failures."""
 

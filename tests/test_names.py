@@ -8,7 +8,13 @@ from collections import defaultdict
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-FILES = [path for folder in ("sb3_ext", "envs") for path in sorted((ROOT / folder).rglob("*.py"))]
+TEMPLATE = ROOT / "sb3_ext" / "scaffold" / "template"  # of other projects
+FILES = [
+    path
+    for folder in ("sb3_ext", "envs")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+    if not path.is_relative_to(TEMPLATE)
+]
 
 
 def find_shared(places: dict[str, list[str]]) -> dict[str, list[str]]:

@@ -19,6 +19,7 @@ from sb3_ext.cli.config import config
 from sb3_ext.cli.enjoy import enjoy
 from sb3_ext.cli.hub import hub
 from sb3_ext.cli.league import league
+from sb3_ext.cli.new import new
 from sb3_ext.cli.plot import plot
 from sb3_ext.cli.prune import prune
 from sb3_ext.cli.report import report
@@ -64,7 +65,7 @@ def cli() -> None:
     """Train Stable-Baselines3 agents in runs that you can list, watch, stop and resume."""
 
 
-for command in (train, tune, enjoy, league, plot, compare, report, advise, runs, config, hub, completion):
+for command in (train, tune, enjoy, league, plot, compare, report, advise, runs, config, hub, completion, new):
     cli.add_command(command)
 for command in (resume, prune):
     runs.add_command(command)

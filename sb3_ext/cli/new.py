@@ -1,0 +1,24 @@
+"""``sb3-ext new``: begin a project of one's own."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+
+
+@click.command(short_help="Create a project: environment, test, configuration, script.")
+@click.argument("directory", type=click.Path(path_type=Path))
+def new(directory: Path) -> None:
+    """
+    Create DIRECTORY with an environment and its tests, a configuration, and a script that uses the callbacks.
+
+    The last part of DIRECTORY is the name of the package, such as my_project. It must not exist, or be empty.
+    """
+    from sb3_ext.scaffold.new_project import create_project
+
+    for file in create_project(directory):
+        click.echo(f"  {directory / file}")
+    name = directory.absolute().name
+    click.echo(f"\nNow:\n  cd {shlex.quote(str(directory))}\n  pytest\n  sb3-ext train {name}.yaml")
