@@ -21,14 +21,18 @@ from typing import Any
 
 from sb3_ext.file_lock import holding_lock, is_locked
 
+_IS_WINDOWS = os.name == "nt"
+
 
 def fsync_path(path: Path) -> None:
     """
     Flush the data of a file, or the entries of a directory, to the disk.
 
-    :param path: an existing file or directory
+    :param path: an existing file or directory; Windows flushes the entries of directories itself
     """
-    descriptor = os.open(path, os.O_RDONLY)
+    if _IS_WINDOWS and path.is_dir():
+        return
+    descriptor = os.open(path, os.O_RDWR if _IS_WINDOWS else os.O_RDONLY)  # Windows flushes only what can be written
     try:
         os.fsync(descriptor)
     finally:
@@ -47,7 +51,8 @@ def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), 0o666 & ~_read_umask())
+            if hasattr(os, "fchmod"):  # not on Windows before Python 3.13
+                os.fchmod(file.fileno(), 0o666 & ~_read_umask())
             file.write(content)
             if durable:
                 file.flush()
@@ -122,6 +127,8 @@ def create_directory(path: Path) -> Iterator[Path]:
                 if entry.is_dir():
                     fsync_path(entry)
             fsync_path(temporary)
+            if _IS_WINDOWS and path.is_dir():
+                path.rmdir()  # POSIX replaces an empty directory
             temporary.rename(path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -6,11 +6,12 @@ A process id in a file would not do: it may belong to another process later, or 
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from sb3_ext.file_lock_calls import lock_file, try_lock
 
 
 def acquire_lock(path: Path, *, wait: bool = True) -> int | None:
@@ -26,7 +27,7 @@ def acquire_lock(path: Path, *, wait: bool = True) -> int | None:
     """
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock_file(descriptor, wait=wait)
     except BlockingIOError:
         os.close(descriptor)
         return None
@@ -70,7 +71,7 @@ def is_locked(path: Path) -> bool | None:
     except OSError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        try_lock(descriptor)
     except BlockingIOError:
         return True
     except OSError:

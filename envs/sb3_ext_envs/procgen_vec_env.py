@@ -44,7 +44,7 @@ class ProcgenVecEnv(VecEnv):
         **options: Any,
     ) -> None:
         if num_threads is None:
-            num_threads = min(_MAX_THREADS, num_envs, len(os.sched_getaffinity(0)))
+            num_threads = min(_MAX_THREADS, num_envs, _count_cores())
         self._batch = ProcgenBatch(
             ProcgenOptions(game, **options), num_envs, num_threads=num_threads, has_frames=render_mode == "rgb_array"
         )
@@ -139,3 +139,7 @@ class ProcgenVecEnv(VecEnv):
     ) -> list[bool]:
         """:return: ``False`` for each game"""
         return [False for _ in self._get_indices(indices)]
+
+
+def _count_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

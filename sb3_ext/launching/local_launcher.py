@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from sb3_ext.cpu_affinity import list_cores
 from sb3_ext.errors import LaunchError
 from sb3_ext.launching.core_shares import limit_threads, share_cores
 from sb3_ext.launching.launcher import Launcher
@@ -22,7 +22,7 @@ class LocalLauncher(Launcher):
 
     def __init__(self, directory: Path, jobs: int) -> None:
         super().__init__(directory, jobs)
-        self._shares = share_cores(jobs, sorted(os.sched_getaffinity(0)))
+        self._shares = share_cores(jobs, list_cores())
         self._running: dict[int, TaskProcess] = {}
 
     def start(self, task: Task) -> None:

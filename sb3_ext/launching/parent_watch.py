@@ -6,6 +6,8 @@ import os
 import signal
 import threading
 
+from sb3_ext.own_signals import signal_process
+
 
 def end_with_parent(descriptor: int) -> None:
     """
@@ -19,4 +21,4 @@ def end_with_parent(descriptor: int) -> None:
 def _watch(descriptor: int) -> None:
     while os.read(descriptor, 1 << 10):
         pass
-    os.kill(os.getpid(), signal.SIGTERM)
+    signal_process(signal.SIGTERM)

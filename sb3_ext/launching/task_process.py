@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
+from sb3_ext.cpu_affinity import restrict_cores
 from sb3_ext.launching.task import Task
 
 
@@ -41,8 +42,7 @@ class TaskProcess:
                 start_new_session=True,
             )
         if cores is not None:
-            with suppress(ProcessLookupError):
-                os.sched_setaffinity(self._process.pid, cores)
+            restrict_cores(self._process.pid, cores)
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):  # it has ended already, which poll() reports
             self._process.stdin.write(task.input.encode())

@@ -52,7 +52,8 @@ def _close_in_child() -> None:
         lock.release()
 
 
-os.register_at_fork(after_in_child=_close_in_child)
+if hasattr(os, "register_at_fork"):  # not on Windows, which cannot fork
+    os.register_at_fork(after_in_child=_close_in_child)
 
 
 def _acquire(path: Path) -> int | None:

@@ -8,6 +8,7 @@ boot), the boot id and the host, it is unique.
 from __future__ import annotations
 
 import os
+import platform
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +54,7 @@ class Owner:
 
 
 def _read_host() -> str:
-    return os.uname().nodename
+    return platform.node()
 
 
 def _read_boot_id() -> str:

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
+from sb3_ext.own_signals import signal_main_thread, signal_process
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # `timeout` signals the process and then its group: a second signal within this time is the same request.
 _REPEAT_SECONDS = 0.3
@@ -172,14 +174,13 @@ class SignalWatch:
     def _watch(self, condition: Callable[[], bool], has_ended: threading.Event) -> None:
         while not has_ended.wait(_LOOK_SECONDS):
             if condition() and self._previous:
-                # Signal the main thread: it may wait in a system call, for example for a worker process.
-                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+                signal_main_thread(signal.SIGTERM)
                 return
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._pid:  # in a forked worker, restore the previous handler
             self._restore(number)
-            os.kill(os.getpid(), number)
+            signal_process(number)
             return
         now = time.monotonic()
         if self.received is None:

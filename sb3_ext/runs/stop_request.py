@@ -13,6 +13,7 @@ from sb3_ext.runs.owner import Owner
 from sb3_ext.runs.run import LIVE_STATUSES, Run
 
 _POLL_SECONDS = 0.05
+_IS_WINDOWS = os.name == "nt"
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ def _signal_owner(owner: Owner | None) -> str | None:
         return "its status names no process, so it got the stop file only"
     if not owner.is_on_this_host():
         return f"it runs on another host, {owner.host}, so it got the stop file only"
+    if _IS_WINDOWS:
+        return "Windows would end the process at once, so it got the stop file only"
     try:
         _send_sigterm(owner)
     except ProcessLookupError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import multiprocessing
 import os
 import signal
@@ -26,7 +25,12 @@ def shield_new_processes() -> Iterator[None]:
 
     Ctrl+C in a terminal, a job scheduler and ``timeout`` signal the whole process group. The training process needs its
     workers until it has saved, and then ends them. The same holds for the server that forks them: they end with it.
+
+    Windows has no masks of signals: there a worker ignores SIGINT only once it has started.
     """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
     resource_tracker.ensure_running()  # its start resets the mask
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, _GROUP_SIGNALS)
     try:
@@ -76,6 +80,8 @@ def _end_when_closed(pipe: int) -> None:
     To the kernel, the parent of a worker is the server that forked it, which runs as long as any worker does. The other
     end of this pipe belongs to the training process. A thread that watches the pipe might never be scheduled.
     """
+    import fcntl  # not on Windows
+
     fcntl.fcntl(pipe, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(pipe, fcntl.F_SETSIG, signal.SIGKILL)
     fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import secrets
 from pathlib import Path
 
 from sb3_ext.atomic import fsync_path
 
+logger = logging.getLogger(__name__)
+
+_UNSUPPORTED = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP}
+_NO_PRIVILEGE = 1314  # Windows lets only administrators and developers create symbolic links
+
 
 def point_link(link: Path, target: str | None) -> None:
     """
     Create, redirect or remove a symbolic link in one step: a reader sees the old target or the new one.
+
+    Does nothing where the file system has no symbolic links: nothing but the user's convenience depends on them.
 
     :param link: the link
     :param target: a name in the same directory; ``None`` removes the link
@@ -25,7 +34,10 @@ def point_link(link: Path, target: str | None) -> None:
     try:
         temporary.symlink_to(target)
         temporary.replace(link)
-    except OSError:
+    except OSError as error:
         temporary.unlink(missing_ok=True)
+        if error.errno in _UNSUPPORTED or getattr(error, "winerror", None) == _NO_PRIVILEGE:
+            logger.debug("%s: no link, since symbolic links cannot be created here: %s", link, error)
+            return
         raise
     fsync_path(link.parent)

@@ -17,6 +17,7 @@ from sb3_ext.vec.environment_factory import EnvironmentFactory
 from sb3_ext.vec.process_lifetime import preload_workers
 from sb3_ext.vec.snapshots.exactness import Exactness, self_test
 from sb3_ext.vec.workers.worker_split import STEP_TIMEOUT_SECONDS, split_environments
+from sb3_ext.vec.workers.worker_support import can_run_workers, validate_workers_can_run
 from sb3_ext.vec.workers.worker_vec_env import WorkerVecEnv
 
 _PROCESS_BYTES = 24 * 2**20  # of a forked worker, beside what it shares with the others
@@ -37,7 +38,7 @@ class WorkersBackend(SeparateBackend):
 
     changeable = frozenset({"step_timeout_seconds", "max_worker_restarts"})
     is_interchangeable = True
-    is_automatic = True
+    is_automatic = can_run_workers()
     round_trip_seconds = 200e-6  # zoo_scripts/benchmark_vec_envs.py measures it
     start_seconds = 5.0
 
@@ -49,6 +50,7 @@ class WorkersBackend(SeparateBackend):
         step_timeout_seconds: float | None = STEP_TIMEOUT_SECONDS,
         max_worker_restarts: int = 0,
     ) -> None:
+        validate_workers_can_run()
         super().__init__(num_envs)
         self.num_workers = split_environments(num_envs, num_workers, num_envs_per_worker)
         self._memory_key = "parallel.num_envs" if num_workers is None else "parallel.num_workers"
@@ -114,6 +116,8 @@ class WorkersBackend(SeparateBackend):
         :return: numbers of workers that share the environments evenly: those nearest to the number of cores, and never
             many more than that
         """
+        if not can_run_workers():
+            return []
         most = min(num_envs, max(2, 2 * cores))
         fitting = [workers for workers in range(2, most + 1) if num_envs % workers == 0]
         nearest = sorted(fitting, key=lambda workers: abs(math.log(workers / cores)))[:_MAX_VARIANTS]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 
+from sb3_ext.cpu_affinity import list_cores
 from sb3_ext.errors import ConfigError
 
 STEP_TIMEOUT_SECONDS = 300.0
@@ -52,7 +52,7 @@ def count_cores() -> int:
     """
     :return: cores that this process may use; a container may have fewer than the machine
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(list_cores())
     quota = _read_quota_cores()
     return cores if quota is None else max(1, min(cores, math.floor(quota)))
 

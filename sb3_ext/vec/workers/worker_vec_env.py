@@ -24,6 +24,7 @@ from sb3_ext.vec.workers.worker_handle import WorkerHandle
 from sb3_ext.vec.workers.worker_messages import NOTHING, pack
 from sb3_ext.vec.workers.worker_pool import WorkerPool, pack_env_fns, split_ranks
 from sb3_ext.vec.workers.worker_split import STEP_TIMEOUT_SECONDS, split_environments
+from sb3_ext.vec.workers.worker_support import validate_workers_can_run
 
 _SAFE_START_METHODS = ("forkserver", "spawn")
 
@@ -72,6 +73,7 @@ class WorkerVecEnv(VecEnv):
         max_worker_restarts: int = 0,
         start_method: str | None = None,
     ) -> None:
+        validate_workers_can_run()
         method = _choose_start_method(start_method)
         groups = split_ranks(len(env_fns), split_environments(len(env_fns), num_workers))
         handles = [
