@@ -16,6 +16,7 @@ from sb3_ext.cli.advise import advise
 from sb3_ext.cli.compare import compare
 from sb3_ext.cli.completion import completion
 from sb3_ext.cli.config import config
+from sb3_ext.cli.doctor import doctor
 from sb3_ext.cli.enjoy import enjoy
 from sb3_ext.cli.hub import hub
 from sb3_ext.cli.league import league
@@ -65,7 +66,7 @@ def cli() -> None:
     """Train Stable-Baselines3 agents in runs that you can list, watch, stop and resume."""
 
 
-for command in (train, tune, enjoy, league, plot, compare, report, advise, runs, config, hub, completion, new):
+for command in (train, tune, enjoy, league, plot, compare, report, advise, runs, config, hub, completion, new, doctor):
     cli.add_command(command)
 for command in (resume, prune):
     runs.add_command(command)

@@ -93,7 +93,7 @@ CODE = {
 source ./script
 complete_line() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=(); _sb3_ext_completion sb3-ext; }
 complete -p sb3-ext
-compopt() { echo "compopt $*"; }
+compopt() { echo compopt "$@"; }
 complete_line sb3-ext train frozen; echo "${COMPREPLY[@]}"
 complete_line sb3-ext train --set train.total_s; echo "${COMPREPLY[@]}"
 """,

@@ -204,12 +204,13 @@ def _check_alike(game: Game, layer: _Layer, following: Game) -> None:
     others = game.branch(layer.rows[sample])
     others.play(np.arange(len(sample)), layer.actions[sample])
     continued = [try_moves(others, np.arange(len(sample))), try_moves(following, layer.children[sample])]
-    first, second = (
+    parts: list[tuple[NDArray[Any], ...]] = [
         (actions, results.ends, results.rewards, make_keys(children, np.flatnonzero(~results.ends)))
         if not results.ends.all()
         else (actions, results.ends, results.rewards)
         for _, actions, _, children, results in continued
-    )
+    ]
+    first, second = parts
     if not all(np.array_equal(one, other) for one, other in zip(first, second, strict=True)):
         raise UnsolvableGame(f"{game.id}: positions that look the same to both players continue differently")
 
