@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import email
 import os
+import shutil
 import subprocess
 import sys
+import tarfile
 from email.message import Message
 from pathlib import Path
 from zipfile import ZipFile
@@ -14,6 +16,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from sb3_ext.version import __version__
 
@@ -99,6 +102,49 @@ def test_shipped_configurations_are_found_after_an_ordinary_installation(wheel: 
     assert result.stdout.splitlines() == [str(tmp_path / "sb3_ext" / "configs" / name) for name in shipped]
 
 
+def test_the_wheel_has_all_files_of_the_template(names: set[str]) -> None:
+    template = ROOT / "sb3_ext" / "scaffold" / "template"
+    files = {
+        str(path.relative_to(ROOT))
+        for path in template.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+    assert len(files) == 8
+    assert files <= names
+
+
+@pytest.mark.slow
+def test_a_wheel_from_the_sdist_trains_outside_of_the_repository(tmp_path: Path) -> None:
+    """As ``tox -e package`` does in a fresh environment; here the dependencies are those of the tests."""
+
+    def run(*command: str | Path, directory: Path) -> str:
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path / "installed")}
+        result = subprocess.run(
+            [sys.executable, *map(str, command)], cwd=directory, env=environment, capture_output=True, text=True
+        )
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout
+
+    run("-m", "hatchling", "build", "--target", "sdist", "--directory", tmp_path, directory=ROOT)
+    [archive] = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as sources:
+        sources.extractall(tmp_path / "sources", filter="data")
+    [unpacked] = (tmp_path / "sources").iterdir()
+    run("-m", "hatchling", "build", "--target", "wheel", "--directory", tmp_path, directory=unpacked)
+    with ZipFile(next(tmp_path.glob("*.whl"))) as wheel_file:
+        wheel_file.extractall(tmp_path / "installed")
+    shutil.rmtree(tmp_path / "sources")
+    (tmp_path / "elsewhere").mkdir()
+
+    place = run("-c", "import sb3_ext; print(sb3_ext.__file__)", directory=tmp_path / "elsewhere").strip()
+    assert place == str(tmp_path / "installed" / "sb3_ext" / "__init__.py")
+    options = ("--total-steps", "512", "--run-dir", "run")
+    run("-m", "sb3_ext", "train", "cartpole_ppo", *options, directory=tmp_path / "elsewhere")
+    assert "mean return" in run("-m", "sb3_ext", "enjoy", "run", "--episodes", "2", directory=tmp_path / "elsewhere")
+    run("-m", "sb3_ext", "new", "my_project", directory=tmp_path / "elsewhere")
+
+
 def test_the_wheel_installs_the_command(wheel: Path) -> None:
     with ZipFile(wheel) as archive:
         entry_points = archive.read(f"sb3_ext-{__version__}.dist-info/entry_points.txt").decode()
@@ -125,6 +171,20 @@ def test_the_extra_all_has_every_other_extra(metadata: Message) -> None:
     extras = find_extras(metadata) - NOT_IN_ALL
 
     assert find_requirements(metadata, {"all"}).keys() == find_requirements(metadata, extras).keys()
+
+
+def test_the_lowest_versions_are_those_of_pyproject(metadata: Message) -> None:
+    lowest = {
+        canonicalize_name(name): next(bound.version for bound in requirement.specifier if bound.operator == ">=")
+        for name, requirement in find_requirements(metadata, {"", "all"}).items()
+    }
+    pins = {name: next(iter(pin)).version for name, pin in read_pins("constraints-lowest.txt").items()}
+
+    assert {name: Version(pin) for name, pin in pins.items()} == {
+        name: Version(bound)
+        for name, bound in lowest.items()
+        if name != "open-spiel"  # not for every Python
+    }
 
 
 def test_both_constraints_files_agree_except_for_procgen() -> None:
