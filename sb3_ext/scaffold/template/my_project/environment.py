@@ -17,10 +17,10 @@ class MyProjectEnv(gymnasium.Env[np.ndarray, np.int64]):
     trainings are reproducible, and a resumed training continues exactly.
 
     :param size: positions and goals are between ``-size`` and ``size``
-    :param render_mode: ``ansi`` draws the line as text
+    :param render_mode: ``rgb_array`` draws the line as an image
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"], "render_fps": 10}
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 10}
 
     def __init__(self, size: float = 5.0, render_mode: str | None = None) -> None:
         self.size = size
@@ -45,14 +45,15 @@ class MyProjectEnv(gymnasium.Env[np.ndarray, np.int64]):
         # Truncation after max_episode_steps is done by Gymnasium.
         return self._observe(), reward, is_at_goal, False, {"is_success": is_at_goal}
 
-    def render(self) -> str | None:
-        """Draw the point as ``o`` and the goal as ``x``."""
-        if self.render_mode != "ansi":
+    def render(self) -> np.ndarray | None:
+        """Draw the goal in red and the point in blue, as an image for films."""
+        if self.render_mode is None:
             return None
-        line = ["."] * 41
-        for place, mark in ((self._goal, "x"), (self._position, "o")):
-            line[round((place / self.size + 1) * 20)] = mark
-        return "".join(line)
+        image = np.full((32, 328, 3), 255, dtype=np.uint8)
+        for place, color in ((self._goal, (200, 40, 40)), (self._position, (40, 80, 200))):
+            column = round((place / self.size + 1) * 160)
+            image[12:20, column : column + 8] = color
+        return image
 
     def _observe(self) -> np.ndarray:
         return np.array([self._position, self._goal], dtype=np.float32)

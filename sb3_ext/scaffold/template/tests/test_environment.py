@@ -48,9 +48,10 @@ def test_an_episode_is_truncated_after_100_steps(env):
 
 
 def test_the_point_and_the_goal_are_drawn():
-    with gymnasium.make("MyProject-v0", render_mode="ansi") as env:
+    with gymnasium.make("MyProject-v0", render_mode="rgb_array") as env:
         env.reset(seed=0)
-        assert sorted(env.render().replace(".", "")) == ["o", "x"]
+        colors = {tuple(pixel) for pixel in env.render().reshape(-1, 3).tolist()}
+        assert colors == {(255, 255, 255), (200, 40, 40), (40, 80, 200)}
 
 
 def test_the_configuration_is_valid():
