@@ -45,7 +45,7 @@ def run_checks(checks: Sequence[Check], watch: Callable[[Result], None]) -> list
     :return: all results
     """
     results = []
-    with tempfile.TemporaryDirectory(prefix="sb3-ext-doctor-", ignore_cleanup_errors=True) as shared:
+    with tempfile.TemporaryDirectory(prefix="doctor-", ignore_cleanup_errors=True) as shared:
         for number, check in enumerate(checks):
             began = time.monotonic()
             directory = Path(shared).resolve() / str(number)

@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,6 +71,13 @@ def directory(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A directory whose path leaves room for a socket's, which allows about 100 characters."""
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="d-") as place:
+        yield Path(place)
+
+
+@pytest.fixture
 def planted_env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "modules").mkdir()
     (tmp_path / "modules" / "planted_env.py").write_text(ENVIRONMENT)
@@ -88,14 +97,14 @@ def test_a_run_that_has_not_reached_its_step_is_found(runs: list[Run]) -> None:
         check_completed(runs[0], make_ppo_task())
 
 
-def test_a_command_that_fails_is_reported_with_its_last_lines(tmp_path: Path) -> None:
+def test_a_command_that_fails_is_reported_with_its_last_lines(directory: Path) -> None:
     with pytest.raises(ExerciseError, match=r"`sb3-ext config check none.yaml` ended: exit status 2") as caught:
-        run_program(tmp_path, "config", "check", "none.yaml")
+        run_program(directory, "config", "check", "none.yaml")
     assert "none.yaml" in caught.value.output[-1]
 
 
-def test_a_process_ends_with_its_block(tmp_path: Path) -> None:
-    with Program(tmp_path, "runs", "watch") as program:
+def test_a_process_ends_with_its_block(directory: Path) -> None:
+    with Program(directory, "runs", "watch") as program:
         process = psutil.Process(program._process.pid)
         assert process.is_running()
     assert not process.is_running()
@@ -125,20 +134,20 @@ def test_a_resume_with_other_weights_is_found(planted_env: None, directory: Path
 
 
 @pytest.mark.slow
-def test_quick_passes_here(tmp_path: Path) -> None:
+def test_quick_passes_here(short_path: Path) -> None:
     command = [sys.executable, "-m", "sb3_ext", "doctor", "--quick"]
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=280)
+    environment = {**os.environ, "TMPDIR": str(short_path)}
+    result = subprocess.run(command, cwd=short_path, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout.endswith("\nALL PASSED\n")
     for name in ("train", "kill and resume: PPO on CartPole-v1", "evaluate", "self-play", "tune"):
         assert f"OK        {name} (" in result.stdout
-    assert list(tmp_path.iterdir()) == []
+    assert list(short_path.iterdir()) == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_leaves_no_process_and_no_file(number: signal.Signals, tmp_path: Path) -> None:
+def test_a_signal_leaves_no_process_and_no_file(number: signal.Signals, short_path: Path) -> None:
     code = """
     from sb3_ext.cli import main
     from sb3_ext.doctor import check_list
@@ -146,12 +155,13 @@ def test_a_signal_leaves_no_process_and_no_file(number: signal.Signals, tmp_path
     check_list.INSPECTIONS = (KillExercise(check_list.make_worker_task()),)
     main()
     """
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    environment = {**os.environ, "TMPDIR": str(short_path)}
     command = [sys.executable, "-c", f"if 1:{code}", "doctor"]
-    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen(command, cwd=short_path, env=environment, stdout=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 200
         while (
-            not list(tmp_path.glob("*/PPO_in_worker_processes/run/checkpoints/step_*")) and time.monotonic() < deadline
+            not list(short_path.glob("*/PPO_in_worker_processes/run/checkpoints/step_*"))
+            and time.monotonic() < deadline
         ):
             time.sleep(0.05)
         children = psutil.Process(process.pid).children(recursive=True)
@@ -160,4 +170,4 @@ def test_a_signal_leaves_no_process_and_no_file(number: signal.Signals, tmp_path
     assert len(children) >= 3  # the training and its workers
     _, left = psutil.wait_procs(children, timeout=30)
     assert left == []
-    assert list(tmp_path.iterdir()) == []
+    assert list(short_path.iterdir()) == []

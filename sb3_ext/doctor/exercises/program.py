@@ -28,7 +28,7 @@ class Program:
     """
     One process of the command line. It is killed with all its processes at the end of the ``with`` block.
 
-    :param directory: working directory
+    :param directory: working directory; temporary files are beside it
     :param arguments: after ``sb3-ext``
     """
 
@@ -132,7 +132,11 @@ def run_program(directory: Path, *arguments: str) -> None:
 
 
 def _make_environment(directory: Path) -> dict[str, str]:
+    # A killed process leaves temporary files. The name is short: sockets of multiprocessing allow about 100 characters.
+    temporary = directory.parent / "t"
+    temporary.mkdir(exist_ok=True)
     environment = {**os.environ, CACHE_VARIABLE: str(directory / "cache"), "MPLBACKEND": "agg"}
+    environment |= dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(temporary))
     environment.setdefault("SDL_VIDEODRIVER", "dummy")
     installed = {*site.getsitepackages(), site.getusersitepackages()}
     if str(_PACKAGE_ROOT) not in installed:  # a clone, which may only be on the path of this process
