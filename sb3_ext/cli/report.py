@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
+from sb3_ext.cli.completed_values import complete_run_groups
+
 
 @click.command(short_help="Write a report of a run: one HTML file with curves, evaluations, set-up.")
-@click.argument("run")
+@click.argument("run", shell_complete=complete_run_groups)
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path), default=Path("report.html"), show_default=True,
     metavar="FILE.html", help="The file.",
