@@ -71,21 +71,22 @@ NOT_RUN = {
 SHORTER = {
     "python3.11 -m venv .venv && . .venv/bin/activate && pip install -c constraints.txt . && ": "",
     "--signal KILL 20": "--signal KILL 60",  # this machine may be busy
-    "train cartpole_ppo ": "train cartpole_ppo --set eval.episodes=1 --total-steps 20000 ",
+    "train cartpole_ppo ": "train cartpole_ppo --set eval.episodes=1 --total-steps 16000 ",
     "train cartpole_dqn": "train cartpole_dqn --set eval.episodes=1 --total-steps 2000",
     "tune cartpole_ppo_tune": "tune cartpole_ppo_tune --trials 2",
     "/best.yaml": "/best.yaml --total-steps 512",
     "--duration 10m": "--duration 5s --set eval.episodes=2",
     "league runs/connect4": "league runs/connect4 --games 4 --positions 1",
     "--exploit 10": "--exploit 0.05",
-    "Pendulum-v1 --total-steps 20000": "Pendulum-v1 --total-steps 200",
-    "Pendulum-v1 --total-steps 5000": "Pendulum-v1 --total-steps 200",
+    "--total-steps 20000 ": "--total-steps 200 ",
     "--total-steps 1e6": "--total-steps 64",
     "--total-steps 200000": "--total-steps 256",
     "advise my.yaml": "advise my.yaml --seconds 0.1",
     "--trials 20": "--trials 2",
     "--against heuristic": "--against heuristic --episodes 4",
     "--wandb": "--wandb --set tracking.wandb.mode=offline",
+    "runs prune": "runs prune --yes",
+    "runs remove": "runs remove --yes",
     "python zoo_scripts/from": f"python {ROOT}/zoo_scripts/from",
 }
 
