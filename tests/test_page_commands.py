@@ -169,8 +169,14 @@ def prepare(page: str, directory: Path, environment: dict[str, str], request: py
             subprocess.run(["sb3-ext", "train", "my.yaml", *options], cwd=directory, env=environment, check=True)
     if folder == "runs":
         command = ["sb3-ext", "train", "my.yaml", "--run-dir", "runs/mine", "--total-steps", "1e9", "--quiet"]
-        subprocess.Popen(command, cwd=directory, env=environment)
+        training = subprocess.Popen(command, cwd=directory, env=environment)
+        request.addfinalizer(lambda: end(training))
         wait_until_it_runs(directory / "runs" / "mine")
+
+
+def end(training: subprocess.Popen[bytes]) -> None:
+    training.terminate()
+    training.wait()
 
 
 def wait_until_it_runs(directory: Path) -> None:
