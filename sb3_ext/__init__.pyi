@@ -1,10 +1,13 @@
 from .checkpoints.model_loading import load as load
 from .errors import CheckpointError as CheckpointError
 from .errors import ConfigError as ConfigError
+from .errors import ExportError as ExportError
 from .errors import MissingExtraError as MissingExtraError
 from .errors import RunError as RunError
 from .errors import Sb3ExtError as Sb3ExtError
 from .errors import TuningError as TuningError
+from .exporting.onnx_model import export_onnx as export_onnx
+from .exporting.web_page import export_web as export_web
 from .runs.run import Run as Run
 from .training import load_run as load_run
 from .training import resume as resume

@@ -31,6 +31,10 @@ class CheckpointError(Sb3ExtError):
     """A checkpoint cannot be written, found, verified or loaded."""
 
 
+class ExportError(Sb3ExtError):
+    """An agent cannot be exported, or what was exported does not act like it."""
+
+
 class MissingExtraError(Sb3ExtError):
     """
     A feature needs an optional dependency that is not installed.

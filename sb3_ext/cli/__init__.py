@@ -18,6 +18,7 @@ from sb3_ext.cli.completion import completion
 from sb3_ext.cli.config import config
 from sb3_ext.cli.doctor import doctor
 from sb3_ext.cli.enjoy import enjoy
+from sb3_ext.cli.export import export
 from sb3_ext.cli.hub import hub
 from sb3_ext.cli.league import league
 from sb3_ext.cli.new import new
@@ -66,7 +67,11 @@ def cli() -> None:
     """Train Stable-Baselines3 agents in runs that you can list, watch, stop and resume."""
 
 
-for command in (train, tune, enjoy, league, plot, compare, report, advise, runs, config, hub, completion, new, doctor):
+_COMMANDS = (
+    *(train, tune, enjoy, league, plot, compare, report, advise, runs, config),
+    *(hub, export, completion, new, doctor),
+)
+for command in _COMMANDS:
     cli.add_command(command)
 for command in (resume, prune):
     runs.add_command(command)

@@ -122,7 +122,7 @@ def enjoy(
     if video is not None and video.suffix not in (".mp4", ".gif"):
         raise click.UsageError(f"--video: a video must be an .mp4 or a .gif file, but got '{video}'")
     check_distinct_files({"--video": video, "--json": json_path})
-    target = _fetch(target)
+    target = fetch_target(target)
     if human:
         from sb3_ext.cli.human import play_person
 
@@ -132,8 +132,8 @@ def enjoy(
         from sb3_ext.cli.match import print_match
 
         print_match(
-            target, _fetch(against), checkpoint=checkpoint, games=episodes, deterministic=deterministic, seed=seed,
-            json_path=json_path, trust=trust,
+            target, fetch_target(against), checkpoint=checkpoint, games=episodes, deterministic=deterministic,
+            seed=seed, json_path=json_path, trust=trust,
         )  # fmt: skip
         return
     if render:
@@ -183,8 +183,11 @@ def enjoy(
         _write_json(json_path, result, source)
 
 
-def _fetch(target: str) -> str:
-    """:return: path of the fetched agent for ``hf:user/name``; any other target unchanged"""
+def fetch_target(target: str) -> str:
+    """
+    :param target: of a command
+    :return: path of the fetched agent for ``hf:user/name``; any other target unchanged
+    """
     if not target.startswith("hf:"):
         return target
     from sb3_ext.hub.fetched_agent import fetch_agent

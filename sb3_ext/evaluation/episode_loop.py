@@ -154,7 +154,7 @@ def _play_from_reset(
     """
     is_monitored = is_vecenv_wrapped(env, VecMonitor) or env.env_is_wrapped(Monitor)[0]
     normalizer = unwrap_vec_normalize(env)
-    needs_masks = _takes_masks(model, env)
+    needs_masks = takes_masks(model, env)
     predictor = Predictor(model)
     observations = env.reset()
     state = None
@@ -201,7 +201,12 @@ def _pause(env: VecEnv, waiting: NDArray[np.bool_]) -> None:
         inner.pause(np.flatnonzero(waiting).tolist())
 
 
-def _takes_masks(model: Any, env: VecEnv) -> bool:
+def takes_masks(model: Any, env: VecEnv) -> bool:
+    """
+    :param model: an object with a ``predict`` method
+    :param env: the environments
+    :return: whether the model takes action masks, and the environments have them
+    """
     return "action_masks" in inspect.signature(model.predict).parameters and is_masking_supported(env)
 
 

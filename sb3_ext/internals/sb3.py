@@ -200,6 +200,28 @@ def has_action_distribution_of(policy: type[BasePolicy], stock: type[BasePolicy]
     return all(getattr(policy, name) is getattr(stock, name) for name in names)
 
 
+def make_action_distribution(policy: Any, latent: Any) -> Any:
+    """
+    Make the distribution of actions of an actor-critic policy.
+
+    :param policy: the policy
+    :param latent: features of the actor, the input of its last layer
+    :return: SB3's distribution
+    """
+    return policy._get_action_dist_from_latent(latent)
+
+
+def choose_actions(policy: BasePolicy, observation: Any) -> Any:
+    """
+    Choose deterministic actions, as ``predict`` does before it scales them.
+
+    :param policy: a policy of any algorithm without recurrent states
+    :param observation: a tensor, or a ``dict`` of tensors
+    :return: a tensor of actions
+    """
+    return policy._predict(observation, deterministic=True)
+
+
 def has_evaluation_of(policy: type[BasePolicy], stock: type[BasePolicy]) -> bool:
     """
     Return whether a policy evaluates actions as a stock class does.

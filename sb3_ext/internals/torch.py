@@ -10,7 +10,8 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -64,6 +65,17 @@ def get_adam_step(*, is_decoupled: bool) -> Callable[..., None]:
     """
     function: Callable[..., None] = torch._fused_adamw_ if is_decoupled else torch._fused_adam_
     return function
+
+
+@contextmanager
+def skipping_distribution_checks() -> Iterator[None]:
+    """Make distributions without checks of their arguments, which depend on values and cannot be part of a graph."""
+    before = torch.distributions.Distribution._validate_args
+    torch.distributions.Distribution.set_default_validate_args(False)
+    try:
+        yield
+    finally:
+        torch.distributions.Distribution.set_default_validate_args(before)
 
 
 def call_after_backward(function: Callable[[], None]) -> None:

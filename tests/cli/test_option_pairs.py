@@ -99,6 +99,13 @@ SAMPLES: dict[str, dict[str, list[str]]] = {
         "--message": ["--message", "first"],
         "--output": ["--output", "other"],
     },
+    "export": {
+        "--onnx": ["--onnx", "model.onnx"],
+        "--web": ["--web", "other.html"],
+        "--checkpoint": ["--checkpoint", "latest"],
+        "--env": ["--env", "Acrobot-v1"],
+        "--algo": ["--algo", "dqn"],
+    },
     "plot": {
         "--output": ["--output", "other.png"],
         "--x": ["--x", "time"],
@@ -133,6 +140,7 @@ BASES = {
     **{name: ["done"] for name in ("runs logs", "runs remove", "runs prune", "runs resume")},
     "compare": [RUN, RUN],
     "report": [RUN],
+    "export": [RUN, "--web", "agent.html"],
     "hub push": [RUN, "user/name"],
 }
 """Arguments that come with every pair of options."""
@@ -194,6 +202,10 @@ REPLACED: dict[str, list[str]] = {
     "hub push": [
         *("hub.published_run:write_publication", "hub.hub_client:upload_folder"),
         *("cli.hub:show_log", "cli.hub:_print_publication"),
+    ],
+    "export": [
+        *("exporting.onnx_model:export_onnx", "exporting.web_page:export_web", "exporting.output_file:validate_output"),
+        *("cli.export:_print_onnx", "cli.export:_print_web", "cli.export:show_log"),
     ],
     "plot": [
         *("runs.run_registry:find_run_group", "cli.plot:_read_curves", "reports.curves:plot_curves"),

@@ -233,3 +233,12 @@ def test_a_replay_buffer_gives_these_to_its_subclasses(name: str) -> None:
 
 def test_the_policy_of_dqn_gives_a_network_an_extractor_of_its_own() -> None:
     assert callable(DQNPolicy._update_features_extractor)
+
+
+def test_actions_before_scaling_and_distributions_are_those_of_predict(ppo: PPO) -> None:
+    observation = torch.zeros(1, *ppo.observation_space.shape or ())
+    latent = ppo.policy.mlp_extractor.forward_actor(ppo.policy.extract_features(observation))
+    chosen = sb3.make_action_distribution(ppo.policy, latent).get_actions(deterministic=True)
+
+    assert torch.equal(sb3.choose_actions(ppo.policy, observation), chosen)
+    assert ppo.predict(observation.numpy(), deterministic=True)[0] == chosen.numpy()

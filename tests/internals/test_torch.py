@@ -9,7 +9,13 @@ import textwrap
 import pytest
 import torch
 
-from sb3_ext.internals.torch import call_after_backward, get_adam_step, get_own_parameters, has_hooks
+from sb3_ext.internals.torch import (
+    call_after_backward,
+    get_adam_step,
+    get_own_parameters,
+    has_hooks,
+    skipping_distribution_checks,
+)
 
 
 def run_python(code: str) -> list[str]:
@@ -108,3 +114,10 @@ def test_a_function_is_called_once_when_all_gradients_of_a_backward_pass_are_the
         tensor.register_post_accumulate_grad_hook(note)
     module(torch.ones(4, 2)).sum().backward()
     assert calls == ["begun", [True, True]]
+
+
+def test_distributions_are_checked_again_after_the_block() -> None:
+    with skipping_distribution_checks():
+        torch.distributions.Categorical(logits=torch.tensor([float("nan")]))
+    with pytest.raises(ValueError, match="logits"):
+        torch.distributions.Categorical(logits=torch.tensor([float("nan")]))

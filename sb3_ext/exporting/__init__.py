@@ -1,0 +1,1 @@
+"""Export trained agents: to ONNX, and to web pages that play."""
