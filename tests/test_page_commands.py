@@ -56,6 +56,11 @@ CONNECT4 = {
     "eval": {"every_steps": 128, "episodes": 2},
     "tracking": {"tensorboard": None},
 }
+_ORDERED = "!!python/object/apply:collections.OrderedDict\n"
+RL_ZOO_SETTINGS = {
+    "args.yml": f"{_ORDERED}- - - algo\n    - ppo\n  - - env\n    - CartPole-v1\n",
+    "config.yml": f"{_ORDERED}- - - policy\n    - MlpPolicy\n",
+}
 
 NOT_RUN = {
     ".ci/run": "runs these tests",
@@ -131,7 +136,9 @@ def reader(tmp_path: Path) -> Iterator[dict[str, str]]:
     torchrun.chmod(0o755)
     save_model(tmp_path / "model.zip")
     with HubServer() as server:
-        server.repositories["sb3/ppo-CartPole-v1"] = {"ppo-CartPole-v1.zip": (tmp_path / "model.zip").read_bytes()}
+        settings = {name: text.encode() for name, text in RL_ZOO_SETTINGS.items()}
+        model = (tmp_path / "model.zip").read_bytes()
+        server.repositories["sb3/ppo-CartPole-v1"] = {**settings, "ppo-CartPole-v1.zip": model}
         yield {
             **os.environ,
             "HF_ENDPOINT": server.endpoint,
@@ -164,10 +171,8 @@ def prepare(page: str, directory: Path, environment: dict[str, str], request: py
         shutil.copytree(RL_ZOO, directory / "rl-baselines3-zoo" / "hyperparams")
         agent = directory / "logs" / "ppo" / "CartPole-v1_1"
         (agent / "CartPole-v1").mkdir(parents=True)
-        for name, values in (("args", {"algo": "ppo", "env": "CartPole-v1"}), ("config", {"policy": "MlpPolicy"})):
-            lines = [f"  - - {key}\n    - {value}\n" for key, value in values.items()]
-            text = "!!python/object/apply:collections.OrderedDict\n-" + "".join(lines)[1:]
-            (agent / "CartPole-v1" / f"{name}.yml").write_text(text)
+        for name, text in RL_ZOO_SETTINGS.items():
+            (agent / "CartPole-v1" / name).write_text(text)
         save_model(agent / "CartPole-v1.zip")
     if folder == "reports":
         for sweep, gamma in (("seeds", "0.99"), ("others", "0.9")):
