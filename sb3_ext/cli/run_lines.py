@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
-from sb3_ext.cli.tables import Column, format_table
+from sb3_ext.cli.tables import Column, bold, dim, format_table
 from sb3_ext.errors import RunError
 from sb3_ext.formatting import format_duration, shorten_end, shorten_names
+from sb3_ext.runs.run import Run
 from sb3_ext.runs.status import RunStatus
 
+NamedRecord = tuple[str, RunStatus | RunError]
 STATUS_COLOURS = {"running": "green", "stale": "yellow", "dead": "red", "failed": "red", "corrupt": "red"}
+_MEMBER_INDENT = "  "
 _STATUS_WIDTH = len("completed")
 _NAME_WIDTH = len("cartpole_ppo_2026-11-20_12-00-00")
 _REASON_WIDTH = 60  # an error may be long; `runs show` has all of it
@@ -58,16 +63,45 @@ _COLUMNS = (
 )
 
 
-def format_lines(runs: Sequence[tuple[str, RunStatus | RunError]], width: int | None) -> list[str]:
-    """
-    Write runs below each other in columns.
+def name_below(root: Path, run: Run) -> str:
+    """:return: the name of a run by which commands with this root find it, such as ``seeds/seed_0``"""
+    return run.name if run.paths.root == root else run.paths.root.relative_to(root).as_posix()
 
-    :param runs: name and status of each, or why it has none
+
+def format_lines(
+    runs: Sequence[NamedRecord], width: int | None, counted: Sequence[NamedRecord] | None = None
+) -> list[str]:
+    """
+    Write runs below each other in columns. In a terminal, those of a sweep or a study are below its name.
+
+    :param runs: name and status of each, or why it has none; runs with the same folder in their names are neighbours
     :param width: of the terminal; ``None`` for no limit
+    :param counted: the runs that are counted beside the name of a sweep; ``None`` for those that are shown
     :return: a line each, with terminal colours
     """
-    rows = [(name, *_make_cells(record, width)) for name, record in runs]
-    return format_table(_COLUMNS, rows, width, indent=2)
+    groups = ["" if width is None else name.rpartition("/")[0] for name, _ in runs]
+    shown = [
+        f"{_MEMBER_INDENT}{name[len(group) + 1 :]}" if group else name
+        for group, (name, _) in zip(groups, runs, strict=True)
+    ]
+    rows = [(name, *_make_cells(record, width)) for name, (_, record) in zip(shown, runs, strict=True)]
+    lines: list[str] = []
+    for index, line in enumerate(format_table(_COLUMNS, rows, width, indent=2)):
+        if groups[index] and (index == 0 or groups[index] != groups[index - 1]):
+            lines.append(_format_heading(groups[index], runs if counted is None else counted, width))
+        lines.append(line)
+    return lines
+
+
+def _format_heading(group: str, runs: Sequence[NamedRecord], width: int | None) -> str:
+    """:return: such as ``seeds: 3 runs, 2 completed, 1 failed``"""
+    members = [record for name, record in runs if name.rpartition("/")[0] == group]
+    counts = Counter("corrupt" if isinstance(record, RunError) else record.status for record in members)
+    numbers = f"{len(members)} run{'s' if len(members) > 1 else ''}: " + ", ".join(
+        f"{count} {status}" for status, count in counts.most_common()
+    )
+    name = group if width is None else shorten_names([group], max(_NAME_WIDTH, width - len(numbers) - 4))[0]
+    return f"  {bold(name)}  {dim(numbers)}"
 
 
 def _make_cells(record: RunStatus | RunError, width: int | None) -> list[str]:

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from sb3_ext.cli.curve import draw_axis, draw_bar, draw_curve, draw_sparkline, resample, style_bar, style_curve
-from sb3_ext.cli.run_lines import format_rating, format_stage, style_status
+from sb3_ext.cli.run_lines import format_rating, format_stage, name_below, style_status
 from sb3_ext.cli.tables import Column, bold, dim, format_table, pack
 from sb3_ext.errors import RunError
 from sb3_ext.formatting import format_duration, shorten_names
@@ -65,7 +65,7 @@ def watch_runs(root: Path, find_runs: Callable[[], list[Run]]) -> None:
             if record.status in LIVE_STATUSES:
                 seen.setdefault(path, EpisodeReturns(run.paths.monitor))
             if path in seen:
-                shown.append((run.name, record, seen[path].read()))
+                shown.append((name_below(root, run), record, seen[path].read()))
         return _draw_runs(shown, width, height) if shown else [dim(f"No run is running in {root}.")], True
 
     _show(draw)

@@ -14,7 +14,7 @@ from sb3_ext.cli.completed_values import complete_runs
 from sb3_ext.cli.console import confirm
 from sb3_ext.cli.run_arguments import find_named_run, with_root, with_stale_after
 from sb3_ext.cli.run_details import format_details
-from sb3_ext.cli.run_lines import format_lines
+from sb3_ext.cli.run_lines import format_lines, name_below
 from sb3_ext.cli.tables import measure_width
 from sb3_ext.errors import RunError
 from sb3_ext.formatting import format_bytes
@@ -36,14 +36,15 @@ def runs() -> None:
 @with_root
 @with_stale_after
 def list_runs(show_all: bool, as_json: bool, root: Path, stale_after: float) -> None:
-    """List running runs, or all, one line each."""
+    """List running runs, or all, one line each. In a terminal, the runs of a sweep are below its name."""
     found = [(run, _read_record(run)) for run in find_runs(root, stale_after_seconds=stale_after)]
     # A run with a corrupt status may be running.
     chosen = [(run, record) for run, record in found if show_all or _may_be_live(record)]
     if as_json:
         click.echo(json.dumps([_describe(run, record) for run, record in chosen], indent=2))
         return
-    for line in format_lines([(_name_below(root, run), record) for run, record in chosen], measure_width()):
+    counted, shown = ([(name_below(root, run), record) for run, record in runs] for runs in (found, chosen))
+    for line in format_lines(shown, measure_width(), counted):
         click.echo(line)
     if not found:
         click.echo(f"no runs found in {root}; `sb3-ext train` starts one; use --root to look in another directory")
@@ -187,10 +188,6 @@ def _read_record(run: Run) -> RunStatus | RunError:
 
 def _may_be_live(record: RunStatus | RunError) -> bool:
     return isinstance(record, RunError) or record.status in LIVE_STATUSES
-
-
-def _name_below(root: Path, run: Run) -> str:
-    return run.name if run.paths.root == root else run.paths.root.relative_to(root).as_posix()
 
 
 def _describe(run: Run, record: RunStatus | RunError) -> dict[str, Any]:

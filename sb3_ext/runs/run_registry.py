@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
@@ -28,11 +29,12 @@ def find_runs(root: Path, *, stale_after_seconds: float = STALE_AFTER_SECONDS) -
 
     :param root: a directory of runs, or of directories of runs; or a run directory
     :param stale_after_seconds: see :class:`Run`
-    :return: the runs, sorted by name; empty if the directory does not exist, since the first run creates it
+    :return: the runs, sorted by name, ``seed_2`` before ``seed_10``; empty if the directory does not exist, since the
+        first run creates it
     :raises RunError: if it is not a directory, or cannot be read
     """
     try:
-        directories = [root] if is_run(root) else sorted(_walk_runs(root))
+        directories = [root] if is_run(root) else sorted(_walk_runs(root), key=_make_sort_key)
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -80,7 +82,7 @@ def find_run_group(text: str, root: Path = RUNS) -> list[Run]:
     sweep = next((place for place in (Path(text), root / text) if (place / SWEEP_FILE).is_file()), None)
     if sweep is None:
         return [find_run(text, root)]
-    runs = sorted(find_runs(sweep), key=lambda run: int(run.name.removeprefix("seed_")))
+    runs = find_runs(sweep)
     if not runs:
         raise RunError(f"{sweep}: this sweep has no runs yet")
     return runs
@@ -146,6 +148,11 @@ def _walk_runs(root: Path) -> Iterator[Path]:
         else:
             with suppress(PermissionError):
                 yield from filter(is_run, _list_directories(directory))
+
+
+def _make_sort_key(path: Path) -> list[list[int | str]]:
+    """:return: key by which numbers in names are compared as numbers"""
+    return [[int(text) if text.isdecimal() else text for text in re.split(r"([0-9]+)", part)] for part in path.parts]
 
 
 def _list_directories(parent: Path) -> list[Path]:

@@ -83,8 +83,35 @@ def test_a_narrow_terminal_shows_fewer_columns(width: int, last: list[str]) -> N
     lines = format_plain(*MANY, width=width)
 
     assert max(map(cell_len, lines)) <= width
-    assert len({line.split()[0] for line in lines}) == len(MANY)
+    assert len({line.split()[0] for line in lines}) == len(MANY) + 1  # the name of the sweep
     assert re.split(" {2,}", lines[-1].strip()) == ["長い名前の実験", *last]
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_runs_of_a_sweep_are_below_its_name_in_a_terminal(width: int) -> None:
+    completed = RunStatus(status="completed", step=7, stop_reason="total_steps")
+    members: list[tuple[str, RunStatus | RunError]] = [("seeds/seed_1", RUNNING), ("seeds/seed_2", completed)]
+    runs = [("alone", RUNNING), *members, ("study/trial_0000", RunError("corrupt")), ("z", completed)]
+
+    lines = format_plain(*runs, width=width)
+
+    assert max(map(cell_len, lines)) <= width
+    assert [line[:16].rstrip() for line in lines] == [
+        *("  alone", "  seeds  2 runs:", "    seed_1", "    seed_2", "  study  1 run:", "    trial_0000", "  z"),
+    ]
+    assert lines[1] == "  seeds  2 runs: 1 running, 1 completed"
+    assert lines[4] == "  study  1 run: 1 corrupt"
+    assert [line.split()[0] for line in format_plain(*runs)] == [name for name, _ in runs]
+
+
+def test_the_name_of_a_sweep_counts_runs_that_are_not_shown() -> None:
+    completed = RunStatus(status="completed")
+    found = [("seeds/seed_0", completed), ("seeds/seed_1", RUNNING), ("seeds/seed_2", completed)]
+
+    lines = [click.unstyle(line) for line in format_lines(found[1:2], 80, found)]
+
+    assert lines[0] == "  seeds  3 runs: 2 completed, 1 running"
+    assert len(lines) == 2
 
 
 def test_a_rating_is_a_mean_and_how_unsure_it_is() -> None:

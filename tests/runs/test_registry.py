@@ -24,13 +24,13 @@ def leave_run(directory: Path, **fields: Any) -> Path:
 
 
 def test_runs_are_found_one_folder_deep_and_sorted(tmp_path: Path) -> None:
-    for name in ("b", "sweep/2", "sweep/1", "a", "too/deep/c", ".hidden"):
+    for name in ("b", "sweep/seed_10", "sweep/seed_2", "a", "too/deep/c", ".hidden"):
         leave_run(tmp_path / name)
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
 
     found = [run.paths.root.relative_to(tmp_path).as_posix() for run in find_runs(tmp_path)]
-    assert found == ["a", "b", "sweep/1", "sweep/2"]
+    assert found == ["a", "b", "sweep/seed_2", "sweep/seed_10"]
 
 
 def test_a_root_that_is_a_run_is_found(tmp_path: Path) -> None:
