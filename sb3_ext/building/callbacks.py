@@ -188,7 +188,7 @@ def make_callbacks(
             timings or PhaseCallback(phases),
             QValuesCallback(),
             *([DeterministicCollectionCallback()] if train.deterministic else []),
-            *_make_game_callbacks(config, session),
+            *_make_game_callbacks(config, session, group),
             *_make_configured_callbacks(train, phases, checkpoints.is_boundary_near, checkpoints.is_boundary_ahead),
             EpisodeLoggingCallback(train.log_every_episodes, total_steps=train.total_steps),
             metrics,
@@ -213,25 +213,24 @@ def make_callbacks(
 
 
 def make_rank_callbacks(
-    config: RunConfig, checkpoints: Path, signals: ReceivesSignals, group: RankGroup
+    config: RunConfig, signals: ReceivesSignals, group: RankGroup
 ) -> tuple[RankPartCallback, list[BaseCallback]]:
     """
     Make the callbacks of a rank other than rank 0: those that change the model, and stops that may differ.
 
     :param config: the whole configuration
-    :param checkpoints: directory of the checkpoints, which rank 0 writes
     :param signals: records signals to this process
     :param group: the ranks
     :return: the callback for checkpoints, and all callbacks in the order of their calls
     """
-    part = RankPartCallback(group, checkpoints)
+    part = RankPartCallback(group)
     train = config.train
     bound = train.total_episodes
     curriculum = make_curriculum(config, None, {}, group)
     callbacks: list[BaseCallback] = [
         DataParallelCallback(group),
         *([DeterministicCollectionCallback()] if train.deterministic else []),
-        *([OpponentPoolCallback()] if isinstance(train.opponent_sampler, PoolConfig) else []),
+        *([OpponentPoolCallback(group)] if isinstance(train.opponent_sampler, PoolConfig) else []),
         *_make_configured_callbacks(train, Phases(), part.is_boundary_near, lambda: True),
         *([] if curriculum is None else [curriculum]),
         NanStopCallback(),
@@ -394,12 +393,12 @@ def _make_stop_callbacks(
             yield stop_class(**arguments, evaluations=watched, at_boundary=at_boundary)
 
 
-def _make_game_callbacks(config: RunConfig, session: RunSession) -> Iterator[BaseCallback]:
+def _make_game_callbacks(config: RunConfig, session: RunSession, group: RankGroup | None) -> Iterator[BaseCallback]:
     sampler = config.train.opponent_sampler
     if sampler is None:
         return
     if isinstance(sampler, PoolConfig):
-        yield OpponentPoolCallback()
+        yield OpponentPoolCallback(group)
     ratings = RatingCallback(past_self_prefix=SNAPSHOT_PREFIX, unrated={CURRENT_SELF})
     ratings.on_rating.append(lambda found: session.status.update(rating=found.mu, rating_sigma=found.sigma))
     yield ratings

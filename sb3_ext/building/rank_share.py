@@ -14,10 +14,8 @@ import torch
 
 from sb3_ext.algorithms.algorithm_registry import Algorithm, get_algorithm
 from sb3_ext.algorithms.parameters import fill_parameters
-from sb3_ext.config.game_schema import PoolConfig
 from sb3_ext.config.parallel_schema import ParallelConfig
 from sb3_ext.config.schema import AgentConfig, RunConfig
-from sb3_ext.config.train_schema import TrainConfig
 from sb3_ext.errors import ConfigError
 from sb3_ext.ranks.placement import RankPlacement
 
@@ -58,7 +56,6 @@ def share_config(config: RunConfig, placement: RankPlacement) -> RunConfig:
             "seed": None if config.seed is None else config.seed + placement.rank * num_envs,
             "parallel": _share_parallel(config.parallel, placement),
             "agent": _share_agent(config, placement),
-            "train": _share_pool(config.train, placement.size),
         }
     )
 
@@ -118,19 +115,3 @@ def _share_agent(config: RunConfig, placement: RankPlacement) -> AgentConfig:
     if device in ("auto", "cuda") and torch.cuda.is_available():
         device = f"cuda:{placement.local_rank % torch.cuda.device_count()}"
     return config.agent.model_copy(update={"params": params, "device": device})
-
-
-def _share_pool(train: TrainConfig, size: int) -> TrainConfig:
-    """Each rank has its own pool of opponents, which counts the episodes of this rank."""
-    sampler = train.opponent_sampler
-    if not isinstance(sampler, PoolConfig):
-        return train
-    settings = sampler.params.self_play
-    shared = settings.model_copy(
-        update={
-            "start_episode": -(-settings.start_episode // size),
-            "save_every": max(1, settings.save_every // size),
-        }
-    )
-    params = sampler.params.model_copy(update={"self_play": shared})
-    return train.model_copy(update={"opponent_sampler": sampler.model_copy(update={"params": params})})

@@ -115,14 +115,13 @@ def make_env(
     :param paths: of the run, for ``N.monitor.csv`` and the opponent pool of a game
     :param render_mode: as in Gymnasium
     :param resumed: append to those files instead of replacing them
-    :param rank: index of this process; only rank 0 writes episodes, and each rank has its own opponent pool
+    :param rank: index of this process; only rank 0 writes episodes
     :return: ``parallel.num_envs`` environments
     :raises ConfigError: if they cannot be made
     """
     if config.game is not None:
         _validate_not_shown(config, render_mode)
-        opponents = paths.opponents if rank == 0 else paths.opponents / f"rank_{rank}"
-        return make_game_env(config, paths.monitor / "0" if rank == 0 else None, opponents, resumed=resumed)
+        return make_game_env(config, paths.monitor / "0" if rank == 0 else None, paths.opponents, resumed=resumed)
     factory = make_training_factory(config, "training", render_mode)
     with killing_new_processes():
         env = make_configured_backend(config.parallel).make_env(

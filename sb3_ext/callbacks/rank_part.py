@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
@@ -19,7 +18,6 @@ from sb3_ext.checkpoints.bundle.content import RankPart, capture_part
 from sb3_ext.checkpoints.restoration import Restoration
 from sb3_ext.checkpoints.state.callback_tree import list_callbacks
 from sb3_ext.checkpoints.state.replay_buffer import ReplayIndex
-from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
 from sb3_ext.internals.sb3 import get_total_steps
 from sb3_ext.ranks.rank_group import RankGroup
 
@@ -41,12 +39,10 @@ class RankPartCallback(LightCallback):
     Put it last.
 
     :param group: the ranks
-    :param directory: directory of the checkpoints, to keep opponents that they need; ``None`` if unknown
     """
 
-    def __init__(self, group: RankGroup, directory: Path | str | None = None) -> None:
+    def __init__(self, group: RankGroup) -> None:
         super().__init__()
-        self._store = None if directory is None else CheckpointStore(Path(directory))
         self._group = group
         self._exchange = PartExchange(group)
         self._rollouts = RolloutWatch()
@@ -65,10 +61,6 @@ class RankPartCallback(LightCallback):
         """
         self._restoration = Restoration(bundle, self._group.placement)
         self._restoration.begin(model)
-
-    def list_kept_steps(self) -> list[int]:
-        """:return: steps of the checkpoints that rank 0 keeps; empty if unknown"""
-        return [] if self._store is None else [bundle.step for bundle in self._store.list_bundles()]
 
     def is_boundary_near(self) -> bool:
         """:return: whether rollouts take less than a second, so that a stop can wait for the end of the rollout"""

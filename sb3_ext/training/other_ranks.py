@@ -124,8 +124,7 @@ def _make(
             seed_anew(model, group.rank)
         choice = choose_run_engine(assignment.config, model, bundle, group)
         stack.enter_context(attaching(model, choice.engine.id, choice.update))
-        paths = RunPaths(assignment.root)
-        part, callbacks = make_rank_callbacks(assignment.config, paths.checkpoints, signals, group)
+        part, callbacks = make_rank_callbacks(assignment.config, signals, group)
         if bundle is not None:
             part.resume_from(bundle, model)
         model.set_logger(Logger(folder=None, output_formats=[]))

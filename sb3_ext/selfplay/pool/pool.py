@@ -71,6 +71,8 @@ class OpponentPool:
         self.results: defaultdict[str, Results] = defaultdict(Results)
         #: names of the snapshots that can be drawn, the oldest first
         self.members: list[str] = []
+        #: games that the pools of other ranks lack, as opponent and return; ``None`` to keep none
+        self.unshared_games: list[tuple[str, float]] | None = None
         draws, moves, *seeds = np.random.SeedSequence(seed).spawn(2 + len(heuristics))
         self._draws, self._moves = np.random.default_rng(draws), np.random.default_rng(moves)
         pairs = make_opponents(heuristics, seeds) if isinstance(heuristics, Mapping) else heuristics
@@ -185,6 +187,8 @@ class OpponentPool:
             self.results[name].add(episode_return)
             group = name if name in self._heuristics or name == CURRENT_SELF else PAST_SELVES
             self._recent[group].append((np.sign(episode_return).item() + 1) / 2)
+        if self.unshared_games is not None:
+            self.unshared_games += zip(names, returns.tolist(), strict=True)
 
     def restart(self, seed: int) -> None:
         """Do nothing: the pool has its own seed."""
@@ -226,6 +230,16 @@ class OpponentPool:
             self._store.remove(name)
         self.members = [name for name in record["members"] if self._is_good(name)]
         self._policies.forget()
+
+    def copy_members(self, record: dict[str, Any]) -> None:
+        """
+        Take over the snapshots of another pool with the same directory.
+
+        :param record: from its :meth:`get_record`
+        """
+        self.members = list(record["members"])
+        self._seen = record["seen"]
+        self._retired = dict(record["retired"])
 
     def state_dict(self) -> dict[str, Any]:
         """See :class:`~sb3_ext.stateful.Stateful`."""
