@@ -121,6 +121,7 @@ class RunCheckpointCallback(EpisodeCallback):
         self._group = group
         self._exchange = None if group is None or group.size == 1 else PartExchange(group)
         self._has_collected = False
+        self._has_started = False
         #: called with the reason why a resume is approximate, ``None`` if it is exact, once everything is restored
         self.on_restored: list[Callable[[str | None], None]] = []
         self._restoration: Restoration | None = None
@@ -213,8 +214,11 @@ class RunCheckpointCallback(EpisodeCallback):
         self._saver.wait(self.model.num_timesteps)
 
     def release_ranks(self) -> None:
-        """Let the other ranks end, after the last :meth:`finish` that may capture a state. Does nothing without any."""
-        if self._exchange is not None:
+        """
+        Let the other ranks end, after the last :meth:`finish` that may capture a state. Does nothing without any, or if
+        ``learn`` was not called: then they wait for nothing.
+        """
+        if self._exchange is not None and self._has_started:
             self._exchange.end()
 
     def wait(self) -> None:
@@ -263,6 +267,7 @@ class RunCheckpointCallback(EpisodeCallback):
 
     def _on_training_start(self) -> None:
         super()._on_training_start()
+        self._has_started = True
         self._triggers.start(self.num_timesteps, self.episodes)
         self._stop_callbacks = [item for item in list_callbacks(self._callbacks) if isinstance(item, StopCallback)]
         validate_callbacks(self._callbacks)

@@ -189,8 +189,9 @@ def train(
     def begin() -> RunStart:
         if placement is not None and placement.max_restarts and run_dir is None and not resume:
             raise click.UsageError("torchrun --max-restarts needs --run-dir, so that a restart resumes the same run")
-        is_restarted = placement is not None and placement.restarts > 0
-        target = _choose_resume_target("" if resume is None and is_restarted else resume, run_dir)
+        # Not only if this process is restarted: torchrun does not count restarts that begin on another machine.
+        may_restart = placement is not None and placement.max_restarts > 0
+        target = _choose_resume_target("" if resume is None and may_restart else resume, run_dir)
         if target is None:
             return start_run(source, run_dir, overrides, checkpoint_dir=checkpoint_dir, mock=mock_env, command=command)
         return resume_run(

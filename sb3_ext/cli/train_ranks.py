@@ -41,13 +41,19 @@ def train_ranks(
     import torch
 
     from sb3_ext.errors import RankLostError
-    from sb3_ext.ranks.rank_group import RankGroup
+    from sb3_ext.ranks.rank_group import MissingBackendError, RankGroup
     from sb3_ext.runs.signals import dying_of_signals
+    from sb3_ext.training.other_ranks import EXIT_USAGE
     from sb3_ext.vec.process_lifetime import request_sigterm_from_parent
 
     request_sigterm_from_parent()  # of a launcher that is killed
-    with dying_of_signals():
-        group = RankGroup(placement, uses_gpus=torch.cuda.is_available())
+    try:
+        with dying_of_signals():
+            group = RankGroup(placement, uses_gpus=torch.cuda.is_available())
+    except MissingBackendError:
+        if placement.rank > 0:
+            return EXIT_USAGE  # rank 0 reports it
+        raise
     with group:
         try:
             if group.is_leader:

@@ -18,15 +18,13 @@ class RankPlacement:
     :param size: number of ranks
     :param local_rank: index among the ranks of this machine
     :param local_size: number of ranks of this machine
-    :param restarts: how often the launcher has restarted all ranks
-    :param max_restarts: how often it restarts them at most
+    :param max_restarts: how often the launcher restarts all ranks at most
     """
 
     rank: int
     size: int
     local_rank: int = 0
     local_size: int = 1
-    restarts: int = 0
     max_restarts: int = 0
 
 
@@ -51,7 +49,6 @@ def read_placement(environment: Mapping[str, str] | None = None) -> RankPlacemen
         size=size,
         local_rank=_read(variables, "LOCAL_RANK", 0, local_size - 1, default=0),
         local_size=local_size,
-        restarts=_read(variables, "TORCHELASTIC_RESTART_COUNT", 0, default=0),
         max_restarts=_read(variables, "TORCHELASTIC_MAX_RESTARTS", 0, default=0),
     )
 

@@ -5,24 +5,29 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch.distributed.rendezvous import rendezvous
 
 from sb3_ext.errors import RankError, RankLostError
+from sb3_ext.ranks.agreement import agree
 from sb3_ext.ranks.placement import RankPlacement, read_placement
 
 logger = logging.getLogger(__name__)
 
 Value = TypeVar("Value")
 
+_GLOO = "gloo"
 _TIMEOUT_SECONDS = 1800.0
 _JOIN_SECONDS = 300.0
+
+
+class MissingBackendError(RankError):
+    """A rank lacks gloo or NCCL. All ranks raise the same error."""
 
 
 class RankGroup:
@@ -43,6 +48,7 @@ class RankGroup:
     :param timeout_seconds: how long to wait for a rank that is alive but sends nothing, for example while rank 0
         evaluates; a rank that has ended is noticed at once
     :raises RankError: if the ranks cannot connect to each other
+    :raises MissingBackendError: on all ranks, if one cannot exchange messages
     """
 
     def __init__(
@@ -56,12 +62,16 @@ class RankGroup:
         self._is_usable = self._is_connected = False
         if placement is None or placement.size == 1:
             return
-        backend = _choose_backend(placement, uses_gpus=uses_gpus)
+        if not dist.is_available():
+            raise RankError("training with several ranks needs torch.distributed, which this build of torch lacks")
+        from torch.distributed.rendezvous import rendezvous  # cannot be imported without it
+
         try:
             store, _rank, _size = next(rendezvous("env://", timeout=timedelta(seconds=_JOIN_SECONDS)))
+            agreement = agree(store, placement, _find_backend(placement, uses_gpus=uses_gpus), _JOIN_SECONDS)
             dist.init_process_group(
-                backend,
-                store=store,
+                _choose_common_backend(agreement.values),
+                store=dist.PrefixStore(agreement.attempt, store),  # type: ignore[attr-defined]
                 rank=self.rank,
                 world_size=self.size,
                 timeout=timedelta(seconds=timeout_seconds),
@@ -190,24 +200,50 @@ class RankGroup:
             ) from error
 
 
+def _find_backend(placement: RankPlacement, *, uses_gpus: bool) -> dict[str, str]:
+    """:return: ``backend``, a name for ``init_process_group``; or ``problem``"""
+    try:
+        return {"backend": _choose_backend(placement, uses_gpus=uses_gpus)}
+    except MissingBackendError as error:
+        return {"problem": str(error)}
+
+
+def _choose_common_backend(found: Sequence[Mapping[str, str]]) -> str:
+    """
+    :param found: of each rank, from :func:`_find_backend`
+    :return: the name for all ranks: NCCL for tensors on GPUs if all can use it, and gloo otherwise
+    :raises MissingBackendError: if a rank has neither
+    """
+    problems = {rank: answer["problem"] for rank, answer in enumerate(found) if "problem" in answer}
+    if problems:
+        rank, problem = next(iter(problems.items()))
+        raise MissingBackendError(problem if len(problems) == len(found) else f"rank {rank}: {problem}")
+    backends = {answer["backend"] for answer in found}
+    return backends.pop() if len(backends) == 1 else _GLOO
+
+
 def _choose_backend(placement: RankPlacement, *, uses_gpus: bool) -> str:
-    """:return: name for ``init_process_group``: gloo for messages and tensors on CPUs, NCCL for tensors on GPUs"""
-    if not dist.is_available() or not dist.is_gloo_available():
-        raise RankError("training with several ranks needs gloo, which this build of torch lacks; install another one")
+    if not dist.is_gloo_available():
+        raise MissingBackendError("training with several ranks needs gloo, which this build of torch lacks")
     if not uses_gpus:
-        return "gloo"
+        return _GLOO
     if torch.cuda.device_count() < placement.local_size:
         logger.info(
             "ranks: gloo, since the %d ranks of this machine share %d GPUs",
             *(placement.local_size, torch.cuda.device_count()),
         )
-        return "gloo"
+        return _GLOO
     if not dist.is_nccl_available():
-        raise RankError("training with several ranks on GPUs needs NCCL, which this build of torch lacks; use a CPU")
-    return "cpu:gloo,cuda:nccl"
+        raise MissingBackendError(
+            "training with several ranks on GPUs needs NCCL, which this build of torch lacks; hide the GPUs with "
+            "CUDA_VISIBLE_DEVICES="
+        )
+    return f"cpu:{_GLOO},cuda:nccl"
 
 
 def _shorten(error: BaseException) -> str:
-    """:return: the first line of an error of torch, without the place in its C++ code"""
+    """:return: the first sentence of an error of torch, without the place in its C++ code"""
     lines = str(error).strip().splitlines()
-    return re.sub(r"^\[[^\]]*:\d+\] ", "", lines[0]) if lines else type(error).__name__
+    if not lines:
+        return type(error).__name__
+    return re.sub(r"^\[[^\]]*:\d+\] ", "", lines[0]).partition(". This is typically caused by")[0]

@@ -184,6 +184,18 @@ class RunSession:
             yield
         self._is_starting = False
 
+    def write_resolved_config(self, text: str) -> None:
+        """
+        Replace the resolved configuration.
+
+        :param text: every value, including those that follow from the model
+        :raises RunError: if it cannot be written, for example since the disk is full
+        """
+        try:
+            write_text(self.paths.resolved_config, text)
+        except OSError as error:
+            raise RunError(f"{self.paths.resolved_config}: cannot be written: {error.strerror or error}") from error
+
     def note_approximate(self, reason: str | None) -> None:
         """
         Add to the last line of ``resumes.jsonl``, if there is one, why this resume is approximate.

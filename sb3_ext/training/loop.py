@@ -17,7 +17,6 @@ from stable_baselines3.common.vec_env import VecEnv
 from sb3_ext.advising.choice import resolve_parallel
 from sb3_ext.algorithms.threads import measure_threads, using_threads
 from sb3_ext.algorithms.unchecked import skip_distribution_checks
-from sb3_ext.atomic import write_text
 from sb3_ext.building.budgets import choose_total_steps
 from sb3_ext.building.callbacks import Callbacks, make_callbacks
 from sb3_ext.building.memory import explaining_memory_errors, validate_buffers
@@ -118,9 +117,9 @@ def _train(
         with closing_environments(made) as env, ExitStack() as engines:
             with starting_together(start.group):
                 model, callbacks, phases = _make(start, config, own_config, env, extra_callbacks, trial, engines)
+                resolved = fill_config(config, model)
+                trackers = start_trackers(resolved, session, _find_resumed_step(start), lambda: model.num_timesteps)
             threads = config.agent.threads
-            resolved = fill_config(config, model)
-            trackers = start_trackers(resolved, session, _find_resumed_step(start), lambda: model.num_timesteps)
             model.set_logger(Logger(folder=None, output_formats=[trackers.output]))
             with (
                 _tracking(trackers, callbacks, session) as record_ending,
@@ -128,8 +127,9 @@ def _train(
                 closing(callbacks),
                 using_threads(_choose_threads(threads, model)),
             ):
-                # Not before: a run that a tracker refuses keeps its configuration.
-                write_text(session.paths.resolved_config, dump_config(resolved))
+                with starting_together(start.group):
+                    # Not before: a run that a tracker refuses keeps its configuration.
+                    session.write_resolved_config(dump_config(resolved))
                 first: list[BaseCallback] = [FirstRolloutCallback(starting.close)]
                 if trackers.has_journal:
                     first.append(TrackingCallback(trackers))

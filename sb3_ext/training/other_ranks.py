@@ -128,6 +128,8 @@ def _make(
         if bundle is not None:
             part.resume_from(bundle, model)
         model.set_logger(Logger(folder=None, output_formats=[]))
+    with starting_together(group):
+        pass  # rank 0 writes the configuration
     return model, part, callbacks
 
 

@@ -66,7 +66,9 @@ def start_torchrun(arguments: Sequence[str], output: Path, *options: str) -> sub
     """Start ``torchrun --nproc-per-node 2 -m sb3_ext`` with these arguments."""
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", *options]
     command = [*launcher, "--master-port", str(find_free_port()), "-m", "sb3_ext", *arguments]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    # What a configuration names may be beside this script.
+    paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     with output.open("ab") as file:
         return subprocess.Popen(command, stdout=file, stderr=file, env=environment, start_new_session=True)
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from click.testing import CliRunner
 
+from run_processes import import_before_fork
 from sb3_ext.cli import cli
 
 TIMEOUT_SECONDS = 120.0
@@ -48,6 +49,7 @@ def starting_ranks(
     function: Callable[..., Any], *arguments: Any, size: int = 2
 ) -> Iterator[tuple[list[BaseProcess], list[Connection]]]:
     """Start ``function(*arguments)`` on each rank; the processes end with the block."""
+    import_before_fork()
     context = multiprocessing.get_context("fork")
     port = find_free_port()
     processes: list[BaseProcess] = []

@@ -140,6 +140,12 @@ def train_to_the_end(
     return problems + [f"{name} is left" for name in hidden] + ([status] if status != "completed" else [])
 
 
+def import_before_fork() -> None:
+    """Import what training imports, so that forked processes need not."""
+    for name in _IMPORTED_BEFORE_A_FORK:
+        importlib.import_module(name)
+
+
 def _start_python(arguments: list[str], output: TextIO) -> subprocess.Popen[bytes]:
     # What a configuration names may lie beside these scripts.
     paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
@@ -152,8 +158,7 @@ class _Fork:
     """As much of :class:`subprocess.Popen` as is used here. Nothing computes in this process, so it has no threads."""
 
     def __init__(self, arguments: list[str], output: TextIO) -> None:
-        for name in _IMPORTED_BEFORE_A_FORK:
-            importlib.import_module(name)
+        import_before_fork()
         context = multiprocessing.get_context("fork")
         self._process = context.Process(target=_run_command, args=(arguments, output.fileno()))
         self._process.start()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import socket
+import sys
 
 import pytest
+import torch
 
 from rank_processes import make_variables
 from sb3_ext.errors import RankError
+from sb3_ext.ranks import rank_group
 from sb3_ext.ranks.placement import RankPlacement, read_placement
 from sb3_ext.ranks.rank_group import RankGroup
 
@@ -20,7 +24,7 @@ def test_a_process_without_a_launcher_is_alone() -> None:
 def test_the_variables_of_torchrun() -> None:
     variables = {**make_variables(3, 4, 29500), "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
     variables |= {"TORCHELASTIC_RESTART_COUNT": "5", "TORCHELASTIC_MAX_RESTARTS": "7"}
-    assert read_placement(variables) == RankPlacement(3, 4, 1, 2, 5, 7)
+    assert read_placement(variables) == RankPlacement(3, 4, 1, 2, 7)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +56,19 @@ def test_a_port_in_use_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
     assert message.startswith("rank 0 cannot connect to the other ranks: ")
     assert f"port: {port}" in message
     assert len(message.splitlines()) == 1
+
+
+def test_a_build_of_torch_without_distributed_trains_one_process_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.distributed, "is_available", lambda: False)
+    monkeypatch.setitem(sys.modules, "torch.distributed.rendezvous", None)  # cannot be imported
+    spec = importlib.util.spec_from_file_location("rank_group_copy", rank_group.__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    copy = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(copy)
+    assert copy.RankGroup(None).size == 1
+    with pytest.raises(RankError, match=r"needs torch\.distributed, which this build of torch lacks"):
+        copy.RankGroup(RankPlacement(0, 2))
 
 
 def test_a_group_of_one_rank_exchanges_nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from stable_baselines3 import PPO
 
@@ -21,7 +23,11 @@ from rank_kills import make_config
 from rank_processes import find_free_port, make_variables, run_commands
 from run_digests import digest_run
 from sb3_ext import load_run
+from sb3_ext.checkpoints.bundle import versions
 from sb3_ext.checkpoints.bundle.bundle import verify_bundle
+from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
+from sb3_ext.errors import CheckpointError
+from sb3_ext.runs import session
 
 STEPS = 768
 Train = Callable[..., list[Any]]
@@ -141,12 +147,82 @@ def test_what_ranks_cannot_share_is_one_message_of_rank_0(
     assert not (tmp_path / "run").exists()
 
 
-def test_ranks_with_different_configurations_do_not_start(write_config: Callable[..., Path], tmp_path: Path) -> None:
-    arguments = [["train", str(write_config(name, seed=seed))] for seed, name in enumerate(["a", "b"])]
-    ends = run_commands(*arguments)
-    assert [end.exit_status for end in ends] == [2, 2]
-    assert "rank 1 has another configuration than rank 0" in ends[0].output
+@pytest.mark.parametrize("difference", ["configuration", "options", "torch"])
+def test_ranks_with_different_inputs_are_refused_in_one_message(
+    difference: str, write_config: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = str(write_config()), str(write_config("other", train__total_steps=128))
+    command, other = ["train", first, "--run-dir", str(tmp_path / "run")], ["train", first, "--total-steps", "128"]
+    if difference == "configuration":
+        other = ["train", second]
+        line = 1 + Path(first).read_text().splitlines().index("  total_steps: 768")
+        expected = f"line {line} is 'total_steps: 128', not 'total_steps: 768'"
+    elif difference == "options":
+        expected = "'train.total_steps=128', not ''"
+    else:
+        other = command
+        monkeypatch.setattr(versions, "read_versions", lambda: {"torch": f"2.{os.environ['RANK']}"})
+        expected = "'2.1', not '2.0'"
+    ends = run_commands(command, other)
+    assert [end.exit_status for end in ends] == [2, 2], ends
+    assert ends[0].output == f"rank 1 and rank 0 differ in {difference}: {expected}\n"
     assert ends[1].output == ""
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("lacking", "prefix"), [("01", ""), ("1", "rank 1: ")])
+def test_a_missing_back_end_is_one_message_of_rank_0(
+    lacking: str, prefix: str, write_config: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.distributed, "is_gloo_available", lambda: os.environ["RANK"] not in lacking)
+    ends = run_commands(["train", str(write_config()), "--run-dir", str(tmp_path / "run")])
+    assert [end.exit_status for end in ends] == [2, 2], ends
+    expected = "training with several ranks needs gloo, which this build of torch lacks"
+    assert ends[0].output == f"{prefix}{expected}\n"
+    assert ends[1].output == ""
+
+
+def test_a_full_disk_at_the_start_is_one_message(
+    write_config: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_text = session.write_text
+
+    def write_once(path: Path, content: str, **options: Any) -> None:
+        if path.exists():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write_text(path, content, **options)
+
+    monkeypatch.setattr(session, "write_text", write_once)
+    ends = run_commands(["train", str(write_config()), "--run-dir", str(tmp_path / "run"), "--quiet"])
+    assert [end.exit_status for end in ends] == [2, 2], ends
+    path = tmp_path / "run" / "config.resolved.yaml"
+    assert ends[0].output == f"{path}: cannot be written: No space left on device\n"
+    assert ends[1].output == ""
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_disk_that_is_full_during_training_loses_no_earlier_checkpoint(
+    whole: Path, write_config: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = CheckpointStore.add
+
+    def add_while_there_is_space(self: CheckpointStore, content: Any, previous: Any = None) -> Any:
+        if content.step > 256:
+            raise CheckpointError(f"{self.name_path(content.step)} could not be written: No space left on device")
+        return add(self, content, previous)
+
+    command = ["train", str(write_config()), "--run-dir", str(tmp_path / "run"), "--resume"]
+    with monkeypatch.context() as patch:
+        patch.setattr(CheckpointStore, "add", add_while_there_is_space)
+        ends = run_commands(command)
+    assert [end.exit_status for end in ends] == [1, 0], ends
+    assert ends[1].output == ""
+    run = load_run(tmp_path / "run")
+    assert (run.status, run.record.stop_reason, run.record.last_checkpoint) == (
+        *("failed", "no checkpoint", "step_000000256"),
+    )
+    assert [end.exit_status for end in run_commands(command)] == [0, 0]
+    assert digest_run(tmp_path / "run") == digest_run(whole)
 
 
 def test_an_error_on_one_rank_ends_the_other(write_config: Callable[..., Path], tmp_path: Path) -> None:
