@@ -38,11 +38,11 @@ def connect_ray(address: str | None = None, *, num_cpus: int | None = None) -> N
     :param address: ``HOST:PORT`` of the head, or ``auto`` for the cluster of this machine; ``None``: the environment
         variable ``RAY_ADDRESS``, or a new instance on this machine, without a dashboard, which ends with this process
     :param num_cpus: CPUs of a new instance; ``None`` for those of this machine
-    :raises RayConnectionError: if the head cannot be reached
+    :raises RayConnectionError: if the head cannot be reached, or Ray cannot be started
     """
     if "ray" in sys.modules and sys.modules["ray"].is_initialized():
         return
-    address = address or os.environ.get("RAY_ADDRESS")
+    address = address or os.environ.get("RAY_ADDRESS") or None
     if address is not None and address != "auto":
         _check_head(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -61,8 +61,9 @@ def connect_ray(address: str | None = None, *, num_cpus: int | None = None) -> N
             )
             return
         ray.init(address=address, **quiet)
-    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
-        raise RayConnectionError(f"no Ray at {address or 'this machine'}: {_shorten(str(error))}") from error
+    except Exception as error:  # Ray raises plain exceptions, too
+        what = "Ray cannot be started on this machine" if address is None else f"no Ray at {address}"
+        raise RayConnectionError(f"{what}: {_shorten(str(error))}") from error
 
 
 def _check_head(address: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -61,8 +61,8 @@ def opening_launcher(launcher: str | None, options: Sequence[str], directory: Pa
     :param jobs: most processes at a time
     :raises LaunchError: if there is no such launcher, it has no such option, or it cannot be used here
     """
-    from sb3_ext.launching.launcher_registry import LOCAL, load_launcher_class, parse_launcher_options
+    from sb3_ext.launching import launcher_registry as registry
 
-    found = load_launcher_class(launcher or LOCAL)
-    with closing(found(directory, jobs, **parse_launcher_options(found, options))) as made:
+    found = registry.load_launcher_class(launcher or registry.LOCAL)
+    with registry.opening_launcher(found, registry.parse_launcher_options(found, options), directory, jobs) as made:
         yield made

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -43,12 +45,12 @@ def load_launcher_class(name: str) -> type[Launcher]:
 
 def parse_launcher_options(launcher: type[Launcher], texts: Sequence[str]) -> dict[str, Any]:
     """
-    Parse ``KEY=VALUE`` texts, and check them against the signature of a launcher.
+    Parse ``KEY=VALUE`` texts.
 
     :param launcher: the class
     :param texts: values are YAML, or plain text where the launcher expects text
-    :return: keyword arguments for the constructor
-    :raises LaunchError: if an option is unknown, or has a wrong value
+    :return: keyword arguments for the constructor, unchecked
+    :raises LaunchError: if a text is not ``KEY=VALUE``
     """
     parameters, options = read_parameters(launcher), {}
     for text in texts:
@@ -60,7 +62,24 @@ def parse_launcher_options(launcher: type[Launcher], texts: Sequence[str]) -> di
             options[name] = value if is_text else yaml.safe_load(value)
         except yaml.YAMLError as error:
             raise LaunchError(f"--launcher-option {name}: is not YAML: {value}") from error
+    return options
+
+
+@contextmanager
+def opening_launcher(
+    launcher: type[Launcher], options: Mapping[str, Any], directory: Path, jobs: int
+) -> Iterator[Launcher]:
+    """
+    Make a launcher, and close it at the end of the block.
+
+    :param launcher: the class
+    :param options: keyword arguments for the constructor, which are checked against its signature
+    :param directory: directory of the command; nothing is created in it yet
+    :param jobs: most processes at a time
+    :raises LaunchError: if there is no such option, its value is wrong, or the launcher cannot be used here
+    """
     for problem in find_argument_problems(launcher, options, owned=_OWNED):
         key = ".".join(map(str, problem.key))
         raise LaunchError(f"--launcher-option {key}: {problem.message}")
-    return options
+    with closing(launcher(directory, jobs, **options)) as made:
+        yield made

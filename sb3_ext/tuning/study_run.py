@@ -13,6 +13,7 @@ import optuna
 
 from sb3_ext.config import Override
 from sb3_ext.launching.launcher import Launcher
+from sb3_ext.launching.launcher_registry import LOCAL, load_launcher_class, opening_launcher
 from sb3_ext.launching.local_launcher import LocalLauncher
 from sb3_ext.runs.log import TrainingLog
 from sb3_ext.runs.signals import SignalWatch
@@ -43,6 +44,8 @@ def tune(
     overrides: Iterable[str | Override] = (),
     study_dir: str | Path | None = None,
     in_process: bool = False,
+    launcher: str = LOCAL,
+    launcher_options: Mapping[str, Any] | None = None,
 ) -> optuna.Study:
     """
     Search for the best values of a configuration's keys, as its section ``tune`` defines, or continue that search.
@@ -54,15 +57,23 @@ def tune(
     :param study_dir: where the trials' run directories and the results go; ``runs/<study>`` when left out
     :param in_process: run the trials here, one after the other, and not in worker processes: needed for environments
         that are registered in this program only
+    :param launcher: where worker processes run: ``local``, ``slurm``, ``ray`` or ``module:Name``
+    :param launcher_options: options of the launcher, such as ``{"partition": "gpu"}``
     :return: Optuna's study, with ``best_params``, ``best_trial``, ``trials`` and so on
     :raises ConfigError: if the configuration cannot be used
+    :raises LaunchError: if the launcher cannot be used
     :raises TuningError: if the study cannot be opened, or has given up after too many failures in a row
+    :raises ValueError: if both ``in_process`` and another launcher are given
     """
+    if in_process and launcher != LOCAL:
+        raise ValueError(f"in_process runs the trials here, but launcher is {launcher!r}; give one of them")
     given = [("trials", trials), ("jobs", jobs)]
     own = [Override(("tune", name), value, f"{name}=") for name, value in given if value is not None]
-    plan = make_plan(config, [*overrides, *own], directory=study_dir)
-    study = open_study(plan)
-    run_study(study, in_process=in_process)
+    found = load_launcher_class(launcher)
+    plan = make_plan(config, [*overrides, *own], directory=study_dir, is_distributed=found.is_distributed)
+    with opening_launcher(found, launcher_options or {}, plan.directory.absolute(), plan.settings.jobs) as started:
+        study = open_study(plan)
+        run_study(study, started, in_process=in_process)
     return study.study
 
 

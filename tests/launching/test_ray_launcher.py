@@ -11,10 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
 
+from ray_instance import starting_ray
 from sb3_ext import ray_cluster
 from sb3_ext.errors import LaunchError, MissingExtraError
 from sb3_ext.launching import ray_launcher
@@ -24,12 +27,6 @@ from sb3_ext.runs.run import Run
 
 WaitForEnds = Callable[..., dict[str, TaskEnd]]
 
-RAY = """
-import ray
-started = ray.init(num_cpus=2, include_dashboard=False, object_store_memory=80 * 2**20, logging_level="error")
-print(started.address_info["address"], flush=True)
-input()
-"""
 WAIT = """
 import signal, sys
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))
@@ -77,6 +74,21 @@ def test_an_unreachable_head_is_reported_in_one_line(tmp_path: Path, monkeypatch
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.usefixtures("assumed_ray")
+def test_a_ray_that_does_not_start_is_reported_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**options: Any) -> None:
+        raise Exception("The current node timed out\nduring startup.")  # as Ray does
+
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: False, init=fail))
+    for name in ("RAY_ADDRESS", "RAY_USAGE_STATS_ENABLED", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"):
+        monkeypatch.setenv(name, "")
+
+    with pytest.raises(LaunchError) as caught:
+        RayLauncher(tmp_path, 1)
+    expected = "--launcher ray: Ray cannot be started on this machine: The current node timed out during startup."
+    assert str(caught.value) == expected
+
+
 @pytest.mark.slow
 def test_another_service_on_the_port_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_cluster, "_TRIAL_SECONDS", 0.1)
@@ -88,16 +100,8 @@ def test_another_service_on_the_port_is_reported(tmp_path: Path, monkeypatch: py
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    """A Ray with two CPUs, which needs no token, in this process and its children neither."""
-    pipe = subprocess.PIPE
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_AUTH_MODE", "disabled")
-        with subprocess.Popen([sys.executable, "-c", RAY], stdin=pipe, stdout=pipe, text=True) as process:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            yield process.stdout.readline().strip()
-            process.stdin.write("\n")
-            process.stdin.close()
+    with starting_ray() as started:
+        yield started
 
 
 def make_task(directory: Path, code: str, name: str = "task") -> Task:

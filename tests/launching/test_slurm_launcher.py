@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -56,6 +57,11 @@ def wait_until(condition: Callable[[], object]) -> None:
 
 def read_state(slurm: Path, job: str) -> str:
     return (slurm / "jobs" / job / "state").read_text()
+
+
+def find_local_job(directory: Path, name: str = "task") -> psutil.Process:
+    """:return: the process of submitit's local executor that watches the job of a task"""
+    return psutil.Process(int(json.loads((directory / "slurm" / "jobs.json").read_text())[name]["job"]))
 
 
 def test_a_job_runs_a_task_with_the_options(slurm: Path, tmp_path: Path, wait_for_ends: WaitForEnds) -> None:
@@ -187,8 +193,12 @@ def test_without_slurm_it_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
 )
 def test_wrong_options_are_refused(slurm: Path, tmp_path: Path, options: list[tuple[str, str]], message: str) -> None:
     texts = [f"{name}={text}" for name, text in options]
-    with pytest.raises(LaunchError) as caught:
-        SlurmLauncher(tmp_path, 1, **launcher_registry.parse_launcher_options(SlurmLauncher, texts))
+    parsed = launcher_registry.parse_launcher_options(SlurmLauncher, texts)
+    with (
+        pytest.raises(LaunchError) as caught,
+        launcher_registry.opening_launcher(SlurmLauncher, parsed, tmp_path, 1),
+    ):
+        pass
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -202,7 +212,6 @@ def test_text_options_are_not_read_as_yaml() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.slow  # expects no other process among the children
 def test_submitits_local_executor_queues_a_job_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wait_for_ends: WaitForEnds
 ) -> None:
@@ -211,15 +220,13 @@ def test_submitits_local_executor_queues_a_job_again(
     task = make_task(tmp_path, RESUMABLE)
     launcher.start(task)
     wait_until((tmp_path / "starts").read_text)
-    [executor] = psutil.Process().children()
-    [job] = executor.children()
+    [job] = find_local_job(tmp_path / "my").children()
     job.send_signal(signal.SIGUSR2)  # as at the time limit
 
     assert wait_for_ends(launcher)["task"].exit_status == 0
     assert task.read_output(9) == ["started", "saved", "started"]
 
 
-@pytest.mark.slow  # expects no other process among the children
 def test_jobs_of_submitits_local_executor_are_stopped_and_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wait_for_ends: WaitForEnds
 ) -> None:
@@ -233,7 +240,9 @@ def test_jobs_of_submitits_local_executor_are_stopped_and_killed(
     (tmp_path / "starts").write_text("")
     launcher.start(make_task(tmp_path, RESUMABLE))
     wait_until((tmp_path / "starts").read_text)
-    processes = [process for process in psutil.Process().children(recursive=True) if process.is_running()]
+    job = find_local_job(tmp_path / "my")
+    processes = [job, *job.children(recursive=True)]
+    assert len(processes) == 3
     launcher.kill()
     alive = psutil.wait_procs(processes, timeout=60)[1]
     assert alive == []
