@@ -103,7 +103,7 @@ def test_a_run_of_separate_games_that_is_killed_resumes_exactly_in_other_process
     )
     path.write_text(dump_config(config))
 
-    run_harness("kill_and_resume.py", str(path), "--elastic", "--kills", "5")
+    run_harness("kill_and_resume.py", str(path), "--elastic", "--kills", "5", "--fork")
 
 
 def test_evaluations_are_native_and_have_their_own_levels() -> None:
