@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -133,6 +134,7 @@ AGENTS: dict[str, tuple[str, Callable[[], Any]]] = {
 }
 
 
+@functools.cache  # the page of an agent and its predictions need the same weights
 def make_page_agent(name: str) -> PlayingAgent:
     """
     :param name: of :data:`AGENTS`
