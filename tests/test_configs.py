@@ -9,7 +9,7 @@ import pytest
 from sb3_ext import train
 from sb3_ext.config import find_shipped_configs, load_config
 
-CONFIGS = sorted(path.stem for path in (Path(__file__).parents[1] / "configs").iterdir())
+CONFIGS = sorted(path.stem for path in (Path(__file__).parents[1] / "configs").glob("*.yaml"))
 
 
 def test_every_shipped_file_is_found_by_its_name() -> None:
