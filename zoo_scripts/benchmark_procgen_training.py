@@ -29,49 +29,19 @@ from statistics import median
 from typing import Any
 
 import yaml
+from rollout_probe import FILE_VARIABLE
 
 CHECKOUT = Path(__file__).parents[1]
 CONFIG = CHECKOUT / "configs" / "procgen_ppo_sequential.yaml"
 STOCK = "SB3, SubprocVecEnv"
 
-_MODULE = "_procgen_probe"
-_PROBE = """
-import json, os, time
-import psutil
-from stable_baselines3.common.callbacks import BaseCallback
-
-class Probe(BaseCallback):
-    def __init__(self):
-        super().__init__()
-        self.times = []
-
-    def _add(self):
-        own = psutil.Process()
-        spent = [process.cpu_times() for process in (own, *own.children(recursive=True))]
-        seconds = sum(times.user + times.system for times in spent)
-        self.times.append([time.perf_counter(), seconds])
-
-    def _on_step(self):
-        return True
-
-    def _on_rollout_start(self):
-        self._add()
-
-    def _on_rollout_end(self):
-        self._add()
-
-    def _on_training_end(self):
-        self._add()
-        with open(os.environ["PROCGEN_PROBE"], "w") as file:
-            json.dump([self.model.n_steps * self.model.n_envs, self.times], file)
-"""
-_SCRIPT = f"""
+_SCRIPT = """
 import json, sys
 import sb3_ext_envs  # registers Procgen's games with Gymnasium
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecNormalize
-from {_MODULE} import Probe
+from rollout_probe import RolloutProbe
 
 if __name__ == "__main__":
     config, steps = json.loads(sys.argv[1]), int(sys.argv[2])
@@ -85,7 +55,7 @@ if __name__ == "__main__":
     )
     venv = VecNormalize(venv, gamma=agent["params"]["gamma"], **env["normalize"])
     model = PPO(agent["policy"], venv, device=agent["device"], seed=config["seed"], **agent["params"])
-    model.learn(steps, callback=Probe())
+    model.learn(steps, callback=RolloutProbe())
     venv.close()
 """
 
@@ -163,7 +133,6 @@ def list_commands(config: dict[str, Any], rollouts: int, folder: Path) -> dict[s
     :param folder: directory for all files
     :return: commands by program
     """
-    (folder / f"{_MODULE}.py").write_text(_PROBE)
     steps = rollouts * config["parallel"]["num_envs"] * config["agent"]["params"]["n_steps"]
     script, commands = folder / "script.py", {}
     script.write_text(_SCRIPT)
@@ -186,7 +155,7 @@ def make_config(config: dict[str, Any], mode: str, steps: int) -> dict[str, Any]
     """
     callbacks = [
         {"type": "checkpoint", "params": {"interval": steps, "self_test": False}},
-        {"type": f"{_MODULE}:Probe"},
+        {"type": "rollout_probe:RolloutProbe"},
     ]
     return {
         **config,
@@ -205,8 +174,8 @@ def run(command: Sequence[str], folder: Path) -> Speed:
     :raises RuntimeError: if it fails
     """
     probe, log = folder / "probe.json", folder / "output.txt"
-    paths = os.pathsep.join(map(str, (CHECKOUT, CHECKOUT / "envs", folder)))
-    environment = {**os.environ, "PYTHONPATH": paths, "PROCGEN_PROBE": str(probe)}
+    paths = os.pathsep.join(map(str, (CHECKOUT, CHECKOUT / "envs", Path(__file__).parent)))
+    environment = {**os.environ, "PYTHONPATH": paths, FILE_VARIABLE: str(probe)}
     with log.open("w") as output:
         status = subprocess.run(command, cwd=folder, env=environment, stdout=output, stderr=output).returncode
     if status:

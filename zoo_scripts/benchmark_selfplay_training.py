@@ -28,6 +28,7 @@ from pathlib import Path
 from statistics import median
 
 import torch
+from rollout_probe import FILE_VARIABLE
 
 CONFIG = "connect4_maskable_ppo"
 PLIES_PER_STEP = 2
@@ -54,35 +55,6 @@ PARTS: Mapping[str, Sequence[str]] = {
 """Names of functions by what they do: a sample belongs to the first part of which its stack has a function."""
 
 
-_MODULE = "_selfplay_probe"
-_PROBE = """
-import json, os, time
-from stable_baselines3.common.callbacks import BaseCallback
-
-class Probe(BaseCallback):
-    def __init__(self):
-        super().__init__()
-        self.times = []
-
-    def _add(self):
-        self.times.append([time.perf_counter(), time.process_time()])
-
-    def _on_step(self):
-        return True
-
-    def _on_rollout_start(self):
-        self._add()
-
-    def _on_rollout_end(self):
-        self._add()
-
-    def _on_training_end(self):
-        self._add()
-        with open(os.environ["SELFPLAY_PROBE"], "w") as file:
-            json.dump([self.model.n_steps * self.model.n_envs, self.times], file)
-"""
-
-
 @dataclass(frozen=True)
 class RolloutTimes:
     """
@@ -103,7 +75,7 @@ def make_command(steps: int, directory: Path) -> list[str]:
         "eval.every_steps": steps,
         f"{_POOL}.save_every": 1000,
         f"{_POOL}.start_episode": 200,
-        "train.callbacks": f"[{{type: checkpoint, params: {{interval: 1000000}}}}, {{type: '{_MODULE}:Probe'}}]",
+        "train.callbacks": "[{type: checkpoint, params: {interval: 1000000}}, {type: 'rollout_probe:RolloutProbe'}]",
     }
     words = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
     return ["-m", "sb3_ext", "train", CONFIG, "--run-dir", str(directory / "run"), *words]
@@ -111,10 +83,9 @@ def make_command(steps: int, directory: Path) -> list[str]:
 
 def run(checkout: Path, command: Sequence[str], directory: Path) -> list[RolloutTimes]:
     """:return: times of the rollouts in the second half of the training"""
-    (directory / f"{_MODULE}.py").write_text(_PROBE)
     probe, log = directory / "probe.json", directory / "output.txt"
-    paths = os.pathsep.join(map(str, [checkout, checkout / "envs", directory]))
-    environment = {**os.environ, "PYTHONPATH": paths, "SELFPLAY_PROBE": str(probe)}
+    paths = os.pathsep.join(map(str, [checkout, checkout / "envs", Path(__file__).parent]))
+    environment = {**os.environ, "PYTHONPATH": paths, FILE_VARIABLE: str(probe)}
     with log.open("w") as output:
         status = subprocess.run(command, cwd=directory, env=environment, stdout=output, stderr=output).returncode
     if status:

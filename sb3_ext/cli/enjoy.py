@@ -10,13 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sb3_ext.cli.completed_values import (
-    complete_algorithms,
-    complete_checkpoints,
-    complete_environments,
-    complete_opponents,
-    complete_runs,
-)
+from sb3_ext.cli.agent_options import agent_options
+from sb3_ext.cli.completed_values import complete_opponents
 from sb3_ext.cli.console import show_log
 from sb3_ext.cli.fast_imports import importing_sb3
 from sb3_ext.cli.options import check_distinct_files, ruled_option
@@ -32,18 +27,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Evaluate, show or film an agent.")
-@click.argument("target", metavar="RUN|CHECKPOINT|ZIP", shell_complete=complete_runs)
-@click.option(
-    "--checkpoint", metavar="best|latest|STEP", shell_complete=complete_checkpoints,
-    help="Which one of a run.  [default: best]",
-)  # fmt: skip
-@click.option(
-    "--env", "env_id", metavar="ID", shell_complete=complete_environments,
-    help="Environment of a zip that belongs to no run.",
-)  # fmt: skip
-@click.option(
-    "--algo", metavar="ID", shell_complete=complete_algorithms, help="Algorithm of a zip that belongs to no run."
-)
+@agent_options
 @click.option(
     "--episodes", "--num-episodes", "-e", type=int, metavar="N", help="Number of episodes.  [default: as in training]"
 )

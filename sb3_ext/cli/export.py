@@ -7,12 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sb3_ext.cli.completed_values import (
-    complete_algorithms,
-    complete_checkpoints,
-    complete_environments,
-    complete_runs,
-)
+from sb3_ext.cli.agent_options import agent_options
 from sb3_ext.cli.console import show_log
 from sb3_ext.cli.enjoy import fetch_target
 from sb3_ext.cli.fast_imports import importing_sb3
@@ -24,20 +19,9 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Export an agent to ONNX, or to a web page that plays.")
-@click.argument("target", metavar="RUN|CHECKPOINT|ZIP", shell_complete=complete_runs)
 @click.option("--onnx", type=click.Path(path_type=Path), metavar="FILE.onnx", help="Write an ONNX model.")
 @click.option("--web", type=click.Path(path_type=Path), metavar="FILE.html", help="Write a web page.")
-@click.option(
-    "--checkpoint", metavar="best|latest|STEP", shell_complete=complete_checkpoints,
-    help="Which one of a run.  [default: best]",
-)  # fmt: skip
-@click.option(
-    "--env", "env_id", metavar="ID", shell_complete=complete_environments,
-    help="Environment of a zip that belongs to no run.",
-)  # fmt: skip
-@click.option(
-    "--algo", metavar="ID", shell_complete=complete_algorithms, help="Algorithm of a zip that belongs to no run."
-)
+@agent_options
 @click.option("--force", is_flag=True, help="Replace existing files.")
 @click.option("--trust", is_flag=True, help="Load pickles, which can run any code.")
 def export(

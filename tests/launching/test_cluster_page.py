@@ -14,16 +14,13 @@ import pytest
 import yaml
 
 import fake_slurm
+from pages import find_commands
 from sb3_ext.runs.run import Run
 from sb3_ext.runs.run_registry import find_runs
 
 PAGE = Path(__file__).parents[2] / "sb3_ext" / "launching" / "README.md"
 EXAMPLES = PAGE.parent / "examples"
-COMMANDS = [
-    line.partition("  #")[0].strip()
-    for block in re.findall(r"^```bash\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    for line in block.splitlines()
-]
+COMMANDS = find_commands("sb3_ext/launching/README.md")
 CONFIG = """
 seed: 1
 env: {id: CartPole-v1, max_steps: 20}
