@@ -127,7 +127,7 @@ def _make_text(facts: CardFacts) -> str:
     lines += ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items() if value), ""]
     if facts.has_curves:
         lines += ["![Training](training_curves.png)", ""]
-    lines += ["## Play", "", "With [sb3_ext](https://pypi.org/project/sb3-ext), which reads no pickles:", ""]
+    lines += ["## Play", "", "With sb3_ext, which reads no pickles:", ""]
     lines += ["```bash", "pip install 'sb3-ext[hub]'", f"sb3-ext enjoy hf:{facts.name}", "```", ""]
     lines += ["With Stable-Baselines3 alone, whose `load` runs any code in the file:", ""]
     lines += ["```python", _make_code(facts).strip(), "```", ""]
