@@ -33,13 +33,13 @@ class MyProjectEnv(gymnasium.Env[np.ndarray, np.int64]):
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Begin an episode at a random position with a random goal."""
         super().reset(seed=seed)
-        self._position, self._goal = self.np_random.uniform(-self.size, self.size, 2)
+        self.position, self.goal = self.np_random.uniform(-self.size, self.size, 2)
         return self._observe(), {}
 
     def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Move by half a unit; the reward is the negative distance, and 10 at the goal, which ends the episode."""
-        self._position = float(np.clip(self._position + (int(action) - 1) * 0.5, -self.size, self.size))
-        distance = abs(self._position - self._goal)
+        self.position = float(np.clip(self.position + (int(action) - 1) * 0.5, -self.size, self.size))
+        distance = abs(self.position - self.goal)
         is_at_goal = bool(distance < 0.3)
         reward = 10.0 if is_at_goal else -distance
         # Truncation after max_episode_steps is done by Gymnasium.
@@ -50,10 +50,10 @@ class MyProjectEnv(gymnasium.Env[np.ndarray, np.int64]):
         if self.render_mode is None:
             return None
         image = np.full((32, 328, 3), 255, dtype=np.uint8)
-        for place, color in ((self._goal, (200, 40, 40)), (self._position, (40, 80, 200))):
+        for place, color in ((self.goal, (200, 40, 40)), (self.position, (40, 80, 200))):
             column = round((place / self.size + 1) * 160)
             image[12:20, column : column + 8] = color
         return image
 
     def _observe(self) -> np.ndarray:
-        return np.array([self._position, self._goal], dtype=np.float32)
+        return np.array([self.position, self.goal], dtype=np.float32)

@@ -41,7 +41,7 @@ def test_moving_towards_the_goal_reaches_it(env):
 
 def test_an_episode_is_truncated_after_100_steps(env):
     env.reset(seed=0)
-    env.unwrapped._position, env.unwrapped._goal = 0.0, 4.0
+    env.unwrapped.position, env.unwrapped.goal = 0.0, 4.0
     ends = [env.step(1)[2:4] for _ in range(100)]
     assert ends[-1] == (False, True)
     assert not any(terminated or truncated for terminated, truncated in ends[:-1])
