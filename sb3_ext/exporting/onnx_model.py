@@ -109,7 +109,11 @@ def make_graph(agent: PlayingAgent) -> PolicyGraph:
     :param agent: the agent
     :return: what is exported
     """
-    return PolicyGraph(agent.model.policy, agent.env, needs_masks=agent.takes_masks)
+    policy = agent.model.policy
+    if getattr(agent.model, "use_sde", False):
+        with torch.no_grad():
+            policy.reset_noise()  # torch.export copies the policy, which fails if the noise has gradients
+    return PolicyGraph(policy, agent.env, needs_masks=agent.takes_masks)
 
 
 def validate_onnx_installed() -> None:

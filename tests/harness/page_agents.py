@@ -153,8 +153,8 @@ def randomize_agent(model: Any) -> PlayingAgent:
     for _ in range(20):
         with torch.no_grad():
             for weights in model.policy.parameters():
-                if weights.dim() > 1:
-                    weights += 0.5 * torch.randn_like(weights)
+                if weights.dim() > 1:  # outputs of about the same size from few and from many inputs
+                    weights += 1.5 * torch.randn_like(weights) / weights[0].numel() ** 0.5
         actions = np.concatenate([batch.actions for batch in agent.predict(40)])
         if len(np.unique(actions, axis=0)) > 1:
             return agent
