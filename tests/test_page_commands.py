@@ -161,12 +161,15 @@ def prepare(page: str, directory: Path, environment: dict[str, str], request: py
     directory.mkdir()
     (directory / "my.yaml").write_text(CONFIG)
     folder = Path(page).parent.name
-    if folder in {"evaluation", "hub", "reports", "selfplay", "tracking"}:
+    if folder in {"evaluation", "exporting", "hub", "reports", "selfplay", "tracking"}:
         shutil.copytree(request.getfixturevalue("trained"), directory, dirs_exist_ok=True, symlinks=True)
-    if folder == "evaluation":
+    if folder in {"evaluation", "exporting"}:
         save_model(directory / "model.zip")
     if folder == "tracking":
         shutil.rmtree(directory / "runs" / "mine")
+        shutil.rmtree(directory / "runs" / "connect4")
+        tracking = {"tensorboard": None, "mlflow": {}}
+        sb3_ext.train({**CONNECT4, "tracking": tracking}, run_dir=directory / "runs" / "connect4")
     if folder == "rl_zoo":
         shutil.copytree(RL_ZOO, directory / "rl-baselines3-zoo" / "hyperparams")
         agent = directory / "logs" / "ppo" / "CartPole-v1_1"
