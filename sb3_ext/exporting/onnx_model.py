@@ -109,7 +109,7 @@ def make_graph(agent: PlayingAgent) -> PolicyGraph:
     :param agent: the agent
     :return: what is exported
     """
-    policy = agent.model.policy
+    policy: Any = agent.model.policy
     if getattr(agent.model, "use_sde", False):
         with torch.no_grad():
             policy.reset_noise()  # torch.export copies the policy, which fails if the noise has gradients
