@@ -17,7 +17,7 @@ try:
 except ImportError:
     _msvcrt = None
 
-_LOCKED_BYTE = 2**30  # Windows locks bytes, and then nobody else can read them: one beyond the end of every lock file
+_LOCKED_BYTE = 2**30  # beyond the end of every lock file: on Windows other processes cannot read locked bytes
 _POLL_SECONDS = 0.05
 
 

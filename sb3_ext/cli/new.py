@@ -1,4 +1,4 @@
-"""``sb3-ext new``: begin a project of one's own."""
+"""``sb3-ext new``: create a project with an environment, a configuration and tests."""
 
 from __future__ import annotations
 

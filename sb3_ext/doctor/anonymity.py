@@ -10,9 +10,9 @@ from pathlib import Path
 
 from sb3_ext.tracking.redaction import hide_secrets
 
-_HOME_OF_ANYBODY = re.compile(r"(/home/|/Users/|\\Users\\)[^/\\\s'\":]+")
+_HOME_DIRECTORY = re.compile(r"(/home/|/Users/|\\Users\\)[^/\\\s'\":]+")
 _SHORTEST_NAME = 3  # a shorter one is part of many words
-_NAMES_OF_NOBODY = {"root", "user", "ubuntu", "runner", "jovyan", "docker", "python", "localhost"}
+_COMMON_NAMES = {"root", "user", "ubuntu", "runner", "jovyan", "docker", "python", "localhost"}
 
 
 def hide_identity(text: str) -> str:
@@ -25,9 +25,9 @@ def hide_identity(text: str) -> str:
     for home in {str(Path.home()), os.path.realpath(Path.home())}:
         if len(home) > 1:
             text = re.sub(rf"{re.escape(home)}(?=$|[/\\\s'\":,;)])", "~", text)
-    text = _HOME_OF_ANYBODY.sub(r"\1USER", text)
+    text = _HOME_DIRECTORY.sub(r"\1USER", text)
     for name, replacement in ((_find_user(), "USER"), (socket.gethostname(), "HOST")):
-        if len(name) >= _SHORTEST_NAME and name.lower() not in _NAMES_OF_NOBODY:
+        if len(name) >= _SHORTEST_NAME and name.lower() not in _COMMON_NAMES:
             text = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", replacement, text)
     return text
 
