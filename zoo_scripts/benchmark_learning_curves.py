@@ -62,10 +62,10 @@ TASKS = {
         16_000,
     ),
     "pendulum": Task(
-        *("SAC, Pendulum-v1", "pendulum_sac", 5_000),
+        *("SAC, Pendulum-v1", "pendulum_sac", 8_000),
         (_SMALL, "agent.params.batch_size=64", "agent.params.learning_rate=0.003"),
     ),
-    "connect4": Task("MaskablePPO, Connect4", "connect4_maskable_ppo", 131_072, ("parallel.num_envs=64",)),
+    "connect4": Task("MaskablePPO, Connect4", "connect4_maskable_ppo", 262_144, ("parallel.num_envs=64",)),
 }
 """Trainings that are just long enough to learn something."""
 

@@ -41,7 +41,7 @@ LEARNING = {
     "cartpole": replace(TASKS["cartpole"], steps=24_576),
     "pendulum": replace(
         TASKS["pendulum"],
-        steps=4_000,
+        steps=6_000,
         overrides=(*TASKS["pendulum"].overrides, "parallel.num_envs=2", "agent.params.gradient_steps=-1"),
     ),
     "connect4": TASKS["connect4"],
