@@ -17,13 +17,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 import torch
+from call_clock import CallClock
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
@@ -45,30 +45,6 @@ from sb3_ext.callbacks import (
 from sb3_ext.phases import Phases
 
 _DISPATCHED = ("on_training_start", "on_rollout_start", "update_locals", "on_step", "on_rollout_end", "on_training_end")
-
-
-class Clock:
-    """Adds up the time spent inside the functions that it wraps; a call inside another one counts once."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self._depth = 0
-
-    def wrap(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """:return: the same function, timed"""
-
-        @wraps(function)
-        def timed(*arguments: Any, **keywords: Any) -> Any:
-            self._depth += 1
-            started_at = time.perf_counter()
-            try:
-                return function(*arguments, **keywords)
-            finally:
-                self._depth -= 1
-                if self._depth == 0:
-                    self.seconds += time.perf_counter() - started_at
-
-        return timed
 
 
 def make_dqn() -> BaseAlgorithm:
@@ -135,7 +111,7 @@ def measure_seconds(make_model: Callable[[], BaseAlgorithm], steps: int) -> tupl
     :param steps: how long to train
     :return: seconds inside callbacks and hooks, of these in the model's own logger, and seconds in all
     """
-    clock, log_clock = Clock(), Clock()
+    clock, log_clock = CallClock(), CallClock()
     with tempfile.TemporaryDirectory() as directory, time_hooks(clock):
         model = make_model()
         model.set_logger(Logger(None, [TensorBoardOutputFormat(directory)]))
@@ -151,7 +127,7 @@ def measure_seconds(make_model: Callable[[], BaseAlgorithm], steps: int) -> tupl
 
 
 @contextmanager
-def time_hooks(clock: Clock) -> Iterator[None]:
+def time_hooks(clock: CallClock) -> Iterator[None]:
     """:return: a context in which every hook that is put on a network or an optimizer is timed"""
 
     def patch_registration(owner: type, name: str) -> Any:

@@ -19,14 +19,14 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import wraps
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import psutil
+from call_clock import CallClock
 from stable_baselines3.common.callbacks import BaseCallback
 
 import sb3_ext
@@ -57,42 +57,19 @@ _PPO: dict[str, Any] = {
 _IN_LOOP = ((RunTrackers, "log_metrics"), (RunTrackers, "mark_durable"), (TrackedValuesCallback, "_on_step"))
 
 
-class Clock:
-    """Adds up the processor time of the calling thread inside wrapped functions; a call inside another counts once."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self._depth = 0
-
-    def wrap(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """:return: the same function, timed"""
-
-        @wraps(function)
-        def timed(*arguments: Any, **keywords: Any) -> Any:
-            self._depth += 1
-            began_at = time.thread_time()
-            try:
-                return function(*arguments, **keywords)
-            finally:
-                self._depth -= 1
-                if self._depth == 0:
-                    self.seconds += time.thread_time() - began_at
-
-        return timed
-
-    @contextmanager
-    def timing(self) -> Iterator[None]:
-        """Time the functions of :data:`_IN_LOOP`."""
-        with ExitStack() as patches:
-            for owner, name in _IN_LOOP:
-                patches.enter_context(patch.object(owner, name, self.wrap(getattr(owner, name))))
-            yield
+@contextmanager
+def time_tracking(clock: CallClock) -> Iterator[None]:
+    """Time the functions of :data:`_IN_LOOP`."""
+    with ExitStack() as patches:
+        for owner, name in _IN_LOOP:
+            patches.enter_context(patch.object(owner, name, clock.wrap(getattr(owner, name))))
+        yield
 
 
 class Measurement(BaseCallback):
     """Measures processor times from the beginning to the end of training."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: CallClock) -> None:
         super().__init__()
         self._clock = clock
         self._before: tuple[float, ...] = ()
@@ -137,11 +114,11 @@ def measure(agent: dict[str, Any], steps: int, root: Path, tracking: dict[str, A
         "eval": {"every_steps": steps // 10, "episodes": 5},
         "tracking": tracking,
     }
-    clock = Clock()
+    clock = CallClock(time.thread_time)
     measurement = Measurement(clock)
     directory = root / f"run_{len(list(root.iterdir()))}"
     began_at = time.process_time()
-    with clock.timing():
+    with time_tracking(clock):
         sb3_ext.train(config, run_dir=directory, callback=measurement)
     return *measurement.seconds, measurement.began_at - began_at, time.process_time() - measurement.ended_at
 
