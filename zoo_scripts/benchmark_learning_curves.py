@@ -79,6 +79,7 @@ def train(task: Task, engine: str, seed: int, directory: Path) -> NDArray[np.flo
     :param seed: seed of the run
     :param directory: directory of the run
     :return: return over the steps, shape (points,)
+    :raises SystemExit: if the run is stopped, for example by a signal
     """
     saved = directory / CURVE
     if saved.exists():
@@ -98,6 +99,8 @@ def train(task: Task, engine: str, seed: int, directory: Path) -> NDArray[np.flo
             *task.overrides,
         ],
     )
+    if run.status != "completed":
+        raise SystemExit(f"{directory}: {run.status}")
     episodes = run.metrics["episodes"]
     found = average(np.array(episodes["step"]), np.array(episodes["return"]), task.steps)
     np.save(saved, found)
