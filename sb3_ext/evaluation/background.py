@@ -26,6 +26,7 @@ from sb3_ext.evaluation.copied_normalization import copy_statistics, set_statist
 from sb3_ext.evaluation.evaluate import Evaluation
 from sb3_ext.evaluation.evaluators import EvaluationSettings
 from sb3_ext.evaluation.plain_env import AnyEnv, wrap_plain_env
+from sb3_ext.internals.torch import defer_compiler
 from sb3_ext.interruption import NEVER, Interruption
 from sb3_ext.vec.process_lifetime import shield_new_processes
 
@@ -185,6 +186,7 @@ def _serve(connection: Connection, make_env: CloudpickleWrapper) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)  # training uses the other cores
+    defer_compiler()
     env: VecEnv | None = None
     with suppress(EOFError, OSError):  # the connection is closed: no more evaluations are needed
         while True:

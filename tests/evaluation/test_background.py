@@ -38,16 +38,23 @@ def make_model(algorithm: Any = PPO, policy: str = "MlpPolicy", **kwargs: Any) -
     return algorithm(policy, make_cartpole(), seed=1, device="cpu", policy_kwargs={"net_arch": [8]}, **kwargs)
 
 
+# An evaluator comes from a server that has the heavy imports behind it, seconds sooner than a new Python.
+FORKED = "sb3_ext.evaluation.background._START_METHOD", "forkserver"
+
+
 @pytest.fixture
 def forked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An evaluator comes from a server that has the heavy imports behind it, seconds sooner than a new Python."""
-    monkeypatch.setattr("sb3_ext.evaluation.background._START_METHOD", "forkserver")
+    monkeypatch.setattr(*FORKED)
 
 
 @pytest.fixture(scope="module")
 def evaluator() -> Iterator[BackgroundEvaluator]:
     """One process for the tests that leave it alive."""
     evaluator = BackgroundEvaluator(make_cartpole, EvaluationSettings(episodes=5, deterministic=False, seed=3))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(*FORKED)
+        evaluator.submit(make_model())
+    assert isinstance(evaluator.receive(PATIENCE_SECONDS), Evaluation)
     yield evaluator
     evaluator.close()
 
@@ -215,6 +222,32 @@ def test_a_killed_evaluator_is_an_outcome_and_the_next_model_gets_a_new_one(tmp_
         evaluator.close()
 
 
+class RecordingEnv(gym.Wrapper[Any, Any, Any, Any]):
+    """Writes into a file whether its process has imported torch's compiler when an episode begins."""
+
+    def __init__(self, env: gym.Env[Any, Any], path: Path) -> None:
+        super().__init__(env)
+        self.path = path
+
+    def reset(self, **kwargs: Any) -> Any:
+        self.path.write_text(str("torch._dynamo.config" in sys.modules))
+        return self.env.reset(**kwargs)
+
+
+@pytest.mark.usefixtures("forked")
+def test_the_evaluator_does_not_import_the_compiler(tmp_path: Path) -> None:
+    evaluator = BackgroundEvaluator(
+        lambda: make_vec_env("CartPole-v1", 1, wrapper_class=lambda env: RecordingEnv(env, tmp_path / "found")),
+        EvaluationSettings(episodes=1),
+    )
+    try:
+        evaluator.submit(make_model())
+        assert isinstance(evaluator.receive(PATIENCE_SECONDS), Evaluation)
+    finally:
+        evaluator.close()
+    assert (tmp_path / "found").read_text() == "False"
+
+
 @pytest.mark.usefixtures("forked")
 def test_closing_ends_the_process_at_once_and_takes_the_temporary_files_along() -> None:
     evaluator = BackgroundEvaluator(make_endless, EvaluationSettings(episodes=1))
@@ -246,12 +279,15 @@ def test_ctrl_c_does_not_reach_the_evaluator() -> None:
 
 
 TRAINING = """
-    import sys
+    import multiprocessing, sys
     from sb3_ext.evaluation.background import BackgroundEvaluator
     from sb3_ext.evaluation.evaluators import EvaluationSettings
+    from sb3_ext.internals.torch import defer_compiler
     from stable_baselines3 import PPO
     from stable_baselines3.common.env_util import make_vec_env
     from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
+
+    multiprocessing.set_forkserver_preload(["stable_baselines3"])
 
     def make_env():
         endless = {"max_episode_steps": 10**9}
@@ -259,6 +295,7 @@ TRAINING = """
         return make_vec_env("Pendulum-v1", 2, env_kwargs=endless, vec_env_cls=vec_env_class)
 
     if __name__ == "__main__":
+        defer_compiler()  # whose import takes seconds
         evaluator = BackgroundEvaluator(make_env, EvaluationSettings(episodes=2))
         evaluator.submit(PPO("MlpPolicy", "Pendulum-v1", device="cpu", policy_kwargs={"net_arch": [8]}))
         print("submitted", flush=True)
