@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import subprocess
@@ -37,6 +38,12 @@ with RunSession.create(Path(sys.argv[1]), config_text="seed: 1", resolved_config
             break
         time.sleep(0.02)
 """
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is imported out of later garbage collections, as the commands do: it is a million objects."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -50,6 +50,18 @@ def make_config(algorithm: str = "ppo", **changes: Any) -> dict[str, Any]:
     return config
 
 
+@pytest.fixture(scope="module")
+def completed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    start = start_run(make_config(), tmp_path_factory.mktemp("completed") / "run")
+    return train_run(start, draws_curves=False).paths.root
+
+
+@pytest.fixture
+def whole(completed: Path) -> Run:
+    """A completed run in the current directory, trained once for all tests."""
+    return Run(Path(shutil.copytree(completed, "whole", symlinks=True)))
+
+
 def hash_weights(run: Run) -> str:
     model = sb3_ext.load(run.paths.checkpoints / "latest")
     digest = hashlib.sha256()
@@ -176,15 +188,14 @@ def test_changes_of_past_training_are_refused_and_equal_values_accepted() -> Non
     assert resume("run", overrides=overrides).status == "completed"
 
 
-def test_an_older_checkpoint_branches_into_a_new_run() -> None:
-    run = train(make_config(), run_dir="run")
-    oldest = CheckpointStore(run.paths.checkpoints).list_bundles()[-1]
+def test_an_older_checkpoint_branches_into_a_new_run(whole: Run) -> None:
+    oldest = CheckpointStore(whole.paths.checkpoints).list_bundles()[-1]
     branch = train_run(resume_run(oldest.path, run_dir="branch"))
     assert branch.meta["branched_from"] == str(oldest.path.resolve())
     assert branch.paths.root.name == "branch"
-    assert hash_weights(branch) == hash_weights(run)
-    assert branch.metrics["episodes"]["return"] == run.metrics["episodes"]["return"]
-    assert branch.record.run_id != run.record.run_id
+    assert hash_weights(branch) == hash_weights(whole)
+    assert branch.metrics["episodes"]["return"] == whole.metrics["episodes"]["return"]
+    assert branch.record.run_id != whole.record.run_id
 
 
 def test_another_run_directory_is_a_new_run_from_the_newest_checkpoint_too() -> None:
@@ -198,20 +209,18 @@ def test_another_run_directory_is_a_new_run_from_the_newest_checkpoint_too() -> 
     assert (run.status, Path("run/resumes.jsonl").exists()) == ("completed", False)
 
 
-def test_a_branch_killed_before_its_first_checkpoint_restarts_from_its_origin() -> None:
-    run = train(make_config(), run_dir="run")
-    oldest = CheckpointStore(run.paths.checkpoints).list_bundles()[-1]
+def test_a_branch_killed_before_its_first_checkpoint_restarts_from_its_origin(whole: Run) -> None:
+    oldest = CheckpointStore(whole.paths.checkpoints).list_bundles()[-1]
     with resume_run(oldest.path, run_dir="branch").session as session:
         session.finish("signal SIGTERM")  # killed before it has trained
     shutil.rmtree("branch/monitor")
     branch = resume("branch")
-    assert hash_weights(branch) == hash_weights(run)
-    assert branch.metrics["episodes"]["return"] == run.metrics["episodes"]["return"]
+    assert hash_weights(branch) == hash_weights(whole)
+    assert branch.metrics["episodes"]["return"] == whole.metrics["episodes"]["return"]
 
 
-def test_a_branch_whose_origin_is_missing_is_refused() -> None:
-    run = train(make_config(), run_dir="run")
-    oldest = CheckpointStore(run.paths.checkpoints).list_bundles()[-1]
+def test_a_branch_whose_origin_is_missing_is_refused(whole: Run) -> None:
+    oldest = CheckpointStore(whole.paths.checkpoints).list_bundles()[-1]
     with resume_run(oldest.path, run_dir="branch").session as session:
         session.finish("signal SIGTERM")
     shutil.rmtree(oldest.path)
@@ -228,19 +237,17 @@ def test_a_checkpoint_in_another_directory_belongs_to_its_run(place: str) -> Non
     assert find_agent(newest.path).config.seed == 1
 
 
-def test_a_checkpoint_without_a_run_cannot_be_resumed() -> None:
-    run = train(make_config(), run_dir="run")
-    shutil.copytree(run.paths.checkpoints, "copied/checkpoints", symlinks=True)
+def test_a_checkpoint_without_a_run_cannot_be_resumed(whole: Run) -> None:
+    shutil.copytree(whole.paths.checkpoints, "copied/checkpoints", symlinks=True)
     with pytest.raises(RunError, match="belongs to no run"):
         resume("copied/checkpoints/latest")
 
 
-def test_rewinding_rolls_back_in_place() -> None:
-    run = train(make_config(), run_dir="run")
-    hash_before = hash_weights(run)
-    bundles = CheckpointStore(run.paths.checkpoints).list_bundles()
-    status = json.loads(run.paths.status.read_text())
-    run.paths.status.write_text(json.dumps({**status, "elapsed_seconds": status["elapsed_seconds"] + 10_000}))
+def test_rewinding_rolls_back_in_place(whole: Run) -> None:
+    hash_before = hash_weights(whole)
+    bundles = CheckpointStore(whole.paths.checkpoints).list_bundles()
+    status = json.loads(whole.paths.status.read_text())
+    whole.paths.status.write_text(json.dumps({**status, "elapsed_seconds": status["elapsed_seconds"] + 10_000}))
     run = train_run(resume_run(bundles[-1].path, rewind=True))
     assert 0 < run.record.elapsed_seconds < 10_000  # of what is set aside nothing counts
     rewound = sorted(path.name for path in run.paths.checkpoints.glob("*.rewound"))
@@ -263,8 +270,7 @@ class RaiseAtOnce(BaseCallback):
         raise RuntimeError
 
 
-def test_the_previous_checkpoint_replaces_a_damaged_one() -> None:
-    whole = train(make_config(), run_dir="whole")
+def test_the_previous_checkpoint_replaces_a_damaged_one(whole: Run) -> None:
     train(make_config(), run_dir="run", callback=SignalCallback(230))
     latest = Path("run/checkpoints/latest").resolve()
     weights = latest / "weights.safetensors"

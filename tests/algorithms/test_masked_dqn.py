@@ -98,25 +98,30 @@ def make_silent_logger() -> Any:
     return Logger(folder=None, output_formats=[])
 
 
+def test_stock_algorithms_load_a_saved_model_without_this_package(tmp_path: Path) -> None:
+    for ours in ALGORITHMS:
+        make_model(ours).save(tmp_path / f"{ours.__name__}.zip")
+    code = """
+import sys, numpy as np
+sys.modules["sb3_ext"] = None
+from sb3_contrib import QRDQN
+from stable_baselines3 import DQN
+seen = {"observation": np.zeros((4, 2, 2, 4), np.int8), "action_mask": np.tile(np.eye(4, dtype=np.int8)[0], (4, 1))}
+for stock in (DQN, QRDQN):
+    model = stock.load(f"{sys.argv[1]}/Masked{stock.__name__}.zip", device="cpu")
+    print(model.predict(seen, deterministic=True)[0].tolist())
+"""
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.stdout == "[0, 0, 0, 0]\n" * 2, done.stderr
+
+
 @pytest.mark.parametrize(
     ("stock", "policy", "ours"), [(DQN, MaskedPolicy, MaskedDQN), (QRDQN, MaskedQuantilePolicy, MaskedQRDQN)]
 )
-def test_stock_algorithms_load_a_saved_model_without_this_package(
-    stock: type[Any], policy: type[Any], ours: type[Any], tmp_path: Path
-) -> None:
+def test_stock_algorithms_take_the_policies(stock: type[Any], policy: type[Any], ours: type[Any]) -> None:
     model = make_model(ours)
-    model.save(tmp_path / "model.zip")
     observations = model.env.reset()
     observations["action_mask"][:, 1:] = 0
-    code = f"""
-import sys, numpy as np
-sys.modules["sb3_ext"] = None
-from {stock.__module__} import {stock.__name__}
-model = {stock.__name__}.load({str(tmp_path / "model.zip")!r}, device="cpu")
-seen = {{"observation": np.zeros((4, 2, 2, 4), np.int8), "action_mask": np.tile(np.eye(4, dtype=np.int8)[0], (4, 1))}}
-print(model.predict(seen, deterministic=True)[0].tolist())
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
-    assert done.stdout == "[0, 0, 0, 0]\n", done.stderr
     as_policy = stock(policy, model.env, device="cpu", policy_kwargs={"net_arch": [16]})
     assert set(as_policy.predict(observations, deterministic=True)[0]) == {0}

@@ -105,6 +105,8 @@ from pathlib import Path
 from stable_baselines3 import PPO
 from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
 from sb3_ext.checkpoints.store.checkpoint_writer import BundleWriter
+from sb3_ext.internals.torch import defer_compiler
+defer_compiler()  # whose import takes seconds
 writer = BundleWriter(CheckpointStore(Path(sys.argv[1])))
 writer.save(writer.capture(PPO("MlpPolicy", "CartPole-v1", device="cpu")))
 """

@@ -27,8 +27,8 @@ PPO = ["--algo", "ppo", "--env", "CartPole-v1", "--set", "agent.params.n_steps=1
 Start = Callable[..., "subprocess.Popen[str]"]
 
 PARALLEL = [
-    ["--num-envs", "2", "--set", "parallel.mode=subproc"],
-    ["--num-workers", "2", "--num-envs-per-worker", "2"],
+    pytest.param(["--num-envs", "2", "--set", "parallel.mode=subproc"], marks=pytest.mark.slow, id="subproc"),
+    pytest.param(["--num-workers", "2", "--num-envs-per-worker", "2"], id="workers"),
 ]
 
 
@@ -139,26 +139,16 @@ def test_mistakes_exit_with_2_and_leave_nothing(arguments: list[str], message: s
     assert list(Path().glob("runs/*")) == []
 
 
-def test_a_failing_run_exits_with_1_and_names_its_log() -> None:
+def test_a_failing_run_exits_with_1_and_names_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
     Path("broken_wrapper.py").write_text(
         "import gymnasium\n"
         "class Broken(gymnasium.Wrapper):\n"
         "    def step(self, action):\n"
         "        raise OSError('gone')\n"
     )
-    command = [
-        sys.executable,
-        "-m",
-        "sb3_ext",
-        "train",
-        *PPO,
-        "-o",
-        "run",
-        "--set",
-        "env.wrappers=[broken_wrapper.Broken]",
-    ]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_SECONDS)
-    assert result.returncode == 1
+    result = invoke(*PPO, "-o", "run", "--set", "env.wrappers=[broken_wrapper.Broken]")
+    assert result.exit_code == 1
     *_, failure, place = result.stderr.splitlines()
     assert failure.startswith("failed: OSError: gone (")
     assert "broken_wrapper.py:4" in failure
