@@ -42,7 +42,7 @@ TIMEOUT_SECONDS = 120
 MEMORY_BYTES = 3 * 2**30
 LONGEST_LINE = 1_000
 
-NUMBER_OF_QUICK = 24
+NUMBER_OF_QUICK = 12
 NUMBER_OF_ALL = 2_000
 
 ROLLOUT = {"n_steps": 16, "batch_size": 8, "n_epochs": 1, "policy_kwargs": {"net_arch": [4]}}

@@ -192,7 +192,7 @@ def learn_both_seats(algorithm: str) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("algorithm", ["maskable_ppo", "dqn"])
+@pytest.mark.parametrize("algorithm", [pytest.param("maskable_ppo", marks=pytest.mark.slow), "dqn"])
 def test_a_resumed_run_with_mirror_boards_equals_an_uninterrupted_one(algorithm: str, tmp_path: Path) -> None:
     config = learn_both_seats(algorithm)
     sb3_ext.train(config, run_dir=tmp_path / "whole")

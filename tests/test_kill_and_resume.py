@@ -140,9 +140,7 @@ def test_digests_of_different_runs_differ(run: Run) -> None:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(
-    "options", [("--algorithm", "ppo"), ("--algorithm", "dqn"), pytest.param(("--game",), marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("options", [("--algorithm", "dqn"), pytest.param(("--game",), marks=pytest.mark.slow)])
 def test_three_kills(run_harness: Callable[..., str], options: tuple[str, ...]) -> None:
     run_harness("kill_and_resume.py", *options, "--kills", "3", "--fork")
 

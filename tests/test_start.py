@@ -80,7 +80,13 @@ def do_when(exists: Path, action: Callable[[], object]) -> threading.Thread:
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize(
     ("mode", "slow"),
-    [("sequential", "init"), ("sequential", "reset"), ("subproc", "init"), ("workers", "init"), ("workers", "reset")],
+    [
+        ("sequential", "init"),
+        ("sequential", "reset"),
+        pytest.param("subproc", "init", marks=pytest.mark.slow),
+        ("workers", "init"),
+        ("workers", "reset"),
+    ],
 )
 def test_a_signal_ends_a_start(mode: str, slow: str, config: dict[str, Any], tmp_path: Path) -> None:
     config["parallel"]["mode"] = mode

@@ -36,7 +36,7 @@ def assert_all_good(tmp_path: Path, *options: str) -> None:
 
 
 def test_no_checkpoint_is_lost_to_some_faults(tmp_path: Path) -> None:
-    assert_all_good(tmp_path, "--every", "29", "--truncations", "40", "--bit-flips", "100")
+    assert_all_good(tmp_path, "--every", "43", "--truncations", "20", "--bit-flips", "50")
 
 
 @pytest.mark.slow

@@ -116,7 +116,7 @@ from sb3_ext.tracking.wandb import WandbTracker
 if __name__ == "__main__":
     tracker = WandbTracker(mode="offline")
     tracker.start(TrackedRun("run", Path(sys.argv[1]), id="abc"))
-    for row in range(tracker.count_stored(), 3000):
+    for row in range(tracker.count_stored(), 1000):
         tracker.log_metrics({"loss": float(row), "padding": "x" * 50}, 10 * row, 1.0)
     os.kill(os.getpid(), 9)
 """
@@ -127,7 +127,7 @@ def test_of_a_killed_process_the_rows_that_are_in_its_file_count(tmp_path: Path)
     environment = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}
     subprocess.run([sys.executable, "-c", CODE, str(tmp_path)], check=False, env=environment)
     resumed = WandbTracker(mode="offline")
-    resumed.start(TrackedRun("run", tmp_path, id="abc", logged=3000))
+    resumed.start(TrackedRun("run", tmp_path, id="abc", logged=1000))
     count = resumed.count_stored()
     assert count is not None
     assert [row["_step"] for row in read_rows(tmp_path, "abc")] == [*range(count)]

@@ -207,6 +207,7 @@ def test_a_heartbeat_beats_and_notices_the_loss_of_its_trial(make_plan_here: Mak
     assert get_claim(study.list_trials()[0]) == "another's"
 
 
+@pytest.mark.parametrize("storage", [None, pytest.param("journal", marks=pytest.mark.slow)])
 def test_processes_that_contend_do_each_trial_once(
     make_plan_here: MakePlan, storage: str | None, start_python: Any
 ) -> None:
