@@ -57,9 +57,12 @@ def is_validated_by_mode(parallel: Mapping[str, Any]) -> bool:
     :param parallel: the section ``parallel`` as plain data
     :return: whether its mode checks ``env.id`` and ``env.params`` in :func:`find_parallel_problems`
     """
+    mode = str(parallel.get("mode", AUTO))
+    if mode == AUTO:
+        return False
     try:
-        return load_backend_class(str(parallel.get("mode", AUTO))).validates_environment
-    except LookupError:  # auto, or a mistake that is reported elsewhere
+        return load_backend_class(mode).validates_environment
+    except LookupError:  # a mistake that is reported elsewhere
         return False
 
 

@@ -31,6 +31,13 @@ def test_defaults() -> None:
     assert config.seed is None
 
 
+def test_built_in_names_are_found_without_reading_the_entry_points_of_all_packages(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sb3_ext.extensions.Registry._read_entry_points", lambda _: pytest.fail("was called"))
+    load_config(MINIMAL)
+
+
 def test_five_mistakes_give_five_lines_in_the_order_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "my.yaml"
     path.write_text(
