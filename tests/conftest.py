@@ -54,6 +54,14 @@ def cache_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     del os.environ["SB3_EXT_CACHE"]
 
 
+@pytest.fixture(autouse=True, scope="session")
+def unsynced_disk() -> Iterator[None]:
+    """Do not wait for the disk, which takes a quarter of a short training: only a power loss shows the difference."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _descriptor: None)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def unrendered_curves(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """
