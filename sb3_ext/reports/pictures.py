@@ -80,6 +80,7 @@ def style_axes(axes: Axes, *, title: str, x_label: str | None = None) -> None:
     axes.grid(color="#DDDDDD", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.margins(x=0.01)
+    axes.yaxis.set_label_coords(0.0, 0.5)  # there is no label: without this, matplotlib measures where to put it
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-import importlib.metadata
 import os
 import platform
-import re
 import subprocess
 from typing import Any
 
+from sb3_ext.installed_packages import list_packages, read_version
 from sb3_ext.version import __version__
 
 _GIT_TIMEOUT_SECONDS = 10
-_PIN_HEADER = re.compile(r"^(Name|Version): *(\S+)", re.MULTILINE)
 _DISTRIBUTIONS = {
     "torch_version": "torch",
     "sb3_version": "stable-baselines3",
@@ -35,35 +32,21 @@ def describe_environment() -> dict[str, Any]:
         "git_commit": commit,
         "git_dirty": None if changes is None else bool(changes),
         "python_version": platform.python_version(),
-        **{key: _read_version(name) for key, name in _DISTRIBUTIONS.items()},
+        **{key: read_version(name) for key, name in _DISTRIBUTIONS.items()},
         "sb3_ext_version": __version__,
         "platform": platform.platform(),
         "cpu_count": os.cpu_count(),
     }
 
 
-@functools.cache  # a process may begin hundreds of runs
 def list_requirements() -> str:
     """
     List the exact installed packages as a requirements file.
 
     :return: ``name==version`` lines, sorted
     """
-    pins = set()
-    for distribution in importlib.metadata.distributions():
-        # Read only the two headers: distribution.metadata also parses the README below them.
-        text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
-        headers = dict(_PIN_HEADER.findall(text.partition("\n\n")[0]))
-        if "Name" in headers and "Version" in headers:  # a broken installation leaves a nameless folder behind
-            pins.add(f"{headers['Name']}=={headers['Version']}")
+    pins = {f"{name}=={version}" for name, version in list_packages()}
     return "".join(f"{pin}\n" for pin in sorted(pins, key=str.lower))
-
-
-def _read_version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _run_git(*arguments: str) -> str | None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import functools
-import importlib.metadata
 import platform
 
+from sb3_ext.installed_packages import read_version
 from sb3_ext.version import __version__
 
 _PACKAGES = ("stable-baselines3", "sb3-contrib", "torch", "gymnasium", "numpy")
 
 
-@functools.cache
 def read_versions() -> dict[str, str]:
     """
     :return: versions by name, of Python, this package, and the packages that building a model depends on
     """
     found = {"python": platform.python_version(), "sb3-ext": __version__}
-    return {**found, **{name: importlib.metadata.version(name) for name in _PACKAGES}}
+    return {**found, **{name: read_version(name) or "unknown" for name in _PACKAGES}}
