@@ -97,6 +97,7 @@ def make_filled(
     *,
     steps: int,
     num_envs: int = 2,
+    device: str = "cpu",
     policy_kwargs: dict[str, Any] | None = None,
     **arguments: Any,
 ) -> Any:
@@ -106,7 +107,7 @@ def make_filled(
     if isinstance(observation_space, spaces.Box) and len(observation_space.shape) == 3:
         policy = "CnnPolicy"
     kwargs = {"net_arch": [8], **(policy_kwargs or {})}
-    model: Any = algorithm(policy, env, seed=0, device="cpu", policy_kwargs=kwargs, **arguments)
+    model: Any = algorithm(policy, env, seed=0, device=device, policy_kwargs=kwargs, **arguments)
     model.train = lambda *_arguments, **_keywords: None
     model.learn(steps)
     del model.train
@@ -218,13 +219,13 @@ def read_state(model: Any) -> State:
             owner = getattr(owner, part)
         state |= dict(_flatten(name, owner.state_dict()))
     for name in variables:
-        state[name] = getattr(model, name).detach().double().numpy().copy()
+        state[name] = getattr(model, name).detach().double().cpu().numpy().copy()
     return state
 
 
 def _flatten(prefix: str, value: Any) -> Iterator[tuple[str, np.ndarray]]:
     if isinstance(value, torch.Tensor):
-        yield prefix, value.detach().double().numpy().copy()
+        yield prefix, value.detach().double().cpu().numpy().copy()
     elif isinstance(value, dict):
         for key, member in value.items():
             yield from _flatten(f"{prefix}/{key}", member)

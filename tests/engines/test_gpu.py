@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,29 @@ def test_xla_needs_jax_with_cuda_for_a_model_on_a_gpu(
     assert choose_engine("xla", model, num_steps=100).engine.id == "torch"
     [line] = [record.getMessage() for record in caplog.records if "xla cannot update" in record.getMessage()]
     assert line.endswith("JAX computes on the device cpu in this process, not on cuda")
+
+
+def test_a_gpu_that_jax_does_not_find_leaves_the_model_to_torch(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def find_devices(platform: str) -> list[Any]:
+        raise RuntimeError(f"Unknown backend {platform}")
+
+    def import_jax(platforms: str) -> Any:
+        asked.append(platforms)
+        return SimpleNamespace(devices=find_devices)
+
+    model = make_filled(PPO, VECTOR, DISCRETE, **ROLLOUT)
+    model.device = torch.device("cuda:1")
+    asked: list[str] = []
+    monkeypatch.setenv("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # which it sets, too
+    monkeypatch.setattr(jax_runtime, "_platforms", [])
+    monkeypatch.setattr(jax_runtime, "entry_points", lambda group: [SimpleNamespace(name="xla_cuda12")])
+    monkeypatch.setattr(jax_runtime, "_import_jax", import_jax)
+    assert choose_engine("xla", model, num_steps=100).engine.id == "torch"
+    assert asked == ["cuda,cpu"]
+    [line] = [record.getMessage() for record in caplog.records if "xla cannot update" in record.getMessage()]
+    assert line.endswith("JAX has no CUDA device: Unknown backend cuda")
 
 
 def test_the_clock_waits_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -130,7 +130,11 @@ class OwnStep(OptimizerStep):
 
 
 class FlatStep(OptimizerStep):
-    """Base class of steps on flat arrays."""
+    """
+    Base class of steps on flat arrays.
+
+    All that changes from step to step is in tensors: weights, gradient, state, and the number of steps.
+    """
 
     #: names of the tensors that torch stores for each parameter
     buffers: ClassVar[tuple[str, ...]]
@@ -148,7 +152,21 @@ class FlatStep(OptimizerStep):
         super().__init__(optimizer)
         self._arrays = [self.weights.make_array(self._initial) for _name in self.buffers]
         self._views = [self.weights.split(array) for array in self._arrays]
-        self._steps = 0
+        self._count = torch.zeros((), device=self.gradient.device)
+        self._rate: float | torch.Tensor = 0.0
+
+    def keep_rate_on_device(self) -> None:
+        """Keep the learning rate in a tensor, so that a CUDA graph reads the one of its replay."""
+        self._rate = torch.zeros((), device=self.gradient.device)
+
+    def list_changed(self) -> list[torch.Tensor]:
+        """:return: the tensors that a step changes"""
+        return [self.weights.values, *self._arrays, self._count]
+
+    def get_settings(self) -> Hashable:
+        """:return: the options of the optimizer, without the learning rate"""
+        options = ("betas", "eps", "weight_decay", "alpha", "decoupled_weight_decay")
+        return tuple(self._group.get(name) for name in options)
 
     @property
     def _group(self) -> dict[str, Any]:
@@ -162,7 +180,12 @@ class FlatStep(OptimizerStep):
         """See :meth:`OptimizerStep.begin`."""
         super().begin()
         states = [self.optimizer.state[tensor] for tensor in self.weights.tensors]
-        self._steps = max(int(state.get("step", 0)) for state in states)
+        self._count.fill_(max(int(state.get("step", 0)) for state in states))
+        rate = float(self._group["lr"])
+        if isinstance(self._rate, torch.Tensor):
+            self._rate.fill_(rate)
+        else:
+            self._rate = rate
         for name, array, views in zip(self.buffers, self._arrays, self._views, strict=True):
             if not any(states):
                 array.fill_(self._initial)
@@ -174,27 +197,28 @@ class FlatStep(OptimizerStep):
 
     def take(self) -> None:
         """See :meth:`OptimizerStep.take`."""
-        self._steps += 1
+        self._count.add_(1)
         self._take(self.weights.values, self.gradient)
 
     def finish(self) -> None:
         """See :meth:`OptimizerStep.finish`."""
+        steps = int(self._count.item())
         for tensor in self.weights.tensors:
-            if not self._steps:  # torch makes the state at the first step
+            if not steps:  # torch makes the state at the first step
                 del self.optimizer.state[tensor]
                 continue
             state = self.optimizer.state[tensor]
             if isinstance(state.get("step"), torch.Tensor):
-                state["step"].fill_(self._steps)
+                state["step"].fill_(steps)
             else:
-                state["step"] = self._make_step()
+                state["step"] = self._make_step(steps)
 
     @abstractmethod
     def _take(self, weights: torch.Tensor, gradient: torch.Tensor) -> None:
         """Change weights and buffers by one step."""
 
-    def _make_step(self) -> Any:
-        return torch.tensor(float(self._steps))
+    def _make_step(self, count: int) -> Any:
+        return torch.tensor(float(count))
 
 
 class AdamStep(FlatStep):
@@ -206,11 +230,10 @@ class AdamStep(FlatStep):
         """See :meth:`OptimizerStep.begin`."""
         super().begin()
         group = self._group
-        self._counter = torch.tensor(float(self._steps), device=self.gradient.device)
         is_decoupled = group.get("decoupled_weight_decay", False)
         self._function = get_adam_step(is_decoupled=is_decoupled)
         self._settings = {
-            "lr": float(group["lr"]),
+            "lr": self._rate,
             "beta1": group["betas"][0],
             "beta2": group["betas"][1],
             "weight_decay": group["weight_decay"],
@@ -220,9 +243,8 @@ class AdamStep(FlatStep):
         }
 
     def _take(self, weights: torch.Tensor, gradient: torch.Tensor) -> None:
-        self._counter.add_(1)
         means, squares = self._arrays
-        self._function([weights], [gradient], [means], [squares], [], [self._counter], **self._settings)
+        self._function([weights], [gradient], [means], [squares], [], [self._count], **self._settings)
 
 
 class RMSpropStep(FlatStep):
@@ -235,7 +257,7 @@ class RMSpropStep(FlatStep):
         if group["weight_decay"]:
             gradient = gradient.add(weights, alpha=group["weight_decay"])
         squares.mul_(group["alpha"]).addcmul_(gradient, gradient, value=1 - group["alpha"])
-        weights.addcdiv_(gradient, self._compute_root(squares, group["eps"]), value=-float(group["lr"]))
+        weights.sub_(gradient.div(self._compute_root(squares, group["eps"])).mul_(self._rate))
 
     def _compute_root(self, squares: torch.Tensor, eps: float) -> torch.Tensor:
         return squares.sqrt().add_(eps)
@@ -251,8 +273,8 @@ class RMSpropTFLikeStep(RMSpropStep):
     def _compute_root(self, squares: torch.Tensor, eps: float) -> torch.Tensor:
         return squares.add(eps).sqrt_()
 
-    def _make_step(self) -> int:
-        return self._steps
+    def _make_step(self, count: int) -> int:
+        return count
 
 
 _FLAT: dict[type[torch.optim.Optimizer], type[FlatStep]] = {

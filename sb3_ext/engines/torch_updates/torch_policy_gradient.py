@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,8 +21,11 @@ from sb3_ext.engines.torch_updates.torch_update import TorchUpdate
 from sb3_ext.internals.sb3 import update_learning_rate
 
 Tensor = torch.Tensor
+Numbers = dict[str, Any]
+"""Coefficients of the loss by name: floats, or on a GPU tensors of those that change from update to update."""
 
 _MEASURED = 2  # minibatches
+_SCHEDULED = "clip_range", "clip_range_vf"
 
 
 class TorchPolicyGradientUpdate(TorchUpdate):
@@ -39,6 +44,9 @@ class TorchPolicyGradientUpdate(TorchUpdate):
         self._network = PolicyNetwork(model.policy)
         self._reader = MinibatchReader(model.device)
         self._part_size = choose_part_size(model.policy)
+        stops = getattr(model, "target_kl", None) is not None
+        self._graph = self._make_graph("target_kl may stop an update after any minibatch" if stops else None)
+        self._scheduled = {name: self._steps["policy"].gradient.new_zeros(()) for name in _SCHEDULED}
 
     def _update(self) -> None:
         model, step = self.model, self._steps["policy"]
@@ -49,10 +57,11 @@ class TorchPolicyGradientUpdate(TorchUpdate):
         record = MinibatchRecord(settings, model.rollout_buffer.buffer_size * model.n_envs, model.device)
         self._reader.group = self.group if settings.normalizes else None
         step.begin()
+        learn = self._choose_learning(settings, numbers)
         is_going = True
         for epoch in range(settings.epochs):
             for place, batch in enumerate(self._reader.draw_epoch(model.rollout_buffer, settings.batch_size)):
-                is_going = self._learn(settings, numbers, batch, record.open_minibatch(epoch, place))
+                is_going = learn(batch, record.open_minibatch(epoch, place))
                 if not is_going:
                     break
                 record.is_applied[epoch, place] = True
@@ -66,13 +75,33 @@ class TorchPolicyGradientUpdate(TorchUpdate):
         numbers = {name: number.item() for name, number in settings.numbers.items()}
         order = np.arange(buffer.buffer_size * buffer.n_envs)[: _MEASURED * settings.batch_size]
         record = MinibatchRecord(replace(settings, epochs=1), len(order), self.model.device)
+        learn = self._choose_learning(replace(settings, stops=False), numbers)
         for place, batch in enumerate(self._reader.read_epoch(buffer, order, settings.batch_size)):
-            self._learn(replace(settings, stops=False), numbers, batch, record.open_minibatch(0, place))
+            learn(batch, record.open_minibatch(0, place))
         return int(record.is_seen.sum())
 
-    def _learn(
-        self, settings: OnPolicySettings, numbers: dict[str, float], batch: Minibatch, rows: dict[str, Tensor]
-    ) -> bool:
+    def _choose_learning(self, settings: OnPolicySettings, numbers: dict[str, float]) -> Callable[..., bool]:
+        """:return: :meth:`_learn` of a minibatch and its rows, on a GPU by the graph if it can be recorded"""
+        graph = self._graph
+        if graph is None or settings.stops:
+            return partial(self._learn, settings, numbers)
+        # A replay reads these; the others are a part of the graph.
+        changing = {name: self._scheduled[name].fill_(numbers[name]) for name in _SCHEDULED if name in numbers}
+        constant = {name: number for name, number in numbers.items() if name not in changing}
+
+        def learn(inputs: Any, rows: dict[str, Tensor]) -> None:
+            self._learn(settings, {**constant, **changing}, Minibatch(**inputs), rows)
+
+        def replay(batch: Minibatch, rows: dict[str, Tensor]) -> bool:
+            graph.learn(vars(batch), rows)
+            return True
+
+        policy = self.model.policy
+        fixed = (*constant.items(), settings.clips_values, settings.normalizes)
+        graph.begin(learn, fixed, [*policy.parameters(), *policy.buffers()])
+        return replay
+
+    def _learn(self, settings: OnPolicySettings, numbers: Numbers, batch: Minibatch, rows: dict[str, Tensor]) -> bool:
         """:return: whether the step has been taken, rather than stopped by ``target_kl``"""
         step, size = self._steps["policy"], len(batch.returns)
         is_single = size == 1 and self.group is None
@@ -112,7 +141,7 @@ class TorchPolicyGradientUpdate(TorchUpdate):
 
     @abstractmethod
     def _compute_policy_slopes(
-        self, batch: Minibatch, log_prob: Tensor, numbers: dict[str, float], rows: dict[str, Tensor], size: int
+        self, batch: Minibatch, log_prob: Tensor, numbers: Numbers, rows: dict[str, Tensor], size: int
     ) -> Tensor:
         """
         :param rows: receives what is logged, by name
@@ -123,7 +152,7 @@ class TorchPolicyGradientUpdate(TorchUpdate):
     def _compute_slopes(
         self,
         settings: OnPolicySettings,
-        numbers: dict[str, float],
+        numbers: Numbers,
         batch: Minibatch,
         rows: dict[str, Tensor],
         size: int,
@@ -148,7 +177,7 @@ class TorchMaskablePPOUpdate(PPORules, TorchPolicyGradientUpdate):
     algorithms: ClassVar[tuple[type[Any], ...]] = (MaskablePPO,)
 
     def _compute_policy_slopes(
-        self, batch: Minibatch, log_prob: Tensor, numbers: dict[str, float], rows: dict[str, Tensor], size: int
+        self, batch: Minibatch, log_prob: Tensor, numbers: Numbers, rows: dict[str, Tensor], size: int
     ) -> Tensor:
         clip_range = numbers["clip_range"]
         torch.sub(log_prob, batch.old_log_prob, out=rows["log_ratios"])
@@ -172,14 +201,14 @@ class TorchA2CUpdate(A2CRules, TorchPolicyGradientUpdate):
     algorithms = (A2C,)
 
     def _compute_policy_slopes(
-        self, batch: Minibatch, log_prob: Tensor, numbers: dict[str, float], rows: dict[str, Tensor], size: int
+        self, batch: Minibatch, log_prob: Tensor, numbers: Numbers, rows: dict[str, Tensor], size: int
     ) -> Tensor:
         torch.mul(batch.advantages, log_prob, out=rows["gains"])
         return batch.advantages.mul(-1 / size)
 
 
-def _has_diverged(rows: dict[str, Tensor], numbers: dict[str, float]) -> bool:
-    return _compute_divergence(rows) > 1.5 * numbers["target_kl"]
+def _has_diverged(rows: dict[str, Tensor], numbers: Numbers) -> bool:
+    return _compute_divergence(rows) > 1.5 * float(numbers["target_kl"])
 
 
 def _compute_divergence(rows: dict[str, Tensor]) -> float:

@@ -16,6 +16,7 @@ from sb3_ext.algorithms.masked_dqn import ILLEGAL_VALUE, MASK, MaskedQNetwork, M
 from sb3_ext.engines.coverage import NotCovered, name_type
 from sb3_ext.engines.torch_updates.backpropagation import ChainLayer, make_layer
 from sb3_ext.engines.torch_updates.feature_layer import FeatureLayer
+from sb3_ext.engines.torch_updates.minibatch_graph import MinibatchGraph
 from sb3_ext.engines.torch_updates.quantile_slopes import compare_quantiles
 from sb3_ext.engines.torch_updates.replay_minibatches import draw_minibatches, join, make_placeholders
 from sb3_ext.engines.torch_updates.torch_update import TorchUpdate
@@ -85,6 +86,7 @@ class TorchQLearningUpdate(TorchUpdate):
             raise NotCovered(f"the network is a {name_type(network)}")
         self._network = ValueNetwork(network, getattr(network, self.layers), is_trained=True)
         self._target = ValueNetwork(target, getattr(target, self.layers), is_trained=False)
+        self._graph = self._make_graph()
 
     def _update(self, gradient_steps: int, batch_size: int = 100) -> None:
         model = self.model
@@ -107,23 +109,42 @@ class TorchQLearningUpdate(TorchUpdate):
 
     def _learn(self, samples: Sequence[Any]) -> list[Tensor]:
         """:return: losses of minibatches"""
-        step, bound = self._steps["policy"], self.model.max_grad_norm
+        if self._graph is not None:
+            return self._replay(self._graph, samples)
         # The target network does not change: compute its values for all minibatches at once.
         next_values = self._choose_next(self._target.forward(join([sample.next_observations for sample in samples])))
-        losses = []
-        for sample, values in zip(samples, next_values.chunk(len(samples)), strict=True):
-            discounts = self.model.gamma if sample.discounts is None else sample.discounts
-            targets = torch.addcmul(sample.rewards, (1 - sample.dones).mul_(discounts), values)
-            outputs = self._network.forward(sample.observations)
-            actions = sample.actions.long()[:, None, :].expand(-1, outputs.shape[1], -1)
-            loss, slopes = self._compute_loss(outputs.gather(2, actions)[:, :, 0], targets)
-            self._network.backward(torch.zeros_like(outputs).scatter_(2, actions, slopes[:, :, None]))
-            step.average()
-            if bound is not None:
-                step.clip(bound)
-            step.take()
-            losses.append(loss)
-        return losses
+        parts = next_values.chunk(len(samples))
+        return [self._take_step(sample, values) for sample, values in zip(samples, parts, strict=True)]
+
+    def _replay(self, graph: MinibatchGraph, samples: Sequence[Any]) -> list[Tensor]:
+        model, kind = self.model, type(samples[0])
+
+        def learn(inputs: Any, outputs: dict[str, Tensor]) -> None:
+            sample = kind(**inputs)
+            next_values = self._choose_next(self._target.forward(sample.next_observations))
+            outputs["loss"].copy_(self._take_step(sample, next_values))
+
+        read = (*model.policy.parameters(), *model.policy.buffers())
+        graph.begin(learn, (kind, model.gamma, model.max_grad_norm), read)
+        losses = torch.zeros(len(samples), device=model.device)
+        for sample, loss in zip(samples, losses, strict=True):
+            graph.learn(sample._asdict(), {"loss": loss})
+        return list(losses)
+
+    def _take_step(self, sample: Any, next_values: Tensor) -> Tensor:
+        """:return: loss of a minibatch"""
+        step, bound = self._steps["policy"], self.model.max_grad_norm
+        discounts = self.model.gamma if sample.discounts is None else sample.discounts
+        targets = torch.addcmul(sample.rewards, (1 - sample.dones).mul_(discounts), next_values)
+        outputs = self._network.forward(sample.observations)
+        actions = sample.actions.long()[:, None, :].expand(-1, outputs.shape[1], -1)
+        loss, slopes = self._compute_loss(outputs.gather(2, actions)[:, :, 0], targets)
+        self._network.backward(torch.zeros_like(outputs).scatter_(2, actions, slopes[:, :, None]))
+        step.average()
+        if bound is not None:
+            step.clip(bound)
+        step.take()
+        return loss
 
     @abstractmethod
     def _choose_next(self, outputs: Tensor) -> Tensor:

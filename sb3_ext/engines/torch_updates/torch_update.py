@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -13,9 +14,12 @@ import torch
 from sb3_ext.engines.clock import read_clock
 from sb3_ext.engines.engine import Update
 from sb3_ext.engines.freed_memory import keep_freed_memory
-from sb3_ext.engines.torch_updates.optimizer_steps import make_optimizer_step
+from sb3_ext.engines.torch_updates.minibatch_graph import RECORDERS, MinibatchGraph
+from sb3_ext.engines.torch_updates.optimizer_steps import FlatStep, make_optimizer_step
 from sb3_ext.ranks.logged_values import averaging_logged_values
 from sb3_ext.ranks.rank_group import RankGroup
+
+logger = logging.getLogger(__name__)
 
 _MEASURING_SECONDS = 0.3
 
@@ -30,6 +34,7 @@ class TorchUpdate(Update):
 
     #: classes of algorithms whose ``train`` it replaces
     algorithms: ClassVar[tuple[type[Any], ...]] = ()
+    _graph: MinibatchGraph | None = None
 
     def __init__(self, model: Any) -> None:
         keep_freed_memory()
@@ -54,6 +59,7 @@ class TorchUpdate(Update):
         :param group: the ranks
         """
         self.group = group
+        self._graph = None  # messages between ranks cannot be a part of it
         for step in self._steps.values():
             step.group = group
 
@@ -73,6 +79,24 @@ class TorchUpdate(Update):
                 times.append((read_clock(device) - began_at) / count)
             # The processor time is that of all threads.
             return min(times) / (torch.get_num_threads() if device.type == "cpu" else 1)
+
+    def _make_graph(self, obstacle: str | None = None) -> MinibatchGraph | None:
+        """
+        :param obstacle: why learning from a minibatch cannot be recorded; ``None`` if it can
+        :return: a graph that learns from minibatches; ``None`` on a CPU, or if it cannot be recorded
+        """
+        recorder = RECORDERS.get(self.model.device.type)
+        if recorder is None:
+            return None
+        steps = [step for step in self._steps.values() if isinstance(step, FlatStep)]
+        if len(steps) < len(self._steps):
+            obstacle = "an optimizer, or one of its options, has no step on flat arrays"
+        if obstacle is not None:
+            logger.info("updates run without a CUDA graph: %s", obstacle)
+            return None
+        for step in steps:
+            step.keep_rate_on_device()
+        return MinibatchGraph(recorder, steps)
 
     @abstractmethod
     def _update(self, *arguments: Any, **keywords: Any) -> None:
