@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import asdict
-from functools import cache
-from importlib import import_module
-from types import ModuleType
 from typing import Any
 
 import numpy as np
-from gymnasium import error, spaces
+from gymnasium import spaces
 from numpy.typing import NDArray
 
 from sb3_ext_envs.procgen_games import ProcgenOptions
+from sb3_ext_envs.procgen_library import load_games_class
 
 FRAMES_PER_SECOND = 15
 """The speed at which people play."""
 
 _NEW_LEVEL = -1  # as an action: end the episode
-
-
-class MissingProcgenError(error.DependencyNotInstalled):
-    """
-    The package ``procgen`` is not installed.
-
-    :ivar extra: of ``sb3-ext``, which installs it
-    :ivar condition: what else it requires
-    """
-
-    extra = "procgen"
-    condition = "it needs NumPy 1, and so best an environment of its own"
 
 
 def make_observation_space() -> spaces.Box:
@@ -70,7 +55,7 @@ class ProcgenBatch:
             del self._arguments["num_levels"], self._arguments["start_level"]
         render_mode = "rgb_array" if has_frames else None
         self._arguments.update(num=num_games, num_threads=num_threads, render_mode=render_mode)
-        self._library = _load_library()
+        self._games_class = load_games_class()
         self._games: Any = None
         self.restart(int(np.random.SeedSequence().generate_state(1)[0]))
 
@@ -80,7 +65,7 @@ class ProcgenBatch:
 
         :param seed: determines the levels of this episode and of all that follow
         """
-        replaced, self._games = self._games, self._library.ProcgenGym3Env(**self._arguments, rand_seed=seed % 2**31)
+        replaced, self._games = self._games, self._games_class(**self._arguments, rand_seed=seed % 2**31)
         if replaced is not None:
             replaced.close()
 
@@ -137,26 +122,3 @@ class ProcgenBatch:
     def close(self) -> None:
         """End the games and their threads."""
         self._games.close()
-
-
-@cache
-def _load_library() -> ModuleType:
-    """
-    Import ``procgen``, and keep its shared library loaded: its pictures take a second to load.
-
-    :return: the module that makes games
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)  # it leaves a file open
-            library = import_module("procgen.env")
-    except ImportError as reason:
-        raise MissingProcgenError(f"Procgen's games need the package procgen: {reason}") from reason
-    _keep_loaded(library)
-    return library
-
-
-def _keep_loaded(library: ModuleType) -> None:
-    games = library.ProcgenGym3Env(num=1, env_name="coinrun", num_threads=0, rand_seed=0)
-    library.__dict__["_kept_by_sb3_ext_envs"] = games._c_lib
-    games.close()

@@ -26,7 +26,7 @@ GIVEN_TO_SUBCLASSES = {
 PUBLIC = {
     *("_asdict", "_fields", "_replace"),  # of named tuples, where the underscore keeps them apart from fields
     "_exit",  # of os
-    "_c_lib",  # of procgen, which only sb3_ext_envs uses, and that may not import sb3_ext
+    *("_c_lib", "_clib"),  # of procgen and procgen_gym, which only sb3_ext_envs uses, and that may not import sb3_ext
 }
 
 
