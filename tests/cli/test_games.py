@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import sb3_ext
+from openspiel import needs_openspiel
 from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
 from sb3_ext.cli import cli
 
@@ -52,6 +53,7 @@ def invoke(*arguments: Any, keys: str = "") -> Result:
     return CliRunner().invoke(cli, [str(argument) for argument in arguments], input=keys)
 
 
+@needs_openspiel
 def test_a_league_is_tables_a_picture_and_json(run: Path, tmp_path: Path) -> None:
     picture, results = tmp_path / "league.png", tmp_path / "league.json"
     arguments = ("--games", 20, "--checkpoints", 3, "--positions", 8, "--output", picture, "--json", results)
@@ -151,6 +153,7 @@ def test_mistakes_are_told_without_a_traceback(run: Path, arguments: tuple[str, 
     assert "Traceback" not in outcome.output
 
 
+@needs_openspiel
 def test_a_match_has_intervals_for_either_seat(run: Path, tmp_path: Path) -> None:
     outcome = invoke("enjoy", run, "--against", "mcts_5", "--episodes", 40, "--json", tmp_path / "match.json")
     assert outcome.exit_code == 0, outcome.output

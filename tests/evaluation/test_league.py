@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from stable_baselines3 import PPO
 
+from openspiel import needs_openspiel
 from sb3_ext.atomic import write_json
 from sb3_ext.callbacks import OpponentPoolCallback, RunCheckpointCallback
 from sb3_ext.errors import CheckpointError, ConfigError, MissingExtraError
@@ -95,6 +96,7 @@ def test_a_run_without_checkpoints_has_no_league(tmp_path: Path) -> None:
         load_agents(RunPaths(tmp_path), make_game())
 
 
+@needs_openspiel
 def test_the_anchors_are_random_and_stronger_ones() -> None:
     names = [anchor.name for anchor in make_anchors(make_game())]
     assert names == ["random", "heuristic", "alpha_beta_2", "alpha_beta_4", "mcts_100"]

@@ -32,7 +32,7 @@ class MctsOpponent:
         try:
             self._spiel: Any = import_module("pyspiel")
         except ImportError as error:
-            raise MissingExtraError("MCTS", "league") from error
+            raise MissingExtraError("MCTS", "league", "its packages need Python 3.11 or later") from error
         if rollouts < 1:
             raise ValueError(f"rollouts must be positive, but got {rollouts}")
         self.name = name or f"mcts_{rollouts}"
