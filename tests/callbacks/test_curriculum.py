@@ -92,8 +92,6 @@ def test_a_resumed_script_is_in_the_same_stage(is_exact: bool, tmp_path: Path) -
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
 def test_vector_environments_of_gymnasium_have_stages(mode: str) -> None:
-    if not hasattr(gymnasium.vector, "AutoresetMode"):
-        pytest.skip("gymnasium < 1.1 has no vector environments that reset in the same step")
     make = gymnasium.vector.SyncVectorEnv if mode == "sync" else gymnasium.vector.AsyncVectorEnv
     found = make([CorridorEnv] * 2, autoreset_mode=gymnasium.vector.AutoresetMode.SAME_STEP)
     env = GymnasiumVecEnv(found)

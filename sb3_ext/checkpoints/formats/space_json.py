@@ -89,7 +89,7 @@ def _make_space(description: Any, *, may_nest: bool) -> spaces.Space[Any]:
 
 def _make_discrete(description: Mapping[str, Any]) -> spaces.Discrete:
     dtype = _read_dtype(description)
-    # Gymnasium 1.0 has no such argument.
+    # Gymnasium 1.1 has no such argument.
     more = {} if dtype is np.int64 else {"dtype": dtype}
     return spaces.Discrete(_read_size(description["n"]), start=int(description["start"]), **more)
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import gymnasium
-from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv, VectorWrapper
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_ext.arguments import convert_lists, find_argument_problems, import_name
@@ -62,9 +62,6 @@ class GymnasiumBackend(BatchBackend):
         :raises ConfigError: if there is no such vector environment, or SB3 cannot use how it resets
         :raises MissingExtraError: if EnvPool is needed and missing
         """
-        if not hasattr(gymnasium.vector, "AutoresetMode"):
-            installed = gymnasium.__version__
-            raise ConfigError(f"parallel.mode: gymnasium needs gymnasium >= 1.1, but {installed} is installed")
         from sb3_ext.vec.vector_envs.gymnasium_vec_env import GymnasiumVecEnv
 
         with explaining_failures(factory.env_id):
@@ -185,8 +182,6 @@ def _choose_vectorization(env_id: str, mode: str | None) -> str:
 def _make_separate(
     vectorization: str, factory: EnvironmentFactory, num_envs: int, arguments: Mapping[str, Any]
 ) -> AnyVectorEnv:
-    from gymnasium.vector import AutoresetMode
-
     env_fns: list[Callable[[], Any]] = [factory] * num_envs
     if vectorization == "sync":
         return SyncVectorEnv(env_fns, **{"autoreset_mode": AutoresetMode.SAME_STEP, **arguments})
