@@ -12,6 +12,7 @@ import gymnasium
 import numpy as np
 import pytest
 from optuna import pruners, samplers
+from packaging.version import Version
 from stable_baselines3.common import atari_wrappers
 from stable_baselines3.common import callbacks as stock_callbacks
 from stable_baselines3.common.callbacks import BaseCallback
@@ -33,6 +34,14 @@ MINIMAL: dict[str, Any] = {"env": {"id": "CartPole-v1"}, "agent": {"id": "ppo"}}
 
 
 _OF_EXTRAS = ("ArrayConversion", "JaxToNumpy", "JaxToTorch", "NumpyToTorch")  # need JAX and the like, take no numbers
+
+
+OF_LATER_WRAPPERS = (
+    {"bins", "num_repeats", "obstructed_pixels_ratio", "obstruction_width", "probability_of_noise_per_pixel"}
+    if Version(gymnasium.__version__) < Version("1.3")
+    else set()
+)
+"""Arguments of wrappers that the installed Gymnasium does not have yet."""
 
 
 def find_classes(module: Any, base: type) -> list[Callable[..., Any]]:
@@ -75,7 +84,7 @@ def test_every_number_has_a_range(
     }
     assert numeric - without - ranges.keys() == set()
     known = {name for function in functions for name in read_parameters(function)}
-    assert ranges.keys() - known == set()
+    assert ranges.keys() - known <= OF_LATER_WRAPPERS
 
 
 def make_wrapper(name: str, **arguments: Any) -> dict[str, Any]:
