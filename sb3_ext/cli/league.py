@@ -29,15 +29,12 @@ OPENING_PLIES = (2, 4)
 DEFAULT_POSITIONS = 200
 
 
-class _Checkpoints(click.ParamType[Any]):
-    name = "all|best|latest|N"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | int:
-        if value in ("all", "best", "latest"):
-            return str(value)
-        if not str(value).isdecimal() or int(value) == 0:
-            self.fail(f"expected all, best, latest or a positive number, but got '{value}'", param, ctx)
-        return int(value)
+def _read_checkpoints(_context: click.Context, _option: click.Parameter, value: str) -> str | int:
+    if value in ("all", "best", "latest"):
+        return value
+    if not value.isdecimal() or int(value) == 0:
+        raise click.BadParameter(f"expected all, best, latest or a positive number, but got '{value}'")
+    return int(value)
 
 
 @click.command(short_help="Compute payoff matrix and ratings of a run that plays a game.")
@@ -48,7 +45,7 @@ class _Checkpoints(click.ParamType[Any]):
     help="Instead of the default anchors: random, heuristic, alpha_beta_N, mcts_N, perfect. Repeatable.",
 )  # fmt: skip
 @click.option(
-    "--checkpoints", type=_Checkpoints(), default="5", show_default=True, metavar="all|best|latest|N",
+    "--checkpoints", callback=_read_checkpoints, default="5", show_default=True, metavar="all|best|latest|N",
     help="Which checkpoints play; N: the best, the latest and others spread over the training.",
 )  # fmt: skip
 @click.option(
