@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
@@ -18,8 +18,13 @@ from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 AnyVectorEnv = VectorEnv[Any, Any, Any]
 RESET_MASK = "reset_mask"
 
+if TYPE_CHECKING:
+    _AnyVectorWrapper = VectorWrapper[Any, Any, Any, Any, Any]
+else:
+    _AnyVectorWrapper = VectorWrapper  # without type parameters before Gymnasium 1.4
 
-class CartPoleMaskedReset(VectorWrapper[Any, Any, Any, Any, Any]):
+
+class CartPoleMaskedReset(_AnyVectorWrapper):
     """
     Let Gymnasium's ``CartPoleVectorEnv`` reset environments by ``options={"reset_mask": mask}``.
 
