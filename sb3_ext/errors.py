@@ -31,6 +31,10 @@ class CheckpointError(Sb3ExtError):
     """A checkpoint cannot be written, found, verified or loaded."""
 
 
+class DiskError(Sb3ExtError):
+    """A file cannot be written, since the disk is full, over its quota, read-only or broken."""
+
+
 class ExportError(Sb3ExtError):
     """An agent cannot be exported, or what was exported does not act like it."""
 

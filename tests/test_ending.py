@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import resource
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from click.testing import CliRunner
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 
 import sb3_ext
+from full_disk import forbid_large_files
 from sb3_ext import resume
 from sb3_ext.agents.trained_run import TrainedRun
 from sb3_ext.algorithms.algorithm_registry import get_algorithm
@@ -19,7 +23,7 @@ from sb3_ext.callbacks import EpisodeBudgetCallback
 from sb3_ext.callbacks.measures import rollout_watch
 from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
 from sb3_ext.cli import cli
-from sb3_ext.errors import CheckpointError
+from sb3_ext.training import loop
 from sb3_ext.training.loop import train_run
 from sb3_ext.training.start import start_run
 from signal_callback import SignalCallback
@@ -200,37 +204,68 @@ def test_an_error_while_a_callback_is_closed_is_logged_and_the_others_are_closed
 
 
 @pytest.fixture
-def full_disk(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """
-    No checkpoint can be written.
+    No checkpoint can be written, since files of its size are not allowed.
 
     :return: the steps of those that were tried
     """
     tried: list[int] = []
+    add = CheckpointStore.add
 
-    def add(self: CheckpointStore, content: Any, previous: Any = None) -> None:
+    def try_to_add(self: CheckpointStore, content: Any, previous: Any = None) -> Any:
         tried.append(content.step)
-        raise CheckpointError(f"{self.name_path(content.step)} could not be written: No space left on device")
+        return add(self, content, previous)
 
-    monkeypatch.setattr(CheckpointStore, "add", add)
-    return tried
+    monkeypatch.setattr(CheckpointStore, "add", try_to_add)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    forbid_large_files()
+    yield tried
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_run_whose_last_checkpoint_cannot_be_written_fails(full_disk: list[int]) -> None:
     arguments = ["train", "--algo", "ppo", "--env", "CartPole-v1", "--total-steps", "32", "--run-dir", "run"]
     result = CliRunner().invoke(cli, [*arguments, "--set", "agent.params={n_steps: 32, batch_size: 16}"])
-    assert result.exit_code == 1, result.output
+    assert result.exit_code == 2, result.output
     assert full_disk == [32]
     run = sb3_ext.load_run("run")
-    assert (run.status, run.record.stop_reason, run.record.step) == ("failed", "no checkpoint", 32)
-    assert run.record.stop_detail is not None
-    assert "No space left on device" in run.record.stop_detail
-    assert "No space left on device" in result.output
+    assert (run.status, run.record.stop_reason, run.record.step) == ("failed", "disk error", 32)
+    path = Path("run/checkpoints/step_000000032").absolute()
+    assert run.record.stop_detail == f"checkpoint {path} could not be written: File too large"
+    assert result.output.splitlines()[-1] == f"run: failed at step 32: disk error: {run.record.stop_detail}"
+
+
+def test_a_full_disk_that_a_callback_finds_is_one_line_with_the_last_checkpoint() -> None:
+    callbacks = [
+        {"type": "checkpoint", "params": {"interval": 32}},
+        {"type": "full_disk:WritingCallback", "params": {"step": 100}},
+    ]
+    path = Path("my.yaml")
+    path.write_text(yaml.safe_dump(make_config(train={"total_steps": 320, "callbacks": callbacks})))
+    result = CliRunner().invoke(cli, ["train", str(path), "--run-dir", "run", "--quiet"])
+    assert result.exit_code == 2, result.output
+    _mock_warning, line = result.output.splitlines()
+    assert line == (
+        "run: failed at step 100: disk error: a file cannot be written: No space left on device; once that is mended, "
+        "`sb3-ext train --resume run` continues from step_000000096"
+    )
+    assert CheckpointStore(Path("run/checkpoints")).find_latest() is not None
+
+
+def test_a_full_disk_before_training_is_one_line_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_arguments: object, **_options: object) -> None:
+        Path("/dev/full").write_text("time,return\n")
+
+    monkeypatch.setattr(loop, "make_env", fail)
+    result = CliRunner().invoke(cli, ["train", "--algo", "ppo", "--env", "CartPole-v1", "--run-dir", "run", "--quiet"])
+    assert (result.exit_code, result.output) == (2, "a file cannot be written: No space left on device\n")
+    assert not Path("run").exists()
 
 
 def test_a_stopped_run_without_a_checkpoint_fails(full_disk: list[int]) -> None:
     run = train(make_config(), callback=SignalCallback(20))
-    assert (run.status, run.record.stop_reason) == ("failed", "no checkpoint")
+    assert (run.status, run.record.stop_reason) == ("failed", "disk error")
     assert full_disk == [0]
 
 

@@ -38,6 +38,7 @@ from sb3_ext.checkpoints.store.checkpoint_writer import SaveOutcome
 from sb3_ext.checkpoints.store.retention import Retention
 from sb3_ext.config.callback_schema import CheckpointParams
 from sb3_ext.config.evaluation_schema import ReturnSource
+from sb3_ext.errors import CheckpointError
 from sb3_ext.evaluation.evaluate import Evaluation
 from sb3_ext.internals.sb3 import get_total_steps
 from sb3_ext.phases import Phases
@@ -226,7 +227,7 @@ class RunCheckpointCallback(EpisodeCallback):
         if self.has_begun:
             self._saver.wait(self.model.num_timesteps)
 
-    def find_final_error(self) -> str | None:
+    def find_final_error(self) -> CheckpointError | None:
         """
         Return why the final state is not on the disk. Call it after :meth:`finish`.
 
@@ -234,7 +235,8 @@ class RunCheckpointCallback(EpisodeCallback):
         """
         if self.final_step is None or any(item.step == self.final_step for item in self.store.list_bundles()):
             return None
-        return self._saver.last_error or f"there is no checkpoint of step {self.final_step} in {self.store.directory}"
+        missing = f"there is no checkpoint of step {self.final_step} in {self.store.directory}"
+        return self._saver.last_error or CheckpointError(missing)
 
     def close(self) -> None:
         """:meth:`finish`, and end the background thread."""
@@ -335,7 +337,7 @@ class RunCheckpointCallback(EpisodeCallback):
     def _save(self, *, after_learn: bool = False) -> None:
         self._is_due = False
         if not has_finite_weights(self.model):
-            self._saver.last_error = f"the weights are not finite at step {self.model.num_timesteps}"
+            self._saver.last_error = CheckpointError(f"the weights are not finite at step {self.model.num_timesteps}")
             logger.error("%s; no checkpoint is saved", self._saver.last_error)
             return
         with self._saving():

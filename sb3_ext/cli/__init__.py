@@ -29,6 +29,7 @@ from sb3_ext.cli.resume import resume
 from sb3_ext.cli.runs import runs
 from sb3_ext.cli.train import EXIT_INTERRUPTED, train
 from sb3_ext.cli.tune import tune
+from sb3_ext.disk_errors import describe_disk_error, find_disk_error
 from sb3_ext.errors import Sb3ExtError
 from sb3_ext.runs.signals import Interrupted, ignore_signals, raising_on_sigterm
 from sb3_ext.version import __version__
@@ -38,7 +39,7 @@ _GARBAGE_THRESHOLDS = 20_000, 10, 10  # with Python's own, imports take a fifth 
 
 
 class _Group(click.Group):
-    """Prints the user's mistakes as they are: one clear message, exit status 2, no traceback."""
+    """Prints the user's mistakes and full disks as they are: one clear message, exit status 2, no traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -46,6 +47,12 @@ class _Group(click.Group):
                 return super().invoke(ctx)
         except Sb3ExtError as error:
             click.echo(str(error), err=True)
+            ctx.exit(2)
+        except OSError as error:
+            disk_error = find_disk_error(error)
+            if disk_error is None:
+                raise
+            click.echo(describe_disk_error(disk_error), err=True)
             ctx.exit(2)
         except Interrupted as error:
             ctx.exit(EXIT_TERMINATED if error.signal_name == "SIGTERM" else EXIT_INTERRUPTED)

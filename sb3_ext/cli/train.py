@@ -25,9 +25,10 @@ from sb3_ext.cli.flags import (
 )
 from sb3_ext.cli.launcher_options import with_launcher
 from sb3_ext.cli.options import ruled_option
+from sb3_ext.disk_errors import find_disk_error
 from sb3_ext.formatting import format_duration
 from sb3_ext.ranks.placement import read_placement
-from sb3_ext.runs.status import RANK_LOST
+from sb3_ext.runs.status import DISK_ERROR, RANK_LOST
 
 if TYPE_CHECKING:
     from sb3_ext.runs.run import Run
@@ -48,13 +49,13 @@ _OF_SEVERAL_RUNS: dict[str, dict[str, str]] = {
     "excludes": {"--seed": "give --seeds instead", **_NOT_OF_SEVERAL_RUNS},
 }
 
-EXIT_ERROR, EXIT_REQUEUE, EXIT_INTERRUPTED = 1, 75, 130  # 75: EX_TEMPFAIL of sysexits.h
+EXIT_ERROR, EXIT_USAGE, EXIT_REQUEUE, EXIT_INTERRUPTED = 1, 2, 75, 130  # 75: EX_TEMPFAIL of sysexits.h
 
 
 @click.command(
     short_help="Train an agent, or resume a run.",
-    epilog="Exit status: 0 done, or stopped by a stop file; 2 a mistake in the configuration or on the command line; "
-    "130 Ctrl+C; 75 SIGTERM, after saving a checkpoint; 1 any other end.",
+    epilog="Exit status: 0 done, or stopped by a stop file; 2 a mistake in the configuration or on the command line, "
+    "or a full disk; 130 Ctrl+C; 75 SIGTERM, after saving a checkpoint; 1 any other end.",
 )
 @click.argument("config_argument", metavar="[CONFIG]", required=False, shell_complete=complete_configs)
 @ruled_option(
@@ -231,17 +232,20 @@ def carry_out(start: RunStart, *, rendered: bool = False) -> int:
     with start.session.signals.ignoring_afterwards():
         try:
             train_run(start, rendered=rendered)
-        except (Sb3ExtError, KeyboardInterrupt):
+        except (Exception, KeyboardInterrupt) as error:
             if start.session.is_undone:
                 raise  # nothing was trained: the message is all there is
-        except Exception as error:
-            reason = (start.session.status.status.stop_reason or "").removeprefix("error: ")
-            click.echo(f"failed: {reason or error}", err=True)
-            click.echo(f"traceback: {_shorten(start.session.paths.log)}", err=True)
-            return EXIT_ERROR
+            if not isinstance(error, (Sb3ExtError, KeyboardInterrupt)) and find_disk_error(error) is None:
+                reason = (start.session.status.status.stop_reason or "").removeprefix("error: ")
+                click.echo(f"failed: {reason or error}", err=True)
+                click.echo(f"traceback: {_shorten(start.session.paths.log)}", err=True)
+                return EXIT_ERROR
         # Not the status on the disk, which may be full.
         record = start.session.status.status
-        _print_summary(start.run, record)
+        if record.stop_reason == DISK_ERROR:
+            click.echo(_describe_disk_error(start.run, record), err=True)
+        else:
+            _print_summary(start.run, record)
         return choose_exit_status(record)
 
 
@@ -280,7 +284,17 @@ def choose_exit_status(record: RunStatus) -> int:
         return EXIT_REQUEUE
     if record.stop_reason == "signal SIGINT":
         return EXIT_INTERRUPTED
+    if record.stop_reason == DISK_ERROR:
+        return EXIT_USAGE
     return EXIT_ERROR if record.status == "failed" else 0
+
+
+def _describe_disk_error(run: Run, record: RunStatus) -> str:
+    text = f"{_shorten(run.paths.root)}: failed at step {record.step:,}: {record.explanation}"
+    if record.last_checkpoint is None:
+        return text
+    command = f"sb3-ext train --resume {shlex.quote(_shorten(run.paths.root))}"
+    return f"{text}; once that is mended, `{command}` continues from {record.last_checkpoint}"
 
 
 def _print_summary(run: Run, record: RunStatus) -> None:

@@ -122,11 +122,13 @@ def _train_members(
     click.echo(f"{text}; up to {launcher.jobs} at a time", err=True)
 
     members = SweepMembers(sweep, missing, launcher, arguments)
-    has_failed, is_stopping = False, False
+    failures: set[int | None] = set()
+    is_stopping = False
     try:
         while not members.is_done:
             for member in members.check():
-                has_failed |= member.end.exit_status != 0 and not member.is_resumed
+                if member.end.exit_status != 0 and not member.is_resumed:
+                    failures.add(member.end.exit_status)
                 _print_end(sweep, member, signals.received)
                 if member.end.exit_status == _EXIT_USAGE and not sweep.has_runs:
                     return _EXIT_USAGE  # a mistake that all members have
@@ -139,7 +141,9 @@ def _train_members(
         members.kill()
     if signals.received is not None:
         return _EXIT_BY_SIGNAL[signals.received]
-    return _EXIT_ERROR if has_failed else 0
+    if failures == {_EXIT_USAGE}:
+        return _EXIT_USAGE  # such as a full disk
+    return _EXIT_ERROR if failures else 0
 
 
 def _describe_end(sweep: Sweep) -> tuple[str, dict[str, int]]:

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from sb3_ext.atomic import remove_abandoned, write_json, write_text
+from sb3_ext.disk_errors import describe_disk_error, find_disk_error
 from sb3_ext.errors import RunError, Sb3ExtError, find_place
 from sb3_ext.file_lock import is_locked
 from sb3_ext.interruption import Interruption, StopFile
@@ -23,7 +24,7 @@ from sb3_ext.runs.log import TrainingLog
 from sb3_ext.runs.paths import RunPaths
 from sb3_ext.runs.run import is_half_created
 from sb3_ext.runs.signals import Interrupted, SignalWatch
-from sb3_ext.runs.status import RunStatus, StatusFile, read_status, status_for
+from sb3_ext.runs.status import DISK_ERROR, RunStatus, StatusFile, read_status, status_for
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +49,8 @@ class RunSession:
     When the block ends, also by an exception, the final status with its reason is on the disk, the pid and stop files
     are removed, the log is closed, the previous signal handlers are restored and the lock is released. An exception
     makes the run ``failed`` and is raised again; an interrupt makes it ``stopped``, and is raised again unless it is
-    due to the stop file during :meth:`starting`. An :class:`Sb3ExtError` before anything was trained removes the new
-    directory; a run that it prevents from resuming keeps its earlier status, unless it was rewound.
+    due to the stop file during :meth:`starting`. An :class:`Sb3ExtError` or a full disk before anything was trained
+    removes the new directory; a run that it prevents from resuming keeps its earlier status, unless it was rewound.
 
     :ivar paths: paths of the run's files
     :ivar status: status file of the run
@@ -231,7 +232,8 @@ class RunSession:
     ) -> bool:
         self.signals.ignore_further()
         can_undo = self._is_new or self._earlier is not None
-        self.is_undone = can_undo and not self._has_trained() and isinstance(error, Sb3ExtError)
+        is_for_user = isinstance(error, Sb3ExtError) or find_disk_error(error) is not None
+        self.is_undone = can_undo and not self._has_trained() and is_for_user
         try:
             if not self.is_undone:
                 self._record_end(error)
@@ -261,8 +263,11 @@ class RunSession:
         self._remove_pid_and_stop()
 
     def _record_end(self, error: BaseException | None) -> None:
-        reason = self._choose_reason(error)
-        detail = self._stop_detail if error is None else None
+        disk_error = find_disk_error(error)
+        if disk_error is None:
+            reason, detail = self._choose_reason(error), self._stop_detail if error is None else None
+        else:
+            reason, detail = DISK_ERROR, describe_disk_error(disk_error)
         self.status.update(
             status=status_for(reason), stop_reason=reason, stop_detail=detail, phase="finished", eta_seconds=None
         )

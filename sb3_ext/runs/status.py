@@ -26,11 +26,13 @@ NO_UPDATE = "no update"
 """The stop reason of a run that reached a bound before its first update."""
 NO_CHECKPOINT = "no checkpoint"
 """The stop reason of a run whose last state could not be saved."""
+DISK_ERROR = "disk error"
+"""The stop reason of a run whose last state could not be saved, since the disk is full, read-only or broken."""
 RANK_LOST = "rank lost"
 """The stop reason of a run of which another process has ended or cannot be reached."""
 
 _COMPLETING_REASONS = {"total_steps", "total_episodes", "duration", "converged", "plateau"}
-_FAILING_REASONS = {"nan", NO_UPDATE, NO_CHECKPOINT}
+_FAILING_REASONS = {"nan", NO_UPDATE, NO_CHECKPOINT, DISK_ERROR}
 
 
 @dataclass(frozen=True)
@@ -256,9 +258,9 @@ def status_for(stop_reason: str) -> str:
     Return the status for a stop reason.
 
     :param stop_reason: ``total_steps``, ``total_episodes``, ``duration``, ``converged``, ``plateau``;
-        ``nan``, ``no update``, ``no checkpoint``, ``error: …``; ``signal SIGTERM``, ``stop file``, ``pruned``, or the
-        reason of a custom callback
-    :return: ``completed`` for the first five, ``failed`` for the next four, ``stopped`` for the others
+        ``nan``, ``no update``, ``no checkpoint``, ``disk error``, ``error: …``; ``signal SIGTERM``, ``stop file``,
+        ``pruned``, or the reason of a custom callback
+    :return: ``completed`` for the first five, ``failed`` for the next five, ``stopped`` for the others
     """
     if stop_reason in _COMPLETING_REASONS:
         return "completed"

@@ -13,8 +13,9 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from sb3_ext.callbacks import RunCheckpointCallback, StopCallback
 from sb3_ext.checkpoints.state.callback_tree import list_callbacks
+from sb3_ext.disk_errors import find_disk_error
 from sb3_ext.internals.sb3 import get_num_updates
-from sb3_ext.runs.status import NO_CHECKPOINT, NO_UPDATE, status_for
+from sb3_ext.runs.status import DISK_ERROR, NO_CHECKPOINT, NO_UPDATE, status_for
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +95,7 @@ def validate_ending(ending: Ending, model: BaseAlgorithm, checkpoints: RunCheckp
         return Ending(NO_UPDATE, _explain_no_update(ending, model))
     error = checkpoints.find_final_error()
     if error is not None:
-        return Ending(NO_CHECKPOINT, error)
+        return Ending(NO_CHECKPOINT if find_disk_error(error) is None else DISK_ERROR, str(error))
     final_step = checkpoints.final_step
     if ending.detail is None and final_step is not None and final_step < model.num_timesteps:
         lost_steps = model.num_timesteps - final_step

@@ -8,11 +8,12 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from sb3_ext.errors import TuningError
+from sb3_ext.errors import DiskError, TuningError
 from sb3_ext.launching.launcher import Launcher
 from sb3_ext.launching.task import EXIT_CANCELLED, EXIT_INTERRUPTED, Task, TaskEnd
 from sb3_ext.launching.task_pool import TaskPool
 from sb3_ext.tuning.plan import TuningPlan
+from sb3_ext.tuning.worker import EXIT_DISK_ERROR
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ class StudyWorkers:
 
         :return: whether any is left
         :raises TuningError: if one fails again and again
+        :raises DiskError: if one cannot write its files
         :raises LaunchError: if the launcher refuses all of them
         """
         for end in self._pool.check():
@@ -65,8 +67,10 @@ class StudyWorkers:
             if end.exit_status != EXIT_INTERRUPTED:
                 logger.warning("%s was lost (%s); a new one replaces it", name, end.explanation)
             return
-        self._crashes[name] += 1
         lines = end.task.read_output(_LOG_LINES)
+        if end.exit_status == EXIT_DISK_ERROR and lines:
+            raise DiskError(f"{name}: {lines[-1]}; once that is mended, the same command continues the study")
+        self._crashes[name] += 1
         if self._crashes[name] >= _MAX_CRASHES:
             text = "\n".join(lines)
             raise TuningError(f"{name} has failed {_MAX_CRASHES} times; see {end.task.log}, which ends:\n{text}")

@@ -19,12 +19,13 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_ext.callbacks.stops.trial_pruning import PRUNED
 from sb3_ext.config import Override
-from sb3_ext.errors import Sb3ExtError, TuningError
+from sb3_ext.disk_errors import find_disk_error
+from sb3_ext.errors import DiskError, Sb3ExtError, TuningError
 from sb3_ext.file_lock import is_locked
 from sb3_ext.internals.optuna import get_trial_id
 from sb3_ext.runs.paths import RunPaths
 from sb3_ext.runs.run import Run, is_half_created, is_run
-from sb3_ext.runs.status import NO_UPDATE
+from sb3_ext.runs.status import DISK_ERROR, NO_UPDATE
 from sb3_ext.training.loop import train_run
 from sb3_ext.training.resuming import AlreadyCompleted, resume_run
 from sb3_ext.training.start import RunStart, start_run
@@ -97,6 +98,7 @@ def run_trial(study: TuningStudy, claim: Claim, callbacks: Sequence[BaseCallback
     :param callbacks: further ones, for each of its trainings
     :return: how it ended
     :raises TrialInterrupted: if a signal ended it before that
+    :raises DiskError: if its files cannot be written, for which its values are not to blame
     """
     plan = study.plan
     try:
@@ -109,7 +111,11 @@ def run_trial(study: TuningStudy, claim: Claim, callbacks: Sequence[BaseCallback
         if any(math.isnan(value) for value in judged):
             return Outcome(TrialState.FAIL, error=f"the objective is NaN: {judged}")
         return Outcome(TrialState.COMPLETE, judged)
+    except DiskError:
+        raise
     except (Sb3ExtError, NothingToJudge) as error:
+        if find_disk_error(error) is not None:
+            raise DiskError(str(error)) from error
         return Outcome(TrialState.FAIL, error=str(error))
     finally:
         gc.collect()  # models and environments refer to each other: free them before the next trial
@@ -132,6 +138,8 @@ def _run_seeds(
         reason = run.record.stop_reason or ""
         if reason == NO_UPDATE:
             return None  # such values are as bad as can be, but no fault of the study
+        if reason == DISK_ERROR:
+            raise DiskError(f"{directory}: {run.record.explanation}")
         if run.record.status == "failed":
             raise TuningError(_NAN if reason == "nan" else reason.removeprefix("error: "))
         if reason in (PRUNED, _STOP_FILE):

@@ -18,6 +18,8 @@ from typing import Any
 import optuna
 
 from sb3_ext.callbacks import SignalStopCallback
+from sb3_ext.disk_errors import find_disk_error
+from sb3_ext.errors import DiskError
 from sb3_ext.launching.parent_watch import end_with_parent
 from sb3_ext.launching.task import EXIT_INTERRUPTED
 from sb3_ext.runs.signals import SignalWatch
@@ -27,6 +29,8 @@ from sb3_ext.tuning.trial_run import TrialInterrupted, run_trial
 
 logger = logging.getLogger(__name__)
 
+EXIT_DISK_ERROR = 2
+"""Exit status if files cannot be written; the last line of the output says why."""
 _IDLE_SECONDS = 1.0
 _POLL_SECONDS = 0.1
 
@@ -39,6 +43,7 @@ def work(study: TuningStudy, signals: SignalWatch, *, is_over: Callable[[], bool
     :param study: the study
     :param signals: being watched
     :param is_over: asked between two trials whether to end for another reason
+    :raises DiskError: if files cannot be written; the trial continues later
     """
     is_waiting = False
     while signals.received is None and not is_over():
@@ -66,7 +71,7 @@ def _work_on(study: TuningStudy, claim: Claim, signals: SignalWatch) -> None:
             signals.received = signals.received or str(interrupted).removeprefix("signal ")
         else:
             _wait(signals)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, DiskError):
         study.put_back(claim)
         raise
     else:
@@ -95,6 +100,11 @@ def main() -> int:
             work(open_study(TuningPlan.from_json(order["plan"])), signals)
         except KeyboardInterrupt:
             return EXIT_INTERRUPTED
+        except (DiskError, OSError) as error:
+            if not isinstance(error, DiskError) and find_disk_error(error) is None:
+                raise
+            print(error, file=sys.stderr)
+            return EXIT_DISK_ERROR
     return 0 if signals.received is None else EXIT_INTERRUPTED
 
 

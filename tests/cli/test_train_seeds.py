@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -15,7 +16,11 @@ from click.testing import CliRunner
 from mlflow import MlflowClient
 
 from sb3_ext.cli import cli
+from sb3_ext.launching.task import Task, TaskEnd
 from sb3_ext.runs.run import Run
+from sb3_ext.sweeps import sweep_members
+from sb3_ext.sweeps.sweep import Sweep
+from sb3_ext.sweeps.sweep_members import MemberEnd
 
 CONFIG = """
 env: {id: CartPole-v1, max_steps: 20}
@@ -86,6 +91,34 @@ def test_a_mistake_that_only_the_first_run_finds_ends_the_sweep() -> None:
     assert status == 2, output
     assert output.count("gravity") == 1
     assert not Path("sweep").exists()
+
+
+@pytest.mark.parametrize(("statuses", "expected"), [((2, 2), 2), ((2, 1), 1), ((2, 0), 2), ((0, 0), 0)])
+def test_a_sweep_whose_runs_find_a_full_disk_has_their_exit_status(
+    statuses: tuple[int, ...], expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class EndedMembers:
+        def __init__(self, sweep: Sweep, seeds: Sequence[int], *_others: object) -> None:
+            tasks = [Task(f"seed_{seed}", (), sweep.get_log(seed)) for seed in seeds]
+            self._ends = [
+                MemberEnd(seed, TaskEnd(task, status), is_resumed=False)
+                for seed, task, status in zip(seeds, tasks, statuses, strict=True)
+            ]
+
+        @property
+        def is_done(self) -> bool:
+            return not self._ends
+
+        def check(self) -> list[MemberEnd]:
+            ends, self._ends = self._ends, []
+            return ends
+
+        def kill(self) -> None:
+            pass
+
+    monkeypatch.setattr(sweep_members, "SweepMembers", EndedMembers)
+    monkeypatch.setattr(Sweep, "has_runs", True)  # so that it is not a mistake that all runs have
+    assert invoke("my.yaml", "--seeds", "0..1", "--run-dir", "sweep")[0] == expected
 
 
 @pytest.mark.slow

@@ -25,8 +25,6 @@ from run_digests import digest_run
 from sb3_ext import load_run
 from sb3_ext.checkpoints.bundle import versions
 from sb3_ext.checkpoints.bundle.bundle import verify_bundle
-from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
-from sb3_ext.errors import CheckpointError
 from sb3_ext.runs import session
 
 STEPS = 768
@@ -202,25 +200,22 @@ def test_a_full_disk_at_the_start_is_one_message(
 
 
 def test_a_disk_that_is_full_during_training_loses_no_earlier_checkpoint(
-    whole: Path, write_config: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    whole: Path, write_config: Callable[..., Path], tmp_path: Path
 ) -> None:
-    add = CheckpointStore.add
-
-    def add_while_there_is_space(self: CheckpointStore, content: Any, previous: Any = None) -> Any:
-        if content.step > 256:
-            raise CheckpointError(f"{self.name_path(content.step)} could not be written: No space left on device")
-        return add(self, content, previous)
-
-    command = ["train", str(write_config()), "--run-dir", str(tmp_path / "run"), "--resume"]
-    with monkeypatch.context() as patch:
-        patch.setattr(CheckpointStore, "add", add_while_there_is_space)
-        ends = run_commands(command)
-    assert [end.exit_status for end in ends] == [1, 0], ends
+    callbacks = [
+        {"type": "checkpoint", "params": {"interval": 128, "keep_last": 2}},
+        {"type": "full_disk:FullDiskCallback", "params": {"step": 300, "marker": str(tmp_path / "marker")}},
+    ]
+    command = ["train", str(write_config(train__callbacks=callbacks)), "--run-dir", str(tmp_path / "run"), "--resume"]
+    ends = run_commands(command)
+    assert [end.exit_status for end in ends] == [2, 0], ends
+    assert "could not be written: File too large; once that is mended, `sb3-ext train --resume" in ends[0].output
     assert ends[1].output == ""
     run = load_run(tmp_path / "run")
-    assert (run.status, run.record.stop_reason, run.record.last_checkpoint) == (
-        *("failed", "no checkpoint", "step_000000256"),
-    )
+    assert (run.status, run.record.stop_reason) == ("failed", "disk error")
+    # The second one is written in the background, perhaps after the disk is full.
+    assert run.record.last_checkpoint in ("step_000000128", "step_000000256")
+    assert verify_bundle((run.paths.checkpoints / "latest").resolve()).path.name == run.record.last_checkpoint
     assert [end.exit_status for end in run_commands(command)] == [0, 0]
     assert digest_run(tmp_path / "run") == digest_run(whole)
 

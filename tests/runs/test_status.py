@@ -179,6 +179,7 @@ def test_a_missing_status_is_refused(tmp_path: Path) -> None:
         ("nan", "failed"),
         ("no update", "failed"),
         ("no checkpoint", "failed"),
+        ("disk error", "failed"),
         ("error: ValueError: no (x.py:1)", "failed"),
     ],
 )

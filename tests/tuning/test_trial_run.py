@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 
 import sb3_ext
 from sb3_ext.config import load_config
-from sb3_ext.errors import ConfigError, TuningError
+from sb3_ext.errors import ConfigError, DiskError, TuningError
 from sb3_ext.reports.evaluations import read_evaluations
 from sb3_ext.runs.run import Run
 from sb3_ext.runs.run_registry import find_runs
@@ -34,7 +34,7 @@ MakePlan = Callable[..., TuningPlan]
 
 
 class FailingEnv(gym.Wrapper[Any, Any, Any, Any]):
-    """Fails in its so-manieth step, as asked for."""
+    """Fails in one of its steps."""
 
     def __init__(self, env: Any, kind: str = "error", at: int = 40) -> None:
         super().__init__(env)
@@ -47,6 +47,8 @@ class FailingEnv(gym.Wrapper[Any, Any, Any, Any]):
                 raise MemoryError("no memory left")
             if self.kind == "signal":
                 os.kill(os.getpid(), signal.SIGTERM)
+            if self.kind == "disk":
+                Path("/dev/full").write_text("an episode")
             if self.kind == "error":
                 raise ValueError("the environment broke")
         return self.env.step(action)
@@ -135,6 +137,15 @@ def test_a_study_continues_after_failures_and_stops_after_many_in_a_row(make_pla
     assert "the environment broke" in str(caught.value)
     assert [trial.state.name for trial in open_study(plan).list_trials()] == ["FAIL"] * 3
     assert (plan.directory / "trials.csv").read_text().count("the environment broke") == 3
+
+
+def test_a_full_disk_ends_the_study_and_the_trial_waits(make_plan_here: MakePlan) -> None:
+    plan = make_plan_here(env__wrappers=make_wrapper("disk"), tune__trials=1)
+
+    with pytest.raises(DiskError, match="trial_0000: disk error: a file cannot be written: No space left on device"):
+        run_study(open_study(plan), in_process=True)
+
+    assert [trial.state for trial in open_study(plan).list_trials()] == [TrialState.WAITING]
 
 
 def test_an_interrupted_trial_continues_from_its_checkpoint(make_plan_here: MakePlan) -> None:

@@ -34,7 +34,7 @@ class CheckpointSaver:
         #: called with the outcome of every save, from the training loop
         self.on_outcome: list[Callable[[SaveOutcome], None]] = []
         #: why the last save failed; ``None`` if it succeeded
-        self.last_error: str | None = None
+        self.last_error: CheckpointError | None = None
         self._store = store
         self._retention = retention
         self._lazy_writer: BundleWriter | None = None
@@ -120,7 +120,7 @@ class CheckpointSaver:
         if outcome.error is not None and not self._is_failing:
             logger.warning("no checkpoint at step %d; training continues: %s", outcome.step, outcome.error)
         self._is_failing = outcome.error is not None
-        self.last_error = None if outcome.error is None else str(outcome.error)
+        self.last_error = outcome.error
         for listener in self.on_outcome:
             listener(outcome)
 

@@ -196,6 +196,7 @@ class BundleWriter:
             error = found
         except OSError as found:
             error = CheckpointError(f"checkpoint of step {step}: {found}")
+            error.__cause__ = found
         self._outcomes.append(SaveOutcome(step, bundle, error, time.monotonic() - start))
 
     def _save(self, content: BundleContent) -> Bundle:
