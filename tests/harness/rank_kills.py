@@ -39,6 +39,7 @@ _PARAMS: dict[str, dict[str, Any]] = {
     "dqn": {"learning_starts": 50, "batch_size": 16, "buffer_size": 2000},
 }
 _GONE_SECONDS = 45.0  # torchrun kills ranks 30 seconds after SIGTERM
+_LONGEST_SECONDS = 900.0
 _LONGEST_START_SECONDS, _LONGEST_TRAINING_SECONDS = 10.0, 2.0
 
 
@@ -137,7 +138,11 @@ def _is_training(directory: Path, leader: psutil.Process) -> bool:
 
 def train_to_the_end(arguments: Sequence[str], output: Path) -> None:
     launcher = start_torchrun(arguments, output)
-    assert launcher.wait(300) == 0, output.read_text()
+    try:
+        assert launcher.wait(_LONGEST_SECONDS) == 0, output.read_text()
+    finally:
+        launcher.terminate()
+        launcher.wait()
 
 
 def end_again_and_again(algorithm: str, moments: int, total_steps: int, seed: int, directory: Path) -> list[str]:

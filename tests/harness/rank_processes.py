@@ -23,7 +23,7 @@ from click.testing import CliRunner
 from run_processes import import_before_fork
 from sb3_ext.cli import cli
 
-TIMEOUT_SECONDS = 120.0
+TIMEOUT_SECONDS = 600.0
 
 
 def find_free_port() -> int:

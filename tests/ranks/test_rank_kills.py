@@ -15,7 +15,7 @@ from sb3_ext import load_run
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)
 @pytest.mark.parametrize(("algorithm", "moments", "total_steps"), [("ppo", 20, 24_000), ("sac", 4, 3_000)])
 def test_no_end_of_torchrun_or_of_a_rank_hangs_or_loses_anything(
     run_harness: Callable[..., str], algorithm: str, moments: int, total_steps: int
