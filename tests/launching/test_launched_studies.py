@@ -23,7 +23,7 @@ from sb3_ext.runs.run_registry import find_runs
 from sb3_ext.tuning.plan import make_plan
 from sb3_ext.tuning.study import open_study
 
-TRIALS, STEPS = 4, 1024
+TRIALS, STEPS = 4, 768
 CONFIG = {
     "seed": 1,
     "env": {"id": "CartPole-v1", "max_steps": 20},
@@ -113,6 +113,28 @@ def test_a_study_on_slurm_is_finished_after_kills(
         assert len(list((slurm / "jobs").iterdir())) == 3
     finally:
         fake_slurm.shut_down(slurm)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_study_on_ray_is_finished_after_kills(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with tuning(config, "--launcher", "ray") as process:
+        wait_for_checkpoint(tmp_path / "study", process)
+        started = psutil.Process(process.pid).children(recursive=True)
+    assert {"raylet", "gcs_server"} <= {each.name() for each in started}
+    # Two agents of Ray first look for a minute for the head that is gone.
+    assert psutil.wait_procs(started, timeout=200)[1] == []
+    with tuning(config, "--launcher", "ray") as process:
+        run = wait_for_checkpoint(tmp_path / "study", process)
+        assert run.record.pid is not None
+        psutil.Process(run.record.pid).kill()
+        started = psutil.Process(process.pid).children(recursive=True)
+        output = process.communicate(timeout=600)[1]
+    assert process.returncode == 0, output
+    assert "was lost (killed by SIGKILL); a new one replaces it" in output
+    assert psutil.wait_procs(started, timeout=200)[1] == []
+    check_study(config)
 
 
 def test_python_refuses_launchers_as_the_command_does(
