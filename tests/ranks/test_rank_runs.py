@@ -19,7 +19,7 @@ import torch
 import yaml
 from stable_baselines3 import PPO
 
-from rank_kills import make_config
+from rank_kills import make_config, start_torchrun
 from rank_processes import find_free_port, make_variables, run_commands
 from run_digests import digest_run
 from sb3_ext import load_run
@@ -112,6 +112,25 @@ def test_a_run_continues_exactly_after_a_rank_was_ended(
     assert [end.exit_status for end in ends] == [0, 0], ends
     assert digest_run(tmp_path / "run") == digest_run(whole)
     assert "approximate" not in (tmp_path / "run" / "logs" / "training.log").read_text()
+
+
+@pytest.mark.slow
+def test_two_launchers_train_one_run_as_on_two_machines(
+    whole: Path, write_config: Callable[..., Path], tmp_path: Path
+) -> None:
+    options = ["--nnodes", "2", "--nproc-per-node", "1", "--local-addr", "127.0.0.1"]
+    options += ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{find_free_port()}"]
+    command = ["train", str(write_config()), "--run-dir", str(tmp_path / "run")]
+    outputs = [tmp_path / "first", tmp_path / "second"]
+    launchers = [start_torchrun(command, output, *options) for output in outputs]
+    try:
+        statuses = [launcher.wait(400) for launcher in launchers]
+    finally:
+        for launcher in launchers:
+            launcher.terminate()
+            launcher.wait()
+    assert statuses == [0, 0], [output.read_text() for output in outputs]
+    assert digest_run(tmp_path / "run") == digest_run(whole)
 
 
 def test_another_number_of_ranks_continues_with_new_episodes(whole: Path, tmp_path: Path) -> None:
