@@ -25,7 +25,7 @@ from sb3_ext.training.start import start_run
 from signal_callback import SignalCallback
 
 PARAMS: dict[str, dict[str, Any]] = {
-    "ppo": {"n_steps": 32, "batch_size": 16, "learning_rate": "linear(1e-3)"},
+    "ppo": {"n_steps": 32, "batch_size": 16, "n_epochs": 2, "learning_rate": "linear(1e-3)"},
     "dqn": {"learning_starts": 50, "batch_size": 8, "buffer_size": 300, "train_freq": 4},
 }
 
