@@ -7,6 +7,7 @@ import copy
 import hashlib
 import json
 import multiprocessing
+import os
 import random
 import sys
 from collections.abc import Callable, Iterator
@@ -40,6 +41,7 @@ from sb3_ext.checkpoints.state.training_state import (
     restore_at_boundary,
     restore_before_learn,
 )
+from sb3_ext.internals.torch import defer_compiler
 from sb3_ext.vec.backends.parallel_modes import make_backend
 
 TOTAL_STEPS = 300
@@ -296,7 +298,9 @@ def main() -> None:
     parser.add_argument("--ablations", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    defer_compiler()
     multiprocessing.set_forkserver_preload(["exactness_parts", "sb3_ext.vec.workers.worker_loop"])
+    os.environ["PYTHONPATH"] = str(Path(__file__).parent)  # the server that forks workers has not sys.path
     names = sys.stdin.read().split()
     if arguments.part == "whole-and-to-stop":
         digests = train_whole(names, arguments.folder)

@@ -20,8 +20,8 @@ import psutil
 from sb3_ext.cli import main
 from sb3_ext.runs.run import Run
 
-# What training imports, some of it late: the first optimizer imports dynamo.
-_IMPORTED_BEFORE_A_FORK = ("sb3_ext.training", "sb3_ext.reports.curves", "torch._dynamo")
+# What training imports, some of it late.
+_IMPORTED_BEFORE_A_FORK = ("sb3_ext.training", "sb3_ext.reports.curves")
 _POLL_SECONDS = 0.001
 _WAIT_SECONDS = 300.0
 _GONE_SECONDS = 20.0
