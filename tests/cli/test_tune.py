@@ -86,15 +86,14 @@ def wait_until(condition: Callable[[], Any]) -> Any:
     return found
 
 
-def test_a_study_with_two_workers(config: Callable[..., Path], start_tuning: Any) -> None:
-    process = start_tuning(config(), "--jobs", 2)
-    output, _ = process.communicate(timeout=280)
+def test_a_study_with_two_workers(config: Callable[..., Path]) -> None:
+    result = tune(config(), "--jobs", 2)
 
-    assert process.returncode == 0, output
-    assert "2/2 trials" in output
-    assert "trials     2 of 2" in output
-    assert "best       sb3-ext train runs/my/best.yaml" in output
-    assert "optuna-dashboard sqlite:///" in output
+    assert result.exit_code == 0, result.output
+    assert "2/2 trials" in result.output
+    assert "trials     2 of 2" in result.output
+    assert "best       sb3-ext train runs/my/best.yaml" in result.output
+    assert "optuna-dashboard sqlite:///" in result.output
     assert [run.name for run in find_runs(Path("runs"))] == ["trial_0000", "trial_0001"]
     assert load_config("runs/my/best.yaml").train.total_steps == 128
 
@@ -103,33 +102,13 @@ def test_a_study_with_two_workers(config: Callable[..., Path], start_tuning: Any
     assert "trials     2 of 2" in again.output
 
 
-def test_ctrl_c_ends_it_soon_and_the_same_command_continues_it(config: Callable[..., Path], start_tuning: Any) -> None:
+def test_a_killed_command_takes_its_workers_along_and_ctrl_c_ends_the_continued_study_soon(
+    config: Callable[..., Path], start_tuning: Any
+) -> None:
     path = config(train={"total_steps": 1_000_000})
     process = start_tuning(path, "--trials", 1)
-    run = Path("runs/my/trial_0000")
-    wait_until(lambda: (run / "checkpoints").exists() and any((run / "checkpoints").glob("step_*/manifest.json")))
-    workers = psutil.Process(process.pid).children()
-
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=120)
-
-    assert process.returncode == 130, output
-    assert "interrupted: the same command continues the study" in output
-    assert [worker for worker in workers if worker.is_running()] == []
-    [stopped] = find_runs(Path("runs"))
-    assert (stopped.status, stopped.record.stop_reason) == ("stopped", "signal SIGTERM")
-    steps = stopped.record.step
-
-    process = start_tuning(path, "--trials", 1, "--resume")
-    wait_until(lambda: stopped.paths.resumes.exists() and stopped.record.step > steps)
-    process.terminate()
-    process.communicate(timeout=120)
-    assert process.returncode == 75
-
-
-def test_workers_end_when_the_command_is_killed(config: Callable[..., Path], start_tuning: Any) -> None:
-    process = start_tuning(config(train={"total_steps": 1_000_000}), "--trials", 1)
-    wait_until(lambda: Path("runs/my/trial_0000/status.json").exists())
+    checkpoints = Path("runs/my/trial_0000/checkpoints")
+    wait_until(lambda: checkpoints.exists() and any(checkpoints.glob("step_*/manifest.json")))
     workers = psutil.Process(process.pid).children()
     assert workers
 
@@ -139,7 +118,19 @@ def test_workers_end_when_the_command_is_killed(config: Callable[..., Path], sta
     _, alive = psutil.wait_procs(workers, timeout=120)
     assert alive == []
     [run] = find_runs(Path("runs"))
-    assert run.status == "stopped"
+    assert (run.status, run.record.stop_reason) == ("stopped", "signal SIGTERM")
+    steps = run.record.step
+
+    process = start_tuning(path, "--trials", 1, "--resume")
+    wait_until(lambda: run.paths.resumes.exists() and run.record.step > steps)
+    workers = psutil.Process(process.pid).children()
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=120)
+
+    assert process.returncode == 130, output
+    assert "interrupted: the same command continues the study" in output
+    assert [worker for worker in workers if worker.is_running()] == []
+    assert (run.status, run.record.stop_reason) == ("stopped", "signal SIGTERM")
 
 
 @pytest.mark.slow

@@ -9,8 +9,8 @@ import pytest
 from tune_kills import Harassment
 
 
-def harass(directory: Path, storage: str | None, trials: int, kills: int, pause: float) -> None:
-    harassment = Harassment(directory, storage, trials, seed=kills)
+def harass(directory: Path, storage: str | None, trials: int, kills: int, pause: float, seed: int = 2) -> None:
+    harassment = Harassment(directory, storage, trials, seed)
 
     findings = harassment.run(kills, longest_pause_seconds=pause)
 
@@ -22,7 +22,15 @@ def harass(directory: Path, storage: str | None, trials: int, kills: int, pause:
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("storage", [None, pytest.param("journal", marks=pytest.mark.slow)])
-def test_nothing_is_lost(storage: str | None, tmp_path: Path) -> None:
+def test_nothing_is_lost_with_a_worker(storage: str | None, tmp_path: Path) -> None:
+    # tests/cli/test_tune.py kills the command.
+    harass(tmp_path, storage, trials=2, kills=1, pause=5.0)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("storage", [None, "journal"])
+def test_nothing_is_lost_with_a_worker_and_the_command(storage: str | None, tmp_path: Path) -> None:
     harass(tmp_path, storage, trials=3, kills=2, pause=5.0)
 
 
