@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -111,15 +112,25 @@ def test_every_shipped_configuration_is_named() -> None:
     assert [name for name in find_shipped_configs() if f"`{name}`" not in text] == []
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        pytest.param(code, id=f"{page}-{number}", marks=() if quick else pytest.mark.slow)
+def list_examples(*, quick: bool) -> list[Any]:
+    return [
+        pytest.param(code, id=f"{page}-{'quick-' if quick else ''}{number}")
         for page in PAGES
-        for quick in (True, False)
         for number, code in enumerate(find_examples(page, quick=quick))
-    ],
-)
+    ]
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("code", list_examples(quick=True))
+def test_quick_examples_run_in_this_process(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    exec(compile(code, "script.py", "exec"), {"__name__": "__main__"})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("code", [*list_examples(quick=True), *list_examples(quick=False)])
 def test_examples_run(code: str, tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(code)
     environment = {**os.environ, "HOME": str(tmp_path)}
