@@ -7,7 +7,9 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,7 @@ os.environ["MPLBACKEND"] = "agg"
 # Workers are forked from a server that has the heavy imports behind it.
 multiprocessing.set_forkserver_preload(["sb3_ext.vec.snapshots.snapshot_wrapper", "sb3_ext.vec.workers.worker_loop"])
 
+NOBODY = 65534
 HARNESS = Path(__file__).parent / "harness"
 TRAINING_SCRIPT = """
 import sys, time
@@ -127,3 +130,35 @@ def start_run(start_python: StartPython) -> Callable[[Path], subprocess.Popen[st
         return process
 
     return start
+
+
+@pytest.fixture
+def shared_directory() -> Iterator[Path]:
+    """A directory that other users can read, unlike ``tmp_path``."""
+    with tempfile.TemporaryDirectory(prefix="sb3_ext_shared_") as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        yield directory
+
+
+@pytest.fixture
+def write_protecting() -> Callable[[Path], AbstractContextManager[None]]:
+    """Context manager in which this process cannot write in a directory, as with a run of another user."""
+    return _protect
+
+
+@contextmanager
+def _protect(directory: Path) -> Iterator[None]:
+    modes = {path: path.stat().st_mode for path in (directory, *directory.rglob("*")) if not path.is_symlink()}
+    is_root = os.geteuid() == 0
+    for path, mode in modes.items():
+        path.chmod(mode & ~0o222)
+    if is_root:  # root may write everywhere
+        os.setresuid(NOBODY, NOBODY, 0)
+    try:
+        yield
+    finally:
+        if is_root:
+            os.setresuid(0, 0, 0)
+        for path, mode in modes.items():
+            path.chmod(mode)

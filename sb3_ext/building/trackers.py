@@ -10,8 +10,8 @@ from typing import Any
 
 from sb3_ext.building.callbacks import Callbacks
 from sb3_ext.config import RunConfig
+from sb3_ext.runs.directory_kind import SWEEP_FILE
 from sb3_ext.runs.paths import RunPaths
-from sb3_ext.runs.run_registry import SWEEP_FILE
 from sb3_ext.runs.session import RunSession
 from sb3_ext.tracking.media import find_media
 from sb3_ext.tracking.run_trackers import RunTrackers

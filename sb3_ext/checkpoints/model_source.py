@@ -9,7 +9,7 @@ from sb3_ext.checkpoints.bundle.bundle import MANIFEST, Bundle, verify_bundle
 from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
 from sb3_ext.errors import CheckpointError, RunError
 from sb3_ext.runs.run import Run, is_run
-from sb3_ext.runs.run_registry import RUNS, find_run, find_run_of
+from sb3_ext.runs.run_registry import RUNS, explain_group, find_run, find_run_of
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def find_target(target: str | Path) -> Target:
     try:
         return Target(text, find_run(text))
     except RunError:
-        if not path.is_dir():
+        if not path.is_dir() or explain_group(path) is not None:
             raise
     raise RunError(f"{path}: is neither a run nor a checkpoint: it has no status.json, no meta.json and no {MANIFEST}")
 

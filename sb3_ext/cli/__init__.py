@@ -39,7 +39,7 @@ _GARBAGE_THRESHOLDS = 20_000, 10, 10  # with Python's own, imports take a fifth 
 
 
 class _Group(click.Group):
-    """Prints the user's mistakes and full disks as they are: one clear message, exit status 2, no traceback."""
+    """Prints the user's mistakes, missing permissions and full disks as they are: one clear message, exit status 2, no traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -49,10 +49,13 @@ class _Group(click.Group):
             click.echo(str(error), err=True)
             ctx.exit(2)
         except OSError as error:
-            disk_error = find_disk_error(error)
-            if disk_error is None:
+            if isinstance(error, PermissionError) and error.filename is not None:
+                message = f"{error.filename}: {error.strerror}"
+            elif (disk_error := find_disk_error(error)) is not None:
+                message = describe_disk_error(disk_error)
+            else:
                 raise
-            click.echo(describe_disk_error(disk_error), err=True)
+            click.echo(message, err=True)
             ctx.exit(2)
         except Interrupted as error:
             ctx.exit(EXIT_TERMINATED if error.signal_name == "SIGTERM" else EXIT_INTERRUPTED)

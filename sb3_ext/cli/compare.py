@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sb3_ext.cli.completed_values import complete_run_groups
-from sb3_ext.cli.options import check_distinct_files
+from sb3_ext.cli.options import check_output_files
 from sb3_ext.cli.tables import Column, dim, format_blocks, format_table, measure_width, wrap
 from sb3_ext.formatting import name_paths, shorten_names
 
@@ -40,7 +40,7 @@ def compare(runs: tuple[str, ...], output: Path, json_path: Path | None) -> None
     """
     if output.suffix not in (".png", ".svg"):
         raise click.UsageError(f"--output {output}: expected a name that ends in .png or .svg")
-    check_distinct_files({"--output": output, "its report": output.with_suffix(".md"), "--json": json_path})
+    check_output_files({"--output": output, "its report": output.with_suffix(".md"), "--json": json_path})
     from sb3_ext.atomic import write_json, write_text
     from sb3_ext.errors import Sb3ExtError
     from sb3_ext.reports.comparability import find_differences

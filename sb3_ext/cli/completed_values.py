@@ -19,7 +19,8 @@ from click import Context, Parameter
 from click.shell_completion import CompletionItem
 
 from sb3_ext.errors import Sb3ExtError
-from sb3_ext.runs.run_registry import RUNS, SWEEP_FILE, find_run, find_runs
+from sb3_ext.runs.directory_kind import SWEEP_FILE
+from sb3_ext.runs.run_registry import RUNS, find_run, find_runs
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

@@ -14,7 +14,7 @@ from sb3_ext.cli.agent_options import agent_options
 from sb3_ext.cli.completed_values import complete_opponents
 from sb3_ext.cli.console import show_log
 from sb3_ext.cli.fast_imports import importing_sb3
-from sb3_ext.cli.options import check_distinct_files, ruled_option
+from sb3_ext.cli.options import check_output_files, ruled_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -105,7 +105,7 @@ def enjoy(
         raise click.UsageError(f"--episodes must be positive, but got {episodes}")
     if video is not None and video.suffix not in (".mp4", ".gif"):
         raise click.UsageError(f"--video: a video must be an .mp4 or a .gif file, but got '{video}'")
-    check_distinct_files({"--video": video, "--json": json_path})
+    check_output_files({"--video": video, "--json": json_path})
     target = fetch_target(target)
     if human:
         from sb3_ext.cli.human import play_person

@@ -11,7 +11,7 @@ from sb3_ext.cli.agent_options import agent_options
 from sb3_ext.cli.console import show_log
 from sb3_ext.cli.enjoy import fetch_target
 from sb3_ext.cli.fast_imports import importing_sb3
-from sb3_ext.cli.options import check_distinct_files
+from sb3_ext.cli.options import check_output_files
 
 if TYPE_CHECKING:
     from sb3_ext.exporting.onnx_model import OnnxExport
@@ -48,16 +48,12 @@ def export(
     """
     if onnx is None and web is None:
         raise click.UsageError("give --onnx FILE, --web FILE or both")
-    check_distinct_files({"--onnx": onnx, "--web": web})
+    check_output_files({"--onnx": onnx, "--web": web}, force=force)
     target = fetch_target(target)
     with importing_sb3():
         from sb3_ext.exporting.onnx_model import export_onnx
-        from sb3_ext.exporting.output_file import validate_output
         from sb3_ext.exporting.web_page import export_web
 
-    for path in (onnx, web):
-        if path is not None:
-            validate_output(path, force=force)
     arguments: dict[str, Any] = {
         "checkpoint": checkpoint, "env_id": env_id, "algorithm": algo, "trust": trust, "force": force,
     }  # fmt: skip

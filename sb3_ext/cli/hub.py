@@ -57,12 +57,17 @@ def push(
     The repository is a run directory without what only a resume needs, and without names of machines and paths.
     """
     from sb3_ext.errors import RunError
-    from sb3_ext.hub.hub_client import upload_folder, validate_name
+    from sb3_ext.hub.hub_client import check_client, upload_folder, validate_name
     from sb3_ext.hub.published_run import write_publication
+    from sb3_ext.output_file import validate_output_directory
 
     validate_name(name)
-    if output is not None and output.exists():
-        raise RunError(f"{output}: exists already")
+    if output is None:
+        check_client()
+    elif output.exists():
+        raise RunError(f"{output}: exists already; give another one with --output, or remove it")
+    else:
+        validate_output_directory(output)
     with show_log(quiet=True, verbose=False), tempfile.TemporaryDirectory(prefix="sb3_ext_hub_") as temporary:
         folder = output or Path(temporary) / "run"
         written = write_publication(run, name, folder, checkpoint=checkpoint, episodes=episodes, film=film)

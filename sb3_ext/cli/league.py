@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +13,9 @@ from sb3_ext.cli.completed_values import complete_opponents, complete_runs
 from sb3_ext.cli.console import show_log
 from sb3_ext.cli.fast_imports import importing_sb3
 from sb3_ext.cli.league_tables import print_exploitation, print_league
-from sb3_ext.cli.options import check_distinct_files, ruled_option
+from sb3_ext.cli.options import check_output_files, ruled_option
 from sb3_ext.cli.position_tables import print_positions
+from sb3_ext.output_file import validate_output_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -89,10 +89,7 @@ def league(
     """
     if output.suffix not in (".png", ".svg"):
         raise click.UsageError(f"--output {output}: expected a name that ends in .png or .svg")
-    check_distinct_files({"--output": output, "--json": json_path})
-    for path in (output, json_path):
-        if path is not None and not os.access(path.absolute().parent, os.W_OK):  # before any game is played
-            raise click.UsageError(f"{path}: cannot be written: its directory does not exist or is write-protected")
+    check_output_files({"--output": output, "--json": json_path})
     with importing_sb3():
         from sb3_ext.building.game_environments import compute_eval_shares, make_configured_game
         from sb3_ext.building.run_config import load_run_config
@@ -106,6 +103,8 @@ def league(
     config = load_run_config(found.paths, trust=trust)
     if config.game is None:
         raise RunError(f"{found.paths.root}: expected a run of a two-player game, found one of {config.task_id}")
+    if exploit is not None:
+        validate_output_directory(found.paths.exploiters)
     with show_log(quiet=False, verbose=False):
         board = make_configured_game(config, 1)
         agents = load_agents(found.paths, board, checkpoints, seed=seed, trust=trust)
@@ -124,11 +123,7 @@ def league(
                 on_match=on_match,
             )
         per_cell = DEFAULT_POSITIONS if positions is None else positions
-        judged = (
-            None
-            if no_positions
-            else measure_players(board, played.players, per_cell, seed, is_required=positions is not None)
-        )
+        judged = None if no_positions else measure_players(board, played.players, per_cell, seed, is_required=positions is not None)
     print_league(played)
     if judged is not None:
         print_positions(played, judged)

@@ -1,4 +1,4 @@
-"""Options with rules: which other options exclude them, and which ones they need."""
+"""Options with rules: which other options exclude them, which ones they need, and which files they can write."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+from sb3_ext.output_file import validate_output
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -81,12 +83,14 @@ def name_parameter(parameter: click.Parameter) -> str:
     return (parameter.metavar or parameter.human_readable_name).strip("[]")
 
 
-def check_distinct_files(paths: Mapping[str, Path | None]) -> None:
+def check_output_files(paths: Mapping[str, Path | None], *, force: bool = True) -> None:
     """
-    Refuse to write two results into one file.
+    Check before the work that all results can be written, each into a file of its own.
 
     :param paths: what is written, such as ``--json`` -> the file, ``None`` if there is none
+    :param force: replace existing files
     :raises click.UsageError: if two are the same
+    :raises RunError: if one cannot be written
     """
     names: dict[Path, str] = {}
     for name, path in paths.items():
@@ -95,6 +99,7 @@ def check_distinct_files(paths: Mapping[str, Path | None]) -> None:
             if place in names:
                 raise click.UsageError(f"{names[place]} and {name} both write {path}: give two names")
             names[place] = name
+            validate_output(path, force=force)
 
 
 def _is_given(parameter: click.Parameter, opts: Mapping[str, Any]) -> bool:

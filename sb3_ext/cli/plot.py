@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sb3_ext.cli.completed_values import complete_run_groups
-from sb3_ext.cli.options import check_distinct_files
+from sb3_ext.cli.options import check_output_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,7 +38,7 @@ def plot(runs: tuple[str, ...], output: Path, x: str, average: str, csv: Path | 
     """
     if output.suffix not in (".png", ".svg"):
         raise click.UsageError(f"--output {output}: expected a name that ends in .png or .svg")
-    check_distinct_files({"--output": output, "--csv": csv})
+    check_output_files({"--output": output, "--csv": csv})
     from sb3_ext.errors import Sb3ExtError
     from sb3_ext.reports.curves import plot_curves
     from sb3_ext.reports.evaluations import read_evaluations

@@ -27,11 +27,12 @@ def prune(runs: tuple[str, ...], keep_last: int, keep_best: int, yes: bool, root
     """
     from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
     from sb3_ext.checkpoints.store.retention import Retention
-    from sb3_ext.runs.run_registry import check_removable
+    from sb3_ext.output_file import validate_output_directory
+    from sb3_ext.runs.run_registry import check_ended
 
     found = [find_named_run(run, root) for run in runs]
     for run in found:
-        check_removable(run)
+        check_ended(run, "its checkpoints cannot be removed")
     for run in found:
         store = CheckpointStore(run.paths.checkpoints)
         retention = Retention(keep_last, keep_best)
@@ -39,6 +40,7 @@ def prune(runs: tuple[str, ...], keep_last: int, keep_best: int, yes: bool, root
         if not doomed and not aside:
             click.echo(f"{run.name}: nothing to remove")
             continue
+        validate_output_directory(store.directory)
         if not yes:
             confirm(f"{run.name}: remove {_count(len(doomed), len(store.list_bundles()), len(aside))}?")
         before = run.measure_bytes()

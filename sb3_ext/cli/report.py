@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from sb3_ext.cli.completed_values import complete_run_groups
+from sb3_ext.cli.options import check_output_files
 
 
 @click.command(short_help="Write a report of a run: one HTML file with curves, evaluations, set-up.")
@@ -29,6 +30,7 @@ def report(run: str, output: Path, films: tuple[Path, ...], force: bool) -> None
     """
     if output.suffix not in (".html", ".htm"):
         raise click.UsageError(f"--output {output}: expected a name that ends in .html")
+    check_output_files({"--output": output}, force=force)
     from sb3_ext.reports.run_report.report_page import write_report
     from sb3_ext.runs.run_registry import find_run_group
 

@@ -26,7 +26,6 @@ from sb3_ext.checkpoints.formats.space_json import describe_space
 from sb3_ext.errors import ExportError, MissingExtraError, describe_error
 from sb3_ext.exporting.action_comparison import CHECKED_OBSERVATIONS, ActionComparison
 from sb3_ext.exporting.observation_source import PlayingAgent, PredictedBatch, open_agent
-from sb3_ext.exporting.output_file import validate_output, write_output
 from sb3_ext.exporting.policy_graph import (
     ACTION_MASKS,
     ACTIONS,
@@ -38,6 +37,7 @@ from sb3_ext.exporting.policy_graph import (
     PolicyGraph,
 )
 from sb3_ext.internals.torch import skipping_distribution_checks
+from sb3_ext.output_file import validate_output, write_output
 from sb3_ext.version import __version__
 
 _BATCH = "batch"

@@ -22,9 +22,9 @@ from sb3_ext.errors import ExportError
 from sb3_ext.exporting.action_comparison import CHECKED_OBSERVATIONS, ActionComparison
 from sb3_ext.exporting.network_replica import NetworkReplica
 from sb3_ext.exporting.observation_source import PlayingAgent, open_agent
-from sb3_ext.exporting.output_file import validate_output, write_output
 from sb3_ext.exporting.page_registry import PageEnvironment, find_page_environment
 from sb3_ext.exporting.web_network import describe_network
+from sb3_ext.output_file import validate_output, write_output
 from sb3_ext.version import __version__
 
 _OF_DRAWING = {"render_mode", "screen_height"}

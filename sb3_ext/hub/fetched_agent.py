@@ -10,6 +10,7 @@ from sb3_ext.cache_directory import find_cache_root
 from sb3_ext.config.rl_zoo.agent_folder import is_zoo_agent
 from sb3_ext.errors import RunError
 from sb3_ext.hub.hub_client import HUB_PREFIX, HubError, download_folder, validate_name
+from sb3_ext.output_file import validate_output_directory
 from sb3_ext.runs.paths import FETCHED_MARK
 from sb3_ext.runs.run import is_run
 
@@ -40,6 +41,7 @@ def pull_agent(target: str, folder: Path) -> Path:
     name, revision = _parse(target)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RunError(f"{folder}: exists already; give another one with --output")
+    validate_output_directory(folder)
     partial = folder.with_name(f".{folder.name}.unfinished")
     try:
         found = _fetch(name, revision, partial).relative_to(partial)

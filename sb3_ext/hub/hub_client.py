@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,16 @@ def validate_name(name: str) -> None:
     """
     if _NAME.fullmatch(name) is None:
         raise HubError(f"{name}: expected the name of a repository on the Hugging Face Hub, such as user/name")
+
+
+def check_client() -> None:
+    """
+    Check before the work that the Hub's client is installed.
+
+    :raises MissingExtraError: if it is not
+    """
+    if find_spec("huggingface_hub") is None:
+        raise MissingExtraError("the Hugging Face Hub", "hub")
 
 
 def _make_client() -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from sb3_ext.errors import RunError
 from sb3_ext.file_lock import is_locked
+from sb3_ext.runs.directory_kind import STUDY, SWEEP, SWEEP_FILE, find_kind
 from sb3_ext.runs.lock import RunLock
 from sb3_ext.runs.paths import RUN_LINK
 from sb3_ext.runs.run import LIVE_STATUSES, STALE_AFTER_SECONDS, Run, is_run
@@ -19,8 +21,11 @@ from sb3_ext.runs.run import LIVE_STATUSES, STALE_AFTER_SECONDS, Run, is_run
 RUNS = Path("runs")
 """Directory in which runs are created and found by name."""
 
-SWEEP_FILE = "sweep.json"
-"""File of a directory whose runs differ only in their seeds."""
+_SHOWN_MEMBERS = 3
+_CONTINUE = {
+    SWEEP: "to continue the sweep, give the same `sb3-ext train --seeds` command again",
+    STUDY: "to continue the study, give the same `sb3-ext tune` command again",
+}
 
 
 def find_runs(root: Path, *, stale_after_seconds: float = STALE_AFTER_SECONDS) -> list[Run]:
@@ -50,7 +55,8 @@ def find_run(text: str, root: Path = RUNS, *, stale_after_seconds: float = STALE
     :param root: directory in which runs are found by name
     :param stale_after_seconds: see :class:`Run`
     :return: the run
-    :raises RunError: if there is no such run; the message suggests the most similar name, or the run of a given file
+    :raises RunError: if there is no such run; the message suggests the most similar name, the run of a given file, or
+        the runs of a given sweep or study
     """
     for directory in (Path(text), root / text):
         if is_run(directory):
@@ -61,6 +67,9 @@ def find_run(text: str, root: Path = RUNS, *, stale_after_seconds: float = STALE
         return matches[0]
     if matches:
         raise RunError(f"{text}: several runs have this name: {', '.join(str(run.paths.root) for run in matches)}")
+    for directory in (Path(text), root / text):
+        if (explanation := explain_group(directory)) is not None:
+            raise RunError(explanation)
     if Path(text).exists():
         if (owner := _find_owner(Path(text))) is not None:
             raise RunError(f"{text}: expected a run, found a part of one; its run is {owner}")
@@ -88,6 +97,23 @@ def find_run_group(text: str, root: Path = RUNS) -> list[Run]:
     return runs
 
 
+def explain_group(directory: Path) -> str | None:
+    """
+    :param directory: any path
+    :return: message for a user who names a sweep or a study where a single run is expected: its runs, and what to do;
+        ``None`` if the directory is neither
+    """
+    kind = find_kind(directory)
+    if kind not in _CONTINUE:
+        return None
+    names = [str(run.paths.root.relative_to(directory)) for run in find_runs(directory)]
+    if not names:
+        return f"{directory}: is {kind} that has no runs yet; {_CONTINUE[kind]}"
+    shown = ", ".join(names[:_SHOWN_MEMBERS]) + (", …" if len(names) > _SHOWN_MEMBERS else "")
+    count = "the run" if len(names) == 1 else f"the {len(names)} runs"
+    return f"{directory}: is {kind} with {count} {shown}: name one, such as {directory / names[0]}; {_CONTINUE[kind]}"
+
+
 def find_run_of(checkpoint: Path) -> Run | None:
     """
     :param checkpoint: directory of a checkpoint; its path may contain symbolic links
@@ -100,9 +126,23 @@ def find_run_of(checkpoint: Path) -> Run | None:
 
 def check_removable(run: Run) -> None:
     """
-    Raise an error if a run is running, so that it cannot be removed.
+    Raise an error if a run cannot be removed.
+
+    :param run: a run
+    :raises RunError: if it is running, or may not be deleted, also if only its last part may not
+    """
+    check_ended(run)
+    for place in (run.paths.root, run.paths.root.absolute().parent):
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise RunError(f"{run.paths.root}: cannot be removed: no permission to write in {place}")
+
+
+def check_ended(run: Run, refused: str = "cannot be removed") -> None:
+    """
+    Raise an error if a run is running.
 
     :param run: a run; if its status is corrupt, only its lock is checked
+    :param refused: what cannot be done, for the message
     :raises RunError: if it is running
     """
     try:
@@ -110,7 +150,7 @@ def check_removable(run: Run) -> None:
     except RunError:
         is_live = is_locked(run.paths.lock) is True
     if is_live:
-        raise _make_refusal(run)
+        raise _make_refusal(run, refused)
 
 
 def remove_run(run: Run) -> None:
@@ -128,7 +168,7 @@ def remove_run(run: Run) -> None:
         finally:
             lock.release()
     except BlockingIOError:
-        raise _make_refusal(run) from None
+        raise _make_refusal(run, "cannot be removed") from None
     except OSError as error:
         raise RunError(f"{run.paths.root}: cannot be removed: {error.strerror or error}") from error
 
@@ -160,5 +200,7 @@ def _list_directories(parent: Path) -> list[Path]:
         return [Path(entry.path) for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
 
 
-def _make_refusal(run: Run) -> RunError:
-    return RunError(f"{run.paths.root}: cannot be removed: the run is still running; stop it first")
+def _make_refusal(run: Run, refused: str) -> RunError:
+    root = run.paths.root
+    stop = f"sb3-ext runs stop {shlex.quote(str(root))}"
+    return RunError(f"{root}: {refused}: the run is still running; end it first with `{stop}`")

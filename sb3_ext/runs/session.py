@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import shlex
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,7 @@ from sb3_ext.disk_errors import describe_disk_error, find_disk_error
 from sb3_ext.errors import RunError, Sb3ExtError, find_place
 from sb3_ext.file_lock import is_locked
 from sb3_ext.interruption import Interruption, StopFile
+from sb3_ext.runs.directory_kind import STUDY, SWEEP, find_kind
 from sb3_ext.runs.environment import list_requirements
 from sb3_ext.runs.lock import RunLock
 from sb3_ext.runs.log import TrainingLog
@@ -339,7 +341,13 @@ def _is_unused(paths: RunPaths) -> bool:
 
 def _make_refusal(paths: RunPaths) -> RunError:
     if is_locked(paths.lock):
-        return RunError(f"{paths.root}: another process{_find_owner(paths)} owns this run directory")
+        return RunError(
+            f"{paths.root}: another process{_find_owner(paths)} owns this run directory; `sb3-ext runs watch` shows "
+            f"running runs, `sb3-ext runs stop {shlex.quote(str(paths.root))}` ends this one"
+        )
+    kind = find_kind(paths.root)
+    if kind in (SWEEP, STUDY):
+        return RunError(f"{paths.root}: is {kind}; a run needs a directory of its own: give another --run-dir")
     return RunError(
         f"{paths.root}: exists and is not empty; a run is never overwritten: give another directory, or resume the run"
     )

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from sb3_ext.atomic import write_json
 from sb3_ext.errors import RunError
+from sb3_ext.runs.directory_kind import RUN, STUDY, SWEEP_FILE, find_kind
 from sb3_ext.runs.lock import RunLock
 from sb3_ext.runs.run import Run, is_half_created, is_run
-from sb3_ext.runs.run_registry import SWEEP_FILE
 
 
 class Sweep:
@@ -32,8 +32,9 @@ class Sweep:
         self.directory = directory
         self._is_new = not directory.exists()
         file = directory / SWEEP_FILE
-        if is_run(directory):
-            raise RunError(f"{directory}: is a run; --seeds needs a directory of its own: give another --run-dir")
+        kind = find_kind(directory)
+        if kind in (RUN, STUDY):
+            raise RunError(f"{directory}: is {kind}; --seeds needs a directory of its own: give another --run-dir")
         if directory.is_dir() and any(directory.iterdir()) and not file.exists():
             raise RunError(f"{directory}: is neither empty nor a sweep; give another --run-dir")
         try:

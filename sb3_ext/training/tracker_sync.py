@@ -6,6 +6,7 @@ from sb3_ext.building.run_config import load_run_config
 from sb3_ext.building.trackers import describe_tracked_run
 from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
 from sb3_ext.errors import RunError
+from sb3_ext.output_file import validate_output_directory
 from sb3_ext.runs.lock import RunLock
 from sb3_ext.runs.run import Run
 from sb3_ext.tracking.delivery import SyncOutcome
@@ -25,15 +26,19 @@ def sync_trackers(run: Run) -> list[SyncOutcome]:
 
     :param run: the run
     :return: how it went, by tracker
-    :raises RunError: if the run is training, or has no tracker but TensorBoard
+    :raises RunError: if the run is training, has no tracker but TensorBoard, or cannot be written
     :raises Sb3ExtError: if a tracker refuses it
     """
     paths = run.paths
+    for place in (paths.root, paths.tracking_journal.parent):  # what is sent is recorded there
+        validate_output_directory(place)
     record = run.record  # before the lock, by which it would seem to be running
     try:
         lock = RunLock(paths.lock)
     except BlockingIOError:
         raise RunError(f"{paths.root}: is running, and its own process serves its trackers; stop it first") from None
+    except OSError as error:
+        raise RunError(f"{paths.lock}: cannot be written: {error.strerror or error}") from error
     try:
         config = load_run_config(paths)
         trackers = {name: tracker for name, tracker in make_trackers(config.tracking).items() if not tracker.rewinds}

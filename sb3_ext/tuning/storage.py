@@ -15,6 +15,7 @@ from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy.pool import NullPool
 
 from sb3_ext.errors import TuningError
+from sb3_ext.runs.directory_kind import STUDY_DATABASE, STUDY_JOURNAL
 from sb3_ext.tuning.exclusion import Exclusion, exclude_by_file, exclude_by_server
 from sb3_ext.tuning.optuna_journal import open_journal
 
@@ -55,9 +56,9 @@ def complete_storage(storage: str | None, directory: Path, *, is_distributed: bo
             )
         storage = storage or JOURNAL
     if storage is None:
-        return f"sqlite:///{directory.absolute() / 'study.db'}"
+        return f"sqlite:///{directory.absolute() / STUDY_DATABASE}"
     if storage == JOURNAL:
-        return f"journal:///{directory.absolute() / 'study.journal'}"
+        return f"journal:///{directory.absolute() / STUDY_JOURNAL}"
     scheme, separator, rest = storage.partition("://")
     kind = scheme.partition("+")[0]
     if not separator or kind not in (JOURNAL, "sqlite", *_SERVERS):
@@ -68,6 +69,15 @@ def complete_storage(storage: str | None, directory: Path, *, is_distributed: bo
     if not path or path.startswith(":"):
         raise TuningError(f"tune.storage: expected a file, such as {scheme}:///study.db, found '{storage}'")
     return f"{scheme}:///{Path(path).absolute()}"
+
+
+def find_file(url: str) -> Path | None:
+    """
+    :param url: from :func:`complete_storage`
+    :return: the file of a storage; ``None`` if it is on a server
+    """
+    scheme, _, path = url.partition(":///")
+    return None if scheme.partition("+")[0].partition(":")[0] in _SERVERS else Path(path)
 
 
 def hide_password(storage: str) -> str:
@@ -89,7 +99,8 @@ def open_storage(url: str, study: str) -> OpenStorage:
     try:
         if kind in _SERVERS:
             return _open_server(url, study)
-        path = Path(url.partition(":///")[2])
+        path = find_file(url)
+        assert path is not None
         path.parent.mkdir(parents=True, exist_ok=True)
         exclusion = exclude_by_file(path.with_name(path.name + ".study-lock"))
         with exclusion():  # tables are made by one process

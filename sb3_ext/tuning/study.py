@@ -20,11 +20,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sb3_ext.errors import RunError, TuningError
 from sb3_ext.internals.optuna import get_trial_id
+from sb3_ext.output_file import validate_output_directory
+from sb3_ext.runs.directory_kind import RUN, SWEEP, find_kind
 from sb3_ext.runs.run import Run, is_run
 from sb3_ext.tuning.optuna_samplers import make_pruner, make_sampler
 from sb3_ext.tuning.ownership import OWNER, Vigil, describe_owner, get_claim
 from sb3_ext.tuning.plan import TuningPlan
-from sb3_ext.tuning.storage import OpenStorage, hide_password, open_storage
+from sb3_ext.tuning.storage import OpenStorage, find_file, hide_password, open_storage
 
 logger = logging.getLogger(__name__)
 
@@ -173,8 +175,14 @@ def open_study(plan: TuningPlan, *, must_exist: bool = False) -> TuningStudy:
     :param plan: what it does
     :param must_exist: do not create it
     :return: the study
-    :raises TuningError: if its storage cannot be reached, it is another study than the plan's, or it does not exist
+    :raises TuningError: if its storage cannot be reached, it is another study than the plan's, it does not exist, or
+        its directory is that of a run or a sweep; nothing is created then
+    :raises RunError: if its directory cannot be written
     """
+    _validate_directory(plan)
+    file = find_file(plan.storage)
+    if must_exist and file is not None and not file.exists():
+        raise _make_missing_error(plan)
     opened = open_storage(plan.storage, plan.name)
     with opened.exclusion():
         pruner = make_pruner(plan.config, plan.settings)
@@ -183,11 +191,8 @@ def open_study(plan: TuningPlan, *, must_exist: bool = False) -> TuningStudy:
             study = optuna.load_study(study_name=plan.name, storage=opened.storage, sampler=sampler, pruner=pruner)
         except KeyError:
             if must_exist:
-                raise TuningError(
-                    f"there is no study '{plan.name}' in {hide_password(plan.storage)} to continue; "
-                    "leave out --resume to create it"
-                ) from None
-            _check_directory(plan)
+                raise _make_missing_error(plan) from None
+            _check_trials(plan)
             study = optuna.create_study(
                 study_name=plan.name,
                 storage=opened.storage,
@@ -230,7 +235,22 @@ def _describe_differences(plan: TuningPlan, known: dict[str, Any], now: dict[str
     return "\n".join([head, *lines])
 
 
-def _check_directory(plan: TuningPlan) -> None:
+def _validate_directory(plan: TuningPlan) -> None:
+    kind = find_kind(plan.directory)
+    if kind in (RUN, SWEEP):
+        raise TuningError(
+            f"{plan.directory}: is {kind}; a study needs a directory of its own: give another --study-dir"
+        )
+    validate_output_directory(plan.directory)
+
+
+def _make_missing_error(plan: TuningPlan) -> TuningError:
+    return TuningError(
+        f"there is no study '{plan.name}' in {hide_password(plan.storage)} to continue; leave out --resume to create it"
+    )
+
+
+def _check_trials(plan: TuningPlan) -> None:
     """Refuse a directory with trials of another study: they would be taken for trials of this one."""
     left = sorted(plan.directory.glob(f"{TRIAL_PREFIX}*"))
     if left:

@@ -15,6 +15,7 @@ from sb3_ext.config import Override
 from sb3_ext.launching.launcher import Launcher
 from sb3_ext.launching.launcher_registry import LOCAL, load_launcher_class, opening_launcher
 from sb3_ext.launching.local_launcher import LocalLauncher
+from sb3_ext.runs.directory_kind import STUDY_LOG
 from sb3_ext.runs.log import TrainingLog
 from sb3_ext.runs.signals import SignalWatch
 from sb3_ext.tuning.failures import FailureWatch
@@ -92,7 +93,7 @@ def run_study(
     """
     plan = study.plan
     plan.directory.mkdir(parents=True, exist_ok=True)
-    with closing(TrainingLog(plan.directory / "tune.log")), SignalWatch() as signals:
+    with closing(TrainingLog(plan.directory / STUDY_LOG)), SignalWatch() as signals:
         results = _Results(study)
         if not study.is_complete():
             ended = sum(trial.state.is_finished() for trial in study.list_trials())

@@ -139,7 +139,6 @@ def test_enjoy_writes_a_video(trained: Path) -> None:
             ["CHECKPOINT", "--checkpoint", "latest"],
             "is a single checkpoint; leave out --checkpoint latest, or name the run",
         ),
-        (["RUN", "-e", "1", "--json", "no/such/place.json"], "no/such/place.json: cannot be written"),
     ],
 )
 def test_mistakes_exit_with_2(arguments: list[str], message: str, trained: Path) -> None:
@@ -190,7 +189,6 @@ def test_plots_a_run(trained: Path) -> None:
     for arguments, message in (
         (["nothing"], "no run with this path"),
         ([str(trained), "-o", "a.xyz"], "a.xyz"),
-        ([str(trained), "-o", "no/such/a.png"], "cannot be written"),
     ):
         result = runner.invoke(cli, ["plot", *arguments])
         assert result.exit_code == 2, result.output

@@ -140,9 +140,10 @@ def test_the_same_seed_gives_the_same_league(run: Path, tmp_path: Path) -> None:
         (("--exploit", "0"), "x>0"),
         (("--checkpoints", "0"), "expected all, best, latest or a positive number, but got '0'"),
         (("--output", "league.txt"), "expected a name that ends in .png or .svg"),
-        (("--output", "no/such/folder/league.png"), "cannot be written: its directory does not exist"),
-        (("--json", "no/such/folder/league.json"), "cannot be written: its directory does not exist"),
-        (("--against", "nobody"), "unknown opponent 'nobody'"),
+        (
+            ("--against", "nobody"),
+            "unknown opponent 'nobody'",
+        ),
         (("--against", "alpha_beta_0"), "expected a positive number, found 0"),
     ],
 )

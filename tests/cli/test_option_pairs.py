@@ -193,6 +193,7 @@ REPLACED: dict[str, list[str]] = {
             "building.game_environments:make_configured_game",
         ),
         *("selfplay.matches.round_robin:play_league", "cli.league:_plot", "cli.league:_write", "cli.league:_exploit"),
+        "cli.league:validate_output_directory",
         *(
             "evaluation.league_positions:measure_players",
             "cli.league:print_positions",
@@ -200,11 +201,11 @@ REPLACED: dict[str, list[str]] = {
         ),
     ],
     "hub push": [
-        *("hub.published_run:write_publication", "hub.hub_client:upload_folder"),
+        *("hub.published_run:write_publication", "hub.hub_client:upload_folder", "hub.hub_client:check_client"),
         *("cli.hub:show_log", "cli.hub:_print_publication"),
     ],
     "export": [
-        *("exporting.onnx_model:export_onnx", "exporting.web_page:export_web", "exporting.output_file:validate_output"),
+        *("exporting.onnx_model:export_onnx", "exporting.web_page:export_web"),
         *("cli.export:_print_onnx", "cli.export:_print_web", "cli.export:show_log"),
     ],
     "plot": [
@@ -236,6 +237,7 @@ REPLACED: dict[str, list[str]] = {
     "runs prune": [
         "checkpoints.store.retention:Retention",
         "checkpoints.store.checkpoint_store:CheckpointStore",
+        "output_file:validate_output_directory",
         "cli.prune:confirm",
     ],
     "runs resume": ["training.resuming:resume_run", "cli.resume:carry_out", "cli.resume:show_log"],

@@ -351,6 +351,6 @@ def test_remove_refuses_a_live_run_and_then_removes_none(root: Path) -> None:
     add_run(root / "a")
     add_run(root / "b", "running")
 
-    with pytest.raises(RunError, match="stop it first"):
+    with pytest.raises(RunError, match="end it first with `sb3-ext runs stop"):
         invoke("remove", "a", "b", "--yes")
     assert (root / "a").exists()

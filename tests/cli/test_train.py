@@ -206,7 +206,8 @@ def test_the_second_of_two_processes_is_refused(start_run: Callable[[Path], subp
     process = start_run(Path("run"))
     result = invoke(*PPO, "-o", "run")
     assert result.exit_code == 2
-    assert f"(pid {process.pid}) owns this run directory" in result.stderr
+    assert f"(pid {process.pid}) owns this run directory; `sb3-ext runs watch` shows" in result.stderr
+    assert f"`sb3-ext runs stop {Path('run').absolute()}` ends this one" in result.stderr
     assert Run(Path("run")).status == "running"
 
 

@@ -97,7 +97,7 @@ def test_the_model_has_the_whole_path_from_observation_to_action(run: Path) -> N
         (["RUN"], "give --onnx FILE, --web FILE or both"),
         (["RUN", "--onnx", "a.onnx", "--web", "a.onnx"], "--onnx and --web both write a.onnx: give two names"),
         (["nothing", "--onnx", "a.onnx"], "nothing: no run with this path"),
-        (["RUN", "--onnx", "here.onnx"], "here.onnx: exists already; add --force (force=True) to replace it"),
+        (["RUN", "--onnx", "here.onnx"], "here.onnx: exists already; add --force to replace it"),
         (["RUN", "--onnx", "folder"], "folder: is a directory; give the name of a file"),
         (["RUN", "--onnx", "no/such/a.onnx"], "a.onnx: cannot be written: there is no directory no/such"),
         (["RUN", "--onnx", "a.onnx", "--checkpoint", "7"], "no checkpoint of step 7"),

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from sb3_ext.atomic import write_json
+from sb3_ext.checkpoints.model_source import find_target
 from sb3_ext.errors import RunError
+from sb3_ext.runs.directory_kind import STUDY_DATABASE, STUDY_LOG, SWEEP_FILE
 from sb3_ext.runs.lock import RunLock
 from sb3_ext.runs.paths import RUN_LINK
 from sb3_ext.runs.run import Run
@@ -113,6 +115,31 @@ def test_a_checkpoint_on_another_disk_is_refused_with_the_name_of_its_run(tmp_pa
         find_run(str(checkpoint))
 
 
+@pytest.mark.parametrize(
+    ("file", "names", "explanation"),
+    [
+        (SWEEP_FILE, ["seed_10", "seed_2"], "is a sweep with the 2 runs seed_2, seed_10: name one, such as {}/seed_2; "
+         "to continue the sweep, give the same `sb3-ext train --seeds` command again"),
+        (STUDY_DATABASE, [f"trial_{number}" for number in range(4)], "is a study with the 4 runs trial_0, trial_1, "
+         "trial_2, …: name one, such as {}/trial_0; to continue the study, give the same `sb3-ext tune` command again"),
+        (STUDY_LOG, [], "is a study that has no runs yet; to continue the study, give the same `sb3-ext tune` command "
+         "again"),
+    ],
+)  # fmt: skip
+def test_a_sweep_or_a_study_is_refused_with_the_names_of_its_runs(
+    tmp_path: Path, file: str, names: list[str], explanation: str
+) -> None:
+    group = tmp_path / "many"
+    group.mkdir()
+    (group / file).touch()
+    for name in names:
+        leave_run(group / name)
+    for find in (lambda: find_run(str(group)), lambda: find_run("many", tmp_path), lambda: find_target(group)):
+        with pytest.raises(RunError) as caught:
+            find()
+        assert str(caught.value) == f"{group}: {explanation.format(group)}"
+
+
 def test_an_ambiguous_name_names_them_all(tmp_path: Path) -> None:
     leave_run(tmp_path / "x" / "a")
     leave_run(tmp_path / "y" / "a")
@@ -139,7 +166,7 @@ def test_a_corrupt_run_is_removed(tmp_path: Path) -> None:
 def test_a_live_run_is_not_removed(tmp_path: Path) -> None:
     leave_run(tmp_path / "a", **vars(RunStatus.begin()))
 
-    with pytest.raises(RunError, match="stop it first"):
+    with pytest.raises(RunError, match="end it first with `sb3-ext runs stop"):
         remove_run(Run(tmp_path / "a"))
 
 
@@ -149,7 +176,7 @@ def test_a_locked_run_is_not_removed(tmp_path: Path, text: str) -> None:
     run.paths.status.write_text(text)
     lock = RunLock(run.paths.lock)
 
-    with pytest.raises(RunError, match="stop it first"):
+    with pytest.raises(RunError, match="end it first with `sb3-ext runs stop"):
         remove_run(run)
     lock.release()
     assert run.paths.status.exists()

@@ -20,6 +20,7 @@ from sb3_ext.errors import ConfigError, RunError
 from sb3_ext.file_lock import is_locked
 from sb3_ext.runs import session as session_module
 from sb3_ext.runs import signals as signals_module
+from sb3_ext.runs.directory_kind import STUDY_LOG, SWEEP_FILE
 from sb3_ext.runs.owner import Owner
 from sb3_ext.runs.session import RunSession
 from sb3_ext.runs.signals import Interrupted
@@ -119,6 +120,14 @@ def test_a_signal_after_a_stop_file_counts_as_the_file(tmp_path: Path, monkeypat
 
     status = read_status(session.paths.status)
     assert (status.status, status.stop_reason) == ("stopped", "stop file")
+
+
+@pytest.mark.parametrize(("file", "kind"), [(SWEEP_FILE, "a sweep"), (STUDY_LOG, "a study")])
+def test_a_run_does_not_begin_in_the_directory_of_a_sweep_or_a_study(tmp_path: Path, file: str, kind: str) -> None:
+    (tmp_path / file).touch()
+    with pytest.raises(RunError, match=f"is {kind}; a run needs a directory of its own: give another --run-dir"):
+        create_session(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [file]
 
 
 def test_a_plain_keyboard_interrupt_stops_the_run(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from sb3_ext.errors import RunError
-from sb3_ext.runs.run_registry import SWEEP_FILE, find_run_group
+from sb3_ext.runs.directory_kind import STUDY_LOG, SWEEP_FILE
+from sb3_ext.runs.run_registry import find_run_group
 from sb3_ext.sweeps.sweep import Sweep
 
 
@@ -57,6 +58,10 @@ def test_other_directories_are_refused(tmp_path: Path) -> None:
     make_run(tmp_path / "run")
     with pytest.raises(RunError, match="is a run; --seeds needs a directory of its own"):
         Sweep(tmp_path / "run", [0])
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / STUDY_LOG).touch()
+    with pytest.raises(RunError, match="is a study; --seeds needs a directory of its own"):
+        Sweep(tmp_path / "study", [0])
     with pytest.raises(RunError, match="neither empty nor a sweep"):
         Sweep(tmp_path, [0])
 

@@ -14,6 +14,7 @@ import pytest
 from optuna.trial import TrialState
 
 from sb3_ext.errors import TuningError
+from sb3_ext.runs.directory_kind import SWEEP_FILE
 from sb3_ext.tuning import ownership
 from sb3_ext.tuning.ownership import BEAT, OWNER, Heartbeat, get_claim
 from sb3_ext.tuning.plan import TuningPlan
@@ -250,6 +251,17 @@ def test_settings_that_do_not_affect_trials_may_change(make_plan_here: MakePlan)
 def test_there_has_to_be_a_study_to_resume(make_plan_here: MakePlan) -> None:
     with pytest.raises(TuningError, match=r"there is no study 'mine' in sqlite.*leave out --resume"):
         open_study(make_plan_here(), must_exist=True)
+    assert not make_plan_here().directory.exists()
+
+
+@pytest.mark.parametrize(("file", "kind"), [("status.json", "a run"), (SWEEP_FILE, "a sweep")])
+def test_a_study_is_not_created_in_a_run_or_a_sweep(make_plan_here: MakePlan, file: str, kind: str) -> None:
+    directory = make_plan_here().directory
+    directory.mkdir()
+    (directory / file).write_text("{}")
+    with pytest.raises(TuningError, match=f"is {kind}; a study needs a directory of its own: give another --study-dir"):
+        open_study(make_plan_here())
+    assert [path.name for path in directory.iterdir()] == [file]
 
 
 def test_a_study_of_another_program_is_refused(make_plan_here: MakePlan) -> None:

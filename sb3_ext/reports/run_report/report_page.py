@@ -11,8 +11,8 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from sb3_ext.atomic import write_text
 from sb3_ext.errors import RunError
+from sb3_ext.output_file import validate_output, write_output
 from sb3_ext.reports.run_report.report_content import ReportContent, read_report_content
 from sb3_ext.reports.run_report.sweep_content import read_sweep_content
 from sb3_ext.runs.run import Run
@@ -33,16 +33,12 @@ def write_report(
     :raises RunError: if a file of the run is corrupt, a film cannot be embedded, or the file exists already or cannot
         be written
     """
-    if path.exists() and not replace:
-        raise RunError(f"{path}: exists already; add --force to replace it")
+    validate_output(path, force=replace)
     if len(runs) > 1 and films:
         raise RunError(f"--film: {name} is a sweep; films are for the report of one run")
     content = read_report_content(runs[0], films) if len(runs) == 1 else read_sweep_content(name, runs)
     page = render_page(content)
-    try:
-        write_text(path, page, durable=False)
-    except OSError as error:
-        raise RunError(f"{path}: cannot be written: {error.strerror}") from error
+    write_output(path, page.encode())
 
 
 def render_page(content: ReportContent, *, now: datetime | None = None) -> str:
