@@ -114,6 +114,16 @@ def test_unreadable_weights_are_refused_before_a_run_is_made(name: str, content:
     assert not Path("run").exists()
 
 
+def test_weights_of_another_task_are_refused_before_a_run_is_made() -> None:
+    train(make_config(), "first")
+    config = {**make_config("first"), "env": {"id": "Acrobot-v1"}}
+    with pytest.raises(ConfigError) as caught:
+        start_run(config, "run")
+    message = "the weights cannot fit: first is ppo on CartPole-v1; this is ppo on Acrobot-v1"
+    assert str(caught.value).endswith(f"agent.init_from: {message}")
+    assert not Path("run").exists()
+
+
 def test_weights_of_another_shape_are_refused_in_one_line() -> None:
     save_zip()
     message = (

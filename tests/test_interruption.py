@@ -191,7 +191,11 @@ def test_enjoy_reports_the_episodes_played_before_a_signal(
     found = enjoy(str(copied.root), "--episodes", "4")
     assert found.exit_code == exit_code, found.output
     lines = found.stdout.splitlines()
-    assert lines[-2:] == ["interrupted after 2 episodes", "mean return 8.00 ± 0.00 (95 % interval 8.00 to 8.00)"]
+    assert lines[-3:] == [
+        "interrupted after 2 episodes",
+        "mean return 8.00 ± 0.00 (95 % interval 8.00 to 8.00)",
+        "mean length 8.0",
+    ]
 
 
 @pytest.mark.parametrize("other", ["--human", "--against=random"])

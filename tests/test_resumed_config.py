@@ -44,7 +44,7 @@ def begin_run(*overrides: str, is_mock: bool = False) -> Run:
 def give_again(run: Run, text: str, *overrides: str, is_mock: bool = False) -> RunConfig:
     Path("mine.yaml").write_text(text)
     parsed = [parse_override(text, "--flag") for text in overrides]
-    return load_resumed_config(run, Restatement("mine.yaml", parsed, is_mock))
+    return load_resumed_config(run, Restatement("mine.yaml", parsed, is_mock)).config
 
 
 def test_the_same_file_changes_nothing_without_the_first_flags() -> None:
@@ -92,7 +92,7 @@ def test_a_change_of_past_training_is_refused_with_its_line(old: str, new: str, 
 )
 def test_the_same_values_in_another_form_are_accepted(text: str) -> None:
     run = begin_run()
-    before = load_resumed_config(run, Restatement())
+    before = load_resumed_config(run, Restatement()).config
     assert give_again(run, text).model_copy(update={"tune": None}) == before
 
 
@@ -112,7 +112,7 @@ def test_another_task_is_refused_in_one_line() -> None:
 def test_a_mock_run_is_resumed_with_the_flag_that_began_it() -> None:
     run = begin_run("env.params.sutton_barto_reward=false", is_mock=True)
     again = give_again(run, MINE, "env.params.sutton_barto_reward=false", is_mock=True)
-    assert (again.is_mock, again) == (True, load_resumed_config(run, Restatement()))
+    assert (again.is_mock, again) == (True, load_resumed_config(run, Restatement()).config)
     with pytest.raises(RunError, match="was begun with --mock-env; add it"):
         give_again(run, MINE)
     with pytest.raises(ConfigError, match=r"--flag: env\.params.sutton_barto_reward: cannot be changed"):

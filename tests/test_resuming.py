@@ -124,7 +124,7 @@ def test_tensorboard_curves_have_no_step_twice(monkeypatch: pytest.MonkeyPatch) 
     assert steps[-1] >= 500
 
 
-def test_a_completed_run_says_so_and_new_bounds_extend_it() -> None:
+def test_a_completed_run_says_so_and_new_bounds_extend_it(caplog: pytest.LogCaptureFixture) -> None:
     run = train(make_config(train={"total_steps": 200}), run_dir="run")
     step = run.record.step
     with pytest.raises(AlreadyCompleted, match="has completed"):
@@ -134,8 +134,11 @@ def test_a_completed_run_says_so_and_new_bounds_extend_it() -> None:
     assert extended.record.step >= 300
     resolved = yaml.safe_load(extended.paths.resolved_config.read_text())
     assert resolved["train"]["total_steps"] == 300
+    caplog.set_level("INFO")
+    caplog.clear()
     with pytest.raises(ConfigError, match=r"train\.total_steps: 250 is not beyond step 320, which the run has reached"):
         resume_run("run", ["train.total_steps=250"])
+    assert "changed from now on" not in caplog.text
     assert resume("run", overrides=["train.total_steps=300"]).record.step == extended.record.step
 
 

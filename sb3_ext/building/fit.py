@@ -11,11 +11,10 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from sb3_ext.algorithms.algorithm_registry import get_algorithm, mask_algorithm
 from sb3_ext.algorithms.policies import choose_policy, validate_fit, validate_spaces
 from sb3_ext.building.game_environments import make_trial_boards
+from sb3_ext.building.initial_weights import validate_readable, validate_sizes
 from sb3_ext.building.parallel import make_configured_backend
 from sb3_ext.building.stages import validate_curriculum
 from sb3_ext.building.training_environments import change_env, make_environment_factory, wrap_vec_env
-from sb3_ext.checkpoints.model_loading import read_policy_weights
-from sb3_ext.checkpoints.model_source import find_model
 from sb3_ext.config import ConfigSource, Override, RunConfig, locate_problems
 from sb3_ext.engines.engine_registry import AUTO_ENGINE, get_engine
 from sb3_ext.errors import ConfigError, Sb3ExtError
@@ -28,8 +27,8 @@ logger = logging.getLogger(__name__)
 def validate_setup(config: RunConfig, source: ConfigSource | None = None, overrides: Iterable[Override] = ()) -> None:
     """
     Make one environment, compare its spaces with what algorithm, policy, normalisation and frame stack support, and
-    close it. Go through the stages of the curriculum. Make the trackers. Read the initial weights, if there are any;
-    whether they fit is checked when the model is made.
+    close it. Go through the stages of the curriculum. Make the trackers. Read the initial weights, if there are any,
+    and compare their sizes.
 
     Other errors of the environment are ignored here: training reports them.
 
@@ -43,7 +42,7 @@ def validate_setup(config: RunConfig, source: ConfigSource | None = None, overri
     try:
         make_trackers(config.tracking)
         validate_engine(config)
-        _validate_initial_weights(config)
+        validate_readable(config)
         _check(config)
         if config.env is not None:
             validate_curriculum(config, make_environment_factory(config.env))
@@ -67,15 +66,6 @@ def validate_engine(config: RunConfig) -> None:
     """
     if config.agent.engine != AUTO_ENGINE:
         get_engine(config.agent.engine).validate_installed()
-
-
-def _validate_initial_weights(config: RunConfig) -> None:
-    if config.agent.init_from is None:
-        return
-    try:
-        read_policy_weights(find_model(config.agent.init_from))
-    except Sb3ExtError as error:
-        raise ConfigError(f"agent.init_from: {error}") from error
 
 
 def _validate_eval_environments(config: RunConfig) -> None:
@@ -122,3 +112,4 @@ def _check_vec_env(config: RunConfig, env: VecEnv) -> None:
         policy_kwargs = config.agent.params.get("policy_kwargs") or {}
         policy = config.agent.policy or choose_policy(algorithm, wrapped.observation_space, policy_kwargs)
         validate_fit(algorithm, policy, wrapped, policy_kwargs)
+        validate_sizes(config, wrapped)

@@ -57,8 +57,8 @@ def compare(runs: tuple[str, ...], output: Path, json_path: Path | None) -> None
     names = name_paths([run.paths.root for run in found])
     compared = [ComparedRun.read(run, name=name) for run, name in zip(found, names, strict=True)]
     comparison = compare_runs(compared)
-    differences = find_differences(compared)
     evidence = find_evidence(compared, comparison.common_steps)
+    differences = find_differences(compared, over_seeds=evidence is not None)
     _print_tables(comparison, measure_width())
     if evidence is not None:
         _print_evidence(evidence, measure_width())

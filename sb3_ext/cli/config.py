@@ -23,8 +23,10 @@ def check(file: str, checks_env: bool) -> None:
 
     The environment is made once, to compare its spaces with what the algorithm can take.
     """
+    from sb3_ext.config import load_config, read_source, validate_file
+
+    validate_file(file)
     from sb3_ext.building.fit import validate_setup
-    from sb3_ext.config import load_config, read_source
     from sb3_ext.errors import MissingExtraError
 
     source = read_source(file)
@@ -45,8 +47,10 @@ def check(file: str, checks_env: bool) -> None:
 @click.argument("file", shell_complete=complete_configs)
 def show(file: str) -> None:
     """Print FILE with all defaults, also those of the algorithm."""
+    from sb3_ext.config import dump_config, load_config, validate_file
+
+    validate_file(file)
     from sb3_ext.building.model import fill_defaults
-    from sb3_ext.config import dump_config, load_config
 
     click.echo(dump_config(fill_defaults(load_config(file))), nl=False)
 

@@ -141,10 +141,10 @@ def enjoy(
     render_mode = "human" if render else "rgb_array" if video is not None else None
     used_seed = choose_eval_seed(source.config) if seed is None else seed
     with show_log(quiet=False, verbose=False):
-        click.echo(f"{source.model.path}: {source.config.agent.id} on {source.config.task_id}", err=True)
         made = make_agent_env(source, num_envs=num_envs, render_mode=render_mode, trust=trust)
         with closing(_film(made, video)) as env:
             model = load_agent(source, env, trust=trust)
+            click.echo(f"{source.model.path}: {source.config.agent.id} on {source.config.task_id}", err=True)
             playing = play(
                 source, model, env, episodes, deterministic=deterministic, seed=used_seed, max_steps=max_steps
             )
@@ -212,6 +212,7 @@ def _print_episodes(episodes: Iterable[Episode]) -> Iterator[Episode]:
 def _print_evaluation(evaluation: Evaluation) -> None:
     interval = "" if evaluation.ci95 is None else " (95 % interval {:.2f} to {:.2f})".format(*evaluation.ci95)
     click.echo(f"mean return {evaluation.mean_return:.2f} ± {evaluation.std_return:.2f}{interval}")
+    click.echo(f"mean length {sum(evaluation.lengths) / len(evaluation.lengths):.1f}")
     if evaluation.success_rate is not None:
         click.echo(f"success rate {evaluation.success_rate:.1%}")
     for key, mean in evaluation.info_means.items():

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sb3_ext.config.game_schema import GameConfig
     from sb3_ext.evaluation.league_positions import LeaguePositions
     from sb3_ext.runs.run import Run
+    from sb3_ext.selfplay.games.game import Game
     from sb3_ext.selfplay.matches.round_robin import League
 
 OPENING_PLIES = (2, 4)
@@ -107,6 +108,8 @@ def league(
         validate_output_directory(found.paths.exploiters)
     with show_log(quiet=False, verbose=False):
         board = make_configured_game(config, 1)
+        if positions is not None:
+            _validate_solver(board)
         agents = load_agents(found.paths, board, checkpoints, seed=seed, trust=trust)
         anchors = make_anchors(board, against or None, trained_against=compute_eval_shares(config), seed=seed)
         players = len(agents) + len(anchors)
@@ -123,7 +126,7 @@ def league(
                 on_match=on_match,
             )
         per_cell = DEFAULT_POSITIONS if positions is None else positions
-        judged = None if no_positions else measure_players(board, played.players, per_cell, seed, is_required=positions is not None)
+        judged = None if no_positions else measure_players(board, played.players, per_cell, seed)
     print_league(played)
     if judged is not None:
         print_positions(played, judged)
@@ -134,6 +137,19 @@ def league(
         status = _exploit(found, exploit, games, seed, json_path, content)
         if status:
             sys.exit(status)
+
+
+def _validate_solver(game: Game) -> None:
+    """
+    :raises MissingExtraError: if the solver that --positions needs is not installed; told before any game is played
+    """
+    from sb3_ext.errors import MissingExtraError
+    from sb3_ext.selfplay.solvers.solver_choice import choose_solver
+
+    try:
+        choose_solver(game)
+    except MissingExtraError as error:
+        raise MissingExtraError("--positions", error.extra, "or leave out --positions") from error
 
 
 def _make_content(

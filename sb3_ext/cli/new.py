@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -20,5 +21,7 @@ def new(directory: Path) -> None:
 
     for file in create_project(directory):
         click.echo(f"  {directory / file}")
-    name = directory.absolute().name
-    click.echo(f"\nNow:\n  cd {shlex.quote(str(directory))}\n  pytest\n  sb3-ext train {name}.yaml")
+    steps = [f"cd {shlex.quote(str(directory))}", "pytest", f"sb3-ext train {directory.absolute().name}.yaml"]
+    if find_spec("pytest") is None:
+        steps.insert(1, "pip install pytest")
+    click.echo("\n  ".join(["\nNow:", *steps]))

@@ -65,10 +65,12 @@ def _list_course(record: RunStatus) -> _Rows:
 
 
 def _list_files(run: Run, record: RunStatus) -> _Rows:
-    model = run.paths.latest_model
+    # A killed process may have written a checkpoint after its last status.
+    latest = run.paths.latest_model.parent
+    last = latest.resolve() if latest.exists() else record.last_checkpoint
     yield "directory", run.paths.root
     yield "size", format_bytes(run.measure_bytes())
-    yield "last checkpoint", record.last_checkpoint or (model if model.exists() else None)
+    yield "last checkpoint", last
     yield "last save error", record.last_save_error
     yield "log", run.paths.log if run.paths.log.exists() else None
     yield from run.trackers.items()

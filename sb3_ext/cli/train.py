@@ -161,13 +161,15 @@ def train(
     is_silent = placement is not None and placement.rank > 0
     click.get_current_context().with_resource(show_log(quiet=quiet or is_silent, verbose=verbose and not is_silent))
 
+    from sb3_ext.config import Override, validate_file
+
+    validate_file(source)
+    cpu = [Override(("agent", "device"), "cpu", "--force-cpu")] if force_cpu else []
+    overrides = join_overrides([*parse_flags(flags), *parse_tracker_flags(flags), *cpu], assignments)
     with importing_sb3():
-        from sb3_ext.config import Override
         from sb3_ext.training.resuming import AlreadyCompleted, resume_run
         from sb3_ext.training.start import start_run
 
-    cpu = [Override(("agent", "device"), "cpu", "--force-cpu")] if force_cpu else []
-    overrides = join_overrides([*parse_flags(flags), *parse_tracker_flags(flags), *cpu], assignments)
     if seeds is not None:
         if placement is not None:
             raise click.UsageError("--seeds trains several runs, each in one process; start it without torchrun")
@@ -319,8 +321,9 @@ def _print_summary(run: Run, record: RunStatus) -> None:
     }
     lines += [
         *((name, _shorten(path)) for name, path in files.items() if path.exists()),
-        ("TensorBoard", f"tensorboard --logdir {shlex.quote(_shorten(paths.tensorboard))}"),
     ]
+    if paths.tensorboard.exists():
+        lines.append(("TensorBoard", f"tensorboard --logdir {shlex.quote(_shorten(paths.tensorboard))}"))
     for name, text in lines:
         click.echo(f"  {name:<17}{text}" if name else text)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,9 @@ def tune(
 
     CONFIG is a YAML file or the name of a shipped configuration.
     """
+    from sb3_ext.config import validate_file
+
+    validate_file(config)
     given = {"trials": trials, "jobs": jobs, "timeout": timeout, "storage": storage, "study": study}
     flags = [_make_override(name, value) for name, value in given.items() if value is not None]
     overrides = join_overrides(flags, assignments)
@@ -130,9 +134,9 @@ def _print_result(study: TuningStudy) -> None:
     lines += [("table", str(directory / TABLE))]
     if (directory / "plots").exists():
         lines += [("plots", str(directory / "plots"))]
-    if not study.plan.storage.startswith("journal"):
-        lines += [("dashboard", f"optuna-dashboard {shlex.quote(study.plan.storage)}")]
-    else:
-        lines += [("dashboard", f"optuna-dashboard {shlex.quote(study.plan.storage.partition(':///')[2])}")]
+    storage = study.plan.storage
+    storage = storage.partition(":///")[2] if storage.startswith("journal") else storage
+    install = "" if find_spec("optuna_dashboard") else "pip install 'sb3-ext[dashboard]' && "
+    lines += [("dashboard", f"{install}optuna-dashboard {shlex.quote(storage)}")]
     for name, text in lines:
         click.echo(f"  {name:<11}{text}")

@@ -10,7 +10,7 @@ from sb3_ext.config.config_loading import (
 from sb3_ext.config.parallel_checks import takes_setting
 from sb3_ext.config.schema import RunConfig
 from sb3_ext.config.shipped import find_shipped_configs
-from sb3_ext.config.source import ConfigSource, Override, parse_override, read_source
+from sb3_ext.config.source import ConfigSource, Override, parse_override, read_source, validate_file
 
 __all__ = [
     "ConfigSource",
@@ -25,4 +25,5 @@ __all__ = [
     "read_source",
     "restore_environment",
     "takes_setting",
+    "validate_file",
 ]

@@ -89,6 +89,19 @@ def read_source(config: str | Path | Mapping[str, Any] | None) -> ConfigSource:
         raise ConfigError(f"{config}: cannot be read: {error.strerror}") from None
 
 
+def validate_file(config: str | Path | Mapping[str, Any] | None) -> None:
+    """
+    Check the file of a configuration before anything heavy is imported. Nothing else is checked.
+
+    :param config: as for :func:`read_source`; only files are read
+    :raises ConfigError: if there is no such file, or it is not YAML
+    """
+    if config is None or isinstance(config, Mapping) or str(config).startswith(ZOO_PREFIX):
+        return
+    source = read_source(config)
+    parse_document(source.content, source.place)
+
+
 def _read_zoo_source(name: str) -> ConfigSource:
     translation = translate(find_entry(name))
     path = translation.entry.path

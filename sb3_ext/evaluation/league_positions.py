@@ -54,23 +54,17 @@ class LeaguePositions:
         }
 
 
-def measure_players(
-    game: Game, players: Sequence[Player], per_cell: int, seed: int, *, is_required: bool
-) -> LeaguePositions | None:
+def measure_players(game: Game, players: Sequence[Player], per_cell: int, seed: int) -> LeaguePositions | None:
     """
     :param game: the game; not modified
     :param players: the players
     :param per_cell: number of positions of each phase and difficulty
     :param seed: seed of the positions
-    :param is_required: raise if the solver is not installed; otherwise log it
     :return: their moves; ``None`` if the solver is not installed
-    :raises MissingExtraError: if the solver is not installed, but required
     """
     try:
         solver = choose_solver(game)
     except MissingExtraError as error:
-        if is_required:
-            raise
         logger.info("left out: play against the truth: %s", error)
         return None
     positions = provide_positions(game, solver, per_cell, seed)

@@ -36,9 +36,10 @@ class Difference:
         return f"{self.key}: {' / '.join(self.values)}: {self.meaning}"
 
 
-def find_differences(runs: Sequence[ComparedRun]) -> list[Difference]:
+def find_differences(runs: Sequence[ComparedRun], *, over_seeds: bool = False) -> list[Difference]:
     """
     :param runs: at least two
+    :param over_seeds: whether runs that differ only in the seed are compared as groups; then seeds may differ
     :return: everything that a fair comparison would hold equal: environment, what decides how the agent learns, seed,
         machine, versions
     """
@@ -50,6 +51,7 @@ def find_differences(runs: Sequence[ComparedRun]) -> list[Difference]:
             (lambda run: {"seed": run.config.get("seed")}, _SEED),
             (_read_machine, _SPEED),
         )
+        if not (over_seeds and meaning == _SEED)
         for difference in _compare(runs, read, meaning)
     ]
     return [*found, *_list_overlaps(runs)]

@@ -6,10 +6,12 @@ import os
 import re
 
 from sb3_ext.errors import describe_error
+from sb3_ext.formatting import shorten_middle
 
 _PASSWORD = re.compile(r"(://[^/@\s:]*):[^/@\s]*@")
 _LOGIN = re.compile(r"://[^/@\s]*@")
 _SECRET_VARIABLE = re.compile(r"(API_?KEY|TOKEN|PASSWORD|SECRET)(_|$)", re.IGNORECASE)
+_MOST_COLUMNS = 240
 _SHORTEST_SECRET = 6  # a shorter value could be part of any text
 
 
@@ -45,6 +47,6 @@ def hide_secrets(text: str) -> str:
 def describe_safely(error: BaseException) -> str:
     """
     :param error: an error of a service or its client
-    :return: one line without secrets
+    :return: one line without secrets, short: the cause is at the end of a long message of an HTTP client
     """
-    return hide_secrets(describe_error(error))
+    return shorten_middle(hide_secrets(describe_error(error)), _MOST_COLUMNS)

@@ -19,6 +19,7 @@ from sb3_ext.algorithms.threads import measure_threads, using_threads
 from sb3_ext.algorithms.unchecked import skip_distribution_checks
 from sb3_ext.building.budgets import choose_total_steps
 from sb3_ext.building.callbacks import Callbacks, make_callbacks
+from sb3_ext.building.initial_weights import describe_origin
 from sb3_ext.building.memory import explaining_memory_errors, validate_buffers
 from sb3_ext.building.model import fill_config, make_model
 from sb3_ext.building.rank_share import multiply_parallel, share_config
@@ -36,6 +37,7 @@ from sb3_ext.callbacks import (
 )
 from sb3_ext.callbacks.stops.trial_pruning import PrunableTrial
 from sb3_ext.checkpoints.model_loading import restore_weights
+from sb3_ext.checkpoints.model_source import find_model
 from sb3_ext.checkpoints.store.checkpoint_writer import SaveOutcome
 from sb3_ext.config import RunConfig, dump_config
 from sb3_ext.engines.attachment import attaching
@@ -202,7 +204,7 @@ def _make(
         callbacks.checkpoints.on_restored.append(session.note_approximate)
         callbacks.checkpoints.resume_from(start.bundle, model)
     elif config.agent.init_from is not None:
-        _restore_weights(model, config.agent.init_from)
+        _restore_weights(model, config)
     return model, callbacks, phases
 
 
@@ -235,11 +237,14 @@ def _save(session: RunSession, callbacks: Callbacks, phases: Phases) -> None:
         callbacks.finish_reports(hurried=True)
 
 
-def _restore_weights(model: BaseAlgorithm, source: str) -> None:
+def _restore_weights(model: BaseAlgorithm, config: RunConfig) -> None:
+    source = find_model(str(config.agent.init_from))
     try:
         restore_weights(model, source)
     except CheckpointError as error:
-        raise CheckpointError(f"agent.init_from: {source}: {error}") from error
+        message = f"agent.init_from: {config.agent.init_from}: {error}"
+        origin = describe_origin(config, source)
+        raise CheckpointError(message if origin is None else f"{message}; {origin}") from error
 
 
 def _learn(model: BaseAlgorithm, config: RunConfig, callbacks: list[BaseCallback]) -> Ending:

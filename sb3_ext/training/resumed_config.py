@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sb3_ext.building.model import fill_defaults
 from sb3_ext.building.parallel import make_configured_backend, use_mode
@@ -30,8 +29,6 @@ from sb3_ext.problems import Key
 from sb3_ext.runs.run import Run
 from sb3_ext.training.run_identity import check_identity
 from sb3_ext.vec.backends.parallel_modes import PARALLEL_MODES
-
-logger = logging.getLogger(__name__)
 
 CHANGEABLE: tuple[Key, ...] = (
     ("train", "total_steps"),
@@ -73,7 +70,19 @@ class Restatement:
     is_mock: bool = False
 
 
-def load_resumed_config(run: Run, restated: Restatement, bundle: Bundle | None = None) -> RunConfig:
+class ResumedConfig(NamedTuple):
+    """
+    The configuration of a resume.
+
+    :param config: the run's, with the changes
+    :param changes: the keys that have another value from now on
+    """
+
+    config: RunConfig
+    changes: list[str]
+
+
+def load_resumed_config(run: Run, restated: Restatement, bundle: Bundle | None = None) -> ResumedConfig:
     """
     Load a run's configuration with the changes given at a resume.
 
@@ -82,7 +91,7 @@ def load_resumed_config(run: Run, restated: Restatement, bundle: Bundle | None =
     :param run: the run
     :param restated: the configuration given at the resume
     :param bundle: the checkpoint to resume from
-    :return: the merged configuration
+    :return: the merged configuration, and what differs from before
     :raises ConfigError: if a key would change that past steps depend on; one line for each key
     :raises RunError: if only one of run and resume has a mock environment
     """
@@ -115,9 +124,8 @@ def load_resumed_config(run: Run, restated: Restatement, bundle: Bundle | None =
             "start a new run, for example with --init-from a checkpoint of this one"
             for key in refused
         )
-    if changed:
-        logger.info("changed from now on: %s", ", ".join(sorted(".".join(map(str, key)) for key in changed)))
-    return mock_environment(after) if restated.is_mock else after
+    config = mock_environment(after) if restated.is_mock else after
+    return ResumedConfig(config, sorted(".".join(map(str, key)) for key in changed))
 
 
 def _migrate(config: RunConfig, bundle: Bundle) -> list[Override]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ from sb3_ext.training.start import (
     parse_overrides,
     place_checkpoints,
 )
+
+logger = logging.getLogger(__name__)
 
 BRANCHED_FROM = "branched_from"
 """Key in ``meta.json``: the checkpoint of another run from which this run branched."""
@@ -143,7 +146,7 @@ def resume_run(
     if rewind and goes_elsewhere:
         raise RunError(f"{run_dir}: --rewind resumes in place, not in another --run-dir; leave out --rewind to branch")
     parsed = parse_overrides(overrides)
-    resumed = load_resumed_config(point.run, Restatement(config, parsed, mock), point.bundle)
+    resumed, changes = load_resumed_config(point.run, Restatement(config, parsed, mock), point.bundle)
     is_branching = goes_elsewhere or not (point.is_newest or rewind)
     if not is_branching:
         _check_checkpoint_dir(point.run, checkpoint_dir)
@@ -151,6 +154,8 @@ def resume_run(
         raise AlreadyCompleted(point.run)
     validate_memory(resumed)
     validate_engine(resumed)
+    if changes:
+        logger.info("changed from now on: %s", ", ".join(changes))
     if is_branching:
         start = _branch(point, resumed, run_dir, command)
         if checkpoint_dir is not None:

@@ -65,6 +65,10 @@ def test_latest_best_step_and_path_are_found(store: CheckpointStore, make_conten
         store.resolve(11)
     with pytest.raises(CheckpointError, match="is not a checkpoint"):
         store.resolve(store.directory)
+    with pytest.raises(
+        CheckpointError, match=r"no checkpoint 'bset' in \S+; there are best, latest and the steps 10, "
+    ):
+        store.resolve("bset")
 
 
 def test_best_needs_a_score(store: CheckpointStore, make_content: MakeContent) -> None:

@@ -59,6 +59,7 @@ def test_seeds_are_compared_in_words(trained: Path, tmp_path: Path) -> None:
     config.write_text(config.read_text().replace("seed: 1\n", "seed: 3\n"))
     result = compare(trained / "one", "three", trained / "two", "--json", "c.json")
     assert result.exit_code == 0, result.output
+    assert "compare several seeds" not in result.stderr
     words = " ".join(result.stdout.split())
     assert "over seeds seeds IQM 95 % interval mean lowest to highest one, three 2 " in words
     assert "No conclusion about two and one, three: 1 and 2 runs are too few." in words

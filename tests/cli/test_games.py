@@ -17,6 +17,7 @@ import sb3_ext
 from openspiel import needs_openspiel
 from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
 from sb3_ext.cli import cli
+from sb3_ext.errors import MissingExtraError
 
 CONFIG = {
     "seed": 1,
@@ -130,6 +131,16 @@ def test_the_same_seed_gives_the_same_league(run: Path, tmp_path: Path) -> None:
     assert play(1) != play(2)
 
 
+def test_positions_without_the_solver_are_refused_before_any_game(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def miss(_: object) -> None:
+        raise MissingExtraError("the exact solver of Connect4", "solver")
+
+    monkeypatch.setattr("sb3_ext.selfplay.solvers.solver_choice.choose_solver", miss)
+    outcome = invoke("league", run, "--positions", 5)
+    message = "--positions needs an optional dependency: pip install 'sb3-ext[solver]'; or leave out --positions\n"
+    assert (outcome.exit_code, outcome.output) == (2, message)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -142,7 +153,7 @@ def test_the_same_seed_gives_the_same_league(run: Path, tmp_path: Path) -> None:
         (("--output", "league.txt"), "expected a name that ends in .png or .svg"),
         (
             ("--against", "nobody"),
-            "unknown opponent 'nobody'",
+            "unknown opponent 'nobody'; expected one of alpha_beta, alpha_beta_N, heuristic, mcts_N, ",
         ),
         (("--against", "alpha_beta_0"), "expected a positive number, found 0"),
     ],

@@ -154,7 +154,7 @@ REPLACED: dict[str, list[str]] = {
         *("cli.train:check_display", "cli.enjoy:check_display", "agents.agent:find_agent", "agents.agent:load_agent"),
         *("agents.agent:make_agent_env", "agents.agent_episodes:play", "evaluation.evaluate:summarize"),
         *("building.training_environments:choose_eval_seed", "building.training_environments:count_eval_envs"),
-        *("cli.enjoy:_print_evaluation", "cli.train_seeds:train_seeds"),
+        *("cli.enjoy:_print_evaluation", "cli.train_seeds:train_seeds", "config:validate_file"),
     ],
     "enjoy": [
         *(
@@ -178,7 +178,7 @@ REPLACED: dict[str, list[str]] = {
     ],
     "tune": [
         *("tuning.plan:make_plan", "tuning.study:open_study", "cli.tune:show_log", "cli.tune:_carry_out"),
-        *("cli.tune:is_distributed", "cli.tune:opening_launcher"),
+        *("cli.tune:is_distributed", "cli.tune:opening_launcher", "config:validate_file"),
     ],
     "league": [
         *(
@@ -193,7 +193,7 @@ REPLACED: dict[str, list[str]] = {
             "building.game_environments:make_configured_game",
         ),
         *("selfplay.matches.round_robin:play_league", "cli.league:_plot", "cli.league:_write", "cli.league:_exploit"),
-        "cli.league:validate_output_directory",
+        *("cli.league:validate_output_directory", "cli.league:_validate_solver"),
         *(
             "evaluation.league_positions:measure_players",
             "cli.league:print_positions",

@@ -77,6 +77,14 @@ def test_list_all_shows_every_run(root: Path) -> None:
     ]
 
 
+def test_show_names_the_checkpoint_that_was_written_after_the_last_status(root: Path) -> None:
+    run = add_run(root / "gone", "running", boot_id="earlier", last_checkpoint="checkpoints/step_000000010")
+    (run / "checkpoints" / "step_000000020").mkdir(parents=True)
+    (run / "checkpoints" / "latest").symlink_to("step_000000020")
+    [line] = [line for line in invoke("show", "gone").output.splitlines() if "last checkpoint" in line]
+    assert line.endswith(str(run / "checkpoints" / "step_000000020"))
+
+
 def test_list_names_a_corrupt_run_and_shows_the_others(root: Path) -> None:
     add_run(root / "a", "running")
     (add_run(root / "b") / "status.json").write_text('{"status": "runn')

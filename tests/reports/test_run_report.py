@@ -228,6 +228,18 @@ def test_a_sweep_has_its_seeds_in_one_report(write_report: Callable[..., Result]
     assert write_report("seeds", "--force", "--film", "best.gif").exit_code == 2
 
 
+def test_of_equally_good_evaluations_the_newest_is_the_best(
+    write_report: Callable[..., Result], tmp_path: Path
+) -> None:
+    run = write_run(tmp_path / "mine")
+    lines = [{"step": step, "episodes": 1, "mean_return": mean} for step, mean in ((10, 5.0), (20, 5.0), (30, 4.0))]
+    (run / "evaluations.jsonl").write_text("".join(json.dumps(item) + "\n" for item in lines))
+    assert write_report(str(run)).exit_code == 0
+    page = Path("report.html").read_text()
+    assert "best evaluation 5.00 at step 20" in Page(page).text
+    assert '<tr class="marked"><td>20</td>' in page
+
+
 def test_mistakes_have_one_line_and_write_nothing(write_report: Callable[..., Result], tmp_path: Path) -> None:
     run = str(write_run(tmp_path / "mine"))
     large = tmp_path / "large.mp4"

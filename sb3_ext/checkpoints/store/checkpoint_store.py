@@ -152,6 +152,10 @@ class CheckpointStore:
         if isinstance(which, int) or (isinstance(which, str) and which.isdecimal()):
             return verify_bundle(self._find_step(int(which)), playing_only=playing_only)
         path = Path(which)
+        if not path.exists():
+            steps = ", ".join(str(_read_step(known)) for known in reversed(self._list_directories()))
+            known = f"{BEST}, {LATEST} and the steps {steps}" if steps else "none"
+            raise CheckpointError(f"no checkpoint '{which}' in {self.directory}; there are {known}")
         return verify_bundle((path if path.is_dir() else path.parent).resolve(), playing_only=playing_only)
 
     def set_aside(self, path: Path, suffix: str) -> Path:

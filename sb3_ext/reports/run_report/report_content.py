@@ -191,7 +191,8 @@ def _make_tiles(
     first = next(iter(evaluations.values()), [])
     judged = [line for line in first if line.get("mean_return") is not None]
     if judged:
-        best, last = max(judged, key=lambda line: line["mean_return"]), judged[-1]
+        # Of equal ones the newest, as in checkpoints/best.
+        best, last = max(reversed(judged), key=lambda line: line["mean_return"]), judged[-1]
         tiles.append(("best evaluation", format_number(best["mean_return"]), f"at step {best['step']:,}"))
         tiles.append(
             ("last evaluation", format_number(last["mean_return"]), f"± {format_number(last.get('std_return'))}")
@@ -234,7 +235,7 @@ def _make_evaluations(lines: Sequence[Mapping[str, Any]]) -> Table:
             cells.append(format_number(sum(values) / len(values)) if values else "–")
         rows.append(tuple(cells))
     known = [(line["mean_return"], index) for index, line in enumerate(lines) if line.get("mean_return") is not None]
-    best = max(known, key=lambda item: (item[0], -item[1]))[1] if known else None
+    best = max(known)[1] if known else None  # of equal ones the newest, as in checkpoints/best
     return Table((*head, *(["success rate"] if has_success else []), *infos), rows, best)
 
 

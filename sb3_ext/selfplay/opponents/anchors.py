@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection
 
 from sb3_ext.errors import ConfigError
+from sb3_ext.problems import suggest_name
 from sb3_ext.selfplay.games.game import Game
 from sb3_ext.selfplay.opponents.heuristics import AlphaBetaOpponent
 from sb3_ext.selfplay.opponents.mcts import MctsOpponent, find_openspiel_name
@@ -29,6 +30,9 @@ def make_anchor(name: str, *, seed: int | None = None) -> Opponent:
     """
     numbered = _NUMBERED.fullmatch(name)
     if numbered is None:
+        if not is_anchor(name):
+            known = [*OPPONENTS.list_names(), "alpha_beta_N", "mcts_N"]
+            raise ConfigError(f"unknown opponent '{name}'; {suggest_name(name, known)} (or a run, or 'module:Name')")
         return make_opponent(name, seed=seed)
     kind, number = numbered[1], int(numbered[2])
     if number < 1:
