@@ -39,7 +39,7 @@ _GARBAGE_THRESHOLDS = 20_000, 10, 10  # with Python's own, imports take a fifth 
 
 
 class _Group(click.Group):
-    """Prints the user's mistakes, missing permissions and full disks as they are: one clear message, exit status 2, no traceback."""
+    """Prints mistakes, missing permissions and full disks as one message, with exit status 2 and no traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
