@@ -10,6 +10,23 @@ Key = tuple[str | int, ...]
 
 _LONGEST_LIST = 30
 _LEAST_LIKENESS = 0.65  # of 1; less likeness gives wrong suggestions
+_SB3_NAMES = {
+    "clip": "clip_range", "clip_coef": "clip_range", "clip_param": "clip_range",
+    "discount": "gamma", "discount_factor": "gamma",
+    "entropy_coef": "ent_coef", "entropy_coeff": "ent_coef", "ent_coeff": "ent_coef",
+    "epochs": "n_epochs", "num_epochs": "n_epochs", "update_epochs": "n_epochs", "num_sgd_iter": "n_epochs",
+    "gae": "gae_lambda", "lam": "gae_lambda", "lambda": "gae_lambda",
+    "hidden_sizes": "policy_kwargs", "net_arch": "policy_kwargs",
+    "lr": "learning_rate",
+    "memory_size": "buffer_size", "replay_size": "buffer_size",
+    "minibatch_size": "batch_size", "mini_batch_size": "batch_size",
+    "num_steps": "n_steps", "n_step": "n_steps", "rollout_length": "n_steps",
+    "polyak": "tau",
+    "start_steps": "learning_starts", "warmup_steps": "learning_starts",
+    "target_network_frequency": "target_update_interval",
+    "value_coef": "vf_coef", "value_loss_coef": "vf_coef", "vf_loss_coeff": "vf_coef",
+}  # fmt: skip
+"""Hyperparameters: their names in other libraries -> in Stable-Baselines3."""
 
 
 class Problem(NamedTuple):
@@ -32,19 +49,23 @@ class Problem(NamedTuple):
         return Problem((*prefix, *self.key), self.message)
 
 
-def suggest_name(name: object, known: Iterable[str]) -> str:
+def suggest_name(name: object, known: Iterable[str], *, prefix: str = "") -> str:
     """
     Return the end of a message about an unknown name.
 
     :param name: the unknown name
     :param known: the known names
+    :param prefix: what stands before the suggested name
     :return: ``did you mean 'x'?``, or the list of known names if none is near and they are few
     """
     names = sorted(known)
+    usual = _SB3_NAMES.get(str(name).lower())
+    if usual in names:
+        return f"did you mean '{prefix}{usual}'?"
     by_lower_case = {candidate.lower(): candidate for candidate in names}
     near = get_close_matches(str(name).lower(), by_lower_case, n=1, cutoff=_LEAST_LIKENESS)
     if near:
-        return f"did you mean '{by_lower_case[near[0]]}'?"
+        return f"did you mean '{prefix}{by_lower_case[near[0]]}'?"
     if not names:
         return "none is expected here"
     return f"expected one of {', '.join(names)}" if len(names) <= _LONGEST_LIST else "check its spelling"

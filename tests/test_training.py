@@ -224,6 +224,7 @@ def test_the_first_bound_reached_ends_the_run(bounds: dict[str, Any], reason: st
     run = train(config, run_dir="run")
     assert (run.status, run.record.stop_reason) == ("completed", reason)
     assert run.record.total_steps == bounds.get("total_steps")
+    assert (run.record.share, run.record.nearest_total_steps) == (1.0, bounds.get("total_steps"))
     assert run.paths.latest_model.exists()
     assert "last_evaluation" in run.metrics
     if reason == "total_episodes":

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 import logging
-import time
+import statistics
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -20,27 +21,48 @@ from stable_baselines3.common.policies import BasePolicy
 
 logger = logging.getLogger(__name__)
 
+# A busy machine interrupts threads that wait for each other, which makes them many times slower than in a quiet moment.
+_NECESSARY_WINS = 3
+_MAX_LOSSES = 2
+_CLEARLY_FASTER = 0.85
+
 
 def measure_threads(model: BaseAlgorithm, budget_seconds: float = 0.3) -> int:
     """
-    Time the model's network with one thread and with all that torch uses now, and return the faster number.
+    Time the model's network with one thread and with all that torch uses now, in turn, and return the faster number.
+
+    Several threads must be clearly faster in three of four rounds. A round compares averages, which include the pauses
+    of a busy machine.
 
     It times the passes of training, in their proportions: forward passes for one environment step, and forward and
     backward passes for one minibatch, of a new network of the same shape. The model, random number generators and the
     number of threads do not change.
 
     :param model: ready to learn
-    :param budget_seconds: how long to measure; longer if two passes of each kind take longer
+    :param budget_seconds: how long to measure at most; longer if two passes of each kind take longer
     :return: 1, or the number of threads that torch uses now; always the latter if the model is not on the CPU
     """
     all_threads = torch.get_num_threads()
     if all_threads == 1 or model.device.type != "cpu":
         return all_threads
-    costs = {threads: measure_network(model, threads, budget_seconds / 2) for threads in (1, all_threads)}
-    for threads, cost in costs.items():
-        milliseconds = (1e3 * cost.step_seconds, 1e3 * cost.minibatch_seconds)
-        logger.debug("threads: %d: %.3f ms a step, %.3f ms a minibatch", threads, *milliseconds)
-    return min(costs, key=lambda threads: costs[threads].seconds_per_step)
+    passes = NetworkPasses(model)
+    deadline = perf_counter() + budget_seconds
+    each_seconds = budget_seconds / (_NECESSARY_WINS + _MAX_LOSSES - 1) / 2
+    wins = losses = 0
+    while wins < _NECESSARY_WINS and losses < _MAX_LOSSES:
+        one, all_of_them = (
+            passes.measure(threads, each_seconds, summarize=statistics.fmean) for threads in (1, all_threads)
+        )
+        for threads, cost in ((1, one), (all_threads, all_of_them)):
+            milliseconds = (1e3 * cost.step_seconds, 1e3 * cost.minibatch_seconds)
+            logger.debug("threads: %d: %.3f ms a step, %.3f ms a minibatch", threads, *milliseconds)
+        if all_of_them.seconds_per_step < _CLEARLY_FASTER * one.seconds_per_step:
+            wins += 1
+        else:
+            losses += 1
+        if perf_counter() > deadline:
+            break
+    return all_threads if wins > losses else 1
 
 
 @contextmanager
@@ -92,14 +114,49 @@ def measure_network(model: BaseAlgorithm, threads: int, budget_seconds: float = 
     :param budget_seconds: how long to measure
     :return: the times, without that of the optimizer's step
     """
-    device = model.device
-    with using_threads(threads), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        step, minibatch = _make_passes(model)
-        return NetworkCost(
-            _time_fastest(step, budget_seconds / 2),
-            _time_fastest(minibatch, budget_seconds / 2),
-            count_steps_per_minibatch(model),
-        )
+    return NetworkPasses(model).measure(threads, budget_seconds)
+
+
+class NetworkPasses:
+    """
+    Passes through a new network of the same shape as a model's, to be timed. Random number generators do not change.
+
+    :param model: ready to learn
+    """
+
+    def __init__(self, model: BaseAlgorithm) -> None:
+        self._model = model
+        with self._preserving_generators():
+            self._step, self._minibatch = _make_passes(model)
+
+    def measure(
+        self, threads: int, budget_seconds: float, *, summarize: Callable[[list[float]], float] = min
+    ) -> NetworkCost:
+        """
+        :param threads: torch's
+        :param budget_seconds: how long to measure; longer if two passes of each kind take longer
+        :param summarize: function of the seconds of several passes
+        :return: the times, without that of the optimizer's step
+        """
+        with using_threads(threads), self._preserving_generators():
+            return NetworkCost(
+                summarize(_time_passes(self._step, budget_seconds / 2)),
+                summarize(_time_passes(self._minibatch, budget_seconds / 2)),
+                count_steps_per_minibatch(self._model),
+            )
+
+    def measure_minibatch(self, read_clock: Callable[[], float], budget_seconds: float) -> float:
+        """
+        :param read_clock: function that returns seconds
+        :param budget_seconds: how long to measure; longer if two passes take longer
+        :return: seconds by that clock of the fastest forward and backward passes for a minibatch
+        """
+        with self._preserving_generators():
+            return min(_time_passes(self._minibatch, budget_seconds, read_clock))
+
+    def _preserving_generators(self) -> AbstractContextManager[None]:
+        device = self._model.device
+        return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
 
 
 def _make_passes(model: BaseAlgorithm) -> tuple[Callable[[], None], Callable[[], None]]:
@@ -203,12 +260,16 @@ def count_steps_per_minibatch(model: Any) -> float:
     return 1.0
 
 
-def _time_fastest(run: Callable[[], None], budget_seconds: float) -> float:
-    """:return: seconds of the fastest of at least two runs; the first one includes what is done only once"""
-    started_at = time.perf_counter()
+def _time_passes(
+    run: Callable[[], None], budget_seconds: float, read_clock: Callable[[], float] | None = None
+) -> list[float]:
+    """:return: seconds of each run, at least one, after one that includes what is done only once"""
+    read_clock = read_clock or perf_counter
+    deadline = perf_counter() + budget_seconds
+    run()
     times: list[float] = []
-    while len(times) < 2 or time.perf_counter() - started_at < budget_seconds:
-        before = time.perf_counter()
+    while not times or perf_counter() < deadline:
+        before = read_clock()
         run()
-        times.append(time.perf_counter() - before)
-    return min(times)
+        times.append(read_clock() - before)
+    return times

@@ -165,6 +165,8 @@ def make_callbacks(
     evaluation = _make_evaluation(config, session, phases, metrics, lambda: checkpoints.save_for_evaluation(), stops)
     checkpoints = _make_checkpoints(config, session, phases, evaluation, group)
     others = dict(_make_other_evaluations(config, session, phases, metrics, stops))
+    ends = list(_make_stop_callbacks(config, evaluation, checkpoints))
+    budgets = [stop for stop in [*stops, *ends] if isinstance(stop, (TimeBudgetCallback, EpisodeBudgetCallback))]
     curriculum = make_curriculum(config, evaluation, others, group)
     if curriculum is not None:
         _show_stages(curriculum, config, session, others)
@@ -190,18 +192,18 @@ def make_callbacks(
             *([DeterministicCollectionCallback()] if train.deterministic else []),
             *_make_game_callbacks(config, session, group),
             *_make_configured_callbacks(train, phases, checkpoints.is_boundary_near, checkpoints.is_boundary_ahead),
-            EpisodeLoggingCallback(train.log_every_episodes, total_steps=train.total_steps),
+            EpisodeLoggingCallback(train.log_every_episodes, total_steps=train.total_steps, budgets=budgets),
             metrics,
             BenchmarkCallback(paths.benchmark_metrics, phases, train.duration_seconds),
-            HeartbeatCallback(session.status, train.status_every_steps, phases, train.total_steps),
-            ProgressCallback(train.total_steps),
+            HeartbeatCallback(session.status, train.status_every_steps, phases, train.total_steps, budgets),
+            ProgressCallback(train.total_steps, budgets=budgets),
             *extra_callbacks,
             NanStopCallback(),  # before an evaluation with such weights
             evaluation,
             *others.values(),
             *([] if curriculum is None else [curriculum]),
             *stops,
-            *_make_stop_callbacks(config, evaluation, checkpoints),
+            *ends,
             *_make_pruning(config, evaluation, checkpoints, trial),
             *([] if group is None else [SharedStopCallback(group)]),
             checkpoints,
@@ -282,6 +284,7 @@ def _make_checkpoints(
         inexact_because=inexact_because,
         phases=phases,
         group=group,
+        save_at_end=False,  # the run saves after `learn`, and shows that it does
     )
 
 

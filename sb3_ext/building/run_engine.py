@@ -33,8 +33,7 @@ def choose_run_engine(
         engine_id = read_engine_id(bundle.read_state())
     if group is not None:
         return choose_rank_engine(engine_id, model, group)
-    num_steps = estimate_steps(config.train)
-    return choose_engine(engine_id, model, num_steps=num_steps, threads=config.agent.threads)
+    return choose_engine(engine_id, model, num_steps=estimate_steps(config.train))
 
 
 def estimate_steps(train: TrainConfig) -> float:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -24,16 +26,23 @@ from sb3_ext.evaluation.last_frame import LastFrameWrapper
 from sb3_ext.internals.sb3 import wrap_env
 from sb3_ext.interruption import NEVER, Interruption
 from sb3_ext.runs.paths import RunPaths
+from sb3_ext.vec.backends.parallel_modes import SEQUENTIAL
 from sb3_ext.vec.check_finite import VecCheckFinite
 from sb3_ext.vec.closing import killing_new_processes
 from sb3_ext.vec.environment_factory import EnvironmentFactory
+from sb3_ext.vec.environment_trial import find_first_problem
 from sb3_ext.vec.light_vec_normalize import LightVecNormalize
-from sb3_ext.vec.snapshots.exactness import Exactness
+from sb3_ext.vec.snapshots.exactness import FAILED, Exactness
 
 _MAX_EVAL_ENVS = 16
 _MAX_EVAL_BOARDS = 512
 _EVAL_SEED_DISTANCE = 10_000
 _VEC_NORMALIZE_GAMMA = 0.99  # for an algorithm without a discount (ARS)
+
+logger = logging.getLogger(__name__)
+
+_FAILURES_OF_RESULTS = tuple(f"{FAILED}{kind.__name__}(" for kind in (KeyError, TypeError, ValueError))
+"""What a self-test finds when wrappers or workers cannot use what an environment returns."""
 
 
 def make_environment_factory(
@@ -81,6 +90,7 @@ def validate_environment(config: RunConfig) -> None:
     if not backend.has_single_environments(factory):
         _try_batch(backend.make_eval_env(factory, 2))
         return
+    _validate_results(config, factory)
     env = factory()
     try:
         check_env(env, skip_render_check=True)
@@ -135,12 +145,30 @@ def try_exactness(config: RunConfig, interruption: Interruption = NEVER) -> Exac
     :param config: the whole configuration
     :param interruption: checked before each step
     :return: whether the training environments resume exactly
+    :raises ConfigError: if ``reset`` or ``step`` returns something that Gymnasium's API does not allow
     :raises StopRequested: if ``interruption`` says so
     """
     if config.game is not None:
         return try_game_exactness(config, interruption)
     factory = make_training_factory(config, "a self-test")
-    return make_configured_backend(config.parallel).test_exactness(factory, interruption)
+    backend = make_configured_backend(config.parallel)
+    if backend.name == SEQUENTIAL:
+        _validate_results(config, factory)
+    exactness = backend.test_exactness(factory, interruption)
+    if exactness.reason.startswith(_FAILURES_OF_RESULTS) and backend.has_single_environments(factory):
+        _validate_results(config, factory)
+    return exactness
+
+
+def _validate_results(config: RunConfig, factory: EnvironmentFactory) -> None:
+    with closing(factory()) as env:
+        try:
+            problem = find_first_problem(env)
+        except Exception as error:  # the environment may raise anything; training reports it
+            logger.debug("cannot try the environment: %r", error)
+            return
+    if problem is not None:
+        raise ConfigError(f"env.id: {config.require_env('training').id}: {problem}")
 
 
 def make_eval_env(

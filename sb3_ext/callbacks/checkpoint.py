@@ -60,7 +60,9 @@ class RunCheckpointCallback(EpisodeCallback):
         checkpoints = RunCheckpointCallback("checkpoints")
         steps = checkpoints.resume_if_possible(model, total_timesteps=100_000)
         model.learn(steps, callback=[…, checkpoints], reset_num_timesteps=False)
-        checkpoints.close()
+
+    The final state is saved when ``learn`` ends. After an exception, :meth:`close` saves the last state that can be
+    continued from.
 
     Put it last, so that it captures the state between two rollouts after all other callbacks. Training waits only while
     the state is copied; a thread hashes, compresses and writes it. If the disk fails or is full, a warning is logged,
@@ -82,6 +84,8 @@ class RunCheckpointCallback(EpisodeCallback):
     :param phases: phases in which to enter ``saving``; ``None`` for none
     :param group: the ranks that train the model; the others have a :class:`~sb3_ext.callbacks.RankPartCallback` in this
         place. ``None`` for this process alone
+    :param save_at_end: save the final state when ``learn`` ends; otherwise, and always with several ranks,
+        :meth:`close` does
     :raises ValueError: if a number is out of its range, or ``best_by`` is neither of the two
     """
 
@@ -106,6 +110,7 @@ class RunCheckpointCallback(EpisodeCallback):
         inexact_because: str | None = None,
         phases: Phases | None = None,
         group: RankGroup | None = None,
+        save_at_end: bool = True,
     ) -> None:
         super().__init__()
         if best_by == "evaluation" and evaluation is None:
@@ -121,6 +126,7 @@ class RunCheckpointCallback(EpisodeCallback):
         self._phases = phases
         self._group = group
         self._exchange = None if group is None or group.size == 1 else PartExchange(group)
+        self._save_at_end = save_at_end and self._exchange is None
         self._has_collected = False
         self._has_started = False
         #: called with the reason why a resume is approximate, ``None`` if it is exact, once everything is restored
@@ -158,15 +164,17 @@ class RunCheckpointCallback(EpisodeCallback):
             self.resume_from(bundle, model)
         return max(0, total_timesteps - model.num_timesteps)
 
-    def resume_from(self, bundle: Bundle, model: BaseAlgorithm) -> None:
+    def resume_from(self, bundle: Bundle, model: BaseAlgorithm, *, threads: int | None = None) -> None:
         """
         Restore a checkpoint into a new model. State that ``learn`` resets is restored at its first rollout.
 
         :param bundle: a verified checkpoint from a trusted source: parts of it are pickled
         :param model: made in the same way as the original one, with its environments
+        :param threads: torch's number of threads from now on, which the caller sets; ``None`` restores the checkpoint's
         :raises CheckpointError: if the model differs from the checkpoint's
         """
-        self._restoration = Restoration(bundle, None if self._group is None else self._group.placement)
+        placement = None if self._group is None else self._group.placement
+        self._restoration = Restoration(bundle, placement, threads=threads)
         replay = self._restoration.begin(model)
         if replay is not None and bundle.path.parent == self.store.directory:
             self._saver.continue_from(model, bundle, replay)
@@ -311,6 +319,8 @@ class RunCheckpointCallback(EpisodeCallback):
     def _on_training_end(self) -> None:
         super()._on_training_end()
         self._rollouts.end_learning()
+        if self._save_at_end:
+            self.finish()
 
     def _finish_restoration(self, restoration: Restoration) -> None:
         restoration.finish(self.model, self._callbacks)

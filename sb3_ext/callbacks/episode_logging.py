@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from sb3_ext.arguments import validate_arguments
 from sb3_ext.callbacks.bases.episode_callback import EpisodeCallback
 from sb3_ext.callbacks.bases.light_callback import has_stock_loop
-from sb3_ext.callbacks.measures.throughput import Throughput
+from sb3_ext.callbacks.estimated_steps import Budget
+from sb3_ext.callbacks.measures.training_outlook import TrainingOutlook
 from sb3_ext.config.train_schema import TrainConfig
 from sb3_ext.ranges import PositiveInt
 from sb3_ext.triggers import EveryEpisodes
@@ -27,6 +29,7 @@ class EpisodeLoggingCallback(EpisodeCallback):
     :param every_episodes: finished episodes between two dumps
     :param every_steps: maximum number of environment transitions between two dumps, for long episodes
     :param total_steps: step at which training ends, to log the time left; ``None`` if unknown
+    :param budgets: further bounds, such as a :class:`TimeBudgetCallback`
     :raises ValueError: if a number is out of its range
     """
 
@@ -39,12 +42,12 @@ class EpisodeLoggingCallback(EpisodeCallback):
         *,
         every_steps: PositiveInt = 10_000,
         total_steps: PositiveInt | None = None,
+        budgets: Sequence[Budget] = (),
     ) -> None:
         super().__init__()
         self._episode_trigger = EveryEpisodes(every_episodes)
         self._max_steps_between_dumps = every_steps
-        self._total_steps = total_steps
-        self._throughput = Throughput()
+        self._outlook = TrainingOutlook(total_steps, budgets)
         self._dumped_step = 0
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -55,8 +58,8 @@ class EpisodeLoggingCallback(EpisodeCallback):
     def _on_training_start(self) -> None:
         super()._on_training_start()
         self._dumped_step = self.num_timesteps
-        self._throughput = Throughput()
-        self._throughput.add(time.monotonic(), self.num_timesteps)
+        self._outlook.restart()
+        self._outlook.add(time.monotonic(), self.num_timesteps)
 
     def _on_rollout_start(self) -> None:
         super()._on_rollout_start()
@@ -80,8 +83,8 @@ class EpisodeLoggingCallback(EpisodeCallback):
 
     def _dump(self, *, has_ended: bool = False) -> None:
         self._dumped_step = self.model.num_timesteps
-        self._throughput.add(time.monotonic(), self._dumped_step)
-        eta_seconds = self._throughput.estimate_eta_seconds(self._total_steps, has_ended=has_ended)
+        self._outlook.add(time.monotonic(), self._dumped_step)
+        eta_seconds = self._outlook.estimate_eta_seconds(has_ended=has_ended)
         if eta_seconds is not None:
             self.logger.record("time/eta_seconds", eta_seconds, exclude="tensorboard")
         self.model.dump_logs()

@@ -76,7 +76,7 @@ class FunctionCallback(StopCallback, EpisodeCallback):
             "length": episode_length,
             "avg_reward": fmean(episode_return for episode_return, _ in self._latest) if self._latest else None,
             "avg_length": fmean(length for _, length in self._latest) if self._latest else None,
-            "fps": self._throughput.fps,
+            "fps": self._throughput.rate,
         }
         metrics = {
             "episode": self.episodes,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from torch.utils.hooks import RemovableHandle
 
 from sb3_ext.arguments import validate_arguments
 from sb3_ext.callbacks.bases.episode_callback import EpisodeCallback
-from sb3_ext.callbacks.measures.throughput import Throughput
+from sb3_ext.callbacks.estimated_steps import Budget
+from sb3_ext.callbacks.measures.training_outlook import TrainingOutlook
 from sb3_ext.config.train_schema import TrainConfig
 from sb3_ext.internals.sb3 import get_torch_names, get_total_steps
 from sb3_ext.phases import Phases
@@ -43,7 +45,8 @@ class HeartbeatCallback(EpisodeCallback):
         ``completed`` or ``stopped``
     :param every_steps: environment transitions between two updates
     :param phases: phases shared with other callbacks; ``None`` for new ones
-    :param total_steps: step at which training ends; ``None`` if unknown: then there is no ETA
+    :param total_steps: step at which training ends; ``None`` if unknown
+    :param budgets: further bounds, such as a :class:`TimeBudgetCallback`; without any bound there is no ETA
     :raises ValueError: if a number is out of its range
     """
 
@@ -57,6 +60,7 @@ class HeartbeatCallback(EpisodeCallback):
         every_steps: PositiveInt = _DEFAULTS.status_every_steps,
         phases: Phases | None = None,
         total_steps: PositiveInt | None = None,
+        budgets: Sequence[Budget] = (),
     ) -> None:
         super().__init__()
         self._path = None if isinstance(status, StatusFile) else Path(status)
@@ -64,7 +68,7 @@ class HeartbeatCallback(EpisodeCallback):
         self._trigger = EverySteps(every_steps)
         self._phases = Phases() if phases is None else phases
         self._total_steps = total_steps
-        self._throughput = Throughput()
+        self._outlook = TrainingOutlook(total_steps, budgets)
         self._may_beat_at = 0.0
         self._must_beat_at = 0.0
         self._optimizer_hooks: list[RemovableHandle] = []
@@ -81,7 +85,7 @@ class HeartbeatCallback(EpisodeCallback):
         if self._path is not None:
             self._status = StatusFile(self._path, RunStatus.begin())
         self._is_beating = True
-        self._throughput = Throughput()
+        self._outlook.restart()
         self._trigger.skip_to(self.num_timesteps)
         self._phases.listeners.append(self._on_phase)
         for optimizer in _list_optimizers(self.model):
@@ -136,7 +140,7 @@ class HeartbeatCallback(EpisodeCallback):
         self._may_beat_at = now + _MIN_SECONDS_BETWEEN_BEATS
         self._must_beat_at = now + _MAX_SECONDS_BETWEEN_BEATS
         step = self.model.num_timesteps
-        self._throughput.add(now, step)
+        self._outlook.add(now, step)
         latest = self.model.ep_info_buffer
         self._status.update(
             phase=self._phases.current,
@@ -144,8 +148,9 @@ class HeartbeatCallback(EpisodeCallback):
             total_steps=self._total_steps,
             episode=self.episodes,
             epsilon=getattr(self.model, "exploration_rate", None),
-            fps=self._throughput.fps,
-            eta_seconds=self._throughput.estimate_eta_seconds(self._total_steps, has_ended=has_ended),
+            fps=self._outlook.fps,
+            used_share=self._outlook.used_share,
+            eta_seconds=self._outlook.estimate_eta_seconds(has_ended=has_ended),
         )
         if latest:  # ARS empties it at the beginning of each generation
             mean = float(safe_mean([episode["r"] for episode in latest]))

@@ -6,6 +6,7 @@ import atexit
 import logging
 import sys
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,8 @@ from stable_baselines3.common.utils import safe_mean
 
 from sb3_ext.arguments import validate_arguments
 from sb3_ext.callbacks.bases.light_callback import LightCallback
-from sb3_ext.callbacks.measures.throughput import Throughput
+from sb3_ext.callbacks.estimated_steps import Budget
+from sb3_ext.callbacks.measures.training_outlook import TrainingOutlook
 from sb3_ext.ranges import Positive, PositiveInt
 
 if TYPE_CHECKING:
@@ -33,17 +35,24 @@ class ProgressCallback(LightCallback):
 
     :param total_steps: step at which training ends; ``None`` if unknown
     :param every_seconds: time between two log lines
+    :param budgets: further bounds, such as a :class:`TimeBudgetCallback`: share and time left are those of the bound
+        that ends the training first
     :raises ValueError: if a number is out of its range
     """
 
     is_patient = True
 
     @validate_arguments
-    def __init__(self, total_steps: PositiveInt | None = None, every_seconds: Positive = 5.0) -> None:
+    def __init__(
+        self,
+        total_steps: PositiveInt | None = None,
+        every_seconds: Positive = 5.0,
+        *,
+        budgets: Sequence[Budget] = (),
+    ) -> None:
         super().__init__()
-        self._total_steps = total_steps
         self._line_every_seconds = every_seconds
-        self._throughput = Throughput()
+        self._outlook = TrainingOutlook(total_steps, budgets)
         self._show_at = 0.0
         self._bar: Progress | None = None
 
@@ -55,10 +64,10 @@ class ProgressCallback(LightCallback):
             self._bar = None
 
     def _on_training_start(self) -> None:
-        self._throughput = Throughput()
-        self._throughput.add(time.monotonic(), self.num_timesteps)
+        self._outlook.restart()
+        self._outlook.add(time.monotonic(), self.num_timesteps)
         if sys.stderr.isatty():
-            self._bar = _make_bar(self._total_steps)
+            self._bar = _make_bar()
             self._bar.start()
             # Restore the cursor if an exception ends the program.
             atexit.register(self._bar.stop)
@@ -80,24 +89,31 @@ class ProgressCallback(LightCallback):
     def _show(self, *, has_ended: bool = False) -> None:
         now = time.monotonic()
         self._show_at = now + self._interval_seconds
-        self._throughput.add(now, self.model.num_timesteps)
         step = self.model.num_timesteps
+        self._outlook.add(now, step)
         details = self._format_details(has_ended=has_ended)
         if self._bar is None:
-            logger.info("%s  %s", self._format_steps(step), details)
+            share = self._outlook.used_share
+            logger.info("step %s%s  %s", self._format_steps(step), "" if share is None else f" ({share:.1%})", details)
         else:
-            self._bar.update(self._bar.task_ids[0], completed=step, details=details, refresh=True)
+            share = self._outlook.used_share
+            self._bar.update(
+                self._bar.task_ids[0],
+                total=None if share is None else 1.0,
+                completed=share or 0.0,
+                steps=self._format_steps(step),
+                details=details,
+                refresh=True,
+            )
 
     def _format_steps(self, step: int) -> str:
-        if self._total_steps is None:
-            return f"step {step}"
-        # The last rollout may go beyond the total.
-        return f"step {step}/{self._total_steps} ({min(step / self._total_steps, 1.0):.1%})"
+        total_steps = self._outlook.nearest_total_steps
+        return str(step) if total_steps is None else f"{step}/{total_steps}"
 
     def _format_details(self, *, has_ended: bool) -> str:
         latest = self.model.ep_info_buffer
-        fps = self._throughput.fps
-        eta_seconds = None if has_ended else self._throughput.estimate_eta_seconds(self._total_steps)
+        fps = self._outlook.fps
+        eta_seconds = None if has_ended else self._outlook.estimate_eta_seconds()
         parts = [
             f"return {safe_mean([episode['r'] for episode in latest]):.2f}" if latest else None,
             f"{fps:.0f} FPS" if fps is not None else None,
@@ -106,17 +122,17 @@ class ProgressCallback(LightCallback):
         return "  ".join(part for part in parts if part is not None)
 
 
-def _make_bar(total_steps: int | None) -> Progress:
+def _make_bar() -> Progress:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
     columns = (
-        MofNCompleteColumn(),
+        TextColumn("{task.fields[steps]}"),
         BarColumn(bar_width=20),
         TaskProgressColumn(),
         TextColumn("{task.fields[details]}"),
     )
     # Without a thread: a bar that moves while the environment hangs would be misleading.
     bar = Progress(*columns, console=Console(stderr=True), auto_refresh=False)
-    bar.add_task("training", total=total_steps, details="")
+    bar.add_task("training", total=None, steps="", details="")
     return bar

@@ -51,15 +51,16 @@ class RankPartCallback(LightCallback):
         #: called with the reason why a resume is approximate, ``None`` if it is exact, once everything is restored
         self.on_restored: list[Callable[[str | None], None]] = []
 
-    def resume_from(self, bundle: Bundle, model: BaseAlgorithm) -> None:
+    def resume_from(self, bundle: Bundle, model: BaseAlgorithm, *, threads: int | None = None) -> None:
         """
         Restore a checkpoint into a new model, as :meth:`RunCheckpointCallback.resume_from` does on rank 0.
 
         :param bundle: a verified checkpoint from a trusted source
         :param model: made in the same way as the original one, with its environments
+        :param threads: torch's number of threads from now on, which the caller sets; ``None`` restores the checkpoint's
         :raises CheckpointError: if the model differs from the checkpoint's
         """
-        self._restoration = Restoration(bundle, self._group.placement)
+        self._restoration = Restoration(bundle, self._group.placement, threads=threads)
         self._restoration.begin(model)
 
     def is_boundary_near(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -13,7 +13,7 @@ from sb3_ext.checkpoints.bundle.bundle import Bundle
 from sb3_ext.checkpoints.bundle.replay_files import restore_replay, restore_shared_replay
 from sb3_ext.checkpoints.formats.vecnormalize_file import restore_normalization
 from sb3_ext.checkpoints.model.trust import list_state_dicts, read_tensors
-from sb3_ext.checkpoints.state.algorithm_state import read_engine_id
+from sb3_ext.checkpoints.state.algorithm_state import read_engine_id, read_threads
 from sb3_ext.checkpoints.state.environment_state import mark_inexact
 from sb3_ext.checkpoints.state.random_state import seed_anew
 from sb3_ext.checkpoints.state.replay_buffer import ReplayIndex
@@ -42,10 +42,11 @@ class Restoration:
 
     :param bundle: a verified checkpoint from a trusted source: parts of it are pickled
     :param placement: the rank that restores it; ``None`` for a process alone
+    :param threads: torch's number of threads from now on, which the caller sets; ``None`` restores the checkpoint's
     :raises CheckpointError: if it has no state for a resume
     """
 
-    def __init__(self, bundle: Bundle, placement: RankPlacement | None = None) -> None:
+    def __init__(self, bundle: Bundle, placement: RankPlacement | None = None, *, threads: int | None = None) -> None:
         self.bundle = bundle
         self._placement = placement or RankPlacement(0, 1)
         self._has_own_part = bundle.manifest.ranks == self._placement.size
@@ -53,7 +54,8 @@ class Restoration:
         if not self._has_own_part:
             reason = f"the checkpoint is of {bundle.manifest.ranks} ranks, and {self._placement.size} train from now on"
             mark_inexact(self._state, f"{reason}; environments begin new episodes")
-        self._engine_reason: str | None = None
+        self._threads = threads
+        self._rounding_reasons: list[str] = []
 
     @property
     def inexact_reason(self) -> str | None:
@@ -64,7 +66,7 @@ class Restoration:
         ):
             if not is_exact:
                 return reason
-        return self._engine_reason
+        return "; ".join(self._rounding_reasons) or None
 
     def begin(self, model: BaseAlgorithm) -> ReplayIndex | None:
         """
@@ -74,9 +76,7 @@ class Restoration:
         """
         replay = restore_model(model, self.bundle, self._placement)
         restore_before_learn(model, self._state)
-        before, now = read_engine_id(self._state), get_engine_id(model)
-        if before != now:
-            self._engine_reason = f"the engine {before} has computed the updates until now, and {now} does from now on"
+        self._rounding_reasons = list(self._find_rounding_reasons(model))
         return replay
 
     def finish(self, model: BaseAlgorithm, callbacks: BaseCallback | Sequence[BaseCallback]) -> None:
@@ -86,9 +86,17 @@ class Restoration:
         :raises CheckpointError: if the environments differ from the checkpoint's, or ``learn`` was called without
             ``reset_num_timesteps=False``
         """
-        restore_at_boundary(model, self._state, callbacks)
+        restore_at_boundary(model, self._state, callbacks, keep_threads=self._threads is not None)
         if not self._has_own_part and self._placement.rank > 0:
             seed_anew(model, self._placement.rank)  # not with the generators of rank 0
+
+    def _find_rounding_reasons(self, model: BaseAlgorithm) -> Iterator[str]:
+        engine, now = read_engine_id(self._state), get_engine_id(model)
+        if engine != now:
+            yield f"the engine {engine} has computed the updates until now, and {now} does from now on"
+        threads = read_threads(self._state)
+        if self._threads not in (None, threads):
+            yield f"torch has used {threads} threads until now, and uses {self._threads} from now on"
 
 
 def restore_model(model: BaseAlgorithm, bundle: Bundle, placement: RankPlacement | None = None) -> ReplayIndex | None:

@@ -15,7 +15,7 @@ _TICK_CHARACTERS = 10  # between two numbers of an axis
 _DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 
 
-def draw_bar(done: int, total: int, width: int) -> str:
+def draw_bar(done: float, total: float, width: int) -> str:
     """
     Draw how much of something is done.
 
@@ -24,7 +24,7 @@ def draw_bar(done: int, total: int, width: int) -> str:
     :param width: characters
     :return: ``━`` for what is done, ``╌`` for the rest
     """
-    full = min(width, width * done // total)
+    full = min(width, int(width * done // total))
     return "━" * full + "╌" * (width - full)
 
 

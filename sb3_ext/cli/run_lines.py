@@ -23,10 +23,10 @@ _REASON_WIDTH = 60  # an error may be long; `runs show` has all of it
 
 
 def format_steps(record: RunStatus) -> str:
-    """:return: such as ``12345/50000 (24.7%)``"""
-    if record.share is None:
-        return str(record.step)
-    return f"{record.step}/{record.total_steps} ({record.share:.1%})"
+    """:return: such as ``12345/50000 (24.7%)``; the step alone if another bound than that of steps is nearer"""
+    total_steps = record.nearest_total_steps
+    steps = str(record.step) if total_steps is None else f"{record.step}/{total_steps}"
+    return steps if record.share is None else f"{steps} ({record.share:.1%})"
 
 
 def format_rating(record: RunStatus) -> str | None:

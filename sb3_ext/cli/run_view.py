@@ -119,16 +119,16 @@ def _describe(record: RunStatus) -> str:
 
 
 def _draw_progress(record: RunStatus, width: int) -> list[str]:
-    if not record.total_steps:
-        return [f"{record.step:,} steps"]
-    text = f"  {_format_share(record)}  {record.step:,} of {record.total_steps:,} steps"
-    return [style_bar(draw_bar(record.step, record.total_steps, max(10, min(width // 2, width - len(text))))) + text]
+    if record.share is None:
+        return [_format_steps(record)]
+    text = f"  {_format_share(record)}  {_format_steps(record)}"
+    return [style_bar(draw_bar(record.share, 1, max(10, min(width // 2, width - len(text))))) + text]
 
 
 def _draw_summaries(runs: list[tuple[RunStatus, list[float]]], width: int) -> list[str]:
     columns = [
         Column(style=style_bar),
-        Column(align=">"),  # the share of all steps
+        Column(align=">"),  # the share that is done
         Column(priority=1, align=">"),  # return
         Column(priority=3, style=style_curve),
         Column(priority=2, align=">"),  # time left
@@ -139,22 +139,27 @@ def _draw_summaries(runs: list[tuple[RunStatus, list[float]]], width: int) -> li
     bar_width, curve_width = max(14, width // 8), max(16, width // 4)
     rows = []
     for record, returns in runs:
-        bar = draw_bar(record.step, record.total_steps, bar_width) if record.total_steps else ""
+        bar = "" if record.share is None else draw_bar(record.share, 1, bar_width)
         curve = draw_sparkline(resample(returns, curve_width)) if returns else ""
         mean, left, speed = record.episode_return_mean, _format_left(record), record.fps
         rows.append(
             (
-                bar or f"{record.step:,} steps",
+                bar or _format_steps(record),
                 _format_share(record),
                 "" if mean is None else f"return {mean:,.2f}",
                 curve,
                 "" if left is None else f"{left} left",
-                f"{record.step:,} of {record.total_steps:,} steps" if bar else "",
+                _format_steps(record) if bar else "",
                 "" if speed is None else f"{speed:,.0f} steps/s",
                 f"{record.episode:,} episodes",
             )
         )
     return format_table(columns, rows, width, indent=2)
+
+
+def _format_steps(record: RunStatus) -> str:
+    total_steps = record.nearest_total_steps
+    return f"{record.step:,} steps" if total_steps is None else f"{record.step:,} of {total_steps:,} steps"
 
 
 def _format_share(record: RunStatus) -> str:

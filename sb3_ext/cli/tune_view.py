@@ -106,7 +106,7 @@ def _describe_run(trial: FrozenTrial, bar_width: int) -> tuple[str, str, str]:
     record = _find_record(trial)
     if record is None:
         return "", "starting", ""
-    bar = draw_bar(record.step, record.total_steps, bar_width) if record.total_steps else f"{record.step:,} steps"
+    bar = f"{record.step:,} steps" if record.share is None else draw_bar(record.share, 1, bar_width)
     last = trial.intermediate_values.get(trial.last_step) if trial.last_step is not None else None
     return bar, record.phase, "" if last is None else f"evaluation {last:.5g}"
 

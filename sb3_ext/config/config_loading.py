@@ -15,7 +15,7 @@ from sb3_ext.config.evaluation_schema import FINAL, EvalEnvConfig
 from sb3_ext.config.overriding import apply_override
 from sb3_ext.config.parallel_schema import ParallelConfig
 from sb3_ext.config.schema import MOCK_ID, RunConfig
-from sb3_ext.config.source import ConfigSource, Override, parse_override, read_source
+from sb3_ext.config.source import COMMAND_LINE, ConfigSource, Override, parse_override, read_source
 from sb3_ext.config.space_checks import find_space_problems
 from sb3_ext.config.validation import translate_errors
 from sb3_ext.config.yaml_document import parse_document
@@ -24,6 +24,8 @@ from sb3_ext.problems import Key, Problem, expected
 from sb3_ext.vec.backends.parallel_modes import SEQUENTIAL, make_backend
 
 _LIKE, _LIKE_PARAMS = "like", "like_params"
+_FLAGS: dict[Key, str] = {("agent",): "--algo", ("agent", "id"): "--algo", ("env",): "--env", ("env", "id"): "--env"}
+"""Flags for required keys."""
 """Parameters of the mock environment."""
 
 
@@ -153,7 +155,10 @@ def _describe(problems: Sequence[Problem], places: Mapping[Key, str], source: st
     for problem in dict.fromkeys(problems):
         prefixes = (problem.key[:size] for size in range(len(problem.key), 0, -1))
         place = next((places[prefix] for prefix in prefixes if prefix in places), source)
-        parts = [place, ".".join(map(str, problem.key)), problem.message]
+        message = problem.message
+        if source == COMMAND_LINE and message.startswith("required, but missing") and problem.key in _FLAGS:
+            message += f"; give {_FLAGS[problem.key]}"
+        parts = [place, ".".join(map(str, problem.key)), message]
         described.append((_order(place), ": ".join(part for part in parts if part)))
     return [_escape(line) for _, line in sorted(described, key=lambda item: item[0])]
 

@@ -60,6 +60,11 @@ class AgentConfig(Section):
     params: Arguments = Field(default={}, description="the algorithm's constructor keyword arguments")
     init_from: Text | None = Field(default=None, description="start with the weights of a run, a checkpoint or a zip")
 
+    @property
+    def fixed_threads(self) -> int | None:
+        """The number of threads; ``None`` if it is measured at the start."""
+        return self.threads if isinstance(self.threads, int) else None
+
 
 class RunConfig(Section):
     """A whole run."""

@@ -20,6 +20,10 @@ from sb3_ext.problems import Key, suggest_name
 logger = logging.getLogger(__name__)
 
 
+COMMAND_LINE = "command line"
+"""The place of a configuration without a file."""
+
+
 @dataclass(frozen=True)
 class ConfigSource:
     """
@@ -67,7 +71,7 @@ def read_source(config: str | Path | Mapping[str, Any] | None) -> ConfigSource:
     :raises ConfigError: if there is no such file, or the data cannot be written as YAML
     """
     if config is None:
-        return ConfigSource("command line", "{}\n")
+        return ConfigSource(COMMAND_LINE, "{}\n")
     if isinstance(config, Mapping):
         try:
             return ConfigSource("config", yaml.safe_dump(dict(config), sort_keys=False))
@@ -121,7 +125,7 @@ def parse_override(assignment: str, place: str = "--set") -> Override:
     parts = name.strip().split(".")
     if not separator or not all(parts):
         raise ConfigError(f"{place} {assignment}: expected KEY=VALUE, such as agent.params.gamma=0.98")
-    document = parse_document(text, f"{place} {assignment}")
+    document = parse_document(text, f"{place} {assignment!r}", has_lines=False)
     if document.problems:
         raise ConfigError([f"{place} {assignment}: {problem.message}" for problem in document.problems])
     return Override(tuple(int(part) if part.isdigit() else part for part in parts), document.value, place)

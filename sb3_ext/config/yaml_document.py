@@ -56,11 +56,14 @@ class Document:
     problems: list[Problem] = field(default_factory=list)
 
 
-def parse_document(content: str | bytes, name: str, builder_class: type[DocumentBuilder] | None = None) -> Document:
+def parse_document(
+    content: str | bytes, name: str, builder_class: type[DocumentBuilder] | None = None, *, has_lines: bool = True
+) -> Document:
     """
     :param content: YAML
     :param name: of the file, for messages
     :param builder_class: for files of another program, which are written in another YAML; ``None`` for ours
+    :param has_lines: whether messages name the line
     :return: its value and line numbers
     :raises ConfigError: if it is too large, not text, not YAML, or not plain data
     """
@@ -71,7 +74,7 @@ def parse_document(content: str | bytes, name: str, builder_class: type[Document
         return Document(None) if node is None else builder.build(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = f"{name}:{mark.line + 1}" if mark else name
+        place = f"{name}:{mark.line + 1}" if mark and has_lines else name
         raise ConfigError(f"{place}: not valid YAML: {error.problem or error.context}") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{name}: not valid YAML: {' '.join(str(error).split())}") from None

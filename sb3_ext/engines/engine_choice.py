@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+import math
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 
-from sb3_ext.algorithms.threads import count_steps_per_minibatch, measure_network, using_threads
+from sb3_ext.algorithms.threads import NetworkPasses, count_steps_per_minibatch, using_threads
 from sb3_ext.engines.averaged_training import AveragedTraining
+from sb3_ext.engines.clock import read_clock
 from sb3_ext.engines.coverage import NotCovered
 from sb3_ext.engines.engine import Engine, Update
 from sb3_ext.engines.engine_registry import AUTO_ENGINE, STOCK_ENGINE, TORCH_ENGINE, XLA_ENGINE, get_engine
@@ -26,6 +30,8 @@ _MIN_SECONDS = 8.0  # duration of stock updates from which compiling, which take
 _STOCK_OVERHEAD = 1.5
 # The test of XLA measures up to 40 % less than a call of a single small step takes in a training, with colder caches.
 _XLA_MARGIN = 0.7
+_STOCK_SECONDS = 0.05  # duration of one measurement of stock, of which there are several
+_PLAUSIBLE_FACTOR = 5.0  # an engine that is slower or faster than stock by more is measured again
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ class EngineChoice:
     update: Update | None
 
 
-def choose_engine(engine_id: str, model: Any, *, num_steps: float, threads: int | str = AUTO_ENGINE) -> EngineChoice:
+def choose_engine(engine_id: str, model: Any, *, num_steps: float) -> EngineChoice:
     """
     Choose the engine that updates a model, and log why.
 
@@ -50,14 +56,13 @@ def choose_engine(engine_id: str, model: Any, *, num_steps: float, threads: int 
         supports the model and is faster than stock in the test; stock otherwise, and for short trainings
     :param model: the model, ready to learn, which is not changed
     :param num_steps: approximate number of environment transitions of the training
-    :param threads: number of torch threads in the training, or ``auto``
     :return: the chosen engine; torch if the given engine does not support the model. With torch, a model that it does
         not support keeps ``train``
     :raises ConfigError: if there is no such engine
     :raises MissingExtraError: if the engine is not installed
     """
     if engine_id == AUTO_ENGINE:
-        return _choose_fastest(model, num_steps, threads)
+        return _choose_fastest(model, num_steps)
     engine = get_engine(engine_id)
     engine.validate_installed()
     try:
@@ -101,7 +106,7 @@ def _fall_back(model: Any, engine_id: str, reason: str) -> EngineChoice:
     return EngineChoice(engine, update)
 
 
-def _choose_fastest(model: Any, num_steps: float, threads: int | str) -> EngineChoice:
+def _choose_fastest(model: Any, num_steps: float) -> EngineChoice:
     choice = EngineChoice(get_engine(STOCK_ENGINE), None)
     minibatches = num_steps / model.n_envs / count_steps_per_minibatch(model)
     if minibatches < _MIN_MINIBATCHES:
@@ -110,21 +115,25 @@ def _choose_fastest(model: Any, num_steps: float, threads: int | str) -> EngineC
     if model.device.type not in ("cpu", "cuda"):
         logger.info("engine: stock; engines are not compared on the device %s", model.device)
         return choice
-    best_threads, seconds = _measure_stock(model, threads)
-    findings = [f"stock takes about {1e3 * seconds:.2f} ms a minibatch"]
-    for engine_id in (TORCH_ENGINE, XLA_ENGINE):
-        engine = get_engine(engine_id)
-        try:
-            update = _make_worthwhile_update(engine, model, minibatches * seconds)
-        except NotCovered as error:
-            findings.append(f"{engine_id}: {error.reason}")
-            continue
-        with using_threads(best_threads):
-            found = update.measure()
-        findings.append(f"{engine_id} {1e3 * found:.2f}")
-        if found < (_XLA_MARGIN * seconds if engine_id == XLA_ENGINE else seconds):
-            choice, seconds = EngineChoice(engine, update), found
-    logger.info("engine: %s; %s", choice.engine.id, ", ".join(findings))
+    findings: list[str] = []
+    # With one thread: the processor time of several threads includes that in which they wait for each other.
+    with using_threads(1):
+        stock = _StockTime(_make_stock_timer(model))
+        seconds = stock.measure()
+        for engine_id in (TORCH_ENGINE, XLA_ENGINE):
+            engine = get_engine(engine_id)
+            try:
+                update = _make_worthwhile_update(engine, model, minibatches * seconds)
+            except NotCovered as error:
+                findings.append(f"{engine_id}: {error.reason}")
+                continue
+            found = _measure_between(update, stock)
+            findings.append(f"{engine_id} {1e3 * found:.2f}")
+            seconds = min(seconds, stock.seconds)
+            if found < (_XLA_MARGIN * seconds if engine_id == XLA_ENGINE else seconds):
+                choice, seconds = EngineChoice(engine, update), found
+    about_stock = f"stock takes about {1e3 * stock.seconds:.2f} ms a minibatch"
+    logger.info("engine: %s; %s", choice.engine.id, ", ".join([about_stock, *findings]))
     return choice
 
 
@@ -149,9 +158,40 @@ def _make_worthwhile_update(engine: Engine, model: Any, seconds: float) -> Updat
     return update
 
 
-def _measure_stock(model: Any, threads: int | str) -> tuple[int, float]:
-    """:return: the number of threads that is the fastest, and seconds of a minibatch of ``train`` with it"""
-    candidates = [threads] if isinstance(threads, int) else sorted({1, torch.get_num_threads()})
-    costs = {count: measure_network(model, count, 0.1).minibatch_seconds for count in candidates}
-    best = min(costs, key=lambda count: costs[count])
-    return best, _STOCK_OVERHEAD * costs[best]
+class _StockTime:
+    """
+    The time of a minibatch with ``train``: the shortest of all measurements so far.
+
+    :param timer: measures it
+    """
+
+    def __init__(self, timer: Callable[[], float]) -> None:
+        self._timer = timer
+        self.seconds = math.inf
+
+    def measure(self) -> float:
+        """:return: the time, after another measurement"""
+        self.seconds = min(self.seconds, self._timer())
+        return self.seconds
+
+
+def _measure_between(update: Update, stock: _StockTime) -> float:
+    """
+    Measure an engine between two measurements of stock, and again if the result is implausible.
+
+    :param update: of the engine
+    :param stock: measured at least once
+    :return: seconds of a minibatch
+    """
+    found = update.measure()
+    stock.measure()
+    if not 1 / _PLAUSIBLE_FACTOR < found / stock.seconds < _PLAUSIBLE_FACTOR:
+        found = min(found, update.measure())
+        stock.measure()
+    return found
+
+
+def _make_stock_timer(model: Any) -> Callable[[], float]:
+    """:return: function that measures the seconds of a minibatch of ``train``"""
+    passes, clock = NetworkPasses(model), partial(read_clock, model.device)
+    return lambda: _STOCK_OVERHEAD * passes.measure_minibatch(clock, _STOCK_SECONDS)

@@ -44,6 +44,7 @@ class RunStatus:
     :param phase: ``starting``, ``collecting``, ``updating``, ``evaluating``, ``saving``, ``finished``
     :param step: environment transitions so far
     :param total_steps: step at which the run ends, if it has a budget of steps
+    :param used_share: finished share of the bound that ends the run first: steps, episodes or duration
     :param episode: episodes finished
     :param epsilon: exploration rate, for algorithms that have one
     :param fps: environment transitions per second
@@ -77,6 +78,7 @@ class RunStatus:
     phase: str = "starting"
     step: int = 0
     total_steps: int | None = None
+    used_share: float | None = None
     episode: int = 0
     epsilon: float | None = None
     fps: float | None = None
@@ -122,6 +124,7 @@ class RunStatus:
             stop_reason=None,
             stop_detail=None,
             last_heartbeat=now,
+            used_share=None,
             eta_seconds=None,
             **owner,
         )
@@ -135,7 +138,17 @@ class RunStatus:
 
     @property
     def share(self) -> float | None:
-        """Finished share of ``total_steps``, at most 1; ``None`` without ``total_steps``."""
+        """Finished share of the nearest bound, at most 1; ``None`` without a known one."""
+        return self._share_of_steps if self.used_share is None else min(self.used_share, 1.0)
+
+    @property
+    def nearest_total_steps(self) -> int | None:
+        """``total_steps``, if no other bound is nearer."""
+        share = self._share_of_steps
+        return None if share is None or (self.used_share or 0.0) > share else self.total_steps
+
+    @property
+    def _share_of_steps(self) -> float | None:
         return min(self.step / self.total_steps, 1.0) if self.total_steps else None
 
     @property

@@ -202,7 +202,7 @@ def _make(
     callbacks = make_callbacks(config, session, phases, extra_callbacks, trial, start.group)
     if start.bundle is not None:
         callbacks.checkpoints.on_restored.append(session.note_approximate)
-        callbacks.checkpoints.resume_from(start.bundle, model)
+        callbacks.checkpoints.resume_from(start.bundle, model, threads=config.agent.fixed_threads)
     elif config.agent.init_from is not None:
         _restore_weights(model, config)
     return model, callbacks, phases

@@ -126,7 +126,7 @@ def _make(
         stack.enter_context(attaching(model, choice.engine.id, choice.update))
         part, callbacks = make_rank_callbacks(assignment.config, signals, group)
         if bundle is not None:
-            part.resume_from(bundle, model)
+            part.resume_from(bundle, model, threads=config.agent.fixed_threads)
         model.set_logger(Logger(folder=None, output_formats=[]))
     with starting_together(group):
         pass  # rank 0 writes the configuration

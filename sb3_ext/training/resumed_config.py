@@ -38,21 +38,22 @@ CHANGEABLE: tuple[Key, ...] = (
     ("train", "log_every_episodes"),
     ("train", "status_every_steps"),
     ("agent", "engine"),
+    ("agent", "threads"),
     ("eval",),
     ("early_stopping",),
     ("tracking",),
 )
 """
 Keys that a resume may change, beside checkpoints and some of ``parallel``: past steps do not depend on them. Another
-engine rounds differently, so such a resume is approximate.
+engine, or another number of threads, rounds differently, so such a resume is approximate.
 """
 
 _MODE: Key = ("parallel", "mode")
 _DIVISION: tuple[Key, ...] = (_MODE, ("parallel", "num_workers"), ("parallel", "num_envs_per_worker"))
 """Keys that divide the environments over processes."""
 
-_DECIDED = ((("parallel", "mode"), "auto"), (("agent", "engine"), "auto"))
-"""A resume keeps the mode and the engine that ``auto`` chose at the start."""
+_DECIDED = ((("parallel", "mode"), "auto"), (("agent", "engine"), "auto"), (("agent", "threads"), "auto"))
+"""A resume keeps the mode, the engine and the threads that ``auto`` chose at the start."""
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,8 @@ def find_registration_problems(
     """
     from sb3_ext_envs import explain_unknown_environment
 
-    module, _, name = env_id.rpartition(":")
+    module, colon, name = env_id.rpartition(":")
+    prefix = module + colon
     try:
         spec = find_spec(env_id)
         function = load_creator(spec.vector_entry_point if vectorized else spec.entry_point)
@@ -62,7 +63,7 @@ def find_registration_problems(
         known = (
             explain_unknown_environment(name)
             or explain_unregistered(name)
-            or f"unknown environment '{env_id}'; {suggest_name(name, gymnasium.registry)}"
+            or f"unknown environment '{env_id}'; {suggest_name(name, gymnasium.registry, prefix=prefix)}"
         )
         yield Problem(_KEY, known)
     except LookupError as error:

@@ -13,6 +13,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 from stable_baselines3.common.vec_env.util import dict_to_obs
 
+from sb3_ext.vec.environment_results import EnvironmentResultError, find_step_problem
+
 _SCALARS = (np.bool_, np.integer, np.inexact, np.str_, np.bytes_)
 _IMMUTABLE = frozenset({bool, bytes, complex, float, int, str, type(None)}).union(
     kind for kind in np.sctypeDict.values() if issubclass(kind, _SCALARS)
@@ -58,26 +60,40 @@ class SequentialVecEnv(DummyVecEnv):
     def step_wait(self) -> VecEnvStepReturn:
         """
         :return: observations, rewards, dones and infos
+        :raises EnvironmentResultError: if an environment returns something that Gymnasium's API does not allow
         """
         actions, rewards, dones, infos = self.actions, self.buf_rews, self.buf_dones, self.buf_infos
         paused, whole = self._paused, self._get_whole_observations()
         for index, env in enumerate(self.envs):
             if index in paused:
                 continue
-            observation, reward, terminated, truncated, info = env.step(actions[index])
-            rewards[index] = reward
-            dones[index] = is_done = terminated or truncated
-            info["TimeLimit.truncated"] = truncated and not terminated
-            infos[index] = info
-            if is_done:
-                info["terminal_observation"] = observation
-                observation, self.reset_infos[index] = env.reset()
-            if whole is not None:
-                whole[index] = observation
-            else:
-                for key, array in self.buf_obs.items():
-                    array[index] = observation[key]
+            result = env.step(actions[index])
+            try:
+                observation, reward, terminated, truncated, info = result
+                rewards[index] = reward
+                dones[index] = is_done = terminated or truncated
+                info["TimeLimit.truncated"] = truncated and not terminated
+                infos[index] = info
+                if is_done:
+                    info["terminal_observation"] = observation
+                    observation, self.reset_infos[index] = env.reset()
+                if whole is not None:
+                    whole[index] = observation
+                else:
+                    for key, array in self.buf_obs.items():
+                        array[index] = observation[key]
+            except (KeyError, TypeError, ValueError) as error:
+                self._explain(index, result, error)
+                raise
         return self._copy_observations(), rewards.copy(), dones.copy(), copy_infos(infos)
+
+    def _explain(self, index: int, result: Any, error: Exception) -> None:
+        """Name the environment and its mistake, if that is the cause of an error."""
+        problem = find_step_problem(result, self.envs[index].observation_space)
+        if problem is not None:
+            spec = self.envs[index].spec
+            name = f"environment {index}" if spec is None else f"environment {index} of {spec.id}"
+            raise EnvironmentResultError(f"{name}: {problem}") from error
 
     def _get_whole_observations(self) -> NDArray[Any] | None:
         """:return: the observations; ``None`` if they have parts, in a Dict or Tuple"""

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import random
-import time
 from typing import Any
 
 import numpy as np
@@ -82,14 +81,34 @@ def test_measuring_works_for_every_kind_of_network(name: str, observation_space:
     assert measure_threads(make_timed_model(name, observation_space, **params), budget_seconds=0.01) in {1, 2}
 
 
-@pytest.mark.parametrize("slow_with", [1, 2])
-def test_the_faster_number_of_threads_is_returned(slow_with: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("rounds_of_two", "chosen"),
+    [
+        ([0.01] * 3, 2),
+        ([0.04] * 2, 1),
+        ([0.019] * 2, 1),  # not clearly faster
+        ([0.01, 0.9, 0.9], 1),  # a quiet moment, then other programs interrupt the two threads
+        ([0.9, 0.01, 0.01, 0.01], 2),
+    ],
+)
+def test_two_threads_must_be_clearly_faster_several_times(
+    rounds_of_two: list[float], chosen: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, rounds = [0.0], [0]
+    set_count = torch.set_num_threads
+
     def forward(policy: Any, observations: Any) -> list[torch.Tensor]:
-        time.sleep(0.02 if torch.get_num_threads() == slow_with else 0.0)
+        clock[0] += 0.02 if torch.get_num_threads() == 1 else rounds_of_two[rounds[0] - 1]
         return []
 
+    def begin(count: int) -> None:
+        rounds[0] += count == 1
+        set_count(count)
+
     monkeypatch.setattr(threads, "_forward", forward)
-    assert measure_threads(make_timed_model("ppo"), budget_seconds=0.01) == 3 - slow_with
+    monkeypatch.setattr(threads, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(torch, "set_num_threads", begin)
+    assert measure_threads(make_timed_model("ppo"), budget_seconds=20) == chosen
 
 
 def test_steps_and_minibatches_are_weighted_as_in_training() -> None:

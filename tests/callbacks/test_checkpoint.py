@@ -95,6 +95,19 @@ def test_an_interrupted_training_ends_with_the_same_weights(kind: type, steps: l
     assert hash_model(parts) == hash_model(whole)
 
 
+def test_the_final_state_is_saved_when_learn_ends(tmp_path: Path) -> None:
+    for expected_steps in (128, 0):  # started again after its end, a script trains no further
+        model = make_model()
+        checkpoints = RunCheckpointCallback(tmp_path, 96)
+        steps = checkpoints.resume_if_possible(model, 128)
+        assert steps == expected_steps
+        model.learn(steps, callback=checkpoints, reset_num_timesteps=False)
+        latest = checkpoints.store.find_latest()
+        assert latest is not None
+        assert latest.step == model.num_timesteps == 128
+        assert hash_model(PPO.load(latest.model_path)) == hash_model(model)
+
+
 def test_retention_keeps_the_chosen_checkpoints(tmp_path: Path) -> None:
     learn(make_model(), tmp_path, 400, keep_last=2, milestone_steps=300)
     store = CheckpointStore(tmp_path)

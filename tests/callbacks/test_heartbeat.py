@@ -10,7 +10,7 @@ import pytest
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, StopTrainingOnMaxEpisodes
 
-from sb3_ext.callbacks import HeartbeatCallback, PhaseCallback, heartbeat
+from sb3_ext.callbacks import EpisodeBudgetCallback, HeartbeatCallback, PhaseCallback, heartbeat
 from sb3_ext.phases import Phases
 from sb3_ext.runs.status import RunStatus, StatusFile, read_status
 
@@ -185,3 +185,17 @@ def test_file_is_complete_strict_json(make_model: MakeModel, status: RecordingSt
 def test_refuses_an_interval_that_is_not_positive(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="every_steps must be positive, but got 0"):
         HeartbeatCallback(tmp_path / "status.json", every_steps=0)
+
+
+def test_a_budget_of_episodes_decides_when_it_ends_the_training_first(
+    make_model: MakeModel, status: RecordingStatusFile, unhurried: None
+) -> None:
+    budget = EpisodeBudgetCallback(4)
+    callback = HeartbeatCallback(status, every_steps=1, total_steps=10**6, budgets=[budget])
+    make_model("ppo").learn(10**6, callback=[callback, budget, SlowStep(0.001)])
+    written = {record.episode: record for record in status.written if record.phase == "collecting"}
+    assert [written[count].used_share for count in (1, 2, 3)] == [0.25, 0.5, 0.75]
+    assert written[3].eta_seconds is not None
+    assert written[3].eta_seconds < 60  # the steps would take a quarter of an hour or more
+    assert (written[3].share, written[3].nearest_total_steps) == (0.75, None)
+    assert status.status.share == 1.0

@@ -46,7 +46,7 @@ def test_check_runs_the_environment_checker(tmp_path: Path, monkeypatch: pytest.
     assert invoke("check", str(path)).exit_code == 0
     result = invoke("check", str(path), "--env")
     assert result.exit_code == 2
-    assert "CartPole-v1 is not a valid environment" in result.stderr
+    assert "env.id: CartPole-v1: reset() returns 7 as observation" in result.stderr
 
 
 def test_show_fills_in_every_default_and_loads_again(config_file: Path) -> None:

@@ -424,7 +424,6 @@ BEGUN: dict[str, tuple[list[str], list[str]]] = {
     "--init-from": (["--init-from", "weights.zip"], []),
     "--seed": (["--seed", "3"], ["--seed", "4"]),
     "--device": (["--device", "cpu"], ["--device", "cuda"]),
-    "--threads": (["--threads", "2"], ["--threads", "3"]),
     "--set": (["--set", "agent.params.tau=0.5"], []),
     "--checkpoint-dir": (["--checkpoint-dir", "disk"], []),
 }

@@ -26,6 +26,16 @@ def test_a_run_is_a_line() -> None:
     ]
 
 
+def test_the_share_is_that_of_the_bound_that_ends_the_run_first() -> None:
+    by_time = dataclasses.replace(RUNNING, used_share=0.75)
+    by_steps = dataclasses.replace(RUNNING, used_share=0.2469)
+    without_steps = RunStatus(step=100, used_share=0.5)
+    lines = [re.sub(" +", " ", format_plain(("a", record))[0]) for record in (by_time, by_steps, without_steps)]
+    assert "step=12345 (75.0%)" in lines[0]
+    assert "step=12345/50000 (24.7%)" in lines[1]
+    assert "step=100 (50.0%)" in lines[2]
+
+
 def test_columns_are_aligned_and_empty_ones_left_out() -> None:
     ended = RunStatus(status="completed", step=7, episode=1, elapsed_seconds=9, pid=1, stop_reason="total_steps")
     without_epsilon = RunStatus(step=100, episode=10, elapsed_seconds=61, pid=22)

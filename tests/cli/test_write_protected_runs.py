@@ -110,4 +110,4 @@ def test_an_error_of_the_disk_has_no_traceback(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(importlib.import_module("sb3_ext.cli.runs"), "find_runs", fail)
     result = invoke("runs", "list")
-    assert (result.exit_code, result.output) == (2, "/mnt/x: Read-only file system\n")
+    assert (result.exit_code, result.output) == (2, "/mnt/x: cannot be written: Read-only file system\n")

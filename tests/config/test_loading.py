@@ -102,6 +102,13 @@ def test_five_mistakes_give_five_lines_in_the_order_of_the_file(tmp_path: Path) 
             {"env": {"id": "CartPole-v1", "params": {"colour": 1}}},
             "env.params.colour: unknown parameter; expected one of",
         ),
+        ({"env": {"id": "json:CartPole-v99"}}, "did you mean 'json:CartPole-v1'?"),
+        (
+            {"agent": {"id": "ppo", "params": {"lr": 1e-3}}},
+            "agent.params.lr: unknown parameter; did you mean 'learning_rate'?",
+        ),
+        ({"agent": {"id": "ppo", "params": {"num_steps": 8}}}, "did you mean 'n_steps'?"),
+        ({"agent": {"id": "dqn", "params": {"gae": 0.9}}}, "agent.params.gae: unknown parameter; "),
         ({"env": {"id": "CartPole-v99"}}, "env.id: unknown environment 'CartPole-v99'; did you mean 'CartPole-v1'?"),
         (
             {"env": {"id": "no_such_module:X-v0"}},
@@ -157,7 +164,8 @@ def test_five_mistakes_give_five_lines_in_the_order_of_the_file(tmp_path: Path) 
         ),
         (
             {"parallel": {"num_workers": 3, "num_envs": 8}},
-            "parallel: 8 environments cannot be divided among 3 workers; take 6 or 9",
+            "parallel: 8 environments cannot be divided among 3 workers; take 6 or 9 environments, or a number of "
+            "workers that divides 8",
         ),
         ({"parallel": {"num_workers": 4}}, "parallel: 4 workers for 1 environment; each needs at least one"),
         (
@@ -191,10 +199,23 @@ def test_overrides_replace_values_and_are_named_in_errors() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
+        ("env.id=CartPole-v1", "command line: agent: required, but missing; give --algo"),
+        ("agent.id=ppo", "command line: env: required, but missing (or game, for a two-player game); give --env"),
+    ],
+)
+def test_the_flag_for_what_is_missing_is_named(override: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(None, [override])
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
         ("gamma", "--set gamma: expected KEY=VALUE"),
         ("=3", "--set =3: expected KEY=VALUE"),
         ("a..b=3", "--set a..b=3: expected KEY=VALUE"),
-        ("seed=[", "not valid YAML"),
+        ("seed=[", "--set 'seed=[': not valid YAML"),
         ("seed.deep=3", "seed.deep: expected a mapping, found 1 above this key"),
         ("env.wrappers.3=x", "env.wrappers.3: no item '3' in a list of 0"),
     ],

@@ -17,7 +17,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 import sb3_ext
 from sb3_ext import ConfigError, resume, train
 from sb3_ext.checkpoints.bundle.manifest import FileEntry, render_manifest
-from sb3_ext.checkpoints.state.algorithm_state import read_engine_id
+from sb3_ext.checkpoints.state.algorithm_state import read_engine_id, read_threads
 from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
 from sb3_ext.config import load_config
 from sb3_ext.engines import engine
@@ -86,7 +86,7 @@ def enumerate_state(state: dict[int, dict[str, Any]]) -> Any:
 def test_a_resumed_run_is_the_same_bit_for_bit(algorithm: str, engine_id: str) -> None:
     whole = train(make_config(algorithm, engine_id), run_dir="whole")
     train(make_config(algorithm, engine_id), run_dir="parts", callback=StopCallback(100))
-    parts = resume("parts", overrides=["agent.engine=auto"])  # which keeps what the run has
+    parts = resume("parts", overrides=["agent.engine=auto", "agent.threads=auto"])  # which keeps what the run has
     resolved = yaml.safe_load(parts.paths.resolved_config.read_text())
     assert resolved["agent"]["engine"] == engine_id
     assert parts.record.step == whole.record.step
@@ -106,6 +106,17 @@ def test_a_resume_with_another_engine_is_approximate(before: str, after: str) ->
     reason = f"the engine {before} has computed the updates until now, and {after} does from now on"
     assert json.loads(line)["approximate"] == reason
     assert yaml.safe_load(run.paths.resolved_config.read_text())["agent"]["engine"] == after
+
+
+def test_a_resume_with_another_number_of_threads_is_approximate() -> None:
+    train(make_config(engine_id="torch"), run_dir="run", callback=StopCallback(100))
+    run = resume("run", overrides=["agent.threads=2"])
+    [line] = run.paths.resumes.read_text().splitlines()
+    reason = "torch has used 1 threads until now, and uses 2 from now on"
+    assert json.loads(line)["approximate"] == reason
+    latest = CheckpointStore(run.paths.checkpoints).find_latest()
+    assert latest is not None
+    assert read_threads(latest.read_state()) == 2
 
 
 @pytest.mark.parametrize(("overrides", "engine_id"), [((), "stock"), (("agent.engine=torch",), "torch")])

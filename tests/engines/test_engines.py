@@ -17,6 +17,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import nn
 
+from sb3_ext.algorithms.threads import using_threads
 from sb3_ext.engines import engine, engine_choice
 from sb3_ext.engines.attachment import attaching, get_engine_id
 from sb3_ext.engines.coverage import NotCovered
@@ -167,16 +168,18 @@ def test_an_engine_that_does_not_cover_the_model_leaves_it_to_torch(caplog: pyte
 
 
 class FakeUpdate(Update):
-    """Takes a known time."""
+    """Takes a known time; the measurements give the times in turn, the last one again and again."""
 
-    def __init__(self, milliseconds: float) -> None:
-        self._milliseconds = milliseconds
+    def __init__(self, *milliseconds: float) -> None:
+        self._milliseconds = list(milliseconds)
+        self.threads: list[int] = []
 
     def __call__(self) -> None:
         """Does nothing."""
 
     def measure(self) -> float:
-        return self._milliseconds / 1e3
+        self.threads.append(torch.get_num_threads())
+        return (self._milliseconds.pop(0) if len(self._milliseconds) > 1 else self._milliseconds[0]) / 1e3
 
 
 @pytest.mark.parametrize(
@@ -203,11 +206,31 @@ def test_auto_takes_the_fastest_engine(
             return FakeUpdate(milliseconds)
 
         monkeypatch.setattr(engine_class, "make_update", make_update)
-    monkeypatch.setattr(engine_choice, "_measure_stock", lambda model, threads: (1, stock / 1e3))
+    monkeypatch.setattr(engine_choice, "_make_stock_timer", lambda model: lambda: stock / 1e3)
     choice = choose_engine("auto", make_model(), num_steps=num_steps)
     assert choice.engine.id == chosen
     assert (choice.update is None) == (chosen == "stock")
     assert choice.engine.collects_fast == (chosen != "stock")
+
+
+@pytest.mark.parametrize(
+    ("stock_times", "torch_times", "chosen"),
+    [
+        ([3.79], [93.32, 1.2], "torch"),  # a factor of 25 is the load of the machine
+        ([3.79], [93.32, 93.32], "stock"),
+        ([40.0, 1.0], [2.0], "stock"),
+    ],
+)
+def test_a_measurement_that_other_programs_disturb_does_not_decide(
+    monkeypatch: pytest.MonkeyPatch, stock_times: list[float], torch_times: list[float], chosen: str
+) -> None:
+    stock, update = FakeUpdate(*stock_times), FakeUpdate(*torch_times)
+    monkeypatch.setattr(TorchEngine, "make_update", lambda self, model: update)
+    monkeypatch.setattr(XlaEngine, "is_installed", lambda self: False)
+    monkeypatch.setattr(engine_choice, "_make_stock_timer", lambda model: stock.measure)
+    with using_threads(2):
+        assert choose_engine("auto", make_model(), num_steps=10**9).engine.id == chosen
+    assert {*stock.threads, *update.threads} == {1}  # the processor time of two would count how they wait
 
 
 def test_auto_does_not_compare_engines_on_other_devices_than_cpu_and_cuda(caplog: pytest.LogCaptureFixture) -> None:
@@ -224,7 +247,7 @@ def test_auto_does_not_measure_convolutions_of_xla(
     monkeypatch.setattr(engine_choice, "_MIN_SECONDS", 0.0)
     caplog.set_level("INFO")
     model = make_filled(PPO, spaces.Box(0, 255, (1, 36, 36), np.uint8), spaces.Discrete(3), **KEYS)
-    assert choose_engine("auto", model, num_steps=10**9, threads=1).engine.id != "xla"
+    assert choose_engine("auto", model, num_steps=10**9).engine.id != "xla"
     assert "xla: its convolutions are slow on a CPU" in caplog.text
 
 

@@ -114,7 +114,7 @@ def test_auto_compares_engines_on_a_gpu_also_for_convolutions(monkeypatch: pytes
 
     for name in ("torch", "xla"):
         monkeypatch.setattr(type(get_engine(name)), "make_update", refuse)
-    monkeypatch.setattr(engine_choice, "_measure_stock", lambda model, threads: (1, 1.0))
+    monkeypatch.setattr(engine_choice, "_make_stock_timer", lambda model: lambda: 1.0)
     for device in ("cpu", "cuda"):
         model.device = torch.device(device)
         assert choose_engine("auto", model, num_steps=10**9).engine.id == "stock"

@@ -84,13 +84,22 @@ def restore_clock(model: BaseAlgorithm, state: CapturedState) -> None:
     set_steps_at_start(model, captured["counters"][_STEPS_AT_START])
 
 
+def read_threads(state: CapturedState) -> int:
+    """
+    :param state: the captured state
+    :return: the number of torch threads of the training
+    """
+    threads: int = state.values["algorithm"]["threads"]
+    return threads
+
+
 def restore_threads(state: CapturedState) -> None:
     """
     Use the same number of torch threads, since the rounding of sums depends on it.
 
     :param state: the captured state
     """
-    threads = state.values["algorithm"]["threads"]
+    threads = read_threads(state)
     if threads != torch.get_num_threads():
         logger.info("torch uses %d threads, as before the resume, instead of %d", threads, torch.get_num_threads())
         torch.set_num_threads(threads)

@@ -79,7 +79,11 @@ def restore_before_learn(model: BaseAlgorithm, state: CapturedState) -> None:
 
 
 def restore_at_boundary(
-    model: BaseAlgorithm, state: CapturedState, callbacks: BaseCallback | Sequence[BaseCallback] = ()
+    model: BaseAlgorithm,
+    state: CapturedState,
+    callbacks: BaseCallback | Sequence[BaseCallback] = (),
+    *,
+    keep_threads: bool = False,
 ) -> None:
     """
     Restore everything else. Call this after the other callbacks, before the first step.
@@ -87,6 +91,7 @@ def restore_at_boundary(
     :param model: the model at the first boundary of ``learn``, after :func:`restore_before_learn`
     :param state: the captured state; if the environments do not fit, its ``exactness`` becomes inexact
     :param callbacks: the callbacks of ``learn``
+    :param keep_threads: keep torch's number of threads instead of restoring the captured one
     :raises CheckpointError: if ``learn`` was called without ``reset_num_timesteps=False``, or the environments differ
         from the captured ones
     """
@@ -96,7 +101,8 @@ def restore_at_boundary(
             f"the run resumes at step {expected_steps}, but learn has started at step {model.num_timesteps}:"
             " call learn(total - model.num_timesteps, reset_num_timesteps=False)"
         )
-    algorithm_state.restore_threads(state)
+    if not keep_threads:
+        algorithm_state.restore_threads(state)
     algorithm_state.restore_clock(model, state)
     algorithm_state.restore_schedules(model, state)
     were_changed = callback_state.prepare_environments(callbacks, state)

@@ -201,7 +201,8 @@ def _make_tiles(
     mean = summary.get("episode_return_mean", record.episode_return_mean)
     if mean is not None:
         tiles.append(("training return", format_number(mean), "mean of the last 100 episodes"))
-    total = "" if record.total_steps is None else f"of {record.total_steps:,}"
+    total_steps = record.nearest_total_steps
+    total = "" if total_steps is None else f"of {total_steps:,}"
     tiles.append(("steps", f"{record.step:,}", total))
     tiles.append(("episodes", f"{record.episode:,}", ""))
     tiles.append(("time", format_duration(record.elapsed_seconds), ""))

@@ -25,7 +25,6 @@ def main() -> None:
     checkpoints = RunCheckpointCallback("checkpoints", interval=5_000)  # must be the last callback
     remaining_steps = checkpoints.resume_if_possible(model, total_timesteps=total_steps)
     model.learn(remaining_steps, callback=[ProgressCallback(), checkpoints], reset_num_timesteps=False)
-    checkpoints.close()  # also saves the final model
 
     mean, deviation = evaluate_policy(model, make_vec_env("MyProject-v0", n_envs=1, seed=2), n_eval_episodes=20)
     print(f"step {model.num_timesteps}: mean return {mean:.2f} ± {deviation:.2f}")

@@ -21,6 +21,9 @@ from sb3_ext.vec.snapshots.layer_snapshots import SnapshotError, freeze, list_la
 from sb3_ext.vec.snapshots.vec_env_access import get_access
 from sb3_ext.vec.snapshots.vec_snapshots import get_vec_snapshot, set_vec_snapshot
 
+FAILED = "the environment failed in the self-test: "
+"""Beginning of a reason; an error follows, as ``repr`` shows it."""
+
 _WALKS = 3  # before the snapshot, after it, and again from the restored snapshot
 
 
@@ -81,7 +84,7 @@ def self_test(
     except SnapshotError as error:
         return Exactness(False, str(error))
     except Exception as error:  # the user's environment may raise anything; training reports it
-        return Exactness(False, f"the environment failed in the self-test: {error!r}")
+        return Exactness(False, f"{FAILED}{error!r}")
     finally:
         set_global_random_state(random_state)
         original.close()

@@ -33,12 +33,12 @@ def split_environments(num_envs: int, num_workers: int | None = None, num_envs_p
     each = num_envs_per_worker or num_envs // workers
     if workers * each != num_envs and num_workers is None:
         raise ConfigError(
-            f"{num_envs} environments cannot be divided into workers of {each}; take a multiple of {each}"
+            f"{num_envs} environments cannot be divided into workers of {each}; take a multiple of {each} environments"
         )
     if workers * each != num_envs and num_envs_per_worker is None:
         raise ConfigError(
             f"{num_envs} environments cannot be divided among {workers} workers; take {workers * each} or "
-            f"{workers * (each + 1)}"
+            f"{workers * (each + 1)} environments, or a number of workers that divides {num_envs}"
         )
     if workers * each != num_envs:
         raise ConfigError(

@@ -303,8 +303,8 @@ def test_as_many_workers_as_cores_at_most() -> None:
 @pytest.mark.parametrize(
     ("numbers", "message"),
     [
-        ((8, 3, None), "8 environments cannot be divided among 3 workers; take 6 or 9"),
-        ((8, None, 3), "8 environments cannot be divided into workers of 3; take a multiple of 3"),
+        ((8, 3, None), "8 environments cannot be divided among 3 workers; take 6 or 9 environments, or"),
+        ((8, None, 3), "8 environments cannot be divided into workers of 3; take a multiple of 3 environments"),
         ((8, 4, 4), "4 workers x 4 environments in each are not num_envs = 8"),
         ((1, 4, None), "4 workers for 1 environment; each needs at least one"),
     ],
