@@ -75,7 +75,8 @@ def test_the_command_repeats_the_evaluation_of_the_best_checkpoint(trained: Path
         "seed",
     } <= content.keys()
     assert f"mean return {content['mean_return']:.2f} ± {content['std_return']:.2f} (95 % interval" in result.stdout
-    assert len(result.stdout.splitlines()) == 1 + 3 + 1
+    assert result.stdout.endswith("mean length 20.0\n")
+    assert len(result.stdout.splitlines()) == 1 + 3 + 2
 
 
 def test_evaluates_with_given_number_seed_and_determinism(trained: Path) -> None:
