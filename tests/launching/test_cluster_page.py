@@ -73,7 +73,8 @@ def test_every_command_works(tmp_path: Path, environment: dict[str, str]) -> Non
     wait_for_status(tmp_path / "runs" / "job", "completed")
     statuses = {found.status for found in find_runs(tmp_path / "runs") if found.name.startswith("seed_")}
     assert statuses == {"completed"}
-    assert len(find_runs(tmp_path / "runs")) == 3 + 4 * 3 + 2
+    single, swept, trials = 3, 4 + 4 + 4 + 2, 2 + 2
+    assert len(find_runs(tmp_path / "runs")) == single + swept + trials
 
 
 @pytest.mark.slow
