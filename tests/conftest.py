@@ -24,7 +24,7 @@ os.environ["MPLBACKEND"] = "agg"
 # Workers are forked from a server that has the heavy imports behind it.
 multiprocessing.set_forkserver_preload(["sb3_ext.vec.snapshots.snapshot_wrapper", "sb3_ext.vec.workers.worker_loop"])
 
-NOBODY = 65534
+OTHER_USER = 65534  # an id without rights on most systems
 HARNESS = Path(__file__).parent / "harness"
 TRAINING_SCRIPT = """
 import sys, time
@@ -154,7 +154,7 @@ def _protect(directory: Path) -> Iterator[None]:
     for path, mode in modes.items():
         path.chmod(mode & ~0o222)
     if is_root:  # root may write everywhere
-        os.setresuid(NOBODY, NOBODY, 0)
+        os.setresuid(OTHER_USER, OTHER_USER, 0)
     try:
         yield
     finally:

@@ -91,12 +91,10 @@ class ProgressCallback(LightCallback):
         self._show_at = now + self._interval_seconds
         step = self.model.num_timesteps
         self._outlook.add(now, step)
-        details = self._format_details(has_ended=has_ended)
+        share, details = self._outlook.used_share, self._format_details(has_ended=has_ended)
         if self._bar is None:
-            share = self._outlook.used_share
             logger.info("step %s%s  %s", self._format_steps(step), "" if share is None else f" ({share:.1%})", details)
         else:
-            share = self._outlook.used_share
             self._bar.update(
                 self._bar.task_ids[0],
                 total=None if share is None else 1.0,

@@ -24,9 +24,10 @@ from sb3_ext.problems import Key, Problem, expected
 from sb3_ext.vec.backends.parallel_modes import SEQUENTIAL, make_backend
 
 _LIKE, _LIKE_PARAMS = "like", "like_params"
+"""Parameters of the mock environment."""
+
 _FLAGS: dict[Key, str] = {("agent",): "--algo", ("agent", "id"): "--algo", ("env",): "--env", ("env", "id"): "--env"}
 """Flags for required keys."""
-"""Parameters of the mock environment."""
 
 
 def load_config(

@@ -152,8 +152,8 @@ def test_positions_without_the_solver_are_refused_before_any_game(run: Path, mon
         (("--checkpoints", "0"), "expected all, best, latest or a positive number, but got '0'"),
         (("--output", "league.txt"), "expected a name that ends in .png or .svg"),
         (
-            ("--against", "nobody"),
-            "unknown opponent 'nobody'; expected one of alpha_beta, alpha_beta_N, heuristic, mcts_N, ",
+            ("--against", "minimax"),
+            "unknown opponent 'minimax'; expected one of alpha_beta, alpha_beta_N, heuristic, mcts_N, ",
         ),
         (("--against", "alpha_beta_0"), "expected a positive number, found 0"),
     ],
