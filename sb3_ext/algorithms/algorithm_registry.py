@@ -29,7 +29,8 @@ class Algorithm:
     :param has_epsilon: whether it explores by a decaying random fraction (``exploration_rate``)
     :param needs_action_masks: whether the environment must offer ``action_masks()``
     :param ignores_callbacks: whether its training loop ignores, or may ignore, a callback that returns ``False``
-    :param board_buffer: its buffer for games, a class in ``board_buffers``; ``None`` if there is none
+    :param board_buffer: its buffer for games, a class in ``board_buffers`` or ``lookahead_buffers``; ``None`` if there
+        is none
     :param observes_masks: whether its observations of a game contain the legal moves
     :param base: id of the built-in algorithm that a user's class is derived from, ``None`` if there is none
     """
@@ -131,15 +132,36 @@ MASKED_ALGORITHMS: dict[str, Algorithm] = {
 }
 """Variants for games of algorithms that do not support action masks."""
 
-BUILT_IN: dict[str, Algorithm] = {**ALGORITHMS, **MASKED_ALGORITHMS}
+LOOKAHEAD_PREFIX = "lookahead_"
+
+LOOKAHEAD_ALGORITHMS: dict[str, Algorithm] = {
+    f"{LOOKAHEAD_PREFIX}{algorithm_id}": replace(
+        ALGORITHMS[algorithm_id],
+        id=f"{LOOKAHEAD_PREFIX}{algorithm_id}",
+        module="sb3_ext.algorithms.lookahead_ppo",
+        class_name=name,
+        board_buffer=buffer,
+    )
+    for algorithm_id, name, buffer in (
+        ("ppo", "LookaheadPPO", "LookaheadRolloutBuffer"),
+        ("maskable_ppo", "LookaheadMaskablePPO", "MaskableLookaheadRolloutBuffer"),
+    )
+}
+"""Variants for games that look one move ahead."""
+
+BUILT_IN: dict[str, Algorithm] = {**ALGORITHMS, **MASKED_ALGORITHMS, **LOOKAHEAD_ALGORITHMS}
 """All algorithms of SB3, of sb3-contrib and of this package."""
 
 
-def mask_algorithm(algorithm: Algorithm) -> Algorithm:
+def choose_game_algorithm(algorithm: Algorithm, *, looks_ahead: bool) -> Algorithm:
     """
     :param algorithm: named by a configuration
-    :return: the algorithm that learns a game: the same, or its variant that takes only legal moves
+    :param looks_ahead: whether it learns from a lookahead; it must have a variant that does
+    :return: the algorithm that learns a game: the same, its variant that takes only legal moves, or the one that looks
+        ahead
     """
+    if looks_ahead:
+        return LOOKAHEAD_ALGORITHMS[f"{LOOKAHEAD_PREFIX}{algorithm.id}"]
     return MASKED_ALGORITHMS.get(f"{MASKED_PREFIX}{algorithm.id}", algorithm)
 
 

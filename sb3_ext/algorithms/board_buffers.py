@@ -25,6 +25,10 @@ from stable_baselines3.common.type_aliases import DictReplayBufferSamples
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 
+_OF_ACTIONS = ("action_mask", "action_masks", "move_targets")
+"""Parts of a minibatch, or of its observations, that have a number for each action."""
+
+
 class Reflection(NamedTuple):
     """
     The mirror image of a position.
@@ -56,6 +60,7 @@ class BoardRolloutBuffer(RolloutBuffer):
         **arguments: Any,
     ) -> None:
         super().__init__(*args, **arguments)
+        self.num_mirrors = num_mirrors
         #: replaces half of each minibatch by mirror images
         self.reflector = Reflector(reflection)
         # A number a board: SB3's recursion goes over all boards at once.
@@ -65,7 +70,10 @@ class BoardRolloutBuffer(RolloutBuffer):
         self.gamma = make_discounts(self.gamma, self.n_envs, num_mirrors)  # type: ignore[assignment]
 
     def _get_samples(self, batch_inds: NDArray[Any], env: Any = None) -> Any:
-        return self.reflector.reflect(super()._get_samples(batch_inds, env))
+        return self.reflector.reflect(self._read_samples(batch_inds, env))
+
+    def _read_samples(self, batch_inds: NDArray[Any], env: Any = None) -> Any:
+        return super()._get_samples(batch_inds, env)
 
 
 class MaskableBoardRolloutBuffer(BoardRolloutBuffer, MaskableRolloutBuffer):
@@ -155,7 +163,7 @@ class Reflector:
         actions = samples.actions
         chosen = torch.from_numpy(np.flatnonzero(np.random.random(len(actions)) < 0.5)).to(actions.device)
         actions[chosen] = self._actions.to(actions.device)[actions[chosen].long()].to(actions.dtype)
-        for name in ("observations", "next_observations", "action_masks"):
+        for name in ("observations", "next_observations", *_OF_ACTIONS):
             if getattr(samples, name, None) is not None:
                 self._reflect_rows(name, getattr(samples, name), chosen)
         return samples
@@ -165,6 +173,6 @@ class Reflector:
             for key, values in rows.items():
                 self._reflect_rows(key, values, chosen)
             return
-        places = self._actions if name.startswith("action_mask") else self._cells
+        places = self._actions if name in _OF_ACTIONS else self._cells
         flat = rows.view(len(rows), -1)
         flat[chosen] = flat.index_select(0, chosen).index_select(1, places.to(rows.device))

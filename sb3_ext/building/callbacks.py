@@ -26,6 +26,7 @@ from sb3_ext.callbacks import (
     EpisodeLoggingCallback,
     EvaluationCallback,
     HeartbeatCallback,
+    LookaheadCallback,
     MetricsCallback,
     NanStopCallback,
     OpponentPoolCallback,
@@ -233,6 +234,7 @@ def make_rank_callbacks(
         DataParallelCallback(group),
         *([DeterministicCollectionCallback()] if train.deterministic else []),
         *([OpponentPoolCallback(group)] if isinstance(train.opponent_sampler, PoolConfig) else []),
+        *([] if train.lookahead is None else [LookaheadCallback()]),
         *_make_configured_callbacks(train, Phases(), part.is_boundary_near, lambda: True),
         *([] if curriculum is None else [curriculum]),
         NanStopCallback(),
@@ -402,6 +404,8 @@ def _make_game_callbacks(config: RunConfig, session: RunSession, group: RankGrou
         return
     if isinstance(sampler, PoolConfig):
         yield OpponentPoolCallback(group)
+    if config.train.lookahead is not None:
+        yield LookaheadCallback()
     ratings = RatingCallback(past_self_prefix=SNAPSHOT_PREFIX, unrated={CURRENT_SELF})
     ratings.on_rating.append(lambda found: session.status.update(rating=found.mu, rating_sigma=found.sigma))
     yield ratings

@@ -8,7 +8,7 @@ from contextlib import closing
 
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
-from sb3_ext.algorithms.algorithm_registry import get_algorithm, mask_algorithm
+from sb3_ext.algorithms.algorithm_registry import choose_game_algorithm, get_algorithm
 from sb3_ext.algorithms.policies import choose_policy, validate_fit, validate_spaces
 from sb3_ext.building.game_environments import make_trial_boards
 from sb3_ext.building.initial_weights import validate_readable, validate_sizes
@@ -106,7 +106,8 @@ def _check_vec_env(config: RunConfig, env: VecEnv) -> None:
     algorithm = get_algorithm(config.agent.id)
     with closing(env):
         if config.game is not None:
-            algorithm, wrapped = mask_algorithm(algorithm), env
+            looks_ahead = config.train.lookahead is not None
+            algorithm, wrapped = choose_game_algorithm(algorithm, looks_ahead=looks_ahead), env
         else:
             wrapped = wrap_vec_env(env, config, training=True)
         policy_kwargs = config.agent.params.get("policy_kwargs") or {}

@@ -7,7 +7,7 @@ from typing import Any
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
-from sb3_ext.algorithms.algorithm_registry import get_algorithm, mask_algorithm
+from sb3_ext.algorithms.algorithm_registry import choose_game_algorithm, get_algorithm
 from sb3_ext.algorithms.parameters import fill_parameters, make_arguments
 from sb3_ext.algorithms.policies import choose_policy, validate_fit
 from sb3_ext.arguments import import_name
@@ -31,7 +31,7 @@ def make_model(config: RunConfig, env: VecEnv) -> BaseAlgorithm:
     agent = config.agent
     algorithm = get_algorithm(agent.id)
     if config.game is not None:
-        algorithm = mask_algorithm(algorithm)
+        algorithm = choose_game_algorithm(algorithm, looks_ahead=config.train.lookahead is not None)
     policy_kwargs = agent.params.get("policy_kwargs") or {}
     policy = agent.policy or choose_policy(algorithm, env.observation_space, policy_kwargs)
     validate_fit(algorithm, policy, env, policy_kwargs)

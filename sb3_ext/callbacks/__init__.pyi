@@ -15,6 +15,7 @@ from .evaluation import EvaluationCallback as EvaluationCallback
 from .first_rollout import FirstRolloutCallback as FirstRolloutCallback
 from .function import FunctionCallback as FunctionCallback
 from .heartbeat import HeartbeatCallback as HeartbeatCallback
+from .lookahead import LookaheadCallback as LookaheadCallback
 from .lr_decay import LearningRateDecayCallback as LearningRateDecayCallback
 from .metrics import MetricsCallback as MetricsCallback
 from .opponent_pool import OpponentPoolCallback as OpponentPoolCallback

@@ -49,6 +49,7 @@ SET_ELSEWHERE = {
     "MetricsCallback": "always on; writes metrics.json",
     "MlflowCallback": "tracking",
     "NanStopCallback": "always on",
+    "LookaheadCallback": "train.lookahead",
     "OpponentPoolCallback": "train.opponent_sampler",
     "PhaseCallback": "always on",
     "ProgressCallback": "always on",

@@ -21,7 +21,11 @@ _CHECK_INSTALLED = "sb3_ext.selfplay.solvers.solver_choice:check_installed"
 _MAKE_OPPONENT = "sb3_ext.selfplay.opponents.opponent_registry:make_opponent"
 PERFECT = "perfect"
 """Name of the opponent that needs a solver."""
-_OF_GAMES = ("start_policy", "opening_plies", "start_positions", "illegal_move", "symmetry", "opponent_sampler")
+_OF_GAMES = (
+    *("start_policy", "opening_plies", "start_positions", "illegal_move"),
+    *("symmetry", "lookahead", "opponent_sampler"),
+)
+_LOOK_AHEAD = ("ppo", "maskable_ppo")
 _SAMPLER = ("train", "opponent_sampler")
 _MIRROR_FRACTION = (*_SAMPLER, "params", "self_play", "mirror_fraction")
 
@@ -50,6 +54,9 @@ def find_game_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
             if value:
                 yield Problem((*key, "env", name), "is for environments, but this is a game")
     yield from _find_id_problems(_mapping(game), train, needs_solver=list(_find_solver_keys(data)))
+    agent_id = _mapping(data.get("agent")).get("id")
+    if train.get("lookahead") is not None and agent_id not in _LOOK_AHEAD:
+        yield Problem(("train", "lookahead"), f"is for {' and '.join(_LOOK_AHEAD)}, but agent.id is {agent_id}")
     if train.get("opponent_sampler") is None:
         yield Problem(_SAMPLER, "required for a game, but missing, such as {type: random}")
     else:
@@ -102,6 +109,8 @@ def _find_rule_problems(game_id: str, game: Any, train: Mapping[str, Any]) -> It
     except Exception as error:  # a user's game may raise anything
         yield Problem(("game", "id"), f"'{game_id}' failed in a random game: {describe_error(error)}")
         return
+    if train.get("lookahead") is not None and not traits.is_zero_sum_at_every_move:
+        yield Problem(("train", "lookahead"), f"rewards of {game_id} do not sum to zero at a move; leave it out")
     if _has_mirrors(train) and not (traits.is_alternating and traits.is_zero_sum_at_every_move):
         found = "move twice in a row" if not traits.is_alternating else "get rewards that do not sum to zero at a move"
         yield Problem(_MIRROR_FRACTION, f"expected 0, since players of {game_id} {found}")

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from sb3_ext.config.entry import OTHER, by_type, tag
 from sb3_ext.config.fields import Arguments, Flag, OneOf, Text
 from sb3_ext.config.section import Section
-from sb3_ext.ranges import Fraction, NonNegative, NonNegativeInt, PositiveInt
+from sb3_ext.ranges import Fraction, NonNegative, NonNegativeInt, Positive, PositiveInt
 
 POOL_TYPE: Literal["pool"] = "pool"
 CHECKPOINT_OPPONENT_TYPE: Literal["checkpoint"] = "checkpoint"
@@ -79,6 +79,14 @@ class StartPositionsConfig(Section):
         if total > 1 + _TOLERANCE:
             raise ValueError(f"random + replay + lost is {total:g}, expected at most 1")
         return self
+
+
+class LookaheadConfig(Section):
+    """Learn from the values of all legal moves in each position, found by a lookahead of one move."""
+
+    temperature: Positive = Field(
+        default=0.1, description="the policy learns the softmax of move values divided by it; a win is worth 1"
+    )
 
 
 class PoolParams(Section):

@@ -15,7 +15,13 @@ from sb3_ext.config.callback_schema import (
 )
 from sb3_ext.config.curriculum_schema import StageConfig
 from sb3_ext.config.fields import Duration, Flag, OneOf, parse_duration
-from sb3_ext.config.game_schema import IllegalMove, OpponentEntry, StartPolicy, StartPositionsConfig
+from sb3_ext.config.game_schema import (
+    IllegalMove,
+    LookaheadConfig,
+    OpponentEntry,
+    StartPolicy,
+    StartPositionsConfig,
+)
 from sb3_ext.config.section import Section
 from sb3_ext.ranges import NonNegativeInt, PositiveInt
 
@@ -44,6 +50,9 @@ class TrainConfig(Section):
         description="games: how illegal moves of the agent are handled; null: mask, or random_legal if it cannot mask",
     )
     symmetry: Flag = Field(default=False, description="games: also learn from mirror images of positions")
+    lookahead: LookaheadConfig | None = Field(
+        default=None, description="games: ppo and maskable_ppo learn from the values of all moves; null: from one game"
+    )
     opponent_sampler: OpponentEntry | None = Field(default=None, description="games: the opponent")
     curriculum: list[StageConfig] = Field(
         default=[], description="stages that change the environment when a rule holds, from easy to hard for example"

@@ -87,8 +87,32 @@ class CategoricalHead(ActionHead):
                 part = scores.sub(entropy[:, None]).mul_(entropy_slope).sub_(column).mul_(probabilities)
             else:
                 part = probabilities.mul(column).neg_()
-            parts.append(part.scatter_add_(1, chosen, column))
+            parts.append(self._add_chosen(part, chosen, column))
         return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
+
+    def _add_chosen(self, part: Tensor, chosen: Tensor, column: Tensor) -> Tensor:
+        """Add the slopes of the chosen values to those of all values."""
+        return part.scatter_add_(1, chosen, column)
+
+
+class TargetHead(CategoricalHead):
+    """
+    A categorical distribution that learns another one: its cross-entropy takes the place of a log-probability. The
+    actions are the probabilities to learn, shape (batch, values).
+    """
+
+    def evaluate(self, outputs: Tensor, actions: Tensor, masks: Tensor | None) -> tuple[Tensor, Tensor]:
+        """See :meth:`ActionHead.evaluate`."""
+        if masks is not None:
+            outputs = outputs.masked_fill(masks == 0, _MASKED_LOGIT)
+        scores = outputs.log_softmax(1)
+        probabilities = scores.exp()
+        entropy = (probabilities * scores).sum(1)
+        self._kept = [(scores, probabilities, entropy, actions)]
+        return (scores * actions).sum(1), entropy
+
+    def _add_chosen(self, part: Tensor, chosen: Tensor, column: Tensor) -> Tensor:
+        return part.addcmul_(chosen, column)
 
 
 class BernoulliHead(ActionHead):

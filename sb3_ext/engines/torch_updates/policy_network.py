@@ -14,7 +14,7 @@ from torch import nn
 from sb3_ext.algorithms.board_networks import BoardCNN
 from sb3_ext.algorithms.impala import ImpalaCNN, ResidualBlock
 from sb3_ext.engines.on_policy_rules import validate_policy
-from sb3_ext.engines.torch_updates.action_heads import make_action_head
+from sb3_ext.engines.torch_updates.action_heads import ActionHead, make_action_head
 from sb3_ext.engines.torch_updates.backpropagation import ChainLayer, make_layer
 from sb3_ext.engines.torch_updates.feature_layer import FeatureLayer
 from sb3_ext.engines.torch_updates.rollout_minibatches import Minibatch
@@ -36,12 +36,13 @@ class PolicyNetwork:
     The network of PPO, MaskablePPO or A2C.
 
     :param policy: the policy
+    :param head: evaluates the outputs of the policy; ``None`` for the counterpart of its distribution
     :raises NotCovered: if the policy uses gSDE, or overrides how stock policies evaluate actions
     """
 
-    def __init__(self, policy: Any) -> None:
+    def __init__(self, policy: Any, head: ActionHead | None = None) -> None:
         validate_policy(policy)
-        self._head = make_action_head(policy)
+        self._head = head or make_action_head(policy)
         self._extract_pi = FeatureLayer(policy, policy.pi_features_extractor)
         self._extract_vf = FeatureLayer(policy, policy.vf_features_extractor)
         self._is_shared = policy.share_features_extractor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sb3_ext.engines.torch_updates.torch_actor_critic import TorchSACUpdate, TorchTD3Update, TorchTQCUpdate
+from sb3_ext.engines.torch_updates.torch_lookahead import TorchLookaheadUpdate
 from sb3_ext.engines.torch_updates.torch_policy_gradient import (
     TorchA2CUpdate,
     TorchMaskablePPOUpdate,
@@ -15,6 +16,7 @@ UPDATES: tuple[type[TorchUpdate], ...] = (
     TorchPPOUpdate,
     TorchMaskablePPOUpdate,
     TorchA2CUpdate,
+    TorchLookaheadUpdate,
     TorchDQNUpdate,
     TorchQRDQNUpdate,
     TorchSACUpdate,

@@ -1,4 +1,4 @@
-"""Compute the logits or action values of a policy, without the overhead of SB3's policies on a few boards."""
+"""Compute the logits, action values or values of a policy, without the overhead of SB3's policies on a few boards."""
 
 from __future__ import annotations
 
@@ -82,10 +82,26 @@ def make_scores(policy: Any) -> PolicyScores:
     )
 
 
+def make_values(policy: Any) -> PolicyScores:
+    """
+    :param policy: an actor-critic policy; must be in evaluation mode when values are computed
+    :return: the values of observations, shape (boards, 1), to be computed in ``torch.inference_mode()``
+    """
+    stock = (ActorCriticPolicy.predict_values, MaskableActorCriticPolicy.predict_values)
+    if type(policy).predict_values in stock:
+        parts = (policy.mlp_extractor, policy.value_net)
+        return _make_scores(policy, policy, policy.vf_features_extractor, *parts, of_values=True)
+    return PolicyScores(partial(_read_tensors, policy), policy.predict_values)
+
+
 def _make_scores(
-    policy: BasePolicy, model: BaseModel, extractor: BaseFeaturesExtractor, *parts: nn.Module
+    policy: BasePolicy,
+    model: BaseModel,
+    extractor: BaseFeaturesExtractor,
+    *parts: nn.Module,
+    of_values: bool = False,
 ) -> PolicyScores:
-    functions = [_make_function(part) for part in parts]
+    functions = [_make_function(part, of_values=of_values) for part in parts]
     read = _make_reader(model, extractor)
     if read is None:
 
@@ -98,10 +114,12 @@ def _make_scores(
     return PolicyScores(read, FunctionChain(functions))
 
 
-def _make_function(module: nn.Module) -> TensorFunction:
+def _make_function(module: nn.Module, *, of_values: bool) -> TensorFunction:
     if not isinstance(module, MlpExtractor):
         return make_network_function(module)
-    return make_network_function(module.policy_net) if type(module) is MlpExtractor else module.forward_actor
+    if type(module) is MlpExtractor:
+        return make_network_function(module.value_net if of_values else module.policy_net)
+    return module.forward_critic if of_values else module.forward_actor
 
 
 def _make_reader(model: BaseModel, extractor: BaseFeaturesExtractor) -> Reader | None:

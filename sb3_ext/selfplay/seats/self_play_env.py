@@ -19,6 +19,7 @@ from sb3_ext.selfplay.opponents.opponent import Opponent
 from sb3_ext.selfplay.opponents.policy_opponent import PolicyOpponent, choose_moves
 from sb3_ext.selfplay.pool.opponent_samplers import MixedSampler, OpponentSampler
 from sb3_ext.selfplay.seats.board_env import BoardVecEnv, pick_observation
+from sb3_ext.selfplay.seats.move_values import ValueFunction, compute_move_values
 from sb3_ext.selfplay.seats.seat_draw import SeatDraw
 from sb3_ext.selfplay.seats.start_positions import StartPositions, StartShares
 from sb3_ext.stateful import describe_outdated_methods
@@ -102,6 +103,20 @@ class SelfPlayVecEnv(BoardVecEnv):
         self._names: list[str] = []  # of all opponents so far
         self._opponents = np.zeros(count, dtype=np.intp)  # indices of these names
         self._actions = np.zeros(count, dtype=np.intp)
+        #: what the lookahead found before the latest moves, shape (boards, actions); empty without lookahead
+        self.move_values = np.zeros((count, 0), dtype=np.float32)
+        self._compute_values: ValueFunction | None = None
+        self._move_discount = 1.0
+
+    def look_ahead_with(self, compute_values: ValueFunction | None, discount: float = 1.0) -> None:
+        """
+        Let each step first value all legal moves of the agent in the current positions: :attr:`move_values`, as
+        :func:`~sb3_ext.selfplay.seats.move_values.compute_move_values` does.
+
+        :param compute_values: values positions for the player to move; ``None`` to look no further ahead
+        :param discount: of the value after one move
+        """
+        self._compute_values, self._move_discount = compute_values, discount
 
     def reset(self) -> VecEnvObs:
         """
@@ -140,6 +155,8 @@ class SelfPlayVecEnv(BoardVecEnv):
         """
         if self._missing is not None:
             raise self._missing
+        if self._compute_values is not None:
+            self.move_values = self._look_ahead(self._compute_values)
         rewards, dones = self._early.copy(), self._is_over.copy()
         self._early[:] = 0.0
         boards = self._settle_illegal(rewards, dones)
@@ -152,6 +169,13 @@ class SelfPlayVecEnv(BoardVecEnv):
             self._end(np.flatnonzero(dones), infos)
         self._note_change()
         return self._observe(self._all, self._seats), rewards, dones, infos
+
+    def _look_ahead(self, compute_values: ValueFunction) -> NDArray[np.float32]:
+        running = np.flatnonzero(~self._is_over)
+        values = np.full((self.num_envs, self._num_actions), -np.inf, dtype=np.float32)
+        values[running] = compute_move_values(self.game, running, compute_values, self._move_discount)
+        values[self._is_over, 0] = self._early[self._is_over]  # only action 0 is legal
+        return values
 
     def get_opponent_names(self) -> set[str]:
         """:return: names of the opponents in the running games"""

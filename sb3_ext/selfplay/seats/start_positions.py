@@ -23,7 +23,8 @@ class StartShares:
     """
     Shares of the games that start in the middle of another game; the others start after a random opening.
 
-    :param random: after a random number of moves of a random game
+    :param random: after a random number of moves of a random game: all numbers are equally likely, also those that few
+        random games reach
     :param replay: after a random number of moves of one of the latest games, against any opponent
     :param lost: in the second half of one of the latest games that the agent lost
     :param memory_games: number of latest games, and of latest lost games, that are remembered
@@ -68,7 +69,8 @@ class StartPositions:
         self._shares = shares
         self._running = _Lines(num_boards)
         self._latest, self._lost = _Lines(0), _Lines(0)
-        self._stock = _Lines(0)  # random games that were not used yet
+        self._random = _Lines(0)  # latest random games
+        self._unplayed = 0  # random games that were begun since the latest were played
 
     def begin(self, game: Game, boards: Boards, generator: np.random.Generator) -> NDArray[np.float32]:
         """
@@ -123,22 +125,25 @@ class StartPositions:
 
     def forget(self) -> None:
         """Drop all remembered games."""
-        self._latest, self._lost, self._stock = _Lines(0), _Lines(0), _Lines(0)
+        self._latest, self._lost, self._random = _Lines(0), _Lines(0), _Lines(0)
+        self._unplayed = 0
 
     def state_dict(self) -> dict[str, Any]:
         """See :class:`~sb3_ext.stateful.Stateful`."""
         if not self._shares.has_starts:
             return {}
-        return {name: lines.moves.copy() for name, lines in self._list_lines().items()}
+        lines = {name: lines.moves.copy() for name, lines in self._list_lines().items()}
+        return {**lines, "unplayed": np.array(self._unplayed)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """See :class:`~sb3_ext.stateful.Stateful`."""
-        lines = self._list_lines()
-        for name, moves in state.items():
-            lines[name].moves = moves.copy()
+        for name, lines in self._list_lines().items():
+            if name in state:
+                lines.moves = state[name].copy()
+        self._unplayed = int(state.get("unplayed", 0))
 
     def _list_lines(self) -> dict[str, _Lines]:
-        return {"running": self._running, "latest": self._latest, "lost": self._lost, "stock": self._stock}
+        return {"running": self._running, "latest": self._latest, "lost": self._lost, "random": self._random}
 
     def _choose(
         self, game: Game, boards: Boards, generator: np.random.Generator
@@ -156,23 +161,31 @@ class StartPositions:
             if not rows.size:
                 continue
             if memory is None:
-                found = self._take_random_games(game, len(rows), generator)
+                found, plies[rows] = self._draw_random_games(game, len(rows), generator)
             elif len(memory.moves):
                 found = memory.moves[generator.integers(len(memory.moves), size=len(rows))]
+                lengths = memory.count_moves(found)
+                least = lengths // 2 if memory is self._lost else np.zeros_like(lengths)
+                plies[rows] = generator.integers(least, np.maximum(lengths, 1))
             else:
                 continue
-            lengths = (found >= 0).sum(axis=1)
-            least = lengths // 2 if memory is self._lost else np.zeros_like(lengths)
-            plies[rows] = generator.integers(least, np.maximum(lengths, 1))
             lines = _widen(lines, found.shape[1])
             lines[rows] = _widen(found, lines.shape[1])
         return lines, plies
 
-    def _take_random_games(self, game: Game, count: int, generator: np.random.Generator) -> NDArray[np.int16]:
-        while len(self._stock.moves) < count:
-            self._stock.push(_play_random_games(game, _RANDOM_GAMES, generator), count + _RANDOM_GAMES)
-        taken, self._stock.moves = self._stock.moves[:count], self._stock.moves[count:]
-        return taken
+    def _draw_random_games(
+        self, game: Game, count: int, generator: np.random.Generator
+    ) -> tuple[NDArray[np.int16], NDArray[np.intp]]:
+        """:return: random games, and for each a smaller number of moves than it has"""
+        self._unplayed += count
+        while self._unplayed > 0:
+            self._random.push(_play_random_games(game, _RANDOM_GAMES, generator), self._shares.memory_games)
+            self._unplayed -= _RANDOM_GAMES
+        lengths = self._random.count_moves(self._random.moves)
+        order = np.argsort(lengths, kind="stable")
+        plies = generator.integers(lengths.max(), size=count)
+        first_longer = np.searchsorted(lengths[order], plies, side="right")
+        return self._random.moves[order[generator.integers(first_longer, len(order))]], plies
 
 
 class _Lines:
@@ -194,6 +207,11 @@ class _Lines:
         if lengths.max(initial=0) == self.moves.shape[1]:
             self.moves = _widen(self.moves, 2 * self.moves.shape[1])
         self.moves[rows, lengths] = moves
+
+    @staticmethod
+    def count_moves(lines: NDArray[np.int16]) -> NDArray[np.intp]:
+        """:return: number of moves of each game"""
+        return np.asarray((lines >= 0).sum(axis=1), np.intp)
 
     def push(self, lines: NDArray[np.int16], most: int) -> None:
         """Add games, and drop the oldest beyond a number."""
