@@ -192,9 +192,20 @@ def learn_both_seats(algorithm: str) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("algorithm", [pytest.param("maskable_ppo", marks=pytest.mark.slow), "dqn"])
-def test_a_resumed_run_with_mirror_boards_equals_an_uninterrupted_one(algorithm: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("algorithm", "lookahead"),
+    [
+        pytest.param("maskable_ppo", None, marks=pytest.mark.slow),
+        ("maskable_ppo", {}),
+        pytest.param("ppo", {}, marks=pytest.mark.slow),
+        ("dqn", None),
+    ],
+)
+def test_a_resumed_run_with_mirror_boards_equals_an_uninterrupted_one(
+    algorithm: str, lookahead: dict[str, Any] | None, tmp_path: Path
+) -> None:
     config = learn_both_seats(algorithm)
+    config["train"]["lookahead"] = lookahead
     sb3_ext.train(config, run_dir=tmp_path / "whole")
     with pytest.raises(KeyError):
         sb3_ext.train(config, run_dir=tmp_path / "parts", callback=stop_at(300))

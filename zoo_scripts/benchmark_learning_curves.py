@@ -49,6 +49,7 @@ class Task:
     overrides: Sequence[str] = ()
 
 
+_CONNECT4 = str(Path(__file__).with_name("connect4_without_lookahead.yaml"))
 _SMALL = "agent.params.policy_kwargs={net_arch: [32, 32]}"
 TASKS = {
     "cartpole": Task("PPO, CartPole-v1", "cartpole_ppo", 12_288),
@@ -65,7 +66,7 @@ TASKS = {
         *("SAC, Pendulum-v1", "pendulum_sac", 8_000),
         (_SMALL, "agent.params.batch_size=64", "agent.params.learning_rate=0.003"),
     ),
-    "connect4": Task("MaskablePPO, Connect4", "connect4_maskable_ppo", 262_144, ("parallel.num_envs=64",)),
+    "connect4": Task("MaskablePPO, Connect4", _CONNECT4, 262_144, ("parallel.num_envs=64",)),
 }
 """Trainings that are just long enough to learn something."""
 

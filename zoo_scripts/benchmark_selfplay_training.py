@@ -3,7 +3,7 @@ Measure plies per second of a training in self-play, compared with an earlier ch
 
 ``python zoo_scripts/benchmark_selfplay_training.py --earlier /path/to/an/older/checkout --py-spy /path/to/py-spy``
 
-Each program trains the shipped configuration in a process of its own, in turn. A ply is a move of one player: a step
+Each program trains ``connect4_without_lookahead.yaml`` in a process of its own, in turn. A ply is a move of one player: a step
 has two, except on mirror boards, of which this configuration has none. Snapshots are added early and often, and the
 first half of each training does not count, so that the pool of opponents is full. The figures are medians over all
 rollouts with their updates, callbacks and checkpoints included; processor time depends less on other load than the time
@@ -30,7 +30,7 @@ from statistics import median
 import torch
 from rollout_probe import FILE_VARIABLE
 
-CONFIG = "connect4_maskable_ppo"
+CONFIG = str(Path(__file__).with_name("connect4_without_lookahead.yaml"))
 PLIES_PER_STEP = 2
 _POOL = "train.opponent_sampler.params.self_play"
 # Multiplications for a position: convolution, its linear layer, and the hidden and last layers of policy and value.

@@ -133,6 +133,8 @@ MASKED_ALGORITHMS: dict[str, Algorithm] = {
 """Variants for games of algorithms that do not support action masks."""
 
 LOOKAHEAD_PREFIX = "lookahead_"
+LOOKAHEAD_TEMPERATURE = 0.2
+"""Default of the temperature of move values; a win is worth 1."""
 
 LOOKAHEAD_ALGORITHMS: dict[str, Algorithm] = {
     f"{LOOKAHEAD_PREFIX}{algorithm_id}": replace(

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from sb3_contrib.common.maskable.buffers import MaskableRolloutBuffer
 
+from sb3_ext.algorithms.algorithm_registry import LOOKAHEAD_TEMPERATURE
 from sb3_ext.algorithms.board_buffers import BoardRolloutBuffer
 
 # SB3 pickles the class of a buffer into model.zip: with its code, the zip also loads without this package.
@@ -58,7 +59,7 @@ class LookaheadRolloutBuffer(BoardRolloutBuffer):
     move_values: NDArray[np.float32]
     move_targets: NDArray[np.float32]
 
-    def __init__(self, *args: Any, temperature: float = 0.1, **arguments: Any) -> None:
+    def __init__(self, *args: Any, temperature: float = LOOKAHEAD_TEMPERATURE, **arguments: Any) -> None:
         if not temperature > 0:
             raise ValueError(f"temperature must be positive, but got {temperature}")
         self.temperature = temperature

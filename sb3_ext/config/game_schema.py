@@ -6,6 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
+from sb3_ext.algorithms.algorithm_registry import LOOKAHEAD_TEMPERATURE
 from sb3_ext.config.entry import OTHER, by_type, tag
 from sb3_ext.config.fields import Arguments, Flag, OneOf, Text
 from sb3_ext.config.section import Section
@@ -85,7 +86,8 @@ class LookaheadConfig(Section):
     """Learn from the values of all legal moves in each position, found by a lookahead of one move."""
 
     temperature: Positive = Field(
-        default=0.1, description="the policy learns the softmax of move values divided by it; a win is worth 1"
+        default=LOOKAHEAD_TEMPERATURE,
+        description="the policy learns the softmax of move values divided by it; a win is worth 1",
     )
 
 

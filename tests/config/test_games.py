@@ -152,6 +152,22 @@ def test_opponents_and_pools_load_and_dump(tmp_path: Path) -> None:
             "eval.positions: is for games, but there is no section game",
         ),
         (
+            {"game": {"id": "my_games:Ante"}, "train": {**GAME["train"], "lookahead": {}}},
+            "train.lookahead: rewards of my_games:Ante do not sum to zero at a move; leave it out",
+        ),
+        (
+            {"agent": {"id": "dqn"}, "train": {**GAME["train"], "lookahead": {}}},
+            "train.lookahead: is for ppo and maskable_ppo, but agent.id is dqn",
+        ),
+        (
+            {"train": {**GAME["train"], "lookahead": {"temperature": 0}}},
+            "train.lookahead.temperature: expected a positive number, found 0",
+        ),
+        (
+            {"game": None, "env": {"id": "CartPole-v1"}, "train": {"lookahead": {}}},
+            "train.lookahead: is for games, but there is no section game",
+        ),
+        (
             {"train": {**GAME["train"], "start_positions": {"replay": 0.7, "lost": 0.7}}},
             "train.start_positions: random + replay + lost is 1.4, expected at most 1",
         ),

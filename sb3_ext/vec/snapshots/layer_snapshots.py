@@ -22,6 +22,7 @@ import io
 import pickle
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cache
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -281,8 +282,13 @@ def _select_attributes(layer: object) -> dict[str, Any]:
 
 
 def _list_live_attributes(layer: object) -> frozenset[str]:
-    live = _ARGUMENTS.union(*(names for kind, names in _LIVE_ATTRIBUTES if isinstance(layer, kind)))
+    live = _list_class_attributes(type(layer))
     return live | LIVE_ATTRIBUTES if is_mujoco(layer) else live
+
+
+@cache  # searches copy thousands of environments a second
+def _list_class_attributes(layer_class: type) -> frozenset[str]:
+    return _ARGUMENTS.union(*(names for kind, names in _LIVE_ATTRIBUTES if issubclass(layer_class, kind)))
 
 
 def _is_resource(value: object) -> bool:
