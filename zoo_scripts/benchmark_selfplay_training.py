@@ -3,9 +3,9 @@ Measure plies per second of a training in self-play, compared with an earlier ch
 
 ``python zoo_scripts/benchmark_selfplay_training.py --earlier /path/to/an/older/checkout --py-spy /path/to/py-spy``
 
-Each program trains ``connect4_without_lookahead.yaml`` in a process of its own, in turn. A ply is a move of one player: a step
-has two, except on mirror boards, of which this configuration has none. Snapshots are added early and often, and the
-first half of each training does not count, so that the pool of opponents is full. The figures are medians over all
+Each program trains ``connect4_without_lookahead.yaml`` in a process of its own, in turn. A ply is a move of one player:
+a step has two, except on mirror boards, of which this configuration has none. Snapshots are added early and often, and
+the first half of each training does not count, so that the pool of opponents is full. The figures are medians over all
 rollouts with their updates, callbacks and checkpoints included; processor time depends less on other load than the time
 on the clock. ``OMP_NUM_THREADS=1`` limits all programs to one thread. The older checkout runs with this environment's
 packages. With py-spy, one more training is sampled 200 times per second.
