@@ -282,13 +282,14 @@ def _select_attributes(layer: object) -> dict[str, Any]:
 
 
 def _list_live_attributes(layer: object) -> frozenset[str]:
-    live = _list_class_attributes(type(layer))
+    kind: type[Any] = type(layer)
+    live = _list_class_attributes(kind)
     return live | LIVE_ATTRIBUTES if is_mujoco(layer) else live
 
 
 @cache  # searches copy thousands of environments a second
-def _list_class_attributes(layer_class: type) -> frozenset[str]:
-    return _ARGUMENTS.union(*(names for kind, names in _LIVE_ATTRIBUTES if issubclass(layer_class, kind)))
+def _list_class_attributes(kind: type[Any]) -> frozenset[str]:
+    return _ARGUMENTS.union(*(names for base, names in _LIVE_ATTRIBUTES if issubclass(kind, base)))
 
 
 def _is_resource(value: object) -> bool:
