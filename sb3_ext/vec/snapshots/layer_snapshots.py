@@ -282,7 +282,7 @@ def _select_attributes(layer: object) -> dict[str, Any]:
 
 
 def _list_live_attributes(layer: object) -> frozenset[str]:
-    kind: type[Any] = type(layer)
+    kind: Any = type(layer)
     live = _list_class_attributes(kind)
     return live | LIVE_ATTRIBUTES if is_mujoco(layer) else live
 
