@@ -12,8 +12,10 @@ import torch
 from click.testing import CliRunner
 
 import sb3_ext
+from sb3_ext.building.game_environments import make_game_eval_env
 from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
 from sb3_ext.cli import cli
+from sb3_ext.config import load_config
 from sb3_ext.errors import ConfigError
 from sb3_ext.runs.run import Run
 from sb3_ext.training.loop import train_run
@@ -84,6 +86,19 @@ def test_a_game_trains_with_a_pool(whole: Path) -> None:
     assert {"random", "heuristic", "self"} <= {row.split(",")[3] for row in rows}
     log = (whole / "logs" / "training.log").read_text()
     assert "evaluations are against random (50%), heuristic (50%), half of the games in each seat" in log
+
+
+@pytest.mark.parametrize("sampler", [CONFIG["train"]["opponent_sampler"], {"type": "random"}], ids=["pool", "random"])
+def test_evaluations_have_opponents_of_their_own(sampler: dict[str, Any], tmp_path: Path) -> None:
+    train = {**CONFIG["train"], "total_steps": 64, "opponent_sampler": sampler}
+    evaluation = {"episodes": 6, "opponents": {"alpha_beta_2": 3}}
+    config = {**CONFIG, "train": train, "eval": evaluation}
+    sb3_ext.train(config, run_dir=tmp_path / "run")
+    log = (tmp_path / "run" / "logs" / "training.log").read_text()
+    assert "evaluations are against alpha_beta_2 (100%), half of the games in each seat" in log
+    env = make_game_eval_env(load_config(config), 6)
+    env.reset()
+    assert env.unwrapped.get_opponent_names() == {"alpha_beta_2"}
 
 
 def test_a_resumed_game_equals_an_uninterrupted_one(whole: Path, tmp_path: Path) -> None:

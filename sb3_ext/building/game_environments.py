@@ -16,6 +16,7 @@ from sb3_ext.interruption import NEVER, Interruption
 from sb3_ext.selfplay.frozen_opponent import load_opponent
 from sb3_ext.selfplay.games.game import Game
 from sb3_ext.selfplay.games.game_registry import make_game
+from sb3_ext.selfplay.opponents.anchors import make_anchor
 from sb3_ext.selfplay.opponents.opponent import Opponent
 from sb3_ext.selfplay.opponents.opponent_registry import make_opponent, make_opponents
 from sb3_ext.selfplay.pool.opponent_samplers import MixedSampler, OpponentSampler
@@ -67,8 +68,8 @@ def make_game_eval_env(config: RunConfig, num_boards: int) -> VecEnv:
     """
     Make the boards of an evaluation: half of the games in each seat, from random openings.
 
-    The opponents are fixed, since scores against a growing pool cannot be compared: the heuristics of the pool, or the
-    opponent of training.
+    The opponents are fixed, since scores against a growing pool cannot be compared: those of ``eval.opponents``, else
+    the heuristics of the pool, or the opponent of training.
 
     :param config: the whole configuration, with a section ``game``
     :param num_boards: games that are played at the same time
@@ -113,16 +114,27 @@ def make_trial_boards(config: RunConfig, num_boards: int) -> VecEnv:
     )
 
 
-def compute_eval_shares(config: RunConfig) -> Mapping[str, float]:
+def compute_training_shares(config: RunConfig) -> Mapping[str, float]:
     """
     :param config: the whole configuration, with a section ``game``
-    :return: share of an evaluation's games by opponent; they add up to 1
+    :return: share of the training games by opponent, among those against opponents that do not learn; they add up to 1
     """
     sampler = config.train.opponent_sampler
     assert sampler is not None
     if not isinstance(sampler, PoolConfig):
         return {sampler.type: 1.0}
-    shares = sampler.params.heuristic_distribution or {"random": 1.0}
+    return _normalize(sampler.params.heuristic_distribution or {"random": 1.0})
+
+
+def compute_eval_shares(config: RunConfig) -> Mapping[str, float]:
+    """
+    :param config: the whole configuration, with a section ``game``
+    :return: share of an evaluation's games by opponent; they add up to 1
+    """
+    return _normalize(config.eval.opponents) or compute_training_shares(config)
+
+
+def _normalize(shares: Mapping[str, float]) -> dict[str, float]:
     total = sum(shares.values())
     return {name: share / total for name, share in shares.items() if share > 0}
 
@@ -177,9 +189,12 @@ def _make_sampler(config: RunConfig, game: Game, opponents_directory: Path) -> O
 def _make_eval_sampler(config: RunConfig, game: Game) -> OpponentSampler:
     section = config.train.opponent_sampler
     assert section is not None
+    shares = compute_eval_shares(config)
+    if config.eval.opponents:
+        made = [(make_anchor(name, seed=config.seed), share) for name, share in shares.items()]
+        return MixedSampler(made, seed=config.seed)
     if not isinstance(section, PoolConfig):
         return MixedSampler([(_make_fixed_opponent(config, game, section), 1.0)])
-    shares = compute_eval_shares(config)
     seeds = np.random.SeedSequence(config.seed).spawn(len(shares))
     return MixedSampler(make_opponents(shares, seeds), seed=config.seed)
 

@@ -92,7 +92,7 @@ def league(
         raise click.UsageError(f"--output {output}: expected a name that ends in .png or .svg")
     check_output_files({"--output": output, "--json": json_path})
     with importing_sb3():
-        from sb3_ext.building.game_environments import compute_eval_shares, make_configured_game
+        from sb3_ext.building.game_environments import compute_training_shares, make_configured_game
         from sb3_ext.building.run_config import load_run_config
         from sb3_ext.errors import RunError
         from sb3_ext.evaluation.league_players import load_agents, make_anchors
@@ -111,7 +111,7 @@ def league(
         if positions is not None:
             _validate_solver(board)
         agents = load_agents(found.paths, board, checkpoints, seed=seed, trust=trust)
-        anchors = make_anchors(board, against or None, trained_against=compute_eval_shares(config), seed=seed)
+        anchors = make_anchors(board, against or None, trained_against=compute_training_shares(config), seed=seed)
         players = len(agents) + len(anchors)
         pairings = players * (players - 1) // 2
         click.echo(f"{players} players: {pairings} pairings of {games:,} games, {pairings * games:,} in all", err=True)

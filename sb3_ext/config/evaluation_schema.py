@@ -49,6 +49,11 @@ class OneEvalConfig(Section):
         default=None,
         description="games: solved positions of each phase and difficulty in which right moves are counted; null: none",
     )
+    opponents: dict[str, NonNegative] = Field(
+        default={},
+        description="games: share of each opponent, in any unit: random, alpha_beta_4, mcts_100, …; "
+        "{}: the heuristics of the pool, or the opponent of training",
+    )
     background: Flag = Field(default=False, description="evaluate in another process while training goes on")
     info: list[Text] = Field(
         default=[], description="numbers that the environment returns in info at the end of an episode, to average"

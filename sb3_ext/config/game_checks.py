@@ -18,6 +18,7 @@ _FIND_TARGET = "sb3_ext.checkpoints.model_source:find_target"
 _MAKE_GAME = "sb3_ext.selfplay.games.game_registry:make_game"
 _PROBE_GAME = "sb3_ext.selfplay.games.game_probe:probe_game"
 _CHECK_INSTALLED = "sb3_ext.selfplay.solvers.solver_choice:check_installed"
+_MAKE_ANCHOR = "sb3_ext.selfplay.opponents.anchors:make_anchor"
 _MAKE_OPPONENT = "sb3_ext.selfplay.opponents.opponent_registry:make_opponent"
 PERFECT = "perfect"
 """Name of the opponent that needs a solver."""
@@ -42,7 +43,7 @@ def find_game_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
         for name in _OF_GAMES:
             if train.get(name) not in (None, False):
                 yield Problem(("train", name), "is for games, but there is no section game")
-        for key in _find_exam_keys(data):
+        for key in (*_find_exam_keys(data), *(key for key, _ in _list_eval_opponents(data))):
             yield Problem(key, "is for games, but there is no section game")
         return
     if data.get("env") is not None:
@@ -53,6 +54,8 @@ def find_game_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
         for name, value in _mapping(section.get("env")).items():
             if value:
                 yield Problem((*key, "env", name), "is for environments, but this is a game")
+    for key, opponents in _list_eval_opponents(data):
+        yield from _find_eval_opponent_problems(opponents, key)
     yield from _find_id_problems(_mapping(game), train, needs_solver=list(_find_solver_keys(data)))
     agent_id = _mapping(data.get("agent")).get("id")
     if train.get("lookahead") is not None and agent_id not in _LOOK_AHEAD:
@@ -92,12 +95,35 @@ def _find_solver_keys(data: Mapping[str, Any]) -> Iterator[Key]:
     sampler = _mapping(_mapping(data.get("train")).get("opponent_sampler"))
     if sampler.get("type") == PERFECT:
         yield (*_SAMPLER, "type")
+    for key, opponents in _list_eval_opponents(data):
+        if PERFECT in opponents:
+            yield (*key, PERFECT)
     if PERFECT in _mapping(_mapping(sampler.get("params")).get("heuristic_distribution")):
         yield (*_SAMPLER, "params", "heuristic_distribution", PERFECT)
 
 
 def _find_exam_keys(data: Mapping[str, Any]) -> Iterator[Key]:
     return ((*key, "positions") for key, section in list_evaluations(data) if section.get("positions") is not None)
+
+
+def _list_eval_opponents(data: Mapping[str, Any]) -> Iterator[tuple[Key, Mapping[str, Any]]]:
+    for key, section in list_evaluations(data):
+        opponents = _mapping(section.get("opponents"))
+        if opponents:
+            yield (*key, "opponents"), opponents
+
+
+def _find_eval_opponent_problems(opponents: Mapping[str, Any], key: Key) -> Iterator[Problem]:
+    if not any(opponents.values()):
+        yield Problem(key, "the shares are all 0")
+    for name in opponents:
+        try:
+            import_name(_MAKE_ANCHOR)(str(name))
+        except MissingExtraError as error:
+            yield Problem((*key, name), str(error))
+        except ConfigError as error:
+            for line in error.problems:
+                yield Problem((*key, name), line)
 
 
 def _find_rule_problems(game_id: str, game: Any, train: Mapping[str, Any]) -> Iterator[Problem]:

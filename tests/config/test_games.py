@@ -171,6 +171,17 @@ def test_opponents_and_pools_load_and_dump(tmp_path: Path) -> None:
             {"train": {**GAME["train"], "start_positions": {"replay": 0.7, "lost": 0.7}}},
             "train.start_positions: random + replay + lost is 1.4, expected at most 1",
         ),
+        (
+            {"eval": {"opponents": {"alphabeta_4": 1.0}}},
+            "eval.opponents.alphabeta_4: unknown opponent 'alphabeta_4'; did you mean 'alpha_beta_N'?",
+        ),
+        ({"eval": {"opponents": {"alpha_beta_0": 1.0}}}, "opponents.alpha_beta_0: opponent 'alpha_beta_0': expected a"),
+        ({"eval": {"opponents": {"random": 0}}}, "eval.opponents: the shares are all 0"),
+        ({"eval": {"opponents": {"random": -1}}}, "eval.opponents.random: expected a number >= 0"),
+        (
+            {"game": None, "env": {"id": "CartPole-v1"}, "train": {}, "eval": {"opponents": {"random": 1}}},
+            "eval.opponents: is for games, but there is no section game",
+        ),
         ({"eval": {"positions": 0}}, "eval.positions: expected a positive integer, found 0"),
     ],
 )
@@ -186,6 +197,7 @@ def test_without_the_solver_the_keys_that_need_it_are_refused(monkeypatch: pytes
     needs = {"perfect": 0.5, "random": 0.5}
     for changes, key in (
         ({"eval": {"positions": 20}}, "eval.positions"),
+        ({"eval": {"opponents": {"perfect": 1}}}, "eval.opponents.perfect"),
         ({"train": {"opponent_sampler": {"type": "perfect"}}}, "train.opponent_sampler.type"),
         (make_pool(heuristic_distribution=needs), "train.opponent_sampler.params.heuristic_distribution.perfect"),
     ):
