@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -220,7 +221,7 @@ def test_the_callback_refuses_other_models_and_environments() -> None:
         MaskablePPO("MlpPolicy", make_env(), device="cpu").learn(1, callback=LookaheadCallback())
     with pytest.raises(Sb3ExtError, match=r"expected rollout_buffer_kwargs=\{'num_mirrors': 4\}.*found 3"):
         make_model(num_mirrors=3).learn(1, callback=LookaheadCallback())
-    cart_pole = DummyVecEnv([lambda: __import__("gymnasium").make("CartPole-v1")])
+    cart_pole = DummyVecEnv([lambda: gymnasium.make("CartPole-v1")])
     with pytest.raises(Sb3ExtError, match="expected SelfPlayVecEnv, found DummyVecEnv"):
         LookaheadPPO("MlpPolicy", cart_pole, device="cpu").learn(1, callback=LookaheadCallback())
 
