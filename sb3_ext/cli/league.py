@@ -47,7 +47,7 @@ def _read_checkpoints(_context: click.Context, _option: click.Parameter, value: 
 )  # fmt: skip
 @click.option(
     "--checkpoints", callback=_read_checkpoints, default="5", show_default=True, metavar="all|best|latest|N",
-    help="Which checkpoints play; N: the best, the latest and others spread over the training.",
+    help="Which checkpoints play; N: the best, the latest and others after equal parts of the training.",
 )  # fmt: skip
 @click.option(
     "--positions", type=click.IntRange(1), metavar="N",

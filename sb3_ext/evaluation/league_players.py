@@ -43,7 +43,8 @@ def load_agents(
     :param paths: paths of the run
     :param game: the game
     :param which: ``best``; ``latest``; ``all`` checkpoints and all snapshots of the opponent pool; or a number: the
-        best, the latest, and others evenly spread over the training
+        best, the latest, and those nearest to equal parts of the training: with three others, a quarter, half and three
+        quarters of it
     :param seed: seed of the agents
     :param trust: also read pickles, which can run any code
     :return: the players, newest first
@@ -179,7 +180,12 @@ def _choose(entries: Sequence[_Entry], which: str | int) -> list[_Entry]:
         return list(entries)
     if isinstance(which, str):
         return [entry for entry in entries if which in entry.note]
-    marked = [entry for entry in entries if entry.note]
-    others = sorted((entry for entry in entries if not entry.note), key=lambda entry: entry.step)
-    places = np.linspace(0, len(others) - 1, min(len(others), max(0, which - len(marked)))).round().astype(int)
-    return [*marked, *(others[place] for place in sorted(set(places.tolist())))]
+    chosen = [entry for entry in entries if entry.note]
+    others = [entry for entry in entries if not entry.note]
+    number = min(len(others), max(0, which - len(chosen)))
+    # With both ends left out: an agent of a few steps earlier is the latest one in all but name.
+    for step in np.linspace(0, max(entry.step for entry in entries), number + 2)[1:-1]:
+        nearest = min(others, key=lambda entry: abs(entry.step - step))
+        others.remove(nearest)
+        chosen.append(nearest)
+    return chosen

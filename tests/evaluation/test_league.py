@@ -69,6 +69,11 @@ def test_some_agents_are_the_latest_and_others_spread_over_training(
     assert agents[0].step == 256
 
 
+def test_other_agents_are_those_after_equal_parts_of_the_training(paths: RunPaths) -> None:
+    assert [agent.step for agent in load_agents(paths, make_game(), 4)] == [256, 192, 128, 64]
+    assert [agent.step for agent in load_agents(paths, make_game(), 2)] == [256, 128]
+
+
 def test_agents_play_greedily(paths: RunPaths) -> None:
     for agent in load_agents(paths, make_game(), "all"):
         game = make_game(50)
