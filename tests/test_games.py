@@ -101,6 +101,23 @@ def test_evaluations_have_opponents_of_their_own(sampler: dict[str, Any], tmp_pa
     assert env.unwrapped.get_opponent_names() == {"alpha_beta_2"}
 
 
+def test_another_run_plays_in_the_pool_and_in_evaluations(whole: Path, tmp_path: Path) -> None:
+    other = str(whole)
+    pool = {"self_play": {"start_episode": 10_000}, "heuristic_distribution": {"alpha_beta_1": 0.5, other: 0.5}}
+    train = {**CONFIG["train"], "total_steps": 256, "opponent_sampler": {"type": "pool", "params": pool}}
+    config = {**CONFIG, "train": train, "eval": {"every_steps": 128, "episodes": 6, "opponents": {other: 1}}}
+    uninterrupted, parts = tmp_path / "uninterrupted", tmp_path / "parts"
+    sb3_ext.train(config, run_dir=uninterrupted)
+    rows = (uninterrupted / "monitor" / "0.monitor.csv").read_text().splitlines()[2:]
+    assert {row.split(",")[3] for row in rows} == {"alpha_beta_1", other}
+    log = (uninterrupted / "logs" / "training.log").read_text()
+    assert f"evaluations are against {other} (100%)" in log
+    with pytest.raises(KeyError):
+        sb3_ext.train(config, run_dir=parts, callback=stop_at(150))
+    sb3_ext.resume(parts)
+    assert_same_runs(parts, uninterrupted)
+
+
 def test_a_resumed_game_equals_an_uninterrupted_one(whole: Path, tmp_path: Path) -> None:
     parts = tmp_path / "parts"
     with pytest.raises(KeyError):

@@ -8,8 +8,7 @@ from sb3_ext.agents.agent import AgentSource
 from sb3_ext.building.game_environments import EVAL_OPENING_PLIES, make_configured_game
 from sb3_ext.building.training_environments import choose_eval_seed
 from sb3_ext.errors import ConfigError
-from sb3_ext.evaluation.league_players import find_opponent
-from sb3_ext.selfplay.frozen_opponent import load_opponent
+from sb3_ext.selfplay.frozen_opponent import find_opponent, load_opponent
 from sb3_ext.selfplay.games.game import Game
 from sb3_ext.selfplay.matches.match_play import MatchResult, play_match
 from sb3_ext.selfplay.opponents.policy_opponent import PolicyOpponent
@@ -51,7 +50,7 @@ def play_against(
     Play a match: every opening twice, once from each seat.
 
     :param source: from :func:`~sb3_ext.agents.agent.find_agent`
-    :param opponent: see :func:`~sb3_ext.evaluation.league_players.find_opponent`; a zip must be of the same algorithm
+    :param opponent: see :func:`~sb3_ext.selfplay.frozen_opponent.find_opponent`; a zip must be of the same algorithm
     :param games: number of games, rounded up to an even number
     :param deterministic: agent and opponent take the most likely action; ``None`` for the setting of the evaluations
     :param seed: seed of openings and players; ``None`` for the seed of the training's evaluations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,9 @@ from sb3_ext.algorithms.algorithm_registry import get_algorithm
 from sb3_ext.config.game_schema import CheckpointOpponentConfig, OpponentConfig, PoolConfig
 from sb3_ext.config.schema import RunConfig
 from sb3_ext.interruption import NEVER, Interruption
-from sb3_ext.selfplay.frozen_opponent import load_opponent
+from sb3_ext.selfplay.frozen_opponent import find_opponent, load_opponent
 from sb3_ext.selfplay.games.game import Game
 from sb3_ext.selfplay.games.game_registry import make_game
-from sb3_ext.selfplay.opponents.anchors import make_anchor
 from sb3_ext.selfplay.opponents.opponent import Opponent
 from sb3_ext.selfplay.opponents.opponent_registry import make_opponent, make_opponents
 from sb3_ext.selfplay.pool.opponent_samplers import MixedSampler, OpponentSampler
@@ -182,6 +182,7 @@ def _make_sampler(config: RunConfig, game: Game, opponents_directory: Path) -> O
         game,
         pool.heuristic_distribution,
         seed=config.seed,
+        find=partial(find_opponent, game=game, deterministic=False),
         **pool.self_play.model_dump(exclude={"mirror_fraction"}),
     )
 
@@ -191,12 +192,13 @@ def _make_eval_sampler(config: RunConfig, game: Game) -> OpponentSampler:
     assert section is not None
     shares = compute_eval_shares(config)
     if config.eval.opponents:
-        made = [(make_anchor(name, seed=config.seed), share) for name, share in shares.items()]
-        return MixedSampler(made, seed=config.seed)
+        find = partial(find_opponent, game=game, deterministic=config.eval.deterministic, seed=config.seed)
+        return MixedSampler([(find(name), share) for name, share in shares.items()], seed=config.seed)
     if not isinstance(section, PoolConfig):
         return MixedSampler([(_make_fixed_opponent(config, game, section), 1.0)])
     seeds = np.random.SeedSequence(config.seed).spawn(len(shares))
-    return MixedSampler(make_opponents(shares, seeds), seed=config.seed)
+    find = partial(find_opponent, game=game, deterministic=config.eval.deterministic)
+    return MixedSampler(make_opponents(shares, seeds, find), seed=config.seed)
 
 
 def _make_fixed_opponent(config: RunConfig, game: Game, section: CheckpointOpponentConfig | OpponentConfig) -> Opponent:

@@ -51,7 +51,7 @@ class OneEvalConfig(Section):
     )
     opponents: dict[str, NonNegative] = Field(
         default={},
-        description="games: share of each opponent, in any unit: random, alpha_beta_4, mcts_100, …; "
+        description="games: share of each opponent, in any unit: random, alpha_beta_4, mcts_100, a run, …; "
         "{}: the heuristics of the pool, or the opponent of training",
     )
     background: Flag = Field(default=False, description="evaluate in another process while training goes on")

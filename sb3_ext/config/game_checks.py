@@ -117,13 +117,21 @@ def _find_eval_opponent_problems(opponents: Mapping[str, Any], key: Key) -> Iter
     if not any(opponents.values()):
         yield Problem(key, "the shares are all 0")
     for name in opponents:
-        try:
-            import_name(_MAKE_ANCHOR)(str(name))
-        except MissingExtraError as error:
-            yield Problem((*key, name), str(error))
-        except ConfigError as error:
-            for line in error.problems:
-                yield Problem((*key, name), line)
+        yield from _find_opponent_problems(str(name), (*key, name))
+
+
+def _find_opponent_problems(name: str, key: Key) -> Iterator[Problem]:
+    """Yield problems with the name of an opponent, or of a run or checkpoint of one."""
+    try:
+        import_name(_MAKE_ANCHOR)(name)
+    except MissingExtraError as error:
+        yield Problem(key, str(error))
+    except ConfigError as error:
+        if _is_found(name):
+            return
+        lines = [f"no such run or checkpoint: '{name}'"] if "/" in name else error.problems
+        for line in lines:
+            yield Problem(key, line)
 
 
 def _find_rule_problems(game_id: str, game: Any, train: Mapping[str, Any]) -> Iterator[Problem]:
@@ -157,7 +165,7 @@ def _find_sampler_problems(sampler: Mapping[str, Any], seed: Any) -> Iterator[Pr
                 "required for a pool of opponents, but missing: a resumed pool must draw the same opponents",
             )
         for name in _mapping(params.get("heuristic_distribution")):
-            yield from _find_name_problems(name, {}, (*key, "heuristic_distribution", name))
+            yield from _find_opponent_problems(str(name), (*key, "heuristic_distribution", name))
     elif kind == CHECKPOINT_OPPONENT_TYPE:
         path = params.get("path")
         if isinstance(path, str) and not _is_found(path):

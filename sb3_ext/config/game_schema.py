@@ -96,7 +96,8 @@ class PoolParams(Section):
 
     self_play: SelfPlayConfig = SelfPlayConfig()
     heuristic_distribution: dict[str, NonNegative] = Field(
-        default={"random": 1.0}, description="share of each among the heuristics, in any unit"
+        default={"random": 1.0},
+        description="share of each among the opponents that do not learn, in any unit: random, alpha_beta_2, a run, …",
     )
 
     @model_validator(mode="after")

@@ -13,15 +13,13 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_ext.checkpoints.bundle.bundle import Bundle
 from sb3_ext.checkpoints.model_loading import load_model
-from sb3_ext.checkpoints.model_source import find_target
 from sb3_ext.checkpoints.store.checkpoint_store import BEST, LATEST, CheckpointStore
-from sb3_ext.errors import CheckpointError, ConfigError, MissingExtraError, RunError
+from sb3_ext.errors import CheckpointError, MissingExtraError
 from sb3_ext.runs.paths import RunPaths
-from sb3_ext.selfplay.frozen_opponent import load_opponent
+from sb3_ext.selfplay.frozen_opponent import find_opponent, load_opponent
 from sb3_ext.selfplay.games.game import Game
 from sb3_ext.selfplay.matches.round_robin import Player
-from sb3_ext.selfplay.opponents.anchors import ANCHORS, ZERO, fits_game, is_anchor, is_trained_against, make_anchor
-from sb3_ext.selfplay.opponents.opponent import Opponent
+from sb3_ext.selfplay.opponents.anchors import ANCHORS, ZERO, fits_game, is_trained_against
 from sb3_ext.selfplay.pool.frozen_policies import FrozenPolicies
 from sb3_ext.selfplay.pool.snapshot_store import SnapshotStore
 
@@ -74,43 +72,6 @@ def load_agents(
     return players
 
 
-def find_opponent(
-    name: str,
-    game: Game,
-    *,
-    algorithm: str | None = None,
-    deterministic: bool = True,
-    seed: int = 0,
-    trust: bool = False,
-) -> Opponent:
-    """
-    Make an anchor, or load an agent, by name.
-
-    :param name: name of an anchor (see :func:`~sb3_ext.selfplay.opponents.anchors.make_anchor`), or a run, a checkpoint
-        or a zip (see :func:`sb3_ext.load`)
-    :param game: the game
-    :param algorithm: algorithm of a zip that is not a checkpoint
-    :param deterministic: whether an agent takes the most likely action
-    :param seed: seed of the player
-    :param trust: also read pickles, which can run any code
-    :return: the player; an agent has ``name`` as its name
-    :raises ConfigError: if there is no such player
-    :raises CheckpointError: if the checkpoint cannot be loaded
-    :raises MissingExtraError: if it needs OpenSpiel, which is not installed
-    """
-    if is_anchor(name):
-        return make_anchor(name, seed=seed)
-    try:
-        find_target(name)
-    except RunError as error:
-        if "/" in name:
-            raise ConfigError(f"opponent '{name}': there is no such run or checkpoint") from error
-        return make_anchor(name, seed=seed)
-    return load_opponent(
-        name, game, algorithm=algorithm, trust=trust, name=name, deterministic=deterministic, seed=seed
-    )
-
-
 def make_anchors(
     game: Game, names: Sequence[str] | None = None, *, trained_against: Collection[str] = (), seed: int = 0
 ) -> list[Player]:
@@ -118,7 +79,7 @@ def make_anchors(
     Make players of fixed strength.
 
     :param game: the game
-    :param names: names for :func:`find_opponent`; ``None`` for all of
+    :param names: names for :func:`~sb3_ext.selfplay.frozen_opponent.find_opponent`; ``None`` for all of
         :data:`~sb3_ext.selfplay.opponents.anchors.ANCHORS` that support the game and are installed. ``random`` is
         always added as the first player
     :param trained_against: names of opponents in training; they are marked, since a win against them means little

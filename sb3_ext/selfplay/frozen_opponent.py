@@ -1,4 +1,4 @@
-"""Make opponents from models, runs, checkpoints and SB3 zip files."""
+"""Make opponents from models, runs, checkpoints and SB3 zip files, and find opponents by any name."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from sb3_ext.algorithms.space_rules import HasSpaces
 from sb3_ext.checkpoints.formats.vecnormalize_file import capture_normalization
 from sb3_ext.checkpoints.model_loading import load_model
-from sb3_ext.checkpoints.model_source import ModelSource, find_model
-from sb3_ext.errors import CheckpointError, SelfPlayError
+from sb3_ext.checkpoints.model_source import ModelSource, find_model, find_target
+from sb3_ext.errors import CheckpointError, ConfigError, RunError, SelfPlayError
 from sb3_ext.selfplay.games.game import Game
+from sb3_ext.selfplay.opponents.anchors import is_anchor, make_anchor
 from sb3_ext.selfplay.opponents.observation_statistics import make_normalize
+from sb3_ext.selfplay.opponents.opponent import Opponent
 from sb3_ext.selfplay.opponents.policy_opponent import PolicyOpponent, copy_policy
 from sb3_ext.selfplay.seats.board_env import BoardVecEnv
 from sb3_ext.selfplay.seats.self_play_env import SelfPlayVecEnv
@@ -50,7 +52,7 @@ def load_opponent(
     trust: bool = False,
     name: str | None = None,
     deterministic: bool = False,
-    seed: int | None = None,
+    seed: int | np.random.SeedSequence | None = None,
 ) -> PolicyOpponent:
     """
     Load a trained model as an opponent. No code of the file is run, unless it is trusted.
@@ -77,6 +79,43 @@ def load_opponent(
         np.random.default_rng(seed),
         deterministic=deterministic,
         normalize=make_normalize(statistics),
+    )
+
+
+def find_opponent(
+    name: str,
+    game: Game,
+    *,
+    algorithm: str | None = None,
+    deterministic: bool = True,
+    seed: int | np.random.SeedSequence | None = None,
+    trust: bool = False,
+) -> Opponent:
+    """
+    Make an anchor, or load an agent, by name.
+
+    :param name: name of an anchor (see :func:`~sb3_ext.selfplay.opponents.anchors.make_anchor`), or a run, a checkpoint
+        or a zip (see :func:`sb3_ext.load`)
+    :param game: the game
+    :param algorithm: algorithm of a zip that is not a checkpoint
+    :param deterministic: whether an agent takes the most likely action
+    :param seed: seed of the player
+    :param trust: also read pickles, which can run any code
+    :return: the player; an agent has ``name`` as its name
+    :raises ConfigError: if there is no such player
+    :raises CheckpointError: if the checkpoint cannot be loaded
+    :raises MissingExtraError: if it needs OpenSpiel, which is not installed
+    """
+    if is_anchor(name):
+        return make_anchor(name, seed=seed)
+    try:
+        find_target(name)
+    except RunError as error:
+        if "/" in name:
+            raise ConfigError(f"opponent '{name}': there is no such run or checkpoint") from error
+        return make_anchor(name, seed=seed)
+    return load_opponent(
+        name, game, algorithm=algorithm, trust=trust, name=name, deterministic=deterministic, seed=seed
     )
 
 

@@ -205,11 +205,12 @@ def test_evaluations_count_right_moves(run: Path) -> None:
 @pytest.mark.parametrize("is_interrupted", [False, True])
 def test_a_fresh_agent_exploits_the_frozen_one(run: Path, tmp_path: Path, is_interrupted: bool) -> None:
     copied = shutil.copytree(run, tmp_path / "run", symlinks=True)
+    path = copied / "config.resolved.yaml"
+    config = yaml.safe_load(path.read_text())
+    config["eval"]["opponents"] = {"random": 1.0}  # the exploiter is evaluated against the frozen agent
     if is_interrupted:  # in the exploiter only: the run has ended before this step
-        path = copied / "config.resolved.yaml"
-        config = yaml.safe_load(path.read_text())
         config["train"]["callbacks"].append({"type": "signal_callback:SignalCallback", "params": {"step": 300}})
-        path.write_text(yaml.safe_dump(config))
+    path.write_text(yaml.safe_dump(config))
     arguments = ("--games", 20, "--checkpoints", "latest", "--against", "random", "--no-positions")
     files = ("--output", tmp_path / "a.png", "--json", tmp_path / "a.json")
     outcome = invoke("league", copied, *arguments, *files, "--exploit", 60 if is_interrupted else 0.01)
@@ -227,7 +228,7 @@ def test_a_fresh_agent_exploits_the_frozen_one(run: Path, tmp_path: Path, is_int
     config = yaml.safe_load((exploiter / "config.resolved.yaml").read_text())
     assert config["train"]["opponent_sampler"]["params"]["path"] == str(frozen)
     assert config["train"]["opponent_sampler"]["params"]["deterministic"] is True
-    assert (config["train"]["total_steps"], config["seed"]) == (None, 20_001)
+    assert (config["train"]["total_steps"], config["seed"], config["eval"]["opponents"]) == (None, 20_001, {})
     assert config["agent"] == yaml.safe_load((copied / "config.resolved.yaml").read_text())["agent"]
     games = json.loads((exploiter / "metrics.json").read_text())["ratings"]
     assert set(games) == {"agent", frozen.name}

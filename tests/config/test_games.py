@@ -176,6 +176,14 @@ def test_opponents_and_pools_load_and_dump(tmp_path: Path) -> None:
             "eval.opponents.alphabeta_4: unknown opponent 'alphabeta_4'; did you mean 'alpha_beta_N'?",
         ),
         ({"eval": {"opponents": {"alpha_beta_0": 1.0}}}, "opponents.alpha_beta_0: opponent 'alpha_beta_0': expected a"),
+        (
+            {"eval": {"opponents": {"runs/nobody": 1.0}}},
+            "eval.opponents.runs/nobody: no such run or checkpoint: 'runs/nobody'",
+        ),
+        (
+            make_pool(heuristic_distribution={"runs/nobody": 1.0}),
+            "params.heuristic_distribution.runs/nobody: no such run or checkpoint: 'runs/nobody'",
+        ),
         ({"eval": {"opponents": {"random": 0}}}, "eval.opponents: the shares are all 0"),
         ({"eval": {"opponents": {"random": -1}}}, "eval.opponents.random: expected a number >= 0"),
         (

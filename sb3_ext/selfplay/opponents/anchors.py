@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
+import numpy as np
+
 from sb3_ext.errors import ConfigError
 from sb3_ext.problems import suggest_name
 from sb3_ext.selfplay.games.game import Game
@@ -20,7 +22,7 @@ ZERO = "random"
 _NUMBERED = re.compile(r"(alpha_beta|mcts)_(\d+)")
 
 
-def make_anchor(name: str, *, seed: int | None = None) -> Opponent:
+def make_anchor(name: str, *, seed: int | np.random.SeedSequence | None = None) -> Opponent:
     """
     :param name: a registered opponent, ``alpha_beta_<depth>``, or ``mcts_<rollouts per move>``
     :param seed: seed of its random generator

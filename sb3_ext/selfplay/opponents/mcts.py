@@ -28,7 +28,9 @@ class MctsOpponent:
     :raises ValueError: if ``rollouts`` is not positive
     """
 
-    def __init__(self, rollouts: int = 100, seed: int | None = None, name: str | None = None) -> None:
+    def __init__(
+        self, rollouts: int = 100, seed: int | np.random.SeedSequence | None = None, name: str | None = None
+    ) -> None:
         try:
             self._spiel: Any = import_module("pyspiel")
         except ImportError as error:

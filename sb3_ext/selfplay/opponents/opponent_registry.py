@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -57,16 +57,23 @@ def make_opponent(
     return FunctionOpponent(found, name=name)
 
 
+class FindOpponent(Protocol):
+    """Makes an opponent from its name, as :func:`make_opponent` does."""
+
+    def __call__(self, name: str, *, seed: np.random.SeedSequence) -> Opponent: ...
+
+
 def make_opponents(
-    shares: Mapping[str, float], seeds: Sequence[np.random.SeedSequence]
+    shares: Mapping[str, float], seeds: Sequence[np.random.SeedSequence], find: FindOpponent = make_opponent
 ) -> list[tuple[Opponent, float]]:
     """
     :param shares: relative frequency of each opponent, by name
     :param seeds: a seed for each opponent
+    :param find: makes an opponent from its name
     :return: opponents with their shares
     :raises ConfigError: if an opponent is unknown
     """
-    return [(make_opponent(name, seed=seed), share) for (name, share), seed in zip(shares.items(), seeds, strict=True)]
+    return [(find(name, seed=seed), share) for (name, share), seed in zip(shares.items(), seeds, strict=True)]
 
 
 def _make_from_class(

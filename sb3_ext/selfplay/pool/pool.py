@@ -17,7 +17,7 @@ from sb3_ext.config.game_schema import PoolParams
 from sb3_ext.errors import CheckpointError, LearnerMissingError, SelfPlayError
 from sb3_ext.selfplay.games.game import Game
 from sb3_ext.selfplay.opponents.opponent import Opponent
-from sb3_ext.selfplay.opponents.opponent_registry import make_opponents
+from sb3_ext.selfplay.opponents.opponent_registry import FindOpponent, make_opponent, make_opponents
 from sb3_ext.selfplay.opponents.policy_opponent import PolicyOpponent
 from sb3_ext.selfplay.pool.frozen_policies import FrozenPolicies
 from sb3_ext.selfplay.pool.matchmaking import Results, choose_evicted, compute_chances, make_draw, weigh_snapshots
@@ -43,6 +43,7 @@ class OpponentPool:
     :param game: the game
     :param heuristics: names of registered opponents, or opponents, with their relative frequencies
     :param seed: seed of the draws and of the snapshots' moves; required, so that a resumed pool continues exactly
+    :param find: makes a heuristic from its name; default: registered opponents
     :param settings: fields of ``PoolSettings``. ``start_episode``: before it only heuristics are drawn.
         ``current_self_fraction``: probability of the current policy; ``past_self_fraction``: of a snapshot; the rest:
         heuristics. ``max_frozen_agents``: capacity. ``save_every``: episodes between two snapshots. ``sampling`` of
@@ -59,6 +60,7 @@ class OpponentPool:
         heuristics: Mapping[str, float] | Sequence[tuple[Opponent, float]] = DEFAULT_HEURISTICS,
         *,
         seed: int,
+        find: FindOpponent = make_opponent,
         **settings: Any,
     ) -> None:
         if seed is None:
@@ -75,7 +77,7 @@ class OpponentPool:
         self.unshared_games: list[tuple[str, float]] | None = None
         draws, moves, *seeds = np.random.SeedSequence(seed).spawn(2 + len(heuristics))
         self._draws, self._moves = np.random.default_rng(draws), np.random.default_rng(moves)
-        pairs = make_opponents(heuristics, seeds) if isinstance(heuristics, Mapping) else heuristics
+        pairs = make_opponents(heuristics, seeds, find) if isinstance(heuristics, Mapping) else heuristics
         self._heuristics = {opponent.name: opponent for opponent, _ in pairs}
         self._names = list(self._heuristics)
         self._shares = normalize_shares({opponent.name: share for opponent, share in pairs}) if pairs else np.zeros(0)
