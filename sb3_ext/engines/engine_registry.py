@@ -19,6 +19,9 @@ STOCK_ENGINE = "stock"
 TORCH_ENGINE = "torch"
 """Name of the engine that needs no other packages than Stable-Baselines3 does."""
 
+TORCH_BFLOAT16_ENGINE = "torch_bfloat16"
+"""Name of the engine that computes features of images in bfloat16."""
+
 XLA_ENGINE = "xla"
 """Name of the engine that compiles updates with JAX."""
 
@@ -27,6 +30,7 @@ ENGINE_NAMES = Registry(
     {
         STOCK_ENGINE: "sb3_ext.engines.engine:StockEngine",
         TORCH_ENGINE: "sb3_ext.engines.torch_engine:TorchEngine",
+        TORCH_BFLOAT16_ENGINE: "sb3_ext.engines.torch_engine:TorchBfloat16Engine",
         XLA_ENGINE: "sb3_ext.engines.xla_engine:XlaEngine",
     },
     "sb3_ext.engines",
@@ -39,7 +43,8 @@ def get_engine(engine_id: str) -> Engine:
     """
     Import an engine that a configuration names.
 
-    :param engine_id: ``stock``, ``torch``, ``xla``, a name that an installed package registers, or ``module:Name``
+    :param engine_id: ``stock``, ``torch``, ``torch_bfloat16``, ``xla``, a name that an installed package registers, or
+        ``module:Name``
     :return: the engine
     :raises ConfigError: if there is no such engine; the message suggests the most similar name
     """

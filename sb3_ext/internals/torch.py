@@ -67,6 +67,12 @@ def get_adam_step(*, is_decoupled: bool) -> Callable[..., None]:
     return function
 
 
+def has_bfloat16_instructions() -> bool:
+    """:return: whether the processor has instructions for products of bfloat16 numbers"""
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, bool)() for name in checks)
+
+
 @contextmanager
 def skipping_distribution_checks() -> Iterator[None]:
     """Make distributions without checks of their arguments, which depend on values and cannot be part of a graph."""

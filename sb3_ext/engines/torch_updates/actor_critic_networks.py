@@ -36,8 +36,8 @@ class CriticNetwork:
     def __init__(self, critic: Any, *, is_trained: bool = True) -> None:
         if type(critic) not in (ContinuousCritic, QuantileCritic):
             raise NotCovered(f"the critic is a {name_type(critic)}")
-        self._extract = FeatureLayer(critic, critic.features_extractor, is_trained=is_trained)
-        self._is_extractor_trained = is_trained and self._extract.is_trained and not critic.share_features_extractor
+        self.features = FeatureLayer(critic, critic.features_extractor, is_trained=is_trained)
+        self._is_extractor_trained = is_trained and self.features.is_trained and not critic.share_features_extractor
         self._networks = [ChainLayer([make_layer(net, is_trained=is_trained)]) for net in critic.q_networks]
         self._action_size = math.prod(critic.action_space.shape)
 
@@ -48,7 +48,7 @@ class CriticNetwork:
         :param only_first: use the first critic only
         :return: shape (networks, batch, numbers)
         """
-        inputs = torch.cat([self._extract.forward(observations), actions], 1)
+        inputs = torch.cat([self.features.forward(observations), actions], 1)
         networks = self._networks[:1] if only_first else self._networks
         return torch.stack([network.forward(inputs) for network in networks])
 
@@ -63,7 +63,7 @@ class CriticNetwork:
             for network, part in zip(self._networks, slopes.unbind(), strict=False)
         ]
         if self._is_extractor_trained:
-            self._extract.backward(_add(to_inputs)[:, : -self._action_size])
+            self.features.backward(_add(to_inputs)[:, : -self._action_size])
 
     def backward_to_actions(self, slopes: Tensor) -> Tensor:
         """
@@ -88,7 +88,7 @@ class GaussianActor:
     def __init__(self, actor: Any) -> None:
         if type(actor) not in (SACActor, TQCActor):
             raise NotCovered(f"the actor is a {name_type(actor)}")
-        self._extract = FeatureLayer(actor, actor.features_extractor)
+        self.features = FeatureLayer(actor, actor.features_extractor)
         self._latent = ChainLayer([make_layer(actor.latent_pi)])
         self._mean, self._log_std = make_layer(actor.mu), make_layer(actor.log_std)
 
@@ -98,7 +98,7 @@ class GaussianActor:
         :param noise: standard normal numbers, shape (batch, action size)
         :return: actions between -1 and 1, and their log-probabilities of shape (batch,)
         """
-        hidden = self._latent.forward(self._extract.forward(observations))
+        hidden = self._latent.forward(self.features.forward(observations))
         raw = self._log_std.forward(hidden)
         log_std = raw.clamp(LOG_STD_MIN, LOG_STD_MAX)
         self._is_bounded = raw != log_std
@@ -126,9 +126,9 @@ class GaussianActor:
         to_hidden = _add(
             [self._mean.backward(to_mean, to_inputs=True), self._log_std.backward(to_log_std, to_inputs=True)]
         )
-        to_features = self._latent.backward(to_hidden, to_inputs=self._extract.is_trained)
+        to_features = self._latent.backward(to_hidden, to_inputs=self.features.is_trained)
         if to_features is not None:
-            self._extract.backward(to_features)
+            self.features.backward(to_features)
 
 
 class PlainActor:
@@ -143,7 +143,7 @@ class PlainActor:
     def __init__(self, actor: Any, *, is_trained: bool = True) -> None:
         if type(actor) is not TD3Actor:
             raise NotCovered(f"the actor is a {name_type(actor)}")
-        self._extract = FeatureLayer(actor, actor.features_extractor, is_trained=is_trained)
+        self.features = FeatureLayer(actor, actor.features_extractor, is_trained=is_trained)
         self._layers = ChainLayer([make_layer(actor.mu, is_trained=is_trained)])
 
     def forward(self, observations: Any) -> Tensor:
@@ -151,7 +151,7 @@ class PlainActor:
         :param observations: as stored in buffers
         :return: actions between -1 and 1
         """
-        return self._layers.forward(self._extract.forward(observations))
+        return self._layers.forward(self.features.forward(observations))
 
     def backward(self, to_actions: Tensor) -> None:
         """
@@ -159,9 +159,9 @@ class PlainActor:
 
         :param to_actions: gradient with respect to the actions
         """
-        to_features = self._layers.backward(to_actions, to_inputs=self._extract.is_trained)
+        to_features = self._layers.backward(to_actions, to_inputs=self.features.is_trained)
         if to_features is not None:
-            self._extract.backward(to_features)
+            self.features.backward(to_features)
 
 
 class TargetWeights:

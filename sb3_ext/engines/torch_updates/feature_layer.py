@@ -10,6 +10,7 @@ from stable_baselines3.common.preprocessing import is_image_space, preprocess_ob
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
 from sb3_ext.engines.torch_updates.backpropagation import ChainLayer, make_layer
+from sb3_ext.engines.torch_updates.bfloat16_layer import Bfloat16Layer
 from sb3_ext.engines.torch_updates.convolution_layers import ConvolutionLayer
 
 Tensor = torch.Tensor
@@ -26,6 +27,7 @@ class FeatureLayer:
 
     def __init__(self, model: BaseModel, extractor: BaseFeaturesExtractor, *, is_trained: bool = True) -> None:
         self._space, self._normalizes = model.observation_space, model.normalize_images
+        self._extractor, self._needs_gradients = extractor, is_trained
         self._layer = ChainLayer([make_layer(extractor, is_trained=is_trained)])
         first = self._layer.layers[0]
         self._is_scaled_later = False
@@ -36,6 +38,11 @@ class FeatureLayer:
     def is_trained(self) -> bool:
         """Whether the extractor has weights."""
         return self._layer.is_trained
+
+    def use_bfloat16(self) -> None:
+        """Compute in bfloat16 from now on; observations are images."""
+        self._layer = ChainLayer([Bfloat16Layer(self._extractor, is_trained=self._needs_gradients)])
+        self._is_scaled_later = False
 
     def forward(self, observations: Any) -> Tensor:
         """

@@ -43,8 +43,8 @@ class PolicyNetwork:
     def __init__(self, policy: Any, head: ActionHead | None = None) -> None:
         validate_policy(policy)
         self._head = head or make_action_head(policy)
-        self._extract_pi = FeatureLayer(policy, policy.pi_features_extractor)
-        self._extract_vf = FeatureLayer(policy, policy.vf_features_extractor)
+        self.pi_features = FeatureLayer(policy, policy.pi_features_extractor)
+        self.vf_features = FeatureLayer(policy, policy.vf_features_extractor)
         self._is_shared = policy.share_features_extractor
         extractor = policy.mlp_extractor
         self._policy_net = ChainLayer([make_layer(extractor.policy_net), make_layer(policy.action_net)])
@@ -55,10 +55,10 @@ class PolicyNetwork:
         :param batch: rows of a rollout buffer
         :return: values, log-probabilities and negative entropies, each of shape (batch,)
         """
-        features = self._extract_pi.forward(batch.observations)
+        features = self.pi_features.forward(batch.observations)
         outputs = self._policy_net.forward(features)
         if not self._is_shared:
-            features = self._extract_vf.forward(batch.observations)
+            features = self.vf_features.forward(batch.observations)
         values = self._value_net.forward(features)
         return (values.squeeze(1), *self._head.evaluate(outputs, batch.actions, batch.action_masks))
 
@@ -71,15 +71,15 @@ class PolicyNetwork:
         :param entropy_slope: gradient with respect to each negative entropy
         """
         slopes = self._head.compute_slopes(log_prob_slopes, entropy_slope)
-        to_inputs = self._extract_pi.is_trained
+        to_inputs = self.pi_features.is_trained
         to_pi = self._policy_net.backward(slopes, to_inputs=to_inputs)
         to_vf = self._value_net.backward(value_slopes[:, None], to_inputs=to_inputs)
         if to_pi is not None and to_vf is not None:
             if self._is_shared:
-                self._extract_pi.backward(to_pi.add_(to_vf))
+                self.pi_features.backward(to_pi.add_(to_vf))
             else:
-                self._extract_pi.backward(to_pi)
-                self._extract_vf.backward(to_vf)
+                self.pi_features.backward(to_pi)
+                self.vf_features.backward(to_vf)
 
 
 def choose_part_size(policy: Any) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,6 +18,7 @@ from sb3_ext.engines.torch_updates.actor_critic_networks import (
     PlainActor,
     TargetWeights,
 )
+from sb3_ext.engines.torch_updates.feature_layer import FeatureLayer
 from sb3_ext.engines.torch_updates.quantile_slopes import compare_quantiles
 from sb3_ext.engines.torch_updates.replay_minibatches import draw_minibatches, make_placeholders
 from sb3_ext.engines.torch_updates.torch_update import TorchUpdate
@@ -90,6 +92,9 @@ class TorchActorCriticUpdate(TorchUpdate):
         self._steps[name].average()
         self._steps[name].take()
 
+    def _list_features(self) -> Sequence[FeatureLayer]:
+        return self._critic.features, self._critic_target.features
+
     @abstractmethod
     def _learn(self, sample: Any, place: int, logged: Logged) -> None:
         """
@@ -110,6 +115,9 @@ class TorchSACUpdate(TorchActorCriticUpdate):
     def __init__(self, model: Any) -> None:
         super().__init__(model)
         self._actor = GaussianActor(model.actor)
+
+    def _list_features(self) -> Sequence[FeatureLayer]:
+        return *super()._list_features(), self._actor.features
 
     def _find_optimizers(self) -> dict[str, torch.optim.Optimizer]:
         model = self.model
@@ -201,6 +209,9 @@ class TorchTD3Update(TorchActorCriticUpdate):
         super().__init__(model)
         self._actor = PlainActor(model.actor)
         self._actor_target = PlainActor(model.actor_target, is_trained=False)
+
+    def _list_features(self) -> Sequence[FeatureLayer]:
+        return *super()._list_features(), self._actor.features, self._actor_target.features
 
     def _find_optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {"actor": self.model.actor.optimizer, "critic": self.model.critic.optimizer}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ import torch
 from sb3_ext.algorithms.lookahead_buffers import LookaheadSamples
 from sb3_ext.algorithms.lookahead_ppo import LookaheadMaskablePPO, LookaheadPPO, finish_update
 from sb3_ext.engines.torch_updates.action_heads import TargetHead
+from sb3_ext.engines.torch_updates.feature_layer import FeatureLayer
 from sb3_ext.engines.torch_updates.policy_network import PolicyNetwork
 from sb3_ext.engines.torch_updates.rollout_minibatches import Minibatch
 from sb3_ext.engines.torch_updates.torch_update import TorchUpdate
@@ -30,6 +32,9 @@ class TorchLookaheadUpdate(TorchUpdate):
     def __init__(self, model: Any) -> None:
         super().__init__(model)
         self._network = PolicyNetwork(model.policy, TargetHead([int(model.action_space.n)]))
+
+    def _list_features(self) -> Sequence[FeatureLayer]:
+        return self._network.pi_features, self._network.vf_features
 
     def _update(self) -> None:
         model, step, buffer = self.model, self._steps["policy"], self.model.rollout_buffer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
@@ -15,6 +15,7 @@ from sb3_contrib import MaskablePPO
 from stable_baselines3 import A2C, PPO
 
 from sb3_ext.engines.on_policy_rules import A2CRules, OnPolicySettings, PPORules
+from sb3_ext.engines.torch_updates.feature_layer import FeatureLayer
 from sb3_ext.engines.torch_updates.policy_network import PolicyNetwork, choose_part_size
 from sb3_ext.engines.torch_updates.rollout_minibatches import Minibatch, MinibatchReader
 from sb3_ext.engines.torch_updates.torch_update import TorchUpdate
@@ -47,6 +48,9 @@ class TorchPolicyGradientUpdate(TorchUpdate):
         stops = getattr(model, "target_kl", None) is not None
         self._graph = self._make_graph("target_kl may stop an update after any minibatch" if stops else None)
         self._scheduled = {name: self._steps["policy"].gradient.new_zeros(()) for name in _SCHEDULED}
+
+    def _list_features(self) -> Sequence[FeatureLayer]:
+        return self._network.pi_features, self._network.vf_features
 
     def _update(self) -> None:
         model, step = self.model, self._steps["policy"]

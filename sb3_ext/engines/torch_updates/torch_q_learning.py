@@ -35,7 +35,7 @@ class ValueNetwork:
     """
 
     def __init__(self, network: Any, module: Any, is_trained: bool) -> None:
-        self._extract = FeatureLayer(network, network.features_extractor, is_trained=is_trained)
+        self.features = FeatureLayer(network, network.features_extractor, is_trained=is_trained)
         self._layers = ChainLayer([make_layer(module, is_trained=is_trained)])
         self._shape = (-1, getattr(network, "n_quantiles", 1), int(network.action_space.n))
         self._is_masked = isinstance(network, (MaskedQNetwork, MaskedQuantileNetwork))
@@ -45,7 +45,7 @@ class ValueNetwork:
         :param observations: as stored in buffers
         :return: values, shape (batch, quantiles, actions)
         """
-        values = self._layers.forward(self._extract.forward(observations)).view(self._shape)
+        values = self._layers.forward(self.features.forward(observations)).view(self._shape)
         if self._is_masked:
             self._is_illegal = (observations[MASK] <= 0)[:, None, :]
             values = values.masked_fill(self._is_illegal, ILLEGAL_VALUE)
@@ -59,9 +59,9 @@ class ValueNetwork:
         """
         if self._is_masked:
             slopes.masked_fill_(self._is_illegal, 0.0)
-        to_features = self._layers.backward(slopes.flatten(1), to_inputs=self._extract.is_trained)
+        to_features = self._layers.backward(slopes.flatten(1), to_inputs=self.features.is_trained)
         if to_features is not None:
-            self._extract.backward(to_features)
+            self.features.backward(to_features)
 
 
 class TorchQLearningUpdate(TorchUpdate):
@@ -87,6 +87,9 @@ class TorchQLearningUpdate(TorchUpdate):
         self._network = ValueNetwork(network, getattr(network, self.layers), is_trained=True)
         self._target = ValueNetwork(target, getattr(target, self.layers), is_trained=False)
         self._graph = self._make_graph()
+
+    def _list_features(self) -> Sequence[FeatureLayer]:
+        return self._network.features, self._target.features
 
     def _update(self, gradient_steps: int, batch_size: int = 100) -> None:
         model = self.model

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, ClassVar
 
@@ -14,6 +14,7 @@ import torch
 from sb3_ext.engines.clock import read_clock
 from sb3_ext.engines.engine import Update
 from sb3_ext.engines.freed_memory import keep_freed_memory
+from sb3_ext.engines.torch_updates.feature_layer import FeatureLayer
 from sb3_ext.engines.torch_updates.minibatch_graph import RECORDERS, MinibatchGraph
 from sb3_ext.engines.torch_updates.optimizer_steps import FlatStep, make_optimizer_step
 from sb3_ext.ranks.logged_values import averaging_logged_values
@@ -97,6 +98,15 @@ class TorchUpdate(Update):
         for step in steps:
             step.keep_rate_on_device()
         return MinibatchGraph(recorder, steps)
+
+    def use_bfloat16(self) -> None:
+        """Compute features of images in bfloat16 from now on."""
+        for features in self._list_features():
+            features.use_bfloat16()
+
+    @abstractmethod
+    def _list_features(self) -> Sequence[FeatureLayer]:
+        """:return: what computes features, of all networks"""
 
     @abstractmethod
     def _update(self, *arguments: Any, **keywords: Any) -> None:
