@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from parity import check_measuring, check_parity, compare_logs
+from tape import check_replays, record_on_cpu
 
 from sb3_ext.algorithms.board_networks import BoardCNN
 from sb3_ext.algorithms.lookahead_ppo import LookaheadMaskablePPO, LookaheadPPO
@@ -58,3 +59,14 @@ def test_updates_are_the_same(algorithm: type[Any], network: dict[str, Any]) -> 
     check_parity(model, stock_tolerance=2, tolerance=2, engines=["torch"])
     compare_logs(model, engines=["torch"])
     check_measuring(model, "torch")
+
+
+@pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")
+def test_replays_of_a_graph_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    tapes = record_on_cpu(monkeypatch)
+    model = make_filled(LookaheadMaskablePPO, **BOARD_NETWORK)
+    model.lr_schedule = lambda _left: 2.0**-9  # a 32-bit number, as the tensor from which a graph reads it
+    check_replays(model)
+    # In each of three updates of two epochs, two minibatches of 18 rows and the rest; one more to check the graph.
+    [tape] = tapes
+    assert tape.replays >= 1 + 3 * 2 * 2

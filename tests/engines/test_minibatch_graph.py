@@ -11,10 +11,9 @@ import pytest
 import torch
 from gymnasium import spaces
 from parity import compare_logs, make_filled, make_update, read_state, restoring
-from sb3_contrib import QRDQN, MaskablePPO
-from stable_baselines3 import A2C, DQN, PPO
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from sb3_contrib import QRDQN, TQC, MaskablePPO
+from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
+from tape import Tape, check_replays, record_on_cpu
 
 from sb3_ext.engines.torch_updates import minibatch_graph
 
@@ -26,10 +25,8 @@ MIXED = spaces.Dict({"place": VECTOR, "speed": PLANE})
 DISCRETE = spaces.Discrete(3)
 ROLLOUT = {"steps": 40, "n_steps": 20, "batch_size": 16, "n_epochs": 2}  # two minibatches of 16 rows and one of 8
 REPLAY = {"steps": 70, "learning_starts": 0, "buffer_size": 60, "batch_size": 8}
-Change = Callable[[Any, int], None]
 CHECKS = 1  # replays of a new graph that are compared with a step without it
 RATE = 2.0**-9  # a 32-bit number, as the tensor from which a graph reads it
-WAITING = {"aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select", "aten::equal"}
 
 
 def fall_from(start: float) -> Callable[[float], float]:
@@ -40,71 +37,10 @@ def choose_rate(left: float) -> float:
     return RATE if left > 0.9 else RATE / 2
 
 
-class Tape(TorchDispatchMode):
-    """
-    Repeats operations as a CUDA graph does: in the same memory, with the same Python numbers, without Python between.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._calls: list[tuple[Any, Any, Any, Any]] = []
-        self.replays = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func._schema.name in WAITING:
-            raise RuntimeError(f"{func._schema.name} waits for the device")
-        result = func(*args, **(kwargs or {}))
-        self._calls.append((func, args, kwargs or {}, result))
-        return result
-
-    def replay(self) -> None:
-        self.replays += 1
-        for func, args, kwargs, recorded in self._calls:
-            for old, new in zip(tree_leaves(recorded), tree_leaves(func(*args, **kwargs)), strict=True):
-                if isinstance(old, torch.Tensor) and old.data_ptr() != new.data_ptr():
-                    old.copy_(new)
-
-
 @pytest.fixture
 def tapes(monkeypatch: pytest.MonkeyPatch) -> list[Tape]:
     """Recordings of updates on the CPU."""
-    made: list[Tape] = []
-
-    def record(function: Callable[[], None], device: torch.device) -> Callable[[], None]:
-        function()  # warms up, which changes the weights
-        made.append(Tape())
-        with made[-1]:
-            function()
-        return made[-1].replay
-
-    monkeypatch.setitem(minibatch_graph.RECORDERS, "cpu", record)
-    return made
-
-
-def run_updates(model: Any, arguments: tuple[int, ...], change: Change | None = None) -> Any:
-    """:return: the state of the model after three updates, and what they log; the model is as before"""
-    update = make_update(model, "torch")
-    logged = []
-    with restoring(model):
-        np.random.seed(1)
-        for place in range(3):
-            model._current_progress_remaining = 1 - place / 4
-            update(*arguments)
-            logged.append(dict(model.logger.name_to_value))
-            if change is not None:
-                change(model, place)
-        return {name: values.copy() for name, values in read_state(model).items()}, logged
-
-
-def check_replays(model: Any, *arguments: int, change: Change | None = None) -> None:
-    """Check that replays leave the same bits as the updates without a graph, and log the same."""
-    recorder = minibatch_graph.RECORDERS.pop("cpu")
-    expected, expected_logs = run_updates(model, arguments, change)
-    minibatch_graph.RECORDERS["cpu"] = recorder
-    found, logs = run_updates(model, arguments, change)
-    assert found.keys() == expected.keys()
-    assert [name for name in expected if not np.array_equal(found[name], expected[name])] == []
-    np.testing.assert_equal(logs, expected_logs)
+    return record_on_cpu(monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -136,6 +72,26 @@ def test_replays_of_off_policy_updates(tapes: list[Tape], algorithm: Any) -> Non
     model = make_filled(algorithm, MIXED, DISCRETE, learning_rate=RATE, **REPLAY)
     check_replays(model, 1, 8)
     assert [tape.replays for tape in tapes] == [CHECKS + 3]
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "settings", "graphs"),
+    [
+        (SAC, {"target_update_interval": 2}, 1),
+        (SAC, {"ent_coef": 0.1}, 1),
+        (TQC, {}, 1),
+        (TD3, {"policy_delay": 2}, 2),  # the steps of the critics, and those of the actor
+        (DDPG, {}, 2),
+    ],
+)
+def test_replays_of_off_policy_actor_critic_updates(
+    tapes: list[Tape], algorithm: Any, settings: dict[str, Any], graphs: int
+) -> None:
+    torch.manual_seed(1)
+    model = make_filled(algorithm, MIXED, PLANE, learning_rate=RATE, **REPLAY, **settings)
+    check_replays(model, 4, 8)
+    delay = getattr(model, "policy_delay", 1)
+    assert [tape.replays for tape in tapes] == [CHECKS + 12, CHECKS + 12 // delay][:graphs]
 
 
 def test_other_constants_and_moved_weights_are_recorded_anew(tapes: list[Tape]) -> None:
@@ -209,16 +165,24 @@ def test_what_is_not_recorded_is_logged(
 @pytest.mark.cuda
 @pytest.mark.parametrize(
     ("algorithm", "filling", "arguments"),
-    [(PPO, ROLLOUT, ()), (A2C, {"steps": 10, "n_steps": 5}, ()), (DQN, REPLAY, (3, 8))],
+    [
+        (PPO, ROLLOUT, ()),
+        (A2C, {"steps": 10, "n_steps": 5}, ()),
+        (DQN, REPLAY, (3, 8)),
+        (SAC, REPLAY, (3, 8)),
+        (TD3, REPLAY, (3, 8)),
+    ],
 )
 def test_updates_on_a_gpu_are_recorded_and_those_of_stock(
     caplog: pytest.LogCaptureFixture, algorithm: Any, filling: dict[str, Any], arguments: tuple[int, ...]
 ) -> None:
-    model = make_filled(algorithm, VECTOR, DISCRETE, device="cuda", **filling)
+    actions = PLANE if algorithm in (SAC, TD3) else DISCRETE
+    model = make_filled(algorithm, VECTOR, actions, device="cuda", **filling)
     update, states = make_update(model, "torch"), []
     for train in (model.train, update):
         with restoring(model):
             np.random.seed(1)
+            torch.manual_seed(1)
             train(*arguments)
             states.append(read_state(model))
     expected, found = states

@@ -79,6 +79,10 @@ class MinibatchGraph:
         self._shapes: dict[str, tuple[Any, ...]] = {}
         self._outputs: dict[str, Tensor] = {}
 
+    def make_another(self) -> MinibatchGraph:
+        """:return: a graph of another function that takes steps of the same optimizers"""
+        return MinibatchGraph(self._recorder, self._steps)
+
     def begin(self, learn: Learn, settings: Hashable, read: Sequence[Tensor]) -> None:
         """
         Begin an update, after the steps of the optimizers have begun.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,13 +19,17 @@ from sb3_ext.engines.torch_updates.actor_critic_networks import (
     TargetWeights,
 )
 from sb3_ext.engines.torch_updates.feature_layer import FeatureLayer
+from sb3_ext.engines.torch_updates.minibatch_graph import MinibatchGraph, Tensors
 from sb3_ext.engines.torch_updates.quantile_slopes import compare_quantiles
 from sb3_ext.engines.torch_updates.replay_minibatches import draw_minibatches, make_placeholders
 from sb3_ext.engines.torch_updates.torch_update import TorchUpdate
 from sb3_ext.internals.sb3 import add_updates, get_num_updates, update_learning_rate
+from sb3_ext.ranks.rank_group import RankGroup
 
 Tensor = torch.Tensor
 Logged = dict[str, list[Tensor]]
+TakeStep = Callable[[Any, Tensors], dict[str, Tensor]]
+"""Learns from a minibatch and its noise; returns what is logged."""
 
 
 class TorchActorCriticUpdate(TorchUpdate):
@@ -49,12 +53,16 @@ class TorchActorCriticUpdate(TorchUpdate):
         ]
         self._critic = CriticNetwork(model.critic)
         self._critic_target = CriticNetwork(model.critic_target, is_trained=False)
+        self._graph = self._make_graph()
 
     def _update(self, gradient_steps: int, batch_size: int = 64) -> None:
         model = self.model
         model.policy.set_training_mode(True)
         update_learning_rate(model, list(self._find_optimizers().values()))
-        self._begin()
+        for step in self._steps.values():
+            step.begin()
+        for target in self._targets:
+            target.begin()
         logged: Logged = {}
         place = 0
         for samples in draw_minibatches(model, gradient_steps, batch_size):
@@ -68,12 +76,6 @@ class TorchActorCriticUpdate(TorchUpdate):
         for name, values in logged.items():
             model.logger.record(f"train/{name}", np.mean(torch.stack(values).cpu().numpy()))
 
-    def _begin(self) -> None:
-        for step in self._steps.values():
-            step.begin()
-        for target in self._targets:
-            target.begin()
-
     def _try(self) -> int:
         weights = [target.values.clone() for target in self._targets]
         samples = make_placeholders(self.model)
@@ -82,6 +84,33 @@ class TorchActorCriticUpdate(TorchUpdate):
         for target, before in zip(self._targets, weights, strict=True):
             target.values.copy_(before)
         return len(samples)
+
+    def _run(
+        self, graph: MinibatchGraph | None, take_step: TakeStep, sample: Any, noise: Tensors, names: Sequence[str]
+    ) -> dict[str, Tensor]:
+        """
+        Learn from a minibatch, on a GPU by the graph if it can be recorded.
+
+        :param graph: of this step; ``None`` without one
+        :param take_step: takes the step, without random numbers of its own
+        :param sample: the minibatch
+        :param noise: random numbers by name
+        :param names: names of what it returns
+        :return: what is logged
+        """
+        if graph is None:
+            return take_step(sample, noise)
+        model, kind = self.model, type(sample)
+
+        def learn(inputs: Tensors, outputs: dict[str, Tensor]) -> None:
+            for name, value in take_step(kind(**inputs["sample"]), inputs["noise"]).items():
+                outputs[name].copy_(value)
+
+        constants = kind, model.gamma, getattr(model, "target_entropy", None)
+        graph.begin(learn, constants, [*model.policy.parameters(), *model.policy.buffers()])
+        found = {name: torch.zeros((), device=model.device) for name in names}
+        graph.learn({"sample": sample._asdict(), "noise": noise}, found)
+        return found
 
     def _compute_targets(self, sample: Any, values: Tensor) -> Tensor:
         discounts = self.model.gamma if sample.discounts is None else sample.discounts
@@ -125,13 +154,21 @@ class TorchSACUpdate(TorchActorCriticUpdate):
         return found if model.ent_coef_optimizer is None else {**found, "entropy": model.ent_coef_optimizer}
 
     def _learn(self, sample: Any, place: int, logged: Logged) -> None:
-        model, observations, next_observations = self.model, sample.observations, sample.next_observations
-        shape = len(sample.rewards), sample.actions.shape[1]
-        noise, next_noise = (torch.empty(shape, device=model.device).normal_() for _draw in range(2))
+        model, shape = self.model, (len(sample.rewards), sample.actions.shape[1])
+        noise = {name: torch.empty(shape, device=model.device).normal_() for name in ("actions", "next_actions")}
+        names = ["ent_coef", "actor_loss", "critic_loss", *(["ent_coef_loss"] if "entropy" in self._steps else [])]
+        _add_to(logged, self._run(self._graph, self._take_steps, sample, noise, names))
+        if place % model.target_update_interval == 0:
+            for target in self._targets:
+                target.follow(model.tau)
+
+    def _take_steps(self, sample: Any, noise: Tensors) -> dict[str, Tensor]:
+        """:return: what is logged"""
+        observations, next_observations = sample.observations, sample.next_observations
         # The later forward pass is the one whose gradient is needed.
-        next_actions, next_log_prob = self._actor.forward(next_observations, next_noise)
-        actions, log_prob = self._actor.forward(observations, noise)
-        ent_coef = self._learn_entropy(log_prob, logged)
+        next_actions, next_log_prob = self._actor.forward(next_observations, noise["next_actions"])
+        actions, log_prob = self._actor.forward(observations, noise["actions"])
+        ent_coef, found = self._learn_entropy(log_prob)
         outputs = self._critic_target.forward(next_observations, next_actions)
         values = self._estimate_next(outputs).sub_(next_log_prob[:, None].mul_(ent_coef))
         targets = self._compute_targets(sample, values)
@@ -143,26 +180,22 @@ class TorchSACUpdate(TorchActorCriticUpdate):
         to_actions = self._critic.backward_to_actions(slopes)
         self._actor.backward(to_actions, ent_coef)
         self._take("actor")
-        if place % model.target_update_interval == 0:
-            for target in self._targets:
-                target.follow(model.tau)
-        logged.setdefault("ent_coef", []).append(ent_coef)
-        logged.setdefault("actor_loss", []).append(log_prob.mean().mul_(ent_coef).sub_(estimate))
-        logged.setdefault("critic_loss", []).append(loss)
+        actor_loss = log_prob.mean().mul_(ent_coef).sub_(estimate)
+        return {**found, "ent_coef": ent_coef, "actor_loss": actor_loss, "critic_loss": loss}
 
-    def _learn_entropy(self, log_prob: Tensor, logged: Logged) -> Tensor:
-        """:return: the entropy coefficient before its step"""
+    def _learn_entropy(self, log_prob: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """:return: the entropy coefficient before its step, and what is logged"""
         model = self.model
         if "entropy" not in self._steps:
             coefficient: Tensor = model.ent_coef_tensor.view(())
-            return coefficient
+            return coefficient, {}
         weight = model.log_ent_coef
         ent_coef: Tensor = weight.detach().exp().view(())
         slope = log_prob.mean().add_(model.target_entropy).neg_()
-        logged.setdefault("ent_coef_loss", []).append(weight.detach()[0] * slope)
-        weight.grad.fill_(slope)
+        loss = weight.detach()[0] * slope
+        weight.grad.copy_(slope)
         self._take("entropy")
-        return ent_coef
+        return ent_coef, {"ent_coef_loss": loss}
 
     def _estimate_next(self, outputs: Tensor) -> Tensor:
         """:return: values of the next states, from the outputs of the target critics, shape (batch, numbers)"""
@@ -209,6 +242,7 @@ class TorchTD3Update(TorchActorCriticUpdate):
         super().__init__(model)
         self._actor = PlainActor(model.actor)
         self._actor_target = PlainActor(model.actor_target, is_trained=False)
+        self._actor_graph = None if self._graph is None else self._graph.make_another()
 
     def _list_features(self) -> Sequence[FeatureLayer]:
         return *super()._list_features(), self._actor.features, self._actor_target.features
@@ -216,22 +250,43 @@ class TorchTD3Update(TorchActorCriticUpdate):
     def _find_optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {"actor": self.model.actor.optimizer, "critic": self.model.critic.optimizer}
 
+    def average_over(self, group: RankGroup) -> None:
+        """See :meth:`TorchUpdate.average_over`."""
+        super().average_over(group)
+        self._actor_graph = None
+
     def _learn(self, sample: Any, place: int, logged: Logged) -> None:
-        model, observations = self.model, sample.observations
-        bound = model.target_noise_clip
+        model, bound = self.model, self.model.target_noise_clip
         noise = torch.empty_like(sample.actions).normal_(0, model.target_policy_noise).clamp_(-bound, bound)
-        next_actions = noise.add_(self._actor_target.forward(sample.next_observations)).clamp_(-1, 1)
-        outputs = self._critic_target.forward(sample.next_observations, next_actions)
-        targets = self._compute_targets(sample, outputs.amin(0))
-        errors = self._critic.forward(observations, sample.actions) - targets
-        logged.setdefault("critic_loss", []).append(errors.square().mean(1).sum())
-        self._critic.backward(errors.mul_(2 / errors.shape[1]))
-        self._take("critic")
+        found = self._run(self._graph, self._take_critic_step, sample, {"next_actions": noise}, ["critic_loss"])
+        _add_to(logged, found)
         if (get_num_updates(model) + place + 1) % model.policy_delay:
             return
-        values = self._critic.forward(observations, self._actor.forward(observations), only_first=True)
-        logged.setdefault("actor_loss", []).append(values.mean().neg_())
-        self._actor.backward(self._critic.backward_to_actions(torch.full_like(values, -1 / values.numel())))
-        self._take("actor")
+        _add_to(logged, self._run(self._actor_graph, self._take_actor_step, sample, {}, ["actor_loss"]))
         for target in self._targets:
             target.follow(model.tau)
+
+    def _take_critic_step(self, sample: Any, noise: Tensors) -> dict[str, Tensor]:
+        """:return: what is logged"""
+        next_actions = noise["next_actions"] + self._actor_target.forward(sample.next_observations)
+        outputs = self._critic_target.forward(sample.next_observations, next_actions.clamp_(-1, 1))
+        targets = self._compute_targets(sample, outputs.amin(0))
+        errors = self._critic.forward(sample.observations, sample.actions) - targets
+        loss = errors.square().mean(1).sum()
+        self._critic.backward(errors.mul_(2 / errors.shape[1]))
+        self._take("critic")
+        return {"critic_loss": loss}
+
+    def _take_actor_step(self, sample: Any, _noise: Tensors) -> dict[str, Tensor]:
+        """:return: what is logged"""
+        observations = sample.observations
+        values = self._critic.forward(observations, self._actor.forward(observations), only_first=True)
+        loss = values.mean().neg_()
+        self._actor.backward(self._critic.backward_to_actions(torch.full_like(values, -1 / values.numel())))
+        self._take("actor")
+        return {"actor_loss": loss}
+
+
+def _add_to(logged: Logged, found: dict[str, Tensor]) -> None:
+    for name, value in found.items():
+        logged.setdefault(name, []).append(value)

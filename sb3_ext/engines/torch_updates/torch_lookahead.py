@@ -32,6 +32,7 @@ class TorchLookaheadUpdate(TorchUpdate):
     def __init__(self, model: Any) -> None:
         super().__init__(model)
         self._network = PolicyNetwork(model.policy, TargetHead([int(model.action_space.n)]))
+        self._graph = self._make_graph()
 
     def _list_features(self) -> Sequence[FeatureLayer]:
         return self._network.pi_features, self._network.vf_features
@@ -57,6 +58,21 @@ class TorchLookaheadUpdate(TorchUpdate):
         return _MEASURED
 
     def _learn(self, batch: LookaheadSamples) -> torch.Tensor:
+        """:return: losses of policy, values and entropy"""
+        graph, model = self._graph, self.model
+        if graph is None:
+            return self._take_step(batch)
+
+        def learn(inputs: Any, outputs: dict[str, torch.Tensor]) -> None:
+            outputs["losses"].copy_(self._take_step(LookaheadSamples(**inputs)))
+
+        constants = model.vf_coef, model.ent_coef, model.max_grad_norm
+        graph.begin(learn, constants, [*model.policy.parameters(), *model.policy.buffers()])
+        found = {"losses": torch.zeros(3, device=model.device)}
+        graph.learn(batch._asdict(), found)
+        return found["losses"]
+
+    def _take_step(self, batch: LookaheadSamples) -> torch.Tensor:
         """:return: losses of policy, values and entropy"""
         model, step, size = self.model, self._steps["policy"], len(batch.returns)
         inputs = {name: part for name, part in batch._asdict().items() if name not in ("actions", "move_targets")}
