@@ -22,13 +22,14 @@ STEPS = 512
 
 @pytest.fixture
 def write_config(tmp_path: Path) -> Callable[..., Path]:
-    def write(*callbacks: dict[str, Any]) -> Path:
+    def write(*callbacks: dict[str, Any], **train: Any) -> Path:
         config = make_game_config(kills=0)
         config["parallel"]["num_envs"] = 4
         config["agent"]["params"] |= {"n_steps": 8, "batch_size": 16}
         config["train"] |= {
             "total_steps": STEPS,
             "callbacks": [{"type": "checkpoint", "params": {"interval": 128}}, *callbacks],
+            **train,
         }
         config["eval"] = {"every_steps": 256, "episodes": 2}
         path = tmp_path / "config.yaml"
@@ -60,6 +61,13 @@ def test_ranks_have_one_pool_with_the_games_of_all(write_config: Callable[..., P
     snapshots = {name for name in run.metrics["ratings"] if name.startswith(SNAPSHOT_PREFIX)}
     assert snapshots
     assert snapshots <= set(first["results"])
+
+
+def test_ranks_learn_the_same_from_a_lookahead(write_config: Callable[..., Path], tmp_path: Path) -> None:
+    command = ["train", str(write_config(lookahead={"temperature": 0.2})), "--run-dir", str(tmp_path / "run")]
+    # At every checkpoint the ranks compare their weights, and end with an error if these differ.
+    assert [end.exit_status for end in run_commands(command)] == [0, 0]
+    assert load_run(tmp_path / "run").record.step == STEPS
 
 
 @pytest.mark.slow
