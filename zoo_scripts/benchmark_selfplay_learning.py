@@ -6,7 +6,8 @@ Leave out each ingredient of a training in self-play: how many moves are right a
 Each variant of ``connect4_maskable_ppo`` trains in a process of its own with one thread, ``--jobs`` of them at the same
 time, and stops after the same time. Greedy moves are counted in solved positions (the extra ``solver``) of the exam's
 own seed, which training does not see. With ``--figure`` the curves are drawn. Trainings that are in the directory
-already are not repeated.
+already are not repeated. ``--exploiter RUN`` adds a training with an exploiter among the opponents, such as
+``sb3-ext league --exploit`` trains.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ _SMALL_NETWORK = (
     "agent.params.policy_kwargs.features_extractor_kwargs.channels=[64]",
     "agent.params.policy_kwargs.features_extractor_kwargs.features_dim=128",
 )
+_HALF_MIRRORS = f"{_SELF_PLAY}.mirror_fraction=0.5"
+_EXPLOITED = "with an exploiter on a quarter of the boards"
 _ROLLOUTS_OF_PPO = ("agent.params.n_steps=64", "agent.params.batch_size=1024", "agent.params.ent_coef=0.01")
 
 VARIANTS: Mapping[str, tuple[str, Sequence[str]]] = {
@@ -40,6 +43,10 @@ VARIANTS: Mapping[str, tuple[str, Sequence[str]]] = {
     "without mirror boards": (_SHIPPED, (f"{_SELF_PLAY}.mirror_fraction=0",)),
     "without symmetry": (_SHIPPED, ("train.symmetry=false",)),
     "with the network of before": (_SHIPPED, _SMALL_NETWORK),
+    "with prioritized opponents on half of the boards": (
+        _SHIPPED,
+        (_HALF_MIRRORS, f"{_SELF_PLAY}.past_self_fraction=1", f"{_SELF_PLAY}.sampling=prioritized"),
+    ),
     "before": (str(_HERE / "connect4_without_lookahead.yaml"), ()),
 }
 """Configuration and changes of each variant, by name."""
@@ -48,9 +55,16 @@ Curve: TypeAlias = list[dict[str, Any]]
 """Of each evaluation: step, seconds, and share of right moves by phase and difficulty."""
 
 
-def train(name: str, minutes: float, seed: int, positions: int, directory: Path) -> Curve:
+def make_exploited(exploiter: str) -> tuple[str, Sequence[str]]:
+    """:return: the variant with an exploiter among the opponents"""
+    opponents = json.dumps({"random": 0.1, "heuristic": 0.4, exploiter: 0.5})
+    shares = f"train.opponent_sampler.params.heuristic_distribution={opponents}"
+    return _SHIPPED, (_HALF_MIRRORS, f"{_SELF_PLAY}.past_self_fraction=0", shares)
+
+
+def train(variant: tuple[str, Sequence[str]], minutes: float, seed: int, positions: int, directory: Path) -> Curve:
     """:return: the curve of a variant"""
-    config, changes = VARIANTS[name]
+    config, changes = variant
     settings = [
         f"seed={seed}",
         "train.total_steps=null",
@@ -67,7 +81,7 @@ def train(name: str, minutes: float, seed: int, positions: int, directory: Path)
         command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise RuntimeError(f"{name}: {done.stderr.strip() or done.stdout.strip()}")
+        raise RuntimeError(f"{directory}: {done.stderr.strip() or done.stdout.strip()}")
     return read_curve(directory)
 
 
@@ -109,19 +123,23 @@ def main() -> None:
     parser.add_argument("--positions", type=int, default=200, help="of each phase and difficulty")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at the same time, a core for each")
     parser.add_argument("--runs", type=Path, default=Path("runs/ingredients"), help="directory of the trainings")
+    parser.add_argument("--exploiter", metavar="RUN", help="run or checkpoint of an exploiter")
     parser.add_argument("--json", type=Path, help="file for the curves")
     parser.add_argument("--figure", type=Path, help="file for the picture")
     arguments = parser.parse_args()
+    variants = {name: VARIANTS[name] for name in arguments.variants}
+    if arguments.exploiter is not None:
+        variants[_EXPLOITED] = make_exploited(str(Path(arguments.exploiter).absolute()))
 
     def measure(name: str) -> Curve:
         directory = arguments.runs / name.replace(" ", "_")
-        curve = train(name, arguments.minutes, arguments.seed, arguments.positions, directory)
+        curve = train(variants[name], arguments.minutes, arguments.seed, arguments.positions, directory)
         shown = "  ".join(f"{cell} {100 * share:.1f} %" for cell, share in curve[-1].items() if " " in cell)
         print(f"{name}, {curve[-1]['step']:,} steps: {shown}", flush=True)
         return curve
 
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        curves = dict(zip(arguments.variants, pool.map(measure, arguments.variants), strict=True))
+        curves = dict(zip(variants, pool.map(measure, variants), strict=True))
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(curves, indent=1))
     if arguments.figure is not None:
