@@ -371,8 +371,9 @@ def _make_outside_stops(
 ) -> Iterator[StopCallback]:
     """Make the callbacks whose reasons may arise at any moment, also during an evaluation."""
     # Users wait for the stop that they requested: at most about a second.
-    yield StopFileCallback(session.paths.stop, at_boundary=lambda: find_checkpoints().is_boundary_near())
-    yield SignalStopCallback(session.signals, at_boundary=lambda: find_checkpoints().is_boundary_near())
+    at_boundary = lambda: find_checkpoints().is_boundary_near()  # noqa: E731
+    yield StopFileCallback(session.paths.stop, at_boundary=at_boundary)
+    yield SignalStopCallback(session.signals, at_boundary=at_boundary, stop_file=session.paths.stop)
     if config.train.duration_seconds is not None:
         # The rollout that reaches the bound is learned from first.
         at_boundary = lambda: find_checkpoints().is_boundary_ahead()  # noqa: E731

@@ -156,6 +156,14 @@ def test_the_stop_file_is_detected_and_not_removed(make_model: MakeModel, tmp_pa
     assert path.exists()
 
 
+def test_a_signal_after_a_stop_file_was_created_is_reported_as_the_file(make_model: MakeModel, tmp_path: Path) -> None:
+    callback = SignalStopCallback(SimpleNamespace(received="SIGTERM"), stop_file=tmp_path / "stop")
+    for reason in ("signal SIGTERM", "stop file"):
+        make_model("ppo").learn(TOO_MANY_STEPS, callback=callback)
+        assert callback.stop_reason == reason
+        (tmp_path / "stop").touch()
+
+
 def test_the_time_budget_includes_earlier_parts(make_model: MakeModel) -> None:
     callback = TimeBudgetCallback(100, elapsed_before_seconds=99.99)
     make_model("a2c").learn(10**9, callback=callback)
