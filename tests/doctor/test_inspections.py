@@ -115,6 +115,20 @@ def test_extras_are_listed_with_what_to_install(plant: Path) -> None:
     assert finding.notes == ("absent: pip install 'sb3-ext[absent]'", "absent: pip install 'sb3-ext[part]'")
 
 
+def test_an_extra_needs_what_the_extras_of_its_packages_need(plant: Path) -> None:
+    plant_version(
+        plant, "sb3-ext", "9.9",
+        *("Provides-Extra: gpu", 'Requires-Dist: planted-package[cuda]; extra == "gpu"'),
+        *("Provides-Extra: cpu", 'Requires-Dist: planted-package; extra == "cpu"'),
+    )  # fmt: skip
+    plant_version(
+        plant, "planted-package", "1.0", "Provides-Extra: cuda", 'Requires-Dist: no-such-package; extra == "cuda"'
+    )
+    finding = examine(Extras())
+    assert finding.detail == "installed: cpu"
+    assert finding.notes == ("absent: pip install 'sb3-ext[gpu]'",)
+
+
 def test_a_broken_extra_is_found(plant: Path) -> None:
     plant_version(
         plant, "sb3-ext", "9.9",

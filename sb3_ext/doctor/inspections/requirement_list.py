@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
 
@@ -58,20 +60,33 @@ def list_extras() -> dict[str, list[RequiredPackage]]:
     names = set(metadata(DISTRIBUTION).get_all("Provides-Extra") or []) - _NOT_FOR_USERS
     extras: dict[str, list[RequiredPackage]] = {}
     for name in sorted(names):
-        found = [
-            _look_up(requirement)
-            for requirement in _read_requirements()
-            if requirement.marker is not None
-            and requirement.marker.evaluate({"extra": name})
-            and not requirement.marker.evaluate({"extra": ""})
-        ]
+        found = [part for requirement in _read_requirements_of(DISTRIBUTION, name) for part in _expand(requirement)]
         if found:
-            extras[name] = found
+            extras[name] = [_look_up(requirement) for requirement in found]
     return extras
 
 
 def _read_requirements() -> list[Requirement]:
     return [Requirement(line) for line in requires(DISTRIBUTION) or []]
+
+
+def _read_requirements_of(package: str, extra: str) -> list[Requirement]:
+    """:return: what an extra of an installed package needs on this Python, beside what the package needs"""
+    return [
+        requirement
+        for requirement in map(Requirement, requires(package) or [])
+        if requirement.marker is not None
+        and requirement.marker.evaluate({"extra": extra})
+        and not requirement.marker.evaluate({"extra": ""})
+    ]
+
+
+def _expand(requirement: Requirement) -> Iterator[Requirement]:
+    """Yield a requirement, and what its own extras need: with ``jax[cuda12]``, the package of JAX's CUDA, too."""
+    yield requirement
+    for extra in sorted(requirement.extras):
+        with suppress(PackageNotFoundError):
+            yield from _read_requirements_of(requirement.name, extra)
 
 
 def _look_up(requirement: Requirement) -> RequiredPackage:
