@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Protocol
 
 import psutil
@@ -73,7 +74,13 @@ class ProcessList:
 
     def cancel(self, jobs: Collection[str]) -> None:
         for process in filter(None, map(self._find, jobs)):
-            process.send_signal(2)  # SIGINT: the process ends its tasks, then itself
+            # Not SIGINT, with which the process would end its tasks: what a script starts in the background ignores it.
+            tasks = []
+            with suppress(psutil.NoSuchProcess):
+                tasks = process.children(recursive=True)
+            for member in (process, *tasks):  # the process first, which starts tasks again
+                with suppress(psutil.NoSuchProcess):
+                    member.kill()
 
     @staticmethod
     def _find(job: str) -> psutil.Process | None:

@@ -227,6 +227,15 @@ def test_submitits_local_executor_queues_a_job_again(
     assert task.read_output(9) == ["started", "saved", "started"]
 
 
+@pytest.fixture
+def ignored_sigint() -> Iterator[None]:
+    """As in what a script starts in the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ignored_sigint")
 def test_jobs_of_submitits_local_executor_are_stopped_and_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wait_for_ends: WaitForEnds
 ) -> None:
