@@ -42,12 +42,12 @@ VARIANTS: Mapping[str, tuple[str, Sequence[str]]] = {
     "without start positions": (_SHIPPED, ("train.start_positions=null", "train.opening_plies=6")),
     "without mirror boards": (_SHIPPED, (f"{_SELF_PLAY}.mirror_fraction=0",)),
     "without symmetry": (_SHIPPED, ("train.symmetry=false",)),
-    "with the network of before": (_SHIPPED, _SMALL_NETWORK),
+    "with a smaller network": (_SHIPPED, _SMALL_NETWORK),
     "with prioritized opponents on half of the boards": (
         _SHIPPED,
         (_HALF_MIRRORS, f"{_SELF_PLAY}.past_self_fraction=1", f"{_SELF_PLAY}.sampling=prioritized"),
     ),
-    "before": (str(_HERE / "connect4_without_lookahead.yaml"), ()),
+    "none of these": (str(_HERE / "connect4_without_lookahead.yaml"), ()),
 }
 """Configuration and changes of each variant, by name."""
 
@@ -101,7 +101,7 @@ def read_curve(directory: Path) -> Curve:
 def draw(curves: Mapping[str, Curve], path: Path) -> None:
     """Draw the share of right moves over the steps, one panel for each phase and difficulty."""
     panels = ("late easy", "middle easy", "middle medium")
-    figure = Figure(figsize=(13, 4.2), layout="constrained")
+    figure = Figure(figsize=(11, 5), layout="constrained")
     for axes, panel in zip(figure.subplots(1, len(panels), sharey=True), panels, strict=True):
         for name, curve in curves.items():
             steps = [point["step"] / 1e6 for point in curve]
@@ -111,7 +111,7 @@ def draw(curves: Mapping[str, Curve], path: Path) -> None:
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel("right moves, %")
     figure.axes[0].set_ylim(65, 100)
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside right center")
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     figure.savefig(path, dpi=120)
 
 

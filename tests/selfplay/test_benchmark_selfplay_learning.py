@@ -41,6 +41,6 @@ def test_an_exploiter_is_one_of_the_opponents(script: Any, tmp_path: Path) -> No
 def test_curves_are_drawn(script: Any, tmp_path: Path) -> None:
     cells = ("late easy", "middle easy", "middle medium")
     curve = [{"step": step, "seconds": 1.0, **dict.fromkeys(cells, 0.9)} for step in (100, 200)]
-    script.draw({"all": curve, "before": curve}, tmp_path / "curves.png")
+    script.draw({"all": curve, "none of these": curve}, tmp_path / "curves.png")
     with Image.open(tmp_path / "curves.png") as image:
         assert image.width > 1000
