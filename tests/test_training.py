@@ -20,6 +20,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 
 import sb3_ext
+from process_commands import list_workers
 from sb3_ext import ConfigError, RunError, train
 from sb3_ext.algorithms.algorithm_registry import ALGORITHMS
 from sb3_ext.cli import cli
@@ -444,9 +445,4 @@ def test_all_resources_of_a_run_are_closed() -> None:
     me = psutil.Process()
     train(make_config(parallel={"mode": "subproc", "num_envs": 2}), run_dir="run")
     assert [file.path for file in me.open_files() if "/run/" in file.path] == []
-    workers = [child for child in me.children() if not {"forkserver", "resource_tracker"} & set(_words(child))]
-    assert workers == []
-
-
-def _words(process: psutil.Process) -> list[str]:
-    return " ".join(process.cmdline()).replace(".", " ").split()
+    assert list_workers() == []

@@ -7,11 +7,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import yaml
 
 import sb3_ext
+from process_commands import list_workers
 from sb3_ext import ConfigError, train
 from sb3_ext.checkpoints.store.checkpoint_store import CheckpointStore
 from sb3_ext.runs.run import Run
@@ -106,9 +106,3 @@ def test_an_environment_that_fails_immediately_reports_its_own_error(where: str)
     with pytest.raises((ConfigError, WorkerError), match="the engine is on fire"):
         train(make_config({"where": where}), run_dir="run")
     assert list_workers() == []
-
-
-def list_workers() -> list[psutil.Process]:
-    servers = {"forkserver", "resource_tracker"}
-    children = psutil.Process().children()
-    return [child for child in children if not servers & set(" ".join(child.cmdline()).replace(".", " ").split())]

@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 PLOTS = "plots"
 _MAX_LEGEND_ENTRIES = 12
 _EQUAL_IMPORTANCES = "Target and region quantiles select the same set of trials"
+_EQUAL_LIMITS = "Attempting to set identical low and high"  # Optuna before 5, of an axis with one value
 _CHARACTER_INCHES = 0.1
 _PANEL_INCHES = 2.2
 _OBJECTIVES = {"last": "Return", "best": "Best return", "area": "Mean return over time", "fps": "Steps per second",
@@ -70,6 +71,7 @@ def draw_plots(study: TuningStudy) -> list[Path]:
     files = []
     with allow_experimental():
         warnings.filterwarnings("error", _EQUAL_IMPORTANCES)
+        warnings.filterwarnings("ignore", _EQUAL_LIMITS)
         for name, plot in list_plots(study).items():
             try:
                 files.append(_save_png(plot, directory / f"{name}.png"))

@@ -79,8 +79,8 @@ def test_a_version_out_of_bounds_is_found_with_what_to_install(plant: Path) -> N
     plant_version(plant, "gymnasium", "0.29.1")
     finding = examine(Dependencies())
     assert finding.verdict == "FAILED"
-    assert finding.detail == "gymnasium 0.29.1 is installed, expected <1.5,>=1.1.0"
-    assert finding.advice == "pip install 'gymnasium<1.5,>=1.1.0'"
+    assert finding.detail == "gymnasium 0.29.1 is installed, expected <1.5,>=1.2.3"
+    assert finding.advice == "pip install 'gymnasium<1.5,>=1.2.3'"
 
 
 def test_a_missing_dependency_is_found(plant: Path) -> None:

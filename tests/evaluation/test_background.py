@@ -21,6 +21,7 @@ from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
+from process_commands import read_command
 from sb3_ext.evaluation.background import BackgroundEvaluator
 from sb3_ext.evaluation.evaluate import Evaluation, evaluate
 from sb3_ext.evaluation.evaluators import EvaluationSettings
@@ -334,7 +335,8 @@ def training(tmp_path: Path, end: str) -> Iterator[subprocess.Popen[str]]:
 def list_playing(pid: int) -> list[psutil.Process]:
     """:return: the processes below this one that have loaded the environments"""
     below = psutil.Process(pid).children(recursive=True)
-    return [child for child in below if "resource_tracker" not in " ".join(child.cmdline())]
+    commands = {child: read_command(child) for child in below}
+    return [child for child, command in commands.items() if command and "resource_tracker" not in command]
 
 
 @pytest.mark.parametrize("end", ["exit", "kill"])

@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from process_commands import read_command
 from sb3_ext.errors import LaunchError
 from sb3_ext.launching.launcher import Launcher
 from sb3_ext.launching.local_launcher import LocalLauncher
@@ -71,7 +72,7 @@ def test_tasks_that_do_not_end_in_time_are_killed(tmp_path: Path) -> None:
     pool.add(make_task(tmp_path, "later", SLEEP))
     pool.check()
     wait_for_output(ignoring)
-    [process] = [child for child in psutil.Process().children() if "SIG_IGN" in " ".join(child.cmdline())]
+    [process] = [child for child in psutil.Process().children() if "SIG_IGN" in read_command(child)]
 
     pool.end(timeout_seconds=0.1)
 

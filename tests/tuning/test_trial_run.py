@@ -17,6 +17,7 @@ import yaml
 from optuna.trial import TrialState
 
 import sb3_ext
+from process_commands import read_command
 from sb3_ext.config import load_config
 from sb3_ext.errors import ConfigError, DiskError, TuningError
 from sb3_ext.reports.evaluations import read_evaluations
@@ -194,7 +195,7 @@ def test_a_pruned_trial_frees_its_environments(make_plan_here: MakePlan, monkeyp
 
     run = Run(plan.directory / "trial_0000")
     assert (run.status, run.record.stop_reason) == ("stopped", "pruned")
-    assert not [child for child in psutil.Process().children() if "multiprocessing.spawn" in " ".join(child.cmdline())]
+    assert not [child for child in psutil.Process().children() if "multiprocessing.spawn" in read_command(child)]
     assert run_trial(study, claim) == outcome  # as if killed before it could say so: nothing is trained on
     assert study.finish(claim, outcome)
     assert study.list_trials()[0].state == TrialState.PRUNED
