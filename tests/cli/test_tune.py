@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,8 @@ def start_tuning() -> Iterator[Callable[..., subprocess.Popen[str]]]:
         except psutil.NoSuchProcess:
             continue
         for item in left:
-            item.kill()
+            with suppress(psutil.NoSuchProcess):  # a child of one that was killed before it
+                item.kill()
 
 
 def tune(*arguments: object) -> Result:
