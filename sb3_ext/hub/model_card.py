@@ -17,7 +17,8 @@ _TASK = "reinforcement-learning"
 
 _NORMALIZE = """
 # The agent was trained on normalised observations:
-statistics = np.load(hf_hub_download("{name}", "{checkpoint}/vecnormalize.npz"))
+with np.load(hf_hub_download("{name}", "{checkpoint}/vecnormalize.npz")) as file:
+    statistics = dict(file)
 settings = json.loads(str(statistics["configuration"]))
 mean, variance = statistics["observations/mean"], statistics["observations/var"]
 
