@@ -111,7 +111,10 @@ def draw_figure(plot: Plot) -> Figure:
     """
     :param plot: one of those of a study
     :return: pyplot's figure, to be closed; with room for its labels and whole numbers where there are no others
+    :raises ValueError: if the plot would say nothing
     """
+    if plot.function == "plot_param_importances" and _count_values(plot.study) < 2:
+        raise ValueError("all trials have the same value")
     with matplotlib.rc_context():  # Optuna changes pyplot's style
         matplotlib.rcParams.update({"figure.figsize": plot.size, "figure.constrained_layout.use": True})
         axes = np.ravel(getattr(optuna.visualization.matplotlib, plot.function)(plot.study, **plot.arguments))
@@ -155,6 +158,10 @@ def _save_html(plot: Plot, path: Path) -> Path:
 def _find_distributions(study: optuna.Study) -> Distributions:
     found = {name: each for trial in study.trials for name, each in trial.distributions.items()}
     return dict(sorted(found.items()))
+
+
+def _count_values(study: optuna.Study) -> int:
+    return len({trial.values[0] for trial in study.trials if trial.state == TrialState.COMPLETE})
 
 
 def _show_whole_numbers(axis: Any, distribution: BaseDistribution) -> None:

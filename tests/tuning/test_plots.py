@@ -220,7 +220,7 @@ def test_importances_that_say_nothing_are_not_drawn(tmp_path: Path, caplog: pyte
         files = draw_plots(make_study(study, directory=tmp_path))
 
     assert [path.stem for path in files if path.suffix == ".png"] == ["history", "slices", "parallel"]
-    assert "importance is not drawn: Target and region quantiles select the same set of trials" in caplog.text
+    assert "importance is not drawn: all trials have the same value" in caplog.text
 
 
 @pytest.mark.parametrize("complete", [0, 1])

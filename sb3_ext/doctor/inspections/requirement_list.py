@@ -18,7 +18,7 @@ class RequiredPackage:
     """
     A package that is needed, and its installed version.
 
-    :param requirement: name and bounds, such as ``torch>=2.9.1``
+    :param requirement: name and bounds, such as ``torch>=2.10``
     :param installed: installed version; ``None`` if it is not installed
     """
 
