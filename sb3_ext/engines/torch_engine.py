@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from stable_baselines3.common.preprocessing import is_image_space
-
 from sb3_ext.engines.coverage import NotCovered, name_type
 from sb3_ext.engines.engine import Engine
 from sb3_ext.engines.torch_updates.torch_update import TorchUpdate
@@ -34,8 +32,8 @@ class TorchEngine(Engine):
 
 class TorchBfloat16Engine(TorchEngine):
     """
-    Update models as :class:`TorchEngine` does, but compute features of images in bfloat16, which has 8 bits of
-    precision instead of 24. Processors with instructions for it take about four fifths of the time.
+    Update models as :class:`TorchEngine` does, but compute features of images or boards in bfloat16, which has 8 bits
+    of precision instead of 24. Processors with instructions for it take about four fifths of the time.
     """
 
     def make_update(self, model: Any) -> TorchUpdate:
@@ -44,11 +42,9 @@ class TorchBfloat16Engine(TorchEngine):
 
         :param model: the model, ready to learn
         :return: the update
-        :raises NotCovered: if there is no update for the model, its observations are not images, or its device has no
-            instructions for bfloat16
+        :raises NotCovered: if there is no update for the model, its observations are not images or boards, or its
+            device has no instructions for bfloat16
         """
-        if not is_image_space(model.observation_space):
-            raise NotCovered("its observations are not images, and other networks are not faster in bfloat16")
         if model.device.type != "cpu" or not has_bfloat16_instructions():
             raise NotCovered(f"this {model.device.type} has no instructions for bfloat16")
         update = super().make_update(model)

@@ -1,4 +1,4 @@
-"""Updates whose features of images are computed in bfloat16."""
+"""Updates whose features of images or boards are computed in bfloat16."""
 
 from __future__ import annotations
 
@@ -16,13 +16,19 @@ from sb3_contrib import QRDQN, TQC
 from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from torch import nn
 
+from sb3_ext.algorithms.board_networks import BoardCNN
+from sb3_ext.algorithms.impala import ImpalaCNN
 from sb3_ext.engines.attachment import attaching
+from sb3_ext.engines.coverage import NotCovered
 from sb3_ext.engines.engine_choice import choose_engine
 from sb3_ext.engines.engine_registry import get_engine
-from sb3_ext.engines.torch_engine import TorchBfloat16Engine
 
 IMAGE = spaces.Box(0, 255, (3, 36, 36), np.uint8)
+BOARD = spaces.Box(0, 1, (2, 6, 7), np.float32)
+MASKED_BOARD = spaces.Dict({"action_mask": spaces.MultiBinary(4), "observation": BOARD})
 ROLLOUT: Mapping[str, Any] = {"steps": 32, "n_steps": 16, "policy_kwargs": {"optimizer_class": torch.optim.SGD}}
 REPLAY: Mapping[str, Any] = {
     "steps": 64,
@@ -30,6 +36,13 @@ REPLAY: Mapping[str, Any] = {
     "learning_starts": 0,
     "buffer_size": 64,
     "policy_kwargs": {"optimizer_class": torch.optim.SGD},
+}
+# Computed with autograd.
+WITHOUT_COUNTERPART = {"optimizer_class": torch.optim.SGD, "features_extractor_class": ImpalaCNN}
+BOARD_NETWORK = {
+    "optimizer_class": torch.optim.SGD,
+    "features_extractor_class": BoardCNN,
+    "features_extractor_kwargs": {"channels": [32, 16], "kernel_size": 3},
 }
 
 
@@ -40,22 +53,28 @@ def any_processor(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "actions", "arguments"),
+    ("algorithm", "observations", "actions", "arguments"),
     [
-        (PPO, spaces.Discrete(4), {**ROLLOUT, "batch_size": 32, "n_epochs": 1}),
-        (A2C, spaces.Discrete(4), ROLLOUT),
-        (DQN, spaces.Discrete(4), REPLAY),
-        (QRDQN, spaces.Discrete(4), REPLAY),
-        (SAC, spaces.Box(-1, 1, (2,)), REPLAY),
-        (TQC, spaces.Box(-1, 1, (2,)), REPLAY),
-        (TD3, spaces.Box(-1, 1, (2,)), REPLAY),
+        (PPO, IMAGE, spaces.Discrete(4), {**ROLLOUT, "batch_size": 32, "n_epochs": 1}),
+        (A2C, IMAGE, spaces.Discrete(4), ROLLOUT),
+        (A2C, IMAGE, spaces.Discrete(4), {**ROLLOUT, "policy_kwargs": WITHOUT_COUNTERPART}),
+        (DQN, IMAGE, spaces.Discrete(4), REPLAY),
+        (QRDQN, IMAGE, spaces.Discrete(4), REPLAY),
+        (SAC, IMAGE, spaces.Box(-1, 1, (2,)), REPLAY),
+        (TQC, IMAGE, spaces.Box(-1, 1, (2,)), REPLAY),
+        (TD3, IMAGE, spaces.Box(-1, 1, (2,)), REPLAY),
+        (PPO, BOARD, spaces.Discrete(4), {**ROLLOUT, "batch_size": 32, "n_epochs": 1, "policy_kwargs": BOARD_NETWORK}),
+        (DQN, MASKED_BOARD, spaces.Discrete(4), {**REPLAY, "policy_kwargs": BOARD_NETWORK}),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_an_update_is_that_of_torch_but_for_rounding(
-    algorithm: type[BaseAlgorithm], actions: spaces.Space[Any], arguments: Mapping[str, Any]
+    algorithm: type[BaseAlgorithm],
+    observations: spaces.Space[Any],
+    actions: spaces.Space[Any],
+    arguments: Mapping[str, Any],
 ) -> None:
-    model = make_filled(algorithm, IMAGE, actions, learning_rate=0.01, **arguments)
+    model = make_filled(algorithm, observations, actions, learning_rate=0.01, **arguments)
     before = read_state(model)
     after = []
     for engine_id in ("torch", "torch_bfloat16"):
@@ -113,7 +132,7 @@ def test_a_model_learns_with_it_and_stays_a_stock_model() -> None:
         (
             spaces.Box(-1, 1, (3,)),
             True,
-            "its observations are not images, and other networks are not faster in bfloat16",
+            "its observations are not images or boards, and other networks are not faster in bfloat16",
         ),
         (IMAGE, False, "this cpu has no instructions for bfloat16"),
     ],
@@ -134,5 +153,19 @@ def test_what_is_not_faster_with_it_is_updated_by_torch(
     assert f"engine: torch, since torch_bfloat16 cannot update this model: {reason}" in caplog.text
 
 
-def test_the_engine_is_found_by_its_name() -> None:
-    assert isinstance(get_engine("torch_bfloat16"), TorchBfloat16Engine)
+class NormalizedCNN(BaseFeaturesExtractor):
+    def __init__(self, observation_space: spaces.Box) -> None:
+        super().__init__(observation_space, 8)
+        self.layers = nn.Sequential(nn.Conv2d(3, 2, 8, 4), nn.BatchNorm2d(2), nn.Flatten(), nn.LazyLinear(8))
+        self.layers(torch.zeros(1, *observation_space.shape))
+
+    def forward(self, observations: torch.Tensor) -> torch.Tensor:
+        features: torch.Tensor = self.layers(observations)
+        return features
+
+
+def test_an_extractor_that_changes_its_own_numbers_is_refused() -> None:
+    settings = {**ROLLOUT, "policy_kwargs": {"features_extractor_class": NormalizedCNN}}
+    model = make_filled(A2C, IMAGE, spaces.Discrete(4), **settings)
+    with pytest.raises(NotCovered, match="its features extractor has buffers, such as the mean of a BatchNorm"):
+        get_engine("torch_bfloat16").make_update(model)

@@ -32,7 +32,7 @@ class ConvolutionLayer(Differentiable):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """See :meth:`Differentiable.forward`."""
-        self._inputs = _order_by_pixel(inputs)
+        self._inputs = _order_by_pixel(inputs, self._weight.dtype)
         self._ordered = self._weight.detach().contiguous(memory_format=torch.channels_last)
         if self.input_scale != 1.0:
             self._ordered = self._ordered * self.input_scale
@@ -79,7 +79,7 @@ class PatchLayer(ConvolutionLayer):
     def forward(self, inputs: Tensor) -> Tensor:
         """See :meth:`Differentiable.forward`."""
         self._inputs = inputs
-        self._patches, height, width = select_patches(inputs.float(), self._window)
+        self._patches, height, width = select_patches(inputs.to(self._weight.dtype), self._window)
         outputs = linear(self._patches, self._weight.flatten(1), self._bias)
         return outputs.view(len(inputs), height, width, -1).permute(0, 3, 1, 2)
 
@@ -94,15 +94,15 @@ class PatchLayer(ConvolutionLayer):
                 torch.sum(rows, 0, out=bias.grad)
         if not to_inputs:
             return None
-        self._inputs, self._ordered = self._inputs.float(), weight.detach()
+        self._inputs, self._ordered = self._inputs.to(weight.dtype), weight.detach()
         return super().backward(slopes, to_weights=False, to_inputs=True)
 
 
-def _order_by_pixel(images: Tensor) -> Tensor:
-    """:return: 32-bit images with the channels of a pixel side by side in memory"""
+def _order_by_pixel(images: Tensor, dtype: torch.dtype) -> Tensor:
+    """:return: images of this type with the channels of a pixel side by side in memory"""
     if images.shape[1] > _FEW_CHANNELS or images.is_contiguous(memory_format=torch.channels_last):
-        return images.contiguous(memory_format=torch.channels_last).float()
-    ordered = torch.empty(images.shape, dtype=torch.float32, device=images.device, memory_format=torch.channels_last)
+        return images.contiguous(memory_format=torch.channels_last).to(dtype)
+    ordered = torch.empty(images.shape, dtype=dtype, device=images.device, memory_format=torch.channels_last)
     for place, channel in enumerate(images.unbind(1)):
         ordered[:, place] = channel
     return ordered

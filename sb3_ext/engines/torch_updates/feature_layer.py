@@ -9,6 +9,8 @@ from stable_baselines3.common.policies import BaseModel
 from stable_baselines3.common.preprocessing import is_image_space, preprocess_obs
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
+from sb3_ext.algorithms.board_networks import BoardCNN
+from sb3_ext.engines.coverage import NotCovered
 from sb3_ext.engines.torch_updates.backpropagation import ChainLayer, make_layer
 from sb3_ext.engines.torch_updates.bfloat16_layer import Bfloat16Layer
 from sb3_ext.engines.torch_updates.convolution_layers import ConvolutionLayer
@@ -29,10 +31,7 @@ class FeatureLayer:
         self._space, self._normalizes = model.observation_space, model.normalize_images
         self._extractor, self._needs_gradients = extractor, is_trained
         self._layer = ChainLayer([make_layer(extractor, is_trained=is_trained)])
-        first = self._layer.layers[0]
-        self._is_scaled_later = False
-        if type(first) is ConvolutionLayer and self._normalizes and is_image_space(self._space):
-            first.input_scale, self._is_scaled_later = 1 / 255, True
+        self._move_scale()
 
     @property
     def is_trained(self) -> bool:
@@ -40,9 +39,22 @@ class FeatureLayer:
         return self._layer.is_trained
 
     def use_bfloat16(self) -> None:
-        """Compute in bfloat16 from now on; observations are images."""
-        self._layer = ChainLayer([Bfloat16Layer(self._extractor, is_trained=self._needs_gradients)])
+        """
+        Compute in bfloat16 from now on.
+
+        :raises NotCovered: if that is not faster, or not possible
+        """
+        if not is_image_space(self._space) and type(self._extractor) is not BoardCNN:
+            raise NotCovered("its observations are not images or boards, and other networks are not faster in bfloat16")
+        self._layer = Bfloat16Layer(self._extractor, is_trained=self._needs_gradients)
+        self._move_scale()
+
+    def _move_scale(self) -> None:
+        """Let a first convolution scale its weights, of which there are fewer than pixels."""
+        first = self._layer.layers[0]
         self._is_scaled_later = False
+        if type(first) is ConvolutionLayer and self._normalizes and is_image_space(self._space):
+            first.input_scale, self._is_scaled_later = 1 / 255, True
 
     def forward(self, observations: Any) -> Tensor:
         """

@@ -100,7 +100,11 @@ class TorchUpdate(Update):
         return MinibatchGraph(recorder, steps)
 
     def use_bfloat16(self) -> None:
-        """Compute features of images in bfloat16 from now on."""
+        """
+        Compute features of images or boards in bfloat16 from now on.
+
+        :raises NotCovered: if that is not faster, or not possible
+        """
         for features in self._list_features():
             features.use_bfloat16()
 

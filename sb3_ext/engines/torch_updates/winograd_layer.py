@@ -163,9 +163,10 @@ def is_worth_tiles(module: nn.Conv2d) -> bool:
     (height, width), (down, across) = module.kernel_size, module.stride
     is_square = height == width and down == across
     is_plain = module.groups == 1 and set(module.dilation) == {1} and set(module.padding) == {0}
+    has_precision = module.weight.dtype == torch.float32  # the transforms multiply rounding errors
     has_taps = height % down == 0 and height // down in _TILES
     least = min(module.in_channels * down**2, module.out_channels)
-    return is_square and is_plain and has_taps and least >= _LEAST_CHANNELS
+    return is_square and is_plain and has_precision and has_taps and least >= _LEAST_CHANNELS
 
 
 @cache
