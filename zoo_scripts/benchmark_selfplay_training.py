@@ -8,7 +8,7 @@ a step has two, except on mirror boards, of which this configuration has none. S
 the first half of each training does not count, so that the pool of opponents is full. The figures are medians over all
 rollouts with their updates, callbacks and checkpoints included; processor time depends less on other load than the time
 on the clock. ``OMP_NUM_THREADS=1`` limits all programs to one thread. The older checkout runs with this environment's
-packages. With py-spy, one more training is sampled 200 times per second.
+packages, and its own engine. With py-spy, one more training is sampled 200 times per second.
 """
 
 from __future__ import annotations
@@ -68,7 +68,20 @@ class RolloutTimes:
     updating: tuple[float, float]
 
 
-def make_command(steps: int, directory: Path) -> list[str]:
+@dataclass(frozen=True)
+class Program:
+    """
+    What trains.
+
+    :param checkout: a checkout of this repository
+    :param engine: one of those that it has; ``None`` if it has none
+    """
+
+    checkout: Path
+    engine: str | None
+
+
+def make_command(steps: int, directory: Path, engine: str | None) -> list[str]:
     """:return: arguments of the interpreter"""
     settings = {
         "train.total_steps": steps,
@@ -77,6 +90,8 @@ def make_command(steps: int, directory: Path) -> list[str]:
         f"{_POOL}.start_episode": 200,
         "train.callbacks": "[{type: checkpoint, params: {interval: 1000000}}, {type: 'rollout_probe:RolloutProbe'}]",
     }
+    if engine is not None:
+        settings["agent.engine"] = engine
     words = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
     return ["-m", "sb3_ext", "train", CONFIG, "--run-dir", str(directory / "run"), *words]
 
@@ -96,23 +111,21 @@ def run(checkout: Path, command: Sequence[str], directory: Path) -> list[Rollout
     return rollouts[len(rollouts) // 2 :]
 
 
-def measure(checkout: Path, steps: int) -> list[RolloutTimes]:
-    """:return: times of the rollouts of a training with the code of a checkout"""
+def measure(program: Program, steps: int) -> list[RolloutTimes]:
+    """:return: times of the rollouts of a training"""
     with tempfile.TemporaryDirectory() as text:
-        return run(checkout, [sys.executable, *make_command(steps, Path(text))], Path(text))
+        command = [sys.executable, *make_command(steps, Path(text), program.engine)]
+        return run(program.checkout, command, Path(text))
 
 
-def sample(checkout: Path, steps: int, py_spy: Path) -> dict[str, float]:
+def sample(program: Program, steps: int, py_spy: Path) -> dict[str, float]:
     """:return: shares of the time of a training, by part"""
     with tempfile.TemporaryDirectory() as text:
         directory = Path(text)
         stacks = directory / "stacks.txt"
         options = ["--rate", "200", "--format", "raw", "--output", str(stacks)]
-        run(
-            checkout,
-            [str(py_spy), "record", *options, "--", sys.executable, *make_command(steps, directory)],
-            directory,
-        )
+        command = [sys.executable, *make_command(steps, directory, program.engine)]
+        run(program.checkout, [str(py_spy), "record", *options, "--", *command], directory)
         counts: Counter[str] = Counter()
         for line in stacks.read_text().splitlines():
             stack, _, count = line.rpartition(" ")
@@ -144,18 +157,19 @@ def compute_floor(peak: float) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").strip().partition("\n\n")[0].replace("\n", " "))
     parser.add_argument("--earlier", type=Path, help="an older checkout of this repository")
+    parser.add_argument("--engines", nargs="+", default=["torch"], help="of this checkout; default: torch")
     parser.add_argument("--steps", type=int, default=400_000, help="of each training")
     parser.add_argument("--repeats", type=int, default=3, help="trainings with each checkout")
     parser.add_argument("--py-spy", type=Path, help="command of py-spy")
     parser.add_argument("--json", type=Path, help="write all measurements to this file")
     arguments = parser.parse_args()
-    checkouts = {"now": Path(__file__).parents[1]}
+    programs = {engine: Program(Path(__file__).parents[1], engine) for engine in arguments.engines}
     if arguments.earlier is not None:
-        checkouts["earlier"] = arguments.earlier.absolute()
-    found: dict[str, list[RolloutTimes]] = {name: [] for name in checkouts}
+        programs["earlier"] = Program(arguments.earlier.absolute(), None)
+    found: dict[str, list[RolloutTimes]] = {name: [] for name in programs}
     for _ in range(arguments.repeats):
-        for name, checkout in checkouts.items():
-            found[name] += measure(checkout, arguments.steps)
+        for name, program in programs.items():
+            found[name] += measure(program, arguments.steps)
     titles = ["collecting", "updating", "both", "plies/s"]
     totals: dict[tuple[str, str], float] = {}
     for place, clock in enumerate(("on the clock", "of a processor")):
@@ -166,13 +180,14 @@ def main() -> None:
             totals[name, clock] = collecting + updating
             plies = 1e6 * PLIES_PER_STEP / (collecting + updating)
             print(f"  {name:42}{collecting:12.1f}{updating:12.1f}{collecting + updating:12.1f}{plies:12,.0f}")
-        if "earlier" in found:
-            print(f"  {'earlier / now':42}{totals['earlier', clock] / totals['now', clock]:36.2f}")
+        for name in arguments.engines if "earlier" in found else ():
+            print(f"  {'earlier / ' + name:42}{totals['earlier', clock] / totals[name, clock]:36.2f}")
     peak = measure_peak()
     print(f"matrix products of the agent at {peak / 1e9:.0f} GFLOP/s: {compute_floor(peak):.1f} microseconds per step")
     if arguments.py_spy is not None:
-        per_step = totals["now", "of a processor"]
-        for part, share in sample(checkouts["now"], arguments.steps, arguments.py_spy).items():
+        engine = arguments.engines[0]
+        per_step = totals[engine, "of a processor"]
+        for part, share in sample(programs[engine], arguments.steps, arguments.py_spy).items():
             print(f"{part:40}{100 * share:8.1f} %{share * per_step:10.1f} microseconds per step")
     if arguments.json is not None:
         rows = {name: [asdict(item) for item in items] for name, items in found.items()}

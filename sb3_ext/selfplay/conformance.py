@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sb3_ext.selfplay.games.game import Game, MoveResults
+from sb3_ext.selfplay.games.game import Game, MoveResults, SupportsSequences
 from sb3_ext.selfplay.opponents.heuristics import RandomOpponent
 
 
@@ -116,6 +116,20 @@ class GameConformance(ABC):
             copy = game.branch(boards)
             copy.reset(np.arange(len(boards)))
             assert _describe(game, boards) == before
+
+    def test_sequences_are_played_as_their_moves_one_by_one(self) -> None:
+        if not isinstance(self.make_game(1), SupportsSequences):
+            return  # is optional
+        game, opponent = self.make_game(self.num_boards), RandomOpponent(9)
+        boards, sequences = np.arange(self.num_boards), np.full((self.num_boards, 0), -1)
+        while len(boards):
+            at_once: Any = self.make_game(self.num_boards)
+            at_once.play_sequences(boards, sequences[boards])
+            assert _describe(at_once, boards) == _describe(game, boards)
+            moves = np.full((self.num_boards, 1), -1)
+            moves[boards, 0] = opponent.act(game, boards)
+            sequences = np.hstack([sequences, moves])
+            boards = boards[~game.play(boards, moves[boards, 0]).ends]
 
     def test_a_loaded_state_restores_everything(self) -> None:
         game = self.make_game(self.num_boards)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sb3_ext.selfplay.games.connect4 import Connect4
 from sb3_ext.selfplay.games.game import Boards
 from sb3_ext.selfplay.games.openings import play_opening_lines
 from sb3_ext.selfplay.opponents.heuristics import RandomOpponent
@@ -27,6 +28,11 @@ def remember(starts: StartPositions, lines: list[list[int]], lost: list[bool]) -
         for move in line:
             starts.note_moves(np.array([board]), np.array([move]))
     starts.note_ends(np.arange(len(lines)), np.array(lost))
+
+
+def step(env: SelfPlayVecEnv, generator: np.random.Generator) -> tuple[Any, ...]:
+    legal = env.action_masks()
+    return env.step((generator.random(legal.shape) * legal).argmax(axis=1))[:3]
 
 
 def test_random_starts_are_of_all_phases_and_never_over(make_toy: MakeToy) -> None:
@@ -98,10 +104,6 @@ def test_a_resumed_environment_starts_the_same_games(make_toy: MakeToy, num_mirr
             make_toy(6), opponent, opening_plies=(0, 2), start_shares=shares, num_mirrors=num_mirrors, seed=0
         )
 
-    def step(env: SelfPlayVecEnv, generator: np.random.Generator) -> tuple[Any, ...]:
-        legal = env.action_masks()
-        return env.step((generator.random(legal.shape) * legal).argmax(axis=1))[:3]
-
     env, generator = make(), np.random.default_rng(1)
     env.reset()
     for _ in range(60):
@@ -146,6 +148,39 @@ def test_remembered_games_are_those_that_were_played(make_toy: MakeToy) -> None:
         played.append(copy.render(0))
     assert len(played) > 40
     assert set(played) <= set(finished)
+
+
+def test_openings_of_a_game_that_plays_sequences_have_all_numbers_of_random_moves() -> None:
+    game, starts = Connect4(3000), StartPositions(3000, (2, 8), StartShares())
+    starts.begin(game, np.arange(3000), np.random.default_rng(0))
+    plies = np.bincount(game.rules.plies)
+    assert plies[1] == 0
+    assert len(plies) == 9
+    assert plies[0] < 100  # games that were over by then start without an opening
+    assert plies[2:8].min() > 350
+    moved_first = game.observe(np.arange(3000), np.zeros(3000, int))[game.rules.plies == 2]
+    assert (moved_first[:, 0, -1].sum(axis=0) > 20).all()  # a stone at the bottom of each column
+    assert not game.rules.layout.has_line(game.rules.stones[:, 0]).any()
+
+
+@pytest.mark.parametrize("shares", [StartShares(), StartShares(random=0.5, replay=0.3, lost=0.2, memory_games=30)])
+def test_a_resumed_environment_of_a_game_that_plays_sequences_starts_the_same_games(shares: StartShares) -> None:
+    def make() -> SelfPlayVecEnv:
+        return SelfPlayVecEnv(
+            Connect4(8, 4, 5, in_a_row=3), RandomOpponent(0), opening_plies=(0, 4), start_shares=shares, seed=0
+        )
+
+    env, other = make(), make()
+    generators = [np.random.default_rng(1) for _ in range(2)]
+    env.reset()
+    for _ in range(30):
+        step(env, generators[0])
+    other.reset()
+    other.load_state_dict(env.state_dict())
+    generators[1].bit_generator.state = generators[0].bit_generator.state
+    for _ in range(40):
+        for one, two in zip(step(env, generators[0]), step(other, generators[1]), strict=True):
+            assert np.array_equal(one, two)
 
 
 @pytest.mark.parametrize("arguments", [{"random": -0.1}, {"replay": 0.6, "lost": 0.5}, {"memory_games": 0}])

@@ -74,6 +74,28 @@ class Connect4Rules:
         is_won = layout.has_line(stones)
         return is_won, is_won | (plies == layout.rows * layout.cols - 1)
 
+    def play_sequences(self, boards: Boards, sequences: NDArray[np.integer[Any]]) -> None:
+        """
+        Drop several stones on each board, of both players in turn, in one go. There must be room for each stone, and
+        only the last one may end the game, which is not checked.
+
+        :param boards: each at most once
+        :param sequences: columns, -1 after the last, shape (boards, any number)
+        """
+        layout = self.layout
+        is_move = sequences >= 0
+        cols = np.where(is_move, sequences, 0)
+        added = sequences[..., None] == np.arange(layout.cols)
+        below = np.take_along_axis(added.cumsum(axis=1) - added, cols[..., None], axis=2)[..., 0]
+        heights = self.heights[boards[:, None], cols] + below
+        stones = layout.cell_bits[cols, np.where(is_move, heights, 0)] * is_move[..., None].astype(np.uint64)
+        movers = (self.plies[boards][:, None] + np.arange(sequences.shape[1])) & 1
+        for player in (0, 1):
+            own = np.where((movers == player)[..., None], stones, np.uint64(0))
+            self.stones[boards, player] |= np.bitwise_or.reduce(own, axis=1)
+        self.heights[boards] += added.sum(axis=1, dtype=np.int8)
+        self.plies[boards] += is_move.sum(axis=1, dtype=np.int32)
+
     def find_winning_moves(self, boards: Boards, players: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
         """
         :param boards: boards whose games are not over

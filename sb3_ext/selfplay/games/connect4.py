@@ -57,6 +57,9 @@ class Connect4:
         rewards[won, 1 - players[won]] = -1.0
         return MoveResults(rewards, ends)
 
+    def play_sequences(self, boards: Boards, sequences: NDArray[np.integer[Any]]) -> None:
+        self.rules.play_sequences(boards, sequences)
+
     def find_winning_moves(self, boards: Boards, players: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
         return self.rules.find_winning_moves(boards, players)
 

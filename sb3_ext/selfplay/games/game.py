@@ -106,3 +106,16 @@ class SupportsWinningMoves(Protocol):
         :param players: the player of each board, 0 or 1, who may not be the one to move, shape (boards,)
         :return: mask of the actions with which that player would win if it were to move, shape (boards, actions)
         """
+
+
+@runtime_checkable
+class SupportsSequences(Protocol):
+    """What a game without chance may have to start faster in the middle of other games, when an agent is trained."""
+
+    def play_sequences(self, boards: Boards, sequences: NDArray[np.integer[Any]]) -> None:
+        """
+        Make several moves on each board. The caller guarantees that they are legal, and that no game is over then.
+
+        :param boards: boards whose games are not over
+        :param sequences: moves, -1 after the last, shape (boards, any number)
+        """

@@ -133,3 +133,30 @@ def test_planes_begin_with_own_stones_and_the_top_row() -> None:
 def test_invalid_parameters_are_refused(params: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Connect4Rules(1, **params)
+
+
+@pytest.mark.parametrize(("rows", "cols"), [(6, 7), (4, 5), (9, 12)])
+def test_sequences_are_played_as_their_moves_one_by_one(rows: int, cols: int) -> None:
+    generator = np.random.default_rng(rows)
+    slow, quick = (Connect4Rules(40, rows, cols, 4) for _ in range(2))
+    boards = np.arange(40)[::-1]
+    for rules in (slow, quick):
+        rules.play(boards[:20], np.arange(20) % cols)  # half of the boards are not empty
+    sequences = np.full((40, 2 * rows), -1)
+    for ply in range(sequences.shape[1]):
+        rows_left = np.flatnonzero(generator.random(40) < 0.9) if ply else np.arange(40)
+        rows_left = rows_left[(sequences[rows_left, :ply] >= 0).all(axis=1)]
+        legal = slow.find_legal(boards[rows_left])
+        rows_left, legal = rows_left[legal.any(axis=1)], legal[legal.any(axis=1)]
+        sequences[rows_left, ply] = (generator.random(legal.shape) * legal).argmax(axis=1)
+        slow.play(boards[rows_left], sequences[rows_left, ply])
+
+    quick.play_sequences(boards, sequences)
+
+    assert slow.plies.max() > 5
+    for name in ("stones", "heights", "plies"):
+        assert np.array_equal(getattr(quick, name), getattr(slow, name))
+        assert getattr(quick, name).dtype == getattr(slow, name).dtype
+    before = quick.plies.copy()
+    quick.play_sequences(boards[:3], np.zeros((3, 0), np.int16))
+    assert np.array_equal(quick.plies, before)
