@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sb3_ext.selfplay.games.connect4 import Connect4
-from sb3_ext.selfplay.games.game import Boards
+from sb3_ext.selfplay.games.game import Boards, SupportsSequences
 from sb3_ext.selfplay.games.openings import play_opening_lines
 from sb3_ext.selfplay.opponents.heuristics import RandomOpponent
 from sb3_ext.selfplay.seats.self_play_env import SelfPlayVecEnv
@@ -150,17 +150,22 @@ def test_remembered_games_are_those_that_were_played(make_toy: MakeToy) -> None:
     assert set(played) <= set(finished)
 
 
-def test_openings_of_a_game_that_plays_sequences_have_all_numbers_of_random_moves() -> None:
-    game, starts = Connect4(3000), StartPositions(3000, (2, 8), StartShares())
-    starts.begin(game, np.arange(3000), np.random.default_rng(0))
-    plies = np.bincount(game.rules.plies)
-    assert plies[1] == 0
-    assert len(plies) == 9
-    assert plies[0] < 100  # games that were over by then start without an opening
-    assert plies[2:8].min() > 350
-    moved_first = game.observe(np.arange(3000), np.zeros(3000, int))[game.rules.plies == 2]
-    assert (moved_first[:, 0, -1].sum(axis=0) > 20).all()  # a stone at the bottom of each column
-    assert not game.rules.layout.has_line(game.rules.stones[:, 0]).any()
+class StepwiseConnect4(Connect4):
+    play_sequences = None
+
+
+@pytest.mark.parametrize("plies", [(0, 0), (0, 4)])
+def test_a_game_that_plays_sequences_starts_where_it_would_move_by_move(plies: tuple[int, int]) -> None:
+    shares, found = StartShares(random=0.4, replay=0.3, lost=0.2), []
+    for kind in (Connect4, StepwiseConnect4):
+        game, starts = kind(300), StartPositions(300, plies, shares)
+        assert isinstance(game, SupportsSequences) == (kind is Connect4)
+        remember(starts, [[3, 3, 2, 4, 1], [0, 0, 1, 1, 6, 6]], [False, True])
+        generator = np.random.default_rng(3)
+        rewards = [starts.begin(game, np.arange(300)[::step], generator) for step in (1, 2)]
+        found.append((game.state_dict(), rewards, starts.state_dict(), generator.bit_generator.state))
+    np.testing.assert_equal(found[0], found[1])
+    assert np.bincount(found[0][0]["plies"], minlength=41).max() < 250
 
 
 @pytest.mark.parametrize("shares", [StartShares(), StartShares(random=0.5, replay=0.3, lost=0.2, memory_games=30)])

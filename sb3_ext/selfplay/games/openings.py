@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sb3_ext.selfplay.games.game import Boards, Game
+from sb3_ext.selfplay.games.game import Boards, Game, SupportsSequences
 from sb3_ext.selfplay.games.legality import draw_legal
 
 
@@ -37,7 +37,8 @@ def play_opening_lines(
 ) -> tuple[NDArray[np.float32], NDArray[np.int16]]:
     """
     Play given or random moves at the start of games. An opening ends before a given move that is illegal, as in games
-    with chance. A game that ends during its opening is reset and starts without one.
+    with chance. A game that ends during its opening is reset and starts without one. If the game plays sequences of
+    moves, given moves must be legal and end no game, unless the same line has random moves, too.
 
     :param game: the game; modified in place
     :param boards: boards with newly started games
@@ -51,18 +52,27 @@ def play_opening_lines(
     rewards = np.zeros((len(boards), 2), dtype=np.float32)
     most = int(plies.max(initial=0))
     played = np.full((len(boards), most), -1, np.int16)
+    if isinstance(game, SupportsSequences):
+        cut = played.copy()
+        width = min(most, lines.shape[1])
+        cut[:, :width] = np.where(np.arange(width) < plies[:, None], lines[:, :width], -1)
+        known = np.flatnonzero((cut >= 0).sum(axis=1) == plies)
+        game.play_sequences(boards[known], cut[known])
+        played[known] = cut[known]
+        left[known] = False
     for ply in range(most):
         places = np.flatnonzero(left & (plies > ply))
         if not places.size:
             break
         legal = game.find_legal(boards[places])
-        given = lines[places, ply] if ply < lines.shape[1] else np.full(len(places), -1, np.int16)
-        is_possible = (given < 0) | legal[np.arange(len(places)), np.maximum(given, 0)]
-        left[places[~is_possible]] = False
-        places, legal, given = places[is_possible], legal[is_possible], given[is_possible]
-        moves = np.empty(len(places), np.intp)
-        moves[given >= 0] = given[given >= 0]
-        moves[given < 0] = draw_legal(legal[given < 0], generator)
+        if ply < lines.shape[1]:
+            given = lines[places, ply]
+            is_possible = (given < 0) | legal[np.arange(len(places)), np.maximum(given, 0)]
+            left[places[~is_possible]] = False
+            places, legal, moves = places[is_possible], legal[is_possible], given[is_possible].astype(np.intp)
+            moves[moves < 0] = draw_legal(legal[moves < 0], generator)
+        else:
+            moves = draw_legal(legal, generator)
         found, ended = game.play(boards[places], moves)
         rewards[places] += found
         played[places, ply] = moves

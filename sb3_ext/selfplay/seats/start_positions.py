@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sb3_ext.config.game_schema import StartPositionsConfig
-from sb3_ext.selfplay.games.game import Boards, Game, SupportsSequences
+from sb3_ext.selfplay.games.game import Boards, Game
 from sb3_ext.selfplay.games.legality import draw_legal
 from sb3_ext.selfplay.games.openings import play_opening_lines
 
@@ -85,13 +85,7 @@ class StartPositions:
         if not self.has_openings:
             return np.zeros((len(boards), 2), np.float32)
         lines, plies = self._choose(game, boards, generator)
-        if isinstance(game, SupportsSequences):
-            rewards = np.zeros((len(boards), 2), np.float32)
-            most = int(plies.max(initial=0))
-            played = np.where(np.arange(most) < plies[:, None], lines[:, :most], np.int16(-1))
-            game.play_sequences(boards, played)
-        else:
-            rewards, played = play_opening_lines(game, boards, generator, lines, plies)
+        rewards, played = play_opening_lines(game, boards, generator, lines, plies)
         if self._shares.needs_memory:
             self._running.replace(boards, played)
         return rewards
@@ -136,7 +130,7 @@ class StartPositions:
 
     def state_dict(self) -> dict[str, Any]:
         """See :class:`~sb3_ext.stateful.Stateful`."""
-        if not self.has_openings:
+        if not self._shares.has_starts:
             return {}
         lines = {name: lines.moves.copy() for name, lines in self._list_lines().items()}
         return {**lines, "unplayed": np.array(self._unplayed)}
@@ -154,10 +148,9 @@ class StartPositions:
     def _choose(
         self, game: Game, boards: Boards, generator: np.random.Generator
     ) -> tuple[NDArray[np.int16], NDArray[np.intp]]:
-        """
-        :return: moves, -1 for a random one, in rows that may go on; number of those to play, shape (boards,)
-        """
-        lines, plies = self._draw_openings(game, len(boards), generator)
+        """:return: moves to play, -1 for a random one, shape (boards, plies); number of moves, shape (boards,)"""
+        plies = generator.integers(*self._opening_plies, len(boards), endpoint=True)
+        lines = np.zeros((len(boards), 0), np.int16)
         shares = self._shares
         if not shares.has_starts:
             return lines, plies
@@ -168,7 +161,7 @@ class StartPositions:
             if not rows.size:
                 continue
             if memory is None:
-                found, plies[rows] = self._draw_random_starts(game, len(rows), generator)
+                found, plies[rows] = self._draw_random_games(game, len(rows), generator)
             elif len(memory.moves):
                 found = memory.moves[generator.integers(len(memory.moves), size=len(rows))]
                 lengths = memory.count_moves(found)
@@ -180,35 +173,19 @@ class StartPositions:
             lines[rows] = _widen(found, lines.shape[1])
         return lines, plies
 
-    def _draw_openings(
-        self, game: Game, count: int, generator: np.random.Generator
-    ) -> tuple[NDArray[np.int16], NDArray[np.intp]]:
-        """:return: moves as :meth:`_choose` does; those of random games if the game can play several at once"""
-        plies = generator.integers(*self._opening_plies, count, endpoint=True)
-        if not isinstance(game, SupportsSequences) or not plies.any():
-            return np.full((count, plies.max(initial=0)), -1, np.int16), plies
-        self._renew_random_games(game, count, generator)
-        lines = self._random.moves[generator.integers(len(self._random.moves), size=count)]
-        plies[plies >= self._random.count_moves(lines)] = 0  # a game that ends during its opening starts without one
-        return lines, plies
-
-    def _draw_random_starts(
+    def _draw_random_games(
         self, game: Game, count: int, generator: np.random.Generator
     ) -> tuple[NDArray[np.int16], NDArray[np.intp]]:
         """:return: random games, and for each a smaller number of moves than it has"""
-        self._renew_random_games(game, count, generator)
+        self._unplayed += count
+        while self._unplayed > 0:
+            self._random.push(_play_random_games(game, _RANDOM_GAMES, generator), self._shares.memory_games)
+            self._unplayed -= _RANDOM_GAMES
         lengths = self._random.count_moves(self._random.moves)
         order = np.argsort(lengths, kind="stable")
         plies = generator.integers(lengths.max(), size=count)
         first_longer = np.searchsorted(lengths[order], plies, side="right")
         return self._random.moves[order[generator.integers(first_longer, len(order))]], plies
-
-    def _renew_random_games(self, game: Game, count: int, generator: np.random.Generator) -> None:
-        """Play as many random games as were drawn before, and for ``count`` that will be."""
-        self._unplayed += count
-        while self._unplayed > 0:
-            self._random.push(_play_random_games(game, _RANDOM_GAMES, generator), self._shares.memory_games)
-            self._unplayed -= _RANDOM_GAMES
 
 
 class _Lines:
