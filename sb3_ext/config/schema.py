@@ -55,8 +55,8 @@ class AgentConfig(Section):
     engine: Text = Field(
         default=AUTO_ENGINE,
         description="what collects rollouts and computes updates: stock (SB3's own code), torch (the same, faster), "
-        "torch_bfloat16 (with less precision for images), xla (compiled updates; the extra xla) or module:Name; auto: "
-        "the fastest of stock, torch and xla in a test at the start",
+        "torch_bfloat16 (less precise for images and boards), xla (compiled updates; the extra xla) or module:Name; "
+        "auto: the fastest of stock, torch and xla in a test at the start",
     )
     params: Arguments = Field(default={}, description="the algorithm's constructor keyword arguments")
     init_from: Text | None = Field(default=None, description="start with the weights of a run, a checkpoint or a zip")

@@ -20,7 +20,7 @@ TORCH_ENGINE = "torch"
 """Name of the engine that needs no other packages than Stable-Baselines3 does."""
 
 TORCH_BFLOAT16_ENGINE = "torch_bfloat16"
-"""Name of the engine that computes features of images in bfloat16."""
+"""Name of the engine that computes features of images and boards in bfloat16."""
 
 XLA_ENGINE = "xla"
 """Name of the engine that compiles updates with JAX."""

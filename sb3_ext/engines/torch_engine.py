@@ -33,7 +33,7 @@ class TorchEngine(Engine):
 class TorchBfloat16Engine(TorchEngine):
     """
     Update models as :class:`TorchEngine` does, but compute features of images or boards in bfloat16, which has 8 bits
-    of precision instead of 24. Processors with instructions for it take about four fifths of the time.
+    of precision instead of 24. Processors with instructions for it take about three quarters of the time.
     """
 
     def make_update(self, model: Any) -> TorchUpdate:
