@@ -64,17 +64,16 @@ class CategoricalHead(ActionHead):
     def evaluate(self, outputs: Tensor, actions: Tensor, masks: Tensor | None) -> tuple[Tensor, Tensor]:
         """See :meth:`ActionHead.evaluate`."""
         self._kept = []
-        actions = actions.long()
         if masks is not None:
             outputs = outputs.masked_fill(masks == 0, _MASKED_LOGIT)
         total: list[Tensor] = []
         for place, (start, count) in enumerate(self._starts):
             scores = outputs[:, start : start + count].log_softmax(1)
-            chosen = actions[:, place : place + 1]
+            chosen = self._choose(actions, place)
             probabilities = scores.exp()
             entropy = (probabilities * scores).sum(1)
             self._kept.append((scores, probabilities, entropy, chosen))
-            found = [scores.gather(1, chosen).squeeze(1), entropy]
+            found = [self._sum_chosen(scores, chosen), entropy]
             total = [before.add(each) for before, each in zip(total, found, strict=True)] if total else found
         return total[0], total[1]
 
@@ -90,6 +89,14 @@ class CategoricalHead(ActionHead):
             parts.append(self._add_chosen(part, chosen, column))
         return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
 
+    def _choose(self, actions: Tensor, place: int) -> Tensor:
+        """:return: what was chosen of one distribution"""
+        return actions[:, place : place + 1].long()
+
+    def _sum_chosen(self, scores: Tensor, chosen: Tensor) -> Tensor:
+        """:return: log-probability of what was chosen, shape (batch,)"""
+        return scores.gather(1, chosen).squeeze(1)
+
     def _add_chosen(self, part: Tensor, chosen: Tensor, column: Tensor) -> Tensor:
         """Add the slopes of the chosen values to those of all values."""
         return part.scatter_add_(1, chosen, column)
@@ -101,15 +108,11 @@ class TargetHead(CategoricalHead):
     actions are the probabilities to learn, shape (batch, values).
     """
 
-    def evaluate(self, outputs: Tensor, actions: Tensor, masks: Tensor | None) -> tuple[Tensor, Tensor]:
-        """See :meth:`ActionHead.evaluate`."""
-        if masks is not None:
-            outputs = outputs.masked_fill(masks == 0, _MASKED_LOGIT)
-        scores = outputs.log_softmax(1)
-        probabilities = scores.exp()
-        entropy = (probabilities * scores).sum(1)
-        self._kept = [(scores, probabilities, entropy, actions)]
-        return (scores * actions).sum(1), entropy
+    def _choose(self, actions: Tensor, place: int) -> Tensor:
+        return actions
+
+    def _sum_chosen(self, scores: Tensor, chosen: Tensor) -> Tensor:
+        return (scores * chosen).sum(1)
 
     def _add_chosen(self, part: Tensor, chosen: Tensor, column: Tensor) -> Tensor:
         return part.addcmul_(chosen, column)

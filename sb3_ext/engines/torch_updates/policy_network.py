@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -49,6 +50,10 @@ class PolicyNetwork:
         extractor = policy.mlp_extractor
         self._policy_net = ChainLayer([make_layer(extractor.policy_net), make_layer(policy.action_net)])
         self._value_net = ChainLayer([make_layer(extractor.value_net), make_layer(policy.value_net)])
+
+    def list_features(self) -> Sequence[FeatureLayer]:
+        """:return: what computes the features of the policy and of the values"""
+        return self.pi_features, self.vf_features
 
     def forward(self, batch: Minibatch) -> tuple[Tensor, Tensor, Tensor]:
         """

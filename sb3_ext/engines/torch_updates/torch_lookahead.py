@@ -35,7 +35,7 @@ class TorchLookaheadUpdate(TorchUpdate):
         self._graph = self._make_graph()
 
     def _list_features(self) -> Sequence[FeatureLayer]:
-        return self._network.pi_features, self._network.vf_features
+        return self._network.list_features()
 
     def _update(self) -> None:
         model, step, buffer = self.model, self._steps["policy"], self.model.rollout_buffer

@@ -50,7 +50,7 @@ class TorchPolicyGradientUpdate(TorchUpdate):
         self._scheduled = {name: self._steps["policy"].gradient.new_zeros(()) for name in _SCHEDULED}
 
     def _list_features(self) -> Sequence[FeatureLayer]:
-        return self._network.pi_features, self._network.vf_features
+        return self._network.list_features()
 
     def _update(self) -> None:
         model, step = self.model, self._steps["policy"]
