@@ -11,7 +11,7 @@ import inspect
 import operator
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar
 
@@ -257,7 +257,23 @@ def _find_type_problems(annotation: Any, value: Any) -> list[Problem]:
     except PydanticSchemaGenerationError:
         return []  # type[...] of something that pydantic cannot check
     except ValidationError:
-        return [Problem((), expected(describe_annotation(annotation), value))]
+        return _find_inner_problems(members, value) or [Problem((), expected(describe_annotation(annotation), value))]
+    return []
+
+
+def _find_inner_problems(members: Sequence[Any], value: Any) -> list[Problem]:
+    """:return: the problems of the elements of a list or a mapping, if the annotation has one of such elements"""
+    for member in members:
+        origin, arguments = typing.get_origin(member), typing.get_args(member)
+        if origin is list and isinstance(value, list):
+            items: list[tuple[Any, Any]] = list(enumerate(value))
+        elif origin is dict and isinstance(value, dict):
+            items = list(value.items())
+        else:
+            continue
+        problems = [problem.below(key) for key, item in items for problem in _find_type_problems(arguments[-1], item)]
+        if problems:
+            return problems
     return []
 
 

@@ -43,7 +43,7 @@ def test_the_chosen_mode_is_recorded_and_resumed() -> None:
     assert (resolved["mode"], resolved["num_workers"], resolved["num_envs_per_worker"]) == ("workers", 2, 2)
     changed = ["train.total_steps=320", "parallel.step_timeout_seconds=50", "parallel.max_worker_restarts=1"]
     assert sb3_ext.resume("run", overrides=changed).record.step == 320
-    with pytest.raises(ConfigError, match=r"parallel\.num_envs: cannot be changed by a resume"):
+    with pytest.raises(ConfigError, match=r"parallel\.num_envs: 4 in the run, now 8\n"):
         sb3_ext.resume("run", overrides=["train.total_steps=400", "parallel={mode: subproc, num_envs: 8}"])
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import wraps
 from pathlib import Path
@@ -123,10 +123,10 @@ def complete_threads(context: Context, incomplete: str) -> tuple[str, ...]:
 
 @_completing
 def complete_assignments(context: Context, incomplete: str) -> Iterator[str]:
-    """Keys of the configuration, as ``train.total_steps=``."""
+    """Keys of the configuration, as ``train.total_steps=``; for a mapping of any names, such as ``agent.params.``."""
     from sb3_ext.config.schema import RunConfig
 
-    yield from (f"{key}=" for key in _list_keys(RunConfig))
+    yield from _list_keys(RunConfig)
 
 
 def _list_runs(context: Context) -> list[str]:
@@ -142,12 +142,19 @@ def _list_keys(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
             for part in inner:
                 yield from _list_keys(part, f"{key}.")
         else:
-            yield key
+            parts = [part for part in _list_parts(field.annotation) if part is not type(None)]
+            yield f"{key}{'.' if all(map(_is_mapping, parts)) else '='}"
 
 
 def _list_parts(annotation: Any) -> tuple[Any, ...]:
     is_union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
     return typing.get_args(annotation) if is_union else (annotation,)
+
+
+def _is_mapping(part: Any) -> bool:
+    if typing.get_origin(part) is typing.Annotated:
+        part = typing.get_args(part)[0]
+    return typing.get_origin(part) in (dict, Mapping)
 
 
 def _is_section(part: type) -> bool:

@@ -8,8 +8,8 @@ SHELLS = ("bash", "zsh", "fish")
 
 _COMPLETE_VARIABLE = "_SB3_EXT_COMPLETE"  # click derives it from the program's name
 _BASH_END = "    return 0\n"
-# The user types a value after "=", and the rest of a path after "/".
-_NO_SPACE = "    [[ ${#COMPREPLY[@]} == 1 && $COMPREPLY == *[=/] ]] && compopt -o nospace\n"
+# The user types a value after "=", the rest of a path after "/", and that of a key after ".".
+_NO_SPACE = "    [[ ${#COMPREPLY[@]} == 1 && $COMPREPLY == *[=/.] ]] && compopt -o nospace\n"
 
 
 @click.command(

@@ -21,21 +21,23 @@ class _ConsoleHandler(logging.Handler):
 @contextmanager
 def show_log(*, quiet: bool, verbose: bool) -> Iterator[None]:
     """
-    Print the package's log to the terminal, for the length of a block.
+    Print the package's log, and warnings of others that are logged, to the terminal, for the length of a block.
 
     :param quiet: warnings and errors only
     :param verbose: everything, with the name of the module that logs it
     """
     handler = _ConsoleHandler(logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO)
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s" if verbose else "%(message)s"))
-    package_logger = logging.getLogger("sb3_ext")
+    package_logger, warnings_logger = logging.getLogger("sb3_ext"), logging.getLogger("py.warnings")
     level_before = package_logger.level
     package_logger.setLevel(logging.DEBUG if verbose else logging.INFO)
-    package_logger.addHandler(handler)
+    for logger in (package_logger, warnings_logger):
+        logger.addHandler(handler)
     try:
         yield
     finally:
-        package_logger.removeHandler(handler)
+        for logger in (package_logger, warnings_logger):
+            logger.removeHandler(handler)
         package_logger.setLevel(level_before)
 
 

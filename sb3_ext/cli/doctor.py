@@ -21,7 +21,7 @@ _INDENT = " " * 10
     short_help="Check the installation and the machine.",
     epilog="Exit status: 0 nothing has failed; 1 a check has failed; 130 Ctrl+C.",
 )
-@click.option("--quick", is_flag=True, help="Also train, kill, resume, evaluate, play and tune: about 30 seconds.")
+@click.option("--quick", is_flag=True, help="Also train, kill, resume, evaluate, play and tune: about a minute.")
 @ruled_option(
     "--full", is_flag=True, excludes={"--quick": "--full has all checks of --quick; leave out --quick"},
     help="Also train more algorithms, in worker processes and with each engine: about 5 minutes.",

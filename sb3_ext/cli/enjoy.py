@@ -134,8 +134,6 @@ def enjoy(
     source = find_agent(
         target, checkpoint=checkpoint, env_id=env_id, algorithm=algo, evaluation=evaluation, trust=trust
     )
-    if video is not None:
-        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame draws without a screen
     is_shown = render or video is not None
     num_envs = 1 if is_shown else count_eval_envs(source.config, episodes)
     render_mode = "human" if render else "rgb_array" if video is not None else None

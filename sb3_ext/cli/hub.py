@@ -57,13 +57,13 @@ def push(
     The repository is a run directory without what only a resume needs, and without names of machines and paths.
     """
     from sb3_ext.errors import RunError
-    from sb3_ext.hub.hub_client import check_client, upload_folder, validate_name
+    from sb3_ext.hub.hub_client import check_login, upload_folder, validate_name
     from sb3_ext.hub.published_run import write_publication
     from sb3_ext.output_file import validate_output_directory
 
     validate_name(name)
     if output is None:
-        check_client()
+        check_login(name)
     elif output.exists():
         raise RunError(f"{output}: exists already; give another one with --output, or remove it")
     else:

@@ -313,9 +313,14 @@ def _print_summary(run: Run, record: RunStatus) -> None:
         truncated = evaluation.get("truncated_episodes")
         note = f", {truncated} of them truncated" if truncated else ""
         lines.append(("final return", f"{spread}, mean of {evaluation['episodes']} episodes of the final agent{note}"))
+    best = record.best_evaluation
+    has_better = best is not None and (evaluation is None or best > evaluation["mean_return"])
+    if has_better:
+        lines.append(("best return", f"{best:.2f}, of an earlier agent, which `sb3-ext enjoy` plays"))
     files = {
         "run directory": paths.root,
         "model": paths.latest_model,
+        **({"best model": paths.best_model} if has_better else {}),
         "metrics": paths.metrics,
         "log": paths.log,
     }
@@ -324,6 +329,8 @@ def _print_summary(run: Run, record: RunStatus) -> None:
     ]
     if paths.tensorboard.exists():
         lines.append(("TensorBoard", f"tensorboard --logdir {shlex.quote(_shorten(paths.tensorboard))}"))
+    if record.status == "stopped":
+        lines.append(("continue", f"sb3-ext train --resume {shlex.quote(_shorten(paths.root))}"))
     for name, text in lines:
         click.echo(f"  {name:<17}{text}" if name else text)
 

@@ -16,7 +16,8 @@ class Finding:
     What a check has found.
 
     :param verdict: ``WARNING``: trainings work, but slower or with a risk; ``SKIPPED``: an optional part is not
-        installed; ``FAILED``: trainings, or what is installed, do not work
+        installed, or the check is impossible for a reason that another one has found; ``FAILED``: trainings, or what
+        is installed, do not work
     :param detail: one line: what was found, and what was expected
     :param advice: what to do; empty if there is nothing to do
     :param notes: further lines

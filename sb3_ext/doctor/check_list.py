@@ -59,7 +59,7 @@ QUICK: tuple[Check, ...] = (
     SelfPlayExercise(make_game_task()),
     TuningExercise(make_ppo_task(), trials=2, jobs=1),
 )
-"""What ``--quick`` adds: about 30 seconds."""
+"""What ``--quick`` adds: about a minute."""
 
 FULL: tuple[Check, ...] = (
     *QUICK[:-1],

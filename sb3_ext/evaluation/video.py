@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,8 @@ class VideoRecorder(VecEnvWrapper):
             raise ValueError(
                 f"to be filmed, an environment needs render_mode='rgb_array', but got {venv.render_mode!r}"
             )
+        if not any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")):
+            os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame draws without a screen
         frames_per_second = venv.get_attr("metadata")[0].get("render_fps", 30)
         self._film = Film(path, frames_per_second)
         self._held_frames = round(_LAST_FRAME_SECONDS * frames_per_second)

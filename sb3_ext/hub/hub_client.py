@@ -84,14 +84,18 @@ def validate_name(name: str) -> None:
         raise HubError(f"{name}: expected the name of a repository on the Hugging Face Hub, such as user/name")
 
 
-def check_client() -> None:
+def check_login(name: str) -> None:
     """
-    Check before the work that the Hub's client is installed.
+    Check before the work that the Hub can be reached, and knows the user.
 
-    :raises MissingExtraError: if it is not
+    :param name: ``user/name``, for the message
+    :raises MissingExtraError: if the Hub's client is not installed
+    :raises HubError: if the Hub cannot be reached, or nobody is logged in
     """
     if find_spec("huggingface_hub") is None:
         raise MissingExtraError("the Hugging Face Hub", "hub")
+    with _explaining_failures(name):
+        _make_client().whoami()
 
 
 def _make_client() -> Any:

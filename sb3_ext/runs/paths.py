@@ -88,6 +88,10 @@ class RunPaths:
         return self.root / "checkpoints"
 
     @property
+    def best_model(self) -> Path:
+        return self.checkpoints / "best" / "model.zip"
+
+    @property
     def latest_model(self) -> Path:
         return self.checkpoints / "latest" / "model.zip"
 

@@ -52,7 +52,7 @@ def announce_ending(model: BaseAlgorithm, total_steps: int | None) -> None:
         last_step = model.num_timesteps + rollout * math.ceil((total_steps - model.num_timesteps) / rollout)
         if last_step != total_steps:
             logger.info(
-                "a rollout has %d steps (n_steps x environments): training ends at step %d, after a complete rollout",
+                "a rollout has %d steps (n_steps x environments), so train.total_steps ends the run at step %d",
                 *(rollout, last_step),
             )
     elif getattr(model, "learning_starts", 0) >= total_steps:

@@ -114,16 +114,19 @@ def load_resumed_config(run: Run, restated: Restatement, bundle: Bundle | None =
     after = load_config(data, overrides)
     if restated.is_mock:
         after = restore_environment(mock_environment(after))  # without keys that a mock environment does not need
-    changed = list(_find_differences(_dump_past(own), _dump_past(after)))
+    past, future = _dump_past(own), _dump_past(after)
+    changed = list(_find_differences(past, future))
     changeable = [*CHANGEABLE, *_list_changeable_settings(own.parallel, after.parallel)]
     refused = [key for key in changed if not any(key[: len(prefix)] == prefix for prefix in changeable)]
     if refused:
+        differences = [_describe_difference(key, past, future, overrides) for key in refused]
         names = ", ".join(".".join(map(str, key)) for key in changeable)
         raise ConfigError(
-            f"{_find_place(key, overrides)}{'.'.join(map(str, key))}: cannot be changed by a resume, "
-            f"since past steps depend on it; a resume may change {names}, and checkpoints; for anything else "
-            "start a new run, for example with --init-from a checkpoint of this one"
-            for key in refused
+            [
+                *differences,
+                f"a resume cannot change what past steps depend on; it may change {names}, and checkpoints; for "
+                "anything else start a new run, for example with --init-from a checkpoint of this one",
+            ]
         )
     config = mock_environment(after) if restated.is_mock else after
     return ResumedConfig(config, sorted(".".join(map(str, key)) for key in changed))
@@ -218,6 +221,18 @@ def _find_differences(before: Any, after: Any, key: Key = ()) -> Iterator[Key]:
             yield from _find_differences(before.get(name), after.get(name), (*key, name))
     elif before != after:
         yield key
+
+
+def _describe_difference(
+    key: Key, before: Mapping[str, Any], after: Mapping[str, Any], overrides: Sequence[Override]
+) -> str:
+    old, new = _describe_value(before, key), _describe_value(after, key)
+    return f"{_find_place(key, overrides)}{'.'.join(map(str, key))}: {old} in the run, now {new}"
+
+
+def _describe_value(config: Mapping[str, Any], key: Key) -> str:
+    known, value = _find_value(config, key)
+    return repr(value) if known == key else "not set"
 
 
 def _find_place(key: Key, overrides: Sequence[Override]) -> str:

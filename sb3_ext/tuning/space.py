@@ -62,7 +62,8 @@ class Space:
             value = _find_value(config, key)
             found = _express(dimension, value)
             if found is None:
-                logger.info("the first trial samples %s: the space does not have %r", key, value)
+                found_value = "it is not set" if value is None else f"the space does not have {value!r}"
+                logger.info("the first trial samples %s: %s", key, found_value)
                 continue
             params[key], is_moved = found
             if is_moved:

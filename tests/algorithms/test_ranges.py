@@ -144,6 +144,8 @@ def find_outside(allowed: Range) -> Iterator[float]:
             "policy_kwargs.net_arch.pi.0: expected a positive integ",
         ),
         ("ppo", {"policy_kwargs": {"net_arch": 64}}, "policy_kwargs.net_arch: expected a list"),
+        ("ppo", {"policy_kwargs": {"net_arch": [64, "x"]}}, "policy_kwargs.net_arch.1: expected an integer, found 'x'"),
+        ("ppo", {"policy_kwargs": {"net_arch": {"pi": [[8]]}}}, "policy_kwargs.net_arch.pi.0: expected an integer"),
         ("ppo", {"policy_kwargs": {"net_arc": [64]}}, "policy_kwargs.net_arc: unknown parameter; did you mean 'net_ar"),
         ("ppo", {"policy_kwargs": {"log_std_init": nan}}, "policy_kwargs.log_std_init: expected a finite number"),
         (

@@ -51,6 +51,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("train --env CartPole", ["CartPole-v0", "CartPole-v1"]),
         ("train --set train.total", ["train.total_steps=", "train.total_episodes="]),
         ("train --set early_stopping.target.r", ["early_stopping.target.return="]),
+        ("train --set agent.p", ["agent.policy=", "agent.params."]),
         ("train --device cu", ["cuda", "cuda:0"]),
         ("train --launcher s", ["slurm"]),
         ("runs show ", ["mine", "sweep/seed_1"]),

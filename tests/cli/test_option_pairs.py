@@ -201,7 +201,7 @@ REPLACED: dict[str, list[str]] = {
         ),
     ],
     "hub push": [
-        *("hub.published_run:write_publication", "hub.hub_client:upload_folder", "hub.hub_client:check_client"),
+        *("hub.published_run:write_publication", "hub.hub_client:upload_folder", "hub.hub_client:check_login"),
         *("cli.hub:show_log", "cli.hub:_print_publication"),
     ],
     "export": [
@@ -484,9 +484,10 @@ def test_a_resumed_run_takes_the_values_that_it_has_and_refuses_others(
         assert same.exit_code == 0, (name, same.output)
         other = CliRunner().invoke(cli, ["train", "--resume", "b", *words], catch_exceptions=False)
         assert other.exit_code == 2, name
-        for line in other.stderr.splitlines():
+        *differences, rule = other.stderr.splitlines()
+        assert "resume" in rule, name
+        for line in differences or [rule]:
             assert any(place in line for place in (words[0], "a.yaml:", "zoo/dqn.yml:")), name
-            assert "resume" in line, name
 
 
 def test_the_whole_command_line_resumes_its_run(begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -18,6 +19,7 @@ from click.testing import CliRunner, Result
 from stable_baselines3 import DQN
 
 from sb3_ext.cli import cli
+from sb3_ext.cli.train import _print_summary
 from sb3_ext.runs.run import Run
 
 WAIT_SECONDS = 60
@@ -220,4 +222,24 @@ def test_a_signal_before_training_ends_the_command_at_once() -> None:
         *("--algo", "ppo", *hanging),
     )
     assert (result.exit_code, result.stdout.splitlines()[0]) == (75, "stopped (signal SIGTERM)"), result.output
+    assert result.stdout.splitlines()[-1] == "  continue         sb3-ext train --resume run"
     assert Run(Path("run")).status == "stopped"
+
+
+def test_the_summary_names_a_better_earlier_agent(capsys: pytest.CaptureFixture[str]) -> None:
+    result = invoke(*PPO, "--total-steps", "32", "--set", "eval.every_steps=16", "--run-dir", "run")
+    assert result.exit_code == 0, result.output
+    run = Run(Path("run"))
+    for best, is_named in ((9999.0, True), (run.metrics["last_evaluation"]["mean_return"], False)):
+        _print_summary(run, replace(run.record, best_evaluation=best))
+        lines = capsys.readouterr().out.splitlines()
+        assert ("  best return      9999.00, of an earlier agent, which `sb3-ext enjoy` plays" in lines) == is_named
+        assert ("  best model       run/checkpoints/best/model.zip" in lines) == is_named
+    assert run.paths.best_model.exists()
+
+
+def test_warnings_of_sb3_are_shown(start_training: Start) -> None:
+    process = start_training(*PPO, "--batch-size", "12", "--total-steps", "16")
+    _, shown = process.communicate(timeout=WAIT_SECONDS)
+    assert process.returncode == 0, shown
+    assert "You have specified a mini-batch size of 12" in shown

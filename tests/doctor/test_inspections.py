@@ -249,6 +249,15 @@ def test_locks_that_do_not_work_are_found(state: bool, reason: str, monkeypatch:
     assert finding.detail.endswith(reason)
 
 
+@pytest.mark.parametrize("check", [Locks(), Clock()], ids=lambda check: check.name)
+def test_where_nothing_can_be_written_one_check_says_so(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("locks", "disk_clock"):
+        monkeypatch.setattr(f"sb3_ext.doctor.inspections.{module}.can_write", lambda _directory: False)
+    finding = examine(check)
+    assert finding.verdict == "SKIPPED"
+    assert finding.detail.endswith("cannot be written")
+
+
 def test_a_clock_that_differs_from_the_disks_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sb3_ext.doctor.inspections.disk_clock.measure_skew", lambda _directory: -90.0)
     finding = examine(Clock())

@@ -84,6 +84,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _get(self, *, with_body: bool) -> None:
         parts = [unquote(part) for part in urlsplit(self.path).path.strip("/").split("/")]
+        if parts == ["api", "whoami-v2"]:
+            if self._has_token():
+                self._send_json({"type": "user", "name": "user"})
+            else:
+                self._send_error(401, "Invalid username or password.")
+            return
         is_api = parts[:2] == ["api", "models"]
         name = "/".join(parts[2:4] if is_api else parts[:2])
         if name not in self.server.repositories or (name in self.server.private and not self._has_token()):

@@ -20,7 +20,7 @@ from hub_server import TOKEN, HubServer
 from sb3_ext import CheckpointError
 from sb3_ext.cli import cli
 from sb3_ext.hub.fetched_agent import fetch_agent, pull_agent
-from sb3_ext.hub.hub_client import HubError
+from sb3_ext.hub.hub_client import HubError, check_login
 
 CONFIG: dict[str, Any] = {
     "seed": 1,
@@ -235,6 +235,7 @@ def test_without_a_login_the_message_says_how_to_log_in(
     assert result.exit_code == 2
     [line] = result.stderr.splitlines()
     assert "log in with `hf auth login`, or set HF_TOKEN" in line
+    assert not result.stdout, "found out before the evaluation"
 
 
 def test_a_server_that_cannot_be_reached_is_named(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,6 +247,8 @@ def test_a_server_that_cannot_be_reached_is_named(server: HubServer, monkeypatch
             fetch_agent("hf:user/x")
         with pytest.raises(HubError, match=f"cannot reach {address}"):
             pull_agent("user/x", Path("new"))
+        with pytest.raises(HubError, match=f"cannot reach {address}"):
+            check_login("user/x")
     assert not Path("new").exists()
 
 

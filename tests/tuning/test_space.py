@@ -110,6 +110,7 @@ def test_a_number_outside_moves_to_the_border_and_other_values_are_left_out(
     assert "agent.params.policy_kwargs" not in params
     assert "learning_rate = 0.01: 0.5 is outside of the space" in caplog.text
     assert "samples agent.params.n_steps: the space does not have 100" in caplog.text
+    assert "samples agent.params.policy_kwargs: it is not set" in caplog.text
 
 
 def test_the_configurations_values_are_enqueued_without_a_warning() -> None:

@@ -59,6 +59,18 @@ def find_existing(place: Path) -> Path:
     return next(path for path in (place, *place.parents) if os.path.lexists(path))
 
 
+def can_write(directory: Path) -> bool:
+    """
+    :param directory: an existing directory
+    :return: whether files can be written there
+    """
+    try:
+        _write_file(directory)
+    except OSError:
+        return False
+    return True
+
+
 def _write_file(directory: Path) -> None:
     with tempfile.TemporaryFile(dir=directory) as file:
         file.write(b"sb3-ext")

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from sb3_ext.doctor.check import Check, Finding
-from sb3_ext.doctor.inspections.directories import find_existing
+from sb3_ext.doctor.inspections.directories import can_write, find_existing
 from sb3_ext.runs.run_registry import RUNS
 
 _EARLIEST = datetime(2025, 1, 1, tzinfo=timezone.utc)  # the package is younger
@@ -26,7 +26,10 @@ class Clock(Check):
         time.sleep(0.01)
         if time.monotonic() <= began:
             return Finding("FAILED", "the monotonic clock stands still", "restart the machine")
-        skew = measure_skew(find_existing(RUNS.absolute()))
+        place = find_existing(RUNS.absolute())
+        if not can_write(place):
+            return Finding("SKIPPED", f"{place}, whose clock would be compared, cannot be written")
+        skew = measure_skew(place)
         detail = f"{now:%Y-%m-%d %H:%M:%S} UTC, {abs(skew):.1f} s from the clock of the disk for runs"
         if now < _EARLIEST:
             return Finding("WARNING", detail, "set the clock: names of runs and their order have the time in them")

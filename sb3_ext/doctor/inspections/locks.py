@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from sb3_ext.doctor.check import Check, Finding
-from sb3_ext.doctor.inspections.directories import find_existing
+from sb3_ext.doctor.inspections.directories import can_write, find_existing
 from sb3_ext.file_lock import acquire_lock, is_locked
 from sb3_ext.runs.run_registry import RUNS
 
@@ -31,6 +31,8 @@ class Locks(Check):
 
     def examine(self, directory: Path) -> Finding:
         place = find_existing(RUNS.absolute())
+        if not can_write(place):
+            return Finding("SKIPPED", f"{place} cannot be written")
         with tempfile.TemporaryDirectory(dir=place, prefix=".sb3-ext-doctor-") as folder:
             file = Path(folder) / "lock"
             try:

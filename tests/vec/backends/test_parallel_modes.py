@@ -294,7 +294,7 @@ def test_the_resolved_configuration_has_its_parameters_and_a_resume_may_change_w
     assert (resolved["mode"], resolved["params"]) == ("threads", {"num_threads": 1, "fails_at": None})
     steps = "train.total_steps=96"
     with pytest.raises(
-        ConfigError, match=r"parallel\.params\.fails_at: cannot be changed by a resume.*parallel\.params\.num_threads"
+        ConfigError, match=r"parallel\.params\.fails_at: None in the run, now 1000\n.*parallel\.params\.num_threads"
     ):
         sb3_ext.resume("run", overrides=[steps, "parallel.params.fails_at=1000"])
     assert sb3_ext.resume("run", overrides=[steps, "parallel.params.num_threads=2"]).record.step == 96
