@@ -301,6 +301,8 @@ def _describe_disk_error(run: Run, record: RunStatus) -> str:
 
 def _print_summary(run: Run, record: RunStatus) -> None:
     evaluation, paths = run.metrics.get("last_evaluation"), run.paths
+    if evaluation and evaluation["step"] != record.step:
+        evaluation = None  # of an earlier agent
     lines = [("", f"{record.status} ({record.explanation})")]
     took = f"{format_duration(record.elapsed_seconds)}, start and evaluations included"
     if record.mock:
@@ -308,13 +310,13 @@ def _print_summary(run: Run, record: RunStatus) -> None:
     lines.append(("trained", f"{record.step:,} steps, {record.episode:,} episodes in {took}"))
     if record.episode_return_mean is not None:
         lines.append(("training return", f"{record.episode_return_mean:.2f}, mean of the last episodes"))
-    if evaluation and evaluation["step"] == record.step:
+    if evaluation:
         spread = f"{evaluation['mean_return']:.2f} ± {evaluation['std_return']:.2f}"
         truncated = evaluation.get("truncated_episodes")
         note = f", {truncated} of them truncated" if truncated else ""
         lines.append(("final return", f"{spread}, mean of {evaluation['episodes']} episodes of the final agent{note}"))
     best = record.best_evaluation
-    has_better = best is not None and (evaluation is None or best > evaluation["mean_return"])
+    has_better = best is not None and not (evaluation and evaluation["mean_return"] >= best)
     if has_better:
         lines.append(("best return", f"{best:.2f}, of an earlier agent, which `sb3-ext enjoy` plays"))
     files = {
