@@ -49,9 +49,10 @@ def test_a_project_has_the_given_name_everywhere(quest: Path) -> None:
     assert "class LionQuestEnv(" in files["lion_quest/environment.py"]
 
 
-def test_its_tests_pass(quest: Path) -> None:
-    command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider"]
-    result = subprocess.run(command, cwd=quest, capture_output=True, text=True)
+@pytest.mark.parametrize("place", [".", ".."])
+def test_its_tests_pass_from_inside_and_outside(quest: Path, place: str) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", str(quest)]
+    result = subprocess.run(command, cwd=quest / place, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout
     assert "6 passed" in result.stdout
 

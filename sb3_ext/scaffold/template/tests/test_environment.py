@@ -1,5 +1,7 @@
 """Tests of the environment, and of the configuration that names it."""
 
+from pathlib import Path
+
 import gymnasium
 import numpy as np
 import pytest
@@ -57,4 +59,5 @@ def test_the_point_and_the_goal_are_drawn():
 def test_the_configuration_is_valid():
     from sb3_ext.config import load_config
 
-    assert load_config("my_project.yaml").env.id == "my_project:MyProject-v0"
+    file = Path(__file__).parents[1] / "my_project.yaml"
+    assert load_config(file).env.id == "my_project:MyProject-v0"
