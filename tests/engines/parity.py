@@ -42,7 +42,8 @@ def search_examples(
     @settings(
         max_examples=60,
         deadline=None,
-        phases=[Phase.reuse, Phase.generate],
+        derandomize=True,
+        phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
     @given(data=st.data())

@@ -38,11 +38,17 @@ CONTINUOUS = spaces.Box(-1, 1, (2,), np.float32)
 PPO_KEYS = {"steps": 32, "n_steps": 16, "batch_size": 16, "n_epochs": 2}
 
 
-def check(algorithm: type[BaseAlgorithm], *args: Any, tolerance: float = 1.0, **arguments: Any) -> None:
+def check(
+    algorithm: type[BaseAlgorithm],
+    *args: Any,
+    tolerance: float = 1.0,
+    stock_tolerance: float = 1.0,
+    **arguments: Any,
+) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "You have specified a mini-batch size")  # the last one is shorter
         model = make_filled(algorithm, *args, **arguments)
-    check_parity(model, stock_tolerance=tolerance, tolerance=tolerance)
+    check_parity(model, stock_tolerance=stock_tolerance, tolerance=tolerance)
 
 
 def test_ppo_with_discrete_actions_and_a_short_last_minibatch() -> None:
@@ -166,5 +172,6 @@ def draw_example(data: st.DataObject) -> Callable[[], None]:
             "target_kl": data.draw(st.sampled_from([None, 1e-4, 1e-2])),
             "clip_range_vf": data.draw(st.sampled_from([None, 0.1])),
         }
-    # Where Adam divides by small moments, float32 has fewer digits.
-    return partial(check, algorithm, observations, actions, steps=16, policy_kwargs=kwargs, tolerance=10, **arguments)
+    # Where Adam divides by small moments, and where the terms of a gradient nearly cancel, float32 has fewer digits.
+    digits = {"tolerance": 10, "stock_tolerance": 100}
+    return partial(check, algorithm, observations, actions, steps=16, policy_kwargs=kwargs, **digits, **arguments)
