@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -159,7 +160,10 @@ def test_a_job_that_is_lost_is_interrupted(slurm: Path, tmp_path: Path, wait_for
     assert launcher.find_ended() == []
     (slurm / "broken").unlink()
 
-    psutil.Process(int((slurm / "jobs" / "1" / "pid").read_text())).kill()
+    job = psutil.Process(int((slurm / "jobs" / "1" / "pid").read_text()))
+    for process in (job, *job.children(recursive=True)):  # the job first: it must not see how its task ends
+        with suppress(psutil.NoSuchProcess):  # some end with it
+            process.kill()
 
     end = wait_for_ends(launcher)["task"]
     assert end.is_interrupted
