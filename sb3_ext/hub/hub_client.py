@@ -86,11 +86,11 @@ def validate_name(name: str) -> None:
 
 def check_login(name: str) -> None:
     """
-    Check before the work that the Hub can be reached, and knows the user.
+    Check that the Hub can be reached and accepts the user's token, before a run is evaluated and uploaded.
 
     :param name: ``user/name``, for the message
     :raises MissingExtraError: if the Hub's client is not installed
-    :raises HubError: if the Hub cannot be reached, or nobody is logged in
+    :raises HubError: if the Hub cannot be reached, or there is no valid token
     """
     if find_spec("huggingface_hub") is None:
         raise MissingExtraError("the Hugging Face Hub", "hub")

@@ -52,7 +52,7 @@ def play_opening_lines(
     rewards = np.zeros((len(boards), 2), dtype=np.float32)
     most = int(plies.max(initial=0))
     played = np.full((len(boards), most), -1, np.int16)
-    if isinstance(game, SupportsSequences):
+    if lines.shape[1] > 0 and isinstance(game, SupportsSequences):
         cut = played.copy()
         width = min(most, lines.shape[1])
         cut[:, :width] = np.where(np.arange(width) < plies[:, None], lines[:, :width], -1)
